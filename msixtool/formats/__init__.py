@@ -1,0 +1,61 @@
+"""What the bytes are: construct schemas, one file a format, and the one seam to construct.
+
+Nothing here reads files, decides anything or speaks to people. The seam is `parse`, `build`
+and `sizeof`: they turn every construct exception into this project's own, so that no
+ConstructError reaches a caller.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import construct
+
+from msixtool.errors import FormatError, TruncatedError
+
+Buffer = bytes | bytearray | memoryview
+
+
+def parse(schema: Any, data: Buffer, *, what: str, offset: int | None = None, section: str | None = None) -> Any:
+    """Parse `data` from its start with `schema`; bytes that follow the record are left alone.
+
+    `what` names the record and `offset` (bytes, in the decoded stream) says where it starts.
+
+    Raises TruncatedError where the data ends before the record, FormatError where a value
+    contradicts the schema.
+    """
+    try:
+        return schema.parse(bytes(data))
+    except construct.StreamError:
+        raise TruncatedError(
+            f"{what} is cut short",
+            offset=offset,
+            section=section,
+            expected="more bytes",
+            found=f"only {len(data)}",
+        ) from None
+    except construct.ConstructError as error:
+        raise FormatError(f"{what} is damaged", offset=offset, section=section, found=_reason(error)) from None
+    except (OverflowError, MemoryError, UnicodeDecodeError) as error:
+        raise FormatError(f"{what} is damaged", offset=offset, section=section, found=error) from None
+
+
+def build(schema: Any, value: Any, *, what: str) -> bytes:
+    """The bytes of `value` under `schema`. Raises FormatError where a value does not fit."""
+    try:
+        built: bytes = schema.build(value)
+    except (construct.ConstructError, OverflowError, KeyError, TypeError, AttributeError) as error:
+        raise FormatError(f"{what} cannot be written", found=_reason(error)) from None
+    return built
+
+
+def sizeof(schema: Any, **context: Any) -> int:
+    """The size of a fixed-size schema, in bytes."""
+    size: int = schema.sizeof(**context)
+    return size
+
+
+def _reason(error: Exception) -> str:
+    """construct's first line of explanation without its path ('Error in path …')."""
+    lines = [line for line in str(error).splitlines() if line and not line.startswith("Error in path")]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,106 @@
+"""The MSI-X state of one function as a value: table entries and pending bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from msixtool.errors import FormatError, UsageError
+from msixtool.formats import Buffer, build, parse
+from msixtool.formats import msix as fmt
+
+
+@dataclass(frozen=True, slots=True)
+class MsixEntry:
+    """One table entry, 16 bytes: message address (64 bits), message data, Vector Control (32 bits each).
+
+    The default is the reset value of QEMU: all zero but the mask bit.
+    """
+
+    address: int = 0
+    data: int = 0
+    control: int = fmt.ENTRY_MASKED
+
+    @property
+    def masked(self) -> bool:
+        """Bit 0 of Vector Control, and nothing else: the function mask is not looked at."""
+        return bool(self.control & fmt.ENTRY_MASKED)
+
+    def with_masked(self, masked: bool) -> MsixEntry:
+        """The same entry with bit 0 of Vector Control set or cleared; its other bits stay."""
+        return replace(self, control=self.control & ~fmt.ENTRY_MASKED | int(masked))
+
+
+@dataclass(frozen=True, slots=True)
+class MsixState:
+    """Table and pending bits of a function with `vectors` vectors, as msix_save writes them.
+
+    `pba` is the ceil(n/8) bytes of the vmstate, the bits at or above n in the last byte
+    included: QEMU keeps them, and so does this.
+    """
+
+    entries: tuple[MsixEntry, ...]
+    pba: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.pba) != fmt.pba_size(len(self.entries)):
+            raise UsageError(
+                f"pending bits of {len(self.entries)} vectors",
+                expected=f"{fmt.pba_size(len(self.entries))} bytes",
+                found=len(self.pba),
+            )
+
+    @classmethod
+    def reset(cls, vectors: int) -> MsixState:
+        """The state after a reset: every vector masked, nothing pending."""
+        return cls((MsixEntry(),) * vectors, bytes(fmt.pba_size(vectors)))
+
+    @classmethod
+    def from_vmstate(cls, data: Buffer, vectors: int) -> MsixState:
+        """Read the vmstate of `vectors` vectors: 16·n table bytes, then ceil(n/8) PBA bytes.
+
+        Raises TruncatedError where the data is too short, FormatError where it is too long.
+        """
+        size = fmt.vmstate_size(vectors)
+        if len(data) > size:
+            raise FormatError(f"MSI-X state of {vectors} vectors", expected=f"{size} bytes", found=len(data))
+        raw = parse(fmt.vmstate(vectors), data, what=f"MSI-X state of {vectors} vectors")
+        return cls(tuple(MsixEntry(e.address, e.data, e.control) for e in raw.table), raw.pba)
+
+    def to_vmstate(self) -> bytes:
+        """The bytes that msix_save would write: table, then pending bits.
+
+        Raises FormatError where an entry's value does not fit its register.
+        """
+        table = [{"address": e.address, "data": e.data, "control": e.control} for e in self.entries]
+        return build(fmt.vmstate(self.vectors), {"table": table, "pba": self.pba}, what="MSI-X state")
+
+    @property
+    def vectors(self) -> int:
+        return len(self.entries)
+
+    def is_pending(self, vector: int) -> bool:
+        """Whether the pending bit of `vector` is set."""
+        return bool(self.pba[vector // 8] >> vector % 8 & 1)
+
+    @property
+    def pending(self) -> tuple[int, ...]:
+        """The vectors whose pending bit is set, bits at or above n not counted."""
+        return tuple(vector for vector in range(self.vectors) if self.is_pending(vector))
+
+    @property
+    def stray_pending(self) -> tuple[int, ...]:
+        """The bits set at or above n, which no vector can ever deliver."""
+        bits = int.from_bytes(self.pba, "little")
+        return tuple(bit for bit in range(self.vectors, 8 * len(self.pba)) if bits >> bit & 1)
+
+    def with_entry(self, vector: int, entry: MsixEntry) -> MsixState:
+        """The same state with one entry replaced."""
+        return replace(self, entries=(*self.entries[:vector], entry, *self.entries[vector + 1 :]))
+
+    def with_pending(self, vectors: Iterable[int]) -> MsixState:
+        """The same state with exactly `vectors` pending among the n; bits at or above n stay."""
+        bits = int.from_bytes(self.pba, "little") >> self.vectors << self.vectors
+        for vector in vectors:
+            bits |= 1 << vector
+        return replace(self, pba=bits.to_bytes(len(self.pba), "little"))
