@@ -6,12 +6,16 @@ memory stays flat whatever the size of the file.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from msixtool.errors import TruncatedError
 
 WINDOW = 1 << 20
 """Bytes that sequential readers fetch at a time."""
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes of the outer file that are read so far, and its size (0 where it has none)."""
 
 
 class Source(Protocol):
@@ -21,14 +25,28 @@ class Source(Protocol):
     """The layer's name in `source.layers` of the JSON documents; empty for a plain file."""
 
     @property
+    def sequential(self) -> bool:
+        """Whether to reach an offset costs reading all that stands before it (compressed, a pipe)."""
+
+    @property
     def size(self) -> int:
-        """Bytes in all. May have to read to the end to find out."""
+        """Bytes in all. Has to read to the end to find out where the source is sequential.
+
+        Raises the InputError that `read` raises at the damage, where the source is damaged.
+        """
 
     def read(self, offset: int, length: int) -> bytes:
-        """At most `length` bytes from `offset`; fewer only where the end comes first."""
+        """At most `length` bytes from `offset`; fewer only where the end, or damage, comes first.
+
+        Raises InputError only where not even the byte at `offset` can be read for damage.
+        """
 
     def drop(self, start: int, end: int) -> None:
-        """A hint: the bytes from `start` up to `end` will not be asked for again."""
+        """A hint: the bytes from `start` up to `end` will not be asked for again.
+
+        They need not have been read yet. They may be asked for all the same: it only takes longer,
+        and fails only where the source is a pipe. Give whole runs: a hint for each page is dear.
+        """
 
     def close(self) -> None:
         """Release files and memory."""
@@ -38,9 +56,14 @@ class Source(Protocol):
 
 
 def read_exactly(source: Source, offset: int, length: int, what: str) -> bytes:
-    """`length` bytes from `offset`. Raises TruncatedError, naming `what`, where they are not there."""
+    """`length` bytes from `offset`.
+
+    Raises TruncatedError, naming `what`, where they are not there, or the InputError of the
+    damage that hides them.
+    """
     data = source.read(offset, length)
     if len(data) < length:
+        source.read(offset + len(data), 1)  # damage speaks for itself, and the end says nothing
         raise TruncatedError(
             f"{what} is cut short",
             offset=offset,

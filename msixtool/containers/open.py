@@ -1,0 +1,172 @@
+"""From a file to the bytes of its stream: the layers are found by what is in them, not by names."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from msixtool.containers.base import WINDOW, Progress, Source
+from msixtool.containers.codecs import codec_of
+from msixtool.containers.file import FileSource, ObjectSource, SliceSource
+from msixtool.containers.forward import ForwardSource
+from msixtool.containers.guess import describe
+from msixtool.containers.unpack import MAX_RATIO, Meter, unpacked_source
+from msixtool.errors import ContainerError, InputError, NotAStreamError, UsageError
+
+MAGIC = b"QEVM"
+"""What a QEMU migration stream begins with, whatever its version."""
+
+DEPTH = 8
+"""Layers that may lie in one another."""
+
+SPOOL_LIMIT = 8 << 30
+"""Bytes that may be kept on disk, by default: what is neither RAM nor read forward once."""
+
+HEAD = 1024
+"""Bytes that tell what a layer is."""
+
+
+@dataclass
+class Opened:
+    """A file, opened down to its stream.
+
+    `layers` go from the outside in, each `{"kind": …}` with the details of that layer.
+    """
+
+    source: Source
+    """The bytes of the stream, from its "QEVM" on."""
+    layers: list[dict[str, Any]]
+    path: str
+    """As it was given; "-" for standard input."""
+    size: int
+    """Bytes of the file as it was given; 0 for a pipe."""
+    origin: int
+    """Where the stream begins in the file that holds it as it is, be that the file given or what
+    the innermost compression unpacks to: the offsets in a mapped-ram stream count from there."""
+    sources: list[Source] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Release files and memory of all layers."""
+        for source in reversed(self.sources):
+            source.close()
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_source(
+    path_or_file: str | os.PathLike[str] | BinaryIO,
+    *,
+    offset: int = 0,
+    snapshot: str | None = None,
+    max_ratio: float | None = MAX_RATIO,
+    spool_limit: int = SPOOL_LIMIT,
+    progress: Progress | None = None,
+) -> Opened:
+    """Open a file, standard input ("-") or a seekable binary file object down to the stream in it.
+
+    `offset` skips leading bytes of the file. `snapshot` chooses one of a qcow2 image by its name
+    or id (default: the newest). `max_ratio` bounds what one byte may unpack to (None: no bound),
+    `spool_limit` the bytes kept in a temporary file. `progress` hears of the bytes read of the file.
+
+    Raises NotAStreamError where there is no stream, ContainerError and TruncatedError where a
+    layer is damaged or not supported, InputError where the file cannot be read, UsageError where
+    the offset or the snapshot is not there.
+    """
+    outer, path = _outer(path_or_file, spool_limit, progress)
+    opened = Opened(outer, [], path, 0 if outer.sequential else outer.size, 0, [outer])
+    try:
+        if offset:
+            _skip(opened, offset)
+        _descend(opened, Meter(max_ratio), spool_limit)
+    except InputError as error:
+        opened.close()
+        raise error.at(path=path) from None
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _outer(
+    path_or_file: str | os.PathLike[str] | BinaryIO, spool_limit: int, progress: Progress | None
+) -> tuple[Source, str]:
+    """The file itself, and what to call it."""
+    if not isinstance(path_or_file, str | os.PathLike):
+        path = str(getattr(path_or_file, "name", "") or "<file>")
+        return ObjectSource(path_or_file, path, progress=progress), path
+    path = os.fspath(path_or_file)
+    descriptor = _descriptor(path)
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputError("is a directory", path=path, expected="a file")
+    try:
+        os.lseek(descriptor, 0, os.SEEK_END)
+    except OSError:
+        return _pipe(descriptor, path, spool_limit, progress), path
+    return FileSource(path, descriptor, progress=progress), path
+
+
+def _descriptor(path: str) -> int:
+    try:
+        return os.dup(sys.stdin.fileno()) if path == "-" else os.open(path, os.O_RDONLY | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError("cannot be opened", path=path, found=reason) from None
+
+
+def _pipe(descriptor: int, path: str, spool_limit: int, progress: Progress | None) -> ForwardSource:
+    """A source that reads a pipe once, in order."""
+
+    def feed() -> Iterator[bytes]:
+        done = 0
+        while data := os.read(descriptor, WINDOW):
+            done += len(data)
+            if progress is not None:
+                progress(done, 0)
+            yield data
+
+    return ForwardSource(feed, kind="", path=path, spool_limit=spool_limit, repeatable=False)
+
+
+def _skip(opened: Opened, offset: int) -> None:
+    """Begin `offset` bytes into the file."""
+    if offset < 0 or not opened.source.read(offset, 1):
+        raise UsageError("no bytes at --offset", path=opened.path, offset=offset)
+    opened.source = SliceSource(opened.source, offset)
+    opened.origin = offset
+
+
+def _descend(opened: Opened, meter: Meter, spool_limit: int) -> None:
+    """Go from layer to layer until the stream is there."""
+    while True:
+        head = opened.source.read(0, HEAD)
+        if head.startswith(MAGIC):
+            return
+        if len(opened.layers) == DEPTH:
+            raise ContainerError("too many layers in one another", expected=f"at most {DEPTH}")
+        codec = codec_of(opened.source)
+        if codec is None:
+            raise _not_a_stream(opened, head)
+        source = unpacked_source(opened.source, codec, path=opened.path, meter=meter, spool_limit=spool_limit)
+        opened.source = source
+        opened.sources.append(source)
+        opened.layers.append({"kind": source.kind, **source.details()})
+        opened.origin = 0
+
+
+def _not_a_stream(opened: Opened, head: bytes) -> NotAStreamError:
+    """What to say of bytes that are neither a stream nor a container of one."""
+    inside = " in ".join(layer["kind"] for layer in reversed(opened.layers))
+    return NotAStreamError(
+        f"no QEMU migration stream{f' in {inside}' if inside else ''}",
+        expected="QEVM",
+        found=describe(head),
+    )
