@@ -16,7 +16,9 @@ from msixtool.errors import FormatError, TruncatedError
 Buffer = bytes | bytearray | memoryview
 
 
-def parse(schema: Any, data: Buffer, *, what: str, offset: int | None = None, section: str | None = None) -> Any:
+def parse(
+    schema: Any, data: Buffer, *, what: str, offset: int | None = None, section: str | None = None
+) -> Any:
     """Parse `data` from its start with `schema`; bytes that follow the record are left alone.
 
     `what` names the record and `offset` (bytes, in the decoded stream) says where it starts.
@@ -35,7 +37,9 @@ def parse(schema: Any, data: Buffer, *, what: str, offset: int | None = None, se
             found=f"only {len(data)}",
         ) from None
     except construct.ConstructError as error:
-        raise FormatError(f"{what} is damaged", offset=offset, section=section, found=_reason(error)) from None
+        raise FormatError(
+            f"{what} is damaged", offset=offset, section=section, found=_reason(error)
+        ) from None
     except (OverflowError, MemoryError, UnicodeDecodeError) as error:
         raise FormatError(f"{what} is damaged", offset=offset, section=section, found=error) from None
 

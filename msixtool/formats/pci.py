@@ -1,0 +1,182 @@
+"""PCI configuration space, and the vmstate of QEMU's PCIDevice around it.
+
+Sources: PCI Local Bus Specification 3.0, sections 6.1, 6.2 and 6.7 (header, capability
+list); PCI Express Base Specification, section 7.6 (extended capabilities); QEMU
+hw/pci/pci.c, vmstate_pci_device. Configuration space is little-endian device memory, the
+vmstate around it is big-endian.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from functools import lru_cache
+from typing import Any
+
+from construct import (
+    Array,
+    Bytes,
+    Computed,
+    GreedyBytes,
+    Int8ul,
+    Int16ul,
+    Int24ul,
+    Int32sb,
+    Int32ub,
+    Int32ul,
+    Struct,
+    Switch,
+    this,
+)
+
+CONFIG_SIZE = 256
+"""Bytes of conventional configuration space."""
+EXPRESS_CONFIG_SIZE = 4096
+"""Bytes of PCI Express configuration space."""
+HEADER_SIZE = 64
+"""Bytes of the header before the capabilities."""
+FIRST_EXTENDED_CAPABILITY = 0x100
+"""Offset of the first extended capability, in bytes."""
+
+INTX_PINS = 4
+"""Interrupt pins of a function: the vmstate holds a level for each."""
+
+
+class Command(IntFlag):
+    """Bits of the Command register that matter here."""
+
+    IO = 0x0001
+    MEMORY = 0x0002
+    BUS_MASTER = 0x0004
+    INTX_DISABLE = 0x0400
+
+
+class Status(IntFlag):
+    """Bits of the Status register that matter here."""
+
+    CAPABILITY_LIST = 0x0010
+
+
+class HeaderType(IntEnum):
+    """Layout of the header, without the multi-function bit."""
+
+    DEVICE = 0
+    BRIDGE = 1
+    CARDBUS = 2
+
+
+HEADER_TYPE_MASK = 0x7F
+
+
+class CapabilityId(IntEnum):
+    """Conventional capabilities that QEMU's devices have."""
+
+    PM = 0x01
+    AGP = 0x02
+    VPD = 0x03
+    SLOTID = 0x04
+    MSI = 0x05
+    PCIX = 0x07
+    VENDOR = 0x09
+    SHPC = 0x0C
+    SSVID = 0x0D
+    EXPRESS = 0x10
+    MSIX = 0x11
+    SATA = 0x12
+    AF = 0x13
+
+
+class ExtendedCapabilityId(IntEnum):
+    """Extended capabilities that QEMU's devices have."""
+
+    AER = 0x0001
+    DEVICE_SERIAL_NUMBER = 0x0003
+    VENDOR = 0x000B
+    ACS = 0x000D
+    ARI = 0x000E
+    ATS = 0x000F
+    SRIOV = 0x0010
+    PRI = 0x0013
+    PASID = 0x001B
+    DVSEC = 0x0023
+
+
+_DEVICE_TAIL = Struct(
+    "bars" / Array(6, Int32ul),
+    "cardbus_cis" / Int32ul,
+    "subsystem_vendor_id" / Int16ul,
+    "subsystem_id" / Int16ul,
+    "rom_address" / Int32ul,
+    "capability_pointer" / Int8ul,
+    "reserved" / Bytes(7),
+    "interrupt_line" / Int8ul,
+    "interrupt_pin" / Int8ul,
+    "min_grant" / Int8ul,
+    "max_latency" / Int8ul,
+)
+
+_BRIDGE_TAIL = Struct(
+    "bars" / Array(2, Int32ul),
+    "primary_bus" / Int8ul,
+    "secondary_bus" / Int8ul,
+    "subordinate_bus" / Int8ul,
+    "secondary_latency_timer" / Int8ul,
+    "io_base" / Int8ul,
+    "io_limit" / Int8ul,
+    "secondary_status" / Int16ul,
+    "memory_base" / Int16ul,
+    "memory_limit" / Int16ul,
+    "prefetchable_base" / Int16ul,
+    "prefetchable_limit" / Int16ul,
+    "prefetchable_base_upper" / Int32ul,
+    "prefetchable_limit_upper" / Int32ul,
+    "io_base_upper" / Int16ul,
+    "io_limit_upper" / Int16ul,
+    "capability_pointer" / Int8ul,
+    "reserved" / Bytes(3),
+    "rom_address" / Int32ul,
+    "interrupt_line" / Int8ul,
+    "interrupt_pin" / Int8ul,
+    "bridge_control" / Int16ul,
+)
+
+HEADER = Struct(
+    "vendor_id" / Int16ul,
+    "device_id" / Int16ul,
+    "command" / Int16ul,
+    "status" / Int16ul,
+    "revision_id" / Int8ul,
+    "class_code" / Int24ul,
+    "cache_line_size" / Int8ul,
+    "latency_timer" / Int8ul,
+    "header_type" / Int8ul,
+    "bist" / Int8ul,
+    "layout" / Computed(this.header_type & HEADER_TYPE_MASK),
+    "tail"
+    / Switch(
+        this.layout,
+        {HeaderType.DEVICE.value: _DEVICE_TAIL, HeaderType.BRIDGE.value: _BRIDGE_TAIL},
+        default=Bytes(HEADER_SIZE - 16),
+    ),
+)
+"""The first 64 bytes, in the layout that the header type names."""
+
+CAPABILITY_HEADER = Struct("id" / Int8ul, "next" / Int8ul)
+
+EXTENDED_CAPABILITY_HEADER = Struct("value" / Int32ul)
+"""One 32-bit register: id (16 bits), version (4 bits), offset of the next (12 bits)."""
+
+
+@lru_cache(maxsize=4)
+def device_vmstate(config_size: int) -> Any:
+    """The vmstate of PCIDevice with `config_size` (256 or 4096) bytes of configuration space.
+
+    version_id is big-endian and signed ("int32 le" in the vmdesc means: at most the local
+    version); irq_state has one 32-bit level for each INTx pin. 276 or 4116 bytes.
+    """
+    return Struct(
+        "version_id" / Int32sb, "config" / Bytes(config_size), "irq_state" / Array(INTX_PINS, Int32ub)
+    )
+
+
+CONFIGURATION_SPACE = Struct("header" / HEADER, "rest" / GreedyBytes)
+"""A whole configuration space: the header, then capabilities and device registers verbatim."""

@@ -1,0 +1,127 @@
+"""The migration stream itself: file header, section headers and footer, configuration, commands.
+
+Source: QEMU migration/savevm.c and migration/savevm.h (the QEMU_VM_* bytes). All integers
+are big-endian. A section's data has no length of its own: its end is known from the vmdesc,
+from the section's grammar, or from its footer.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from construct import (
+    Bytes,
+    Const,
+    GreedyBytes,
+    GreedyRange,
+    Int8ub,
+    Int16ub,
+    Int32ub,
+    PascalString,
+    Prefixed,
+    PrefixedArray,
+    Struct,
+    Switch,
+    this,
+)
+
+MAGIC = b"QEVM"
+VERSION = 3
+"""The one stream version that QEMU has written since 2009; 2 is refused as obsolete."""
+
+HEADER_SIZE = 8
+FOOTER_SIZE = 5
+PART_HEADER_SIZE = 5
+
+
+class ItemType(IntEnum):
+    """The byte that begins each item of a stream."""
+
+    EOF = 0x00
+    SECTION_START = 0x01
+    SECTION_PART = 0x02
+    SECTION_END = 0x03
+    SECTION_FULL = 0x04
+    SUBSECTION = 0x05
+    VMDESCRIPTION = 0x06
+    CONFIGURATION = 0x07
+    COMMAND = 0x08
+    SECTION_FOOTER = 0x7E
+
+
+class CommandType(IntEnum):
+    """What a COMMAND asks for. 8 and 9 had other meanings in QEMU 3.0."""
+
+    INVALID = 0
+    OPEN_RETURN_PATH = 1
+    PING = 2
+    POSTCOPY_ADVISE = 3
+    POSTCOPY_LISTEN = 4
+    POSTCOPY_RUN = 5
+    POSTCOPY_RAM_DISCARD = 6
+    PACKAGED = 7
+    ENABLE_COLO = 8
+    POSTCOPY_RESUME = 9
+    RECV_BITMAP = 10
+    SWITCHOVER_START = 11
+
+
+# latin-1 maps every byte to one character and back: whatever stands there survives a round trip.
+ID_STRING = PascalString(Int8ub, "latin-1")
+"""A name of up to 255 bytes behind a length byte."""
+
+HEADER = Struct("magic" / Const(MAGIC), "version" / Int32ub)
+
+SECTION_HEADER = Struct(
+    "type" / Int8ub,
+    "section_id" / Int32ub,
+    "idstr" / ID_STRING,
+    "instance_id" / Int32ub,
+    "version_id" / Int32ub,
+)
+"""Header of a START or FULL section."""
+
+PART_HEADER = Struct("type" / Int8ub, "section_id" / Int32ub)
+"""Header of a PART or END section: of the section that START announced."""
+
+FOOTER = Struct("type" / Const(ItemType.SECTION_FOOTER.value, Int8ub), "section_id" / Int32ub)
+
+SUBSECTION_HEADER = Struct(
+    "type" / Const(ItemType.SUBSECTION.value, Int8ub),
+    "name" / ID_STRING,
+    "version_id" / Int32ub,
+)
+
+TARGET_PAGE_BITS = "configuration/target-page-bits"
+CAPABILITIES = "configuration/capabilities"
+UUID = "configuration/uuid"
+
+CONFIGURATION_SUBSECTION = Struct(
+    "header" / SUBSECTION_HEADER,
+    "body"
+    / Switch(
+        this.header.name,
+        {
+            TARGET_PAGE_BITS: Int32ub,
+            CAPABILITIES: PrefixedArray(Int32ub, ID_STRING),
+            UUID: Bytes(16),
+        },
+        default=Bytes(0),
+    ),
+)
+
+CONFIGURATION = Struct(
+    "type" / Const(ItemType.CONFIGURATION.value, Int8ub),
+    "machine" / PascalString(Int32ub, "latin-1"),
+    "subsections" / GreedyRange(CONFIGURATION_SUBSECTION),
+)
+"""The configuration section: no section_id, no footer. A subsection of an unknown name is read
+as one without a body; the reader sees that what follows is no item."""
+
+COMMAND = Struct(
+    "type" / Const(ItemType.COMMAND.value, Int8ub),
+    "command" / Int16ub,
+    "payload" / Prefixed(Int16ub, GreedyBytes),
+)
+
+VMDESC_HEADER = Struct("type" / Const(ItemType.VMDESCRIPTION.value, Int8ub), "length" / Int32ub)

@@ -1,0 +1,81 @@
+"""RAM records: the data of the `ram` section, version 4.
+
+Source: QEMU migration/ram.c and migration/ram.h (RAM_SAVE_FLAG_*). Big-endian, but for the
+bitmap of mapped-ram, whose 64-bit words are the host's. RAM is the bulk of a stream: the
+reader passes over its records with plain `struct`; these schemas say what they are.
+"""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+from construct import Bytes, Const, If, Int8ub, Int16ub, Int32ub, Int64ub, Struct, this
+
+from msixtool.formats.qevm import ID_STRING
+
+SECTION = "ram"
+"""idstr of the section."""
+
+
+class Flag(IntFlag):
+    """Low bits of a record's 64-bit header; the rest of it is an address."""
+
+    FULL = 0x01
+    ZERO = 0x02
+    MEM_SIZE = 0x04
+    PAGE = 0x08
+    EOS = 0x10
+    CONTINUE = 0x20
+    XBZRLE = 0x40
+    HOOK = 0x80
+    COMPRESS_PAGE = 0x100
+    MULTIFD_FLUSH = 0x200
+
+
+FLAG_MASK = 0x3FF
+"""All bits that have ever been flags: pages are 1 KiB at least, so an address has none of them."""
+
+RECORD_HEADER_SIZE = 8
+XBZRLE_ENCODED = 1
+"""The one encoding byte that an XBZRLE record may hold."""
+
+ZERO_RECORD = Struct(
+    "header" / Int64ub,
+    "block" / If(lambda this: not this.header & Flag.CONTINUE, ID_STRING),
+    "fill" / Int8ub,
+)
+
+PAGE_RECORD_HEADER = Struct(
+    "header" / Int64ub, "block" / If(lambda this: not this.header & Flag.CONTINUE, ID_STRING)
+)
+"""Header of a PAGE record: page_size bytes follow."""
+
+XBZRLE_RECORD = Struct(
+    "header" / Int64ub,
+    "block" / If(lambda this: not this.header & Flag.CONTINUE, ID_STRING),
+    "encoding" / Const(XBZRLE_ENCODED, Int8ub),
+    "length" / Int16ub,
+    "data" / Bytes(this.length),
+)
+
+COMPRESSED_RECORD = Struct(
+    "header" / Int64ub,
+    "block" / If(lambda this: not this.header & Flag.CONTINUE, ID_STRING),
+    "length" / Int32ub,
+    "data" / Bytes(this.length),
+)
+"""A zlib stream that inflates to one page (QEMU 2.4 to 9.0)."""
+
+BLOCK = Struct("idstr" / ID_STRING, "used_length" / Int64ub)
+"""One RAM block in the list that MEM_SIZE begins; lengths in bytes."""
+
+MAPPED_RAM_HEADER = Struct(
+    "version" / Int32ub,
+    "page_size" / Int64ub,
+    "bitmap_offset" / Int64ub,
+    "pages_offset" / Int64ub,
+)
+"""Header of a block in a mapped-ram file (QEMU 9.0): both offsets are absolute file offsets in
+bytes, and both are zero for a block whose pages are not in the file."""
+
+MAPPED_RAM_VERSION = 1

@@ -1,0 +1,214 @@
+"""The first way: from the end. The vmdesc sizes every section; RAM is never read.
+
+Front and back are read exactly and checked header by header, footer by footer. What lies
+between is the PART items of RAM and its END, found by searching backwards for its header and
+walking its records up to the footer. Anything that does not fit makes this way give up: the
+forward way then says what is wrong.
+"""
+
+from __future__ import annotations
+
+from msixtool.containers.base import WINDOW, Source
+from msixtool.errors import FormatError
+from msixtool.formats import qevm
+from msixtool.formats import ram as ram_format
+from msixtool.formats.qevm import CommandType, ItemType
+from msixtool.stream import description as vmdesc
+from msixtool.stream import items as kinds
+from msixtool.stream import scan
+from msixtool.stream.forward import ForwardReader
+from msixtool.stream.items import Item
+from msixtool.stream.ram import RamWalker
+
+_SWITCHOVER = b"\x08" + CommandType.SWITCHOVER_START.to_bytes(2, "big") + b"\0\0"
+_EOS = (0x10).to_bytes(8, "big")
+
+
+def read(reader: ForwardReader, offset: int, description: vmdesc.Description) -> bool:
+    """Fill the reader's index from `offset` (behind the configuration section) on.
+
+    True when every section was found and checked; False when something does not fit: the
+    index then holds items that the caller throws away.
+    """
+    index = reader.index
+    middle = reader.read(offset, until_part=True)
+    if index.damage:
+        return False
+    if index.terminated:
+        return index.end == description.end
+    try:
+        tail = _tail(reader, description, middle)
+        if tail is None:
+            return False
+        between = _between(reader, middle, tail[0].offset if tail else description.offset - 1)
+    except FormatError:
+        return False
+    if between is None:
+        return False
+    index.items += between + tail
+    index.items.append(_vmdescription(description))
+    index.terminated, index.end = True, description.end
+    return True
+
+
+def _vmdescription(description: vmdesc.Description) -> Item:
+    start, end = description.offset, description.end
+    return Item(kinds.VMDESCRIPTION, start, end - start, data_offset=start + 5, data_length=end - start - 5)
+
+
+def _tail(reader: ForwardReader, description: vmdesc.Description, middle: int) -> list[Item] | None:
+    """The FULL sections behind RAM, walked from the end marker back; None where one does not fit."""
+    early = list(reader.index.full_sections())
+    devices = description.devices
+    for item, device in zip(early, devices, strict=False):
+        if item.idstr != device.get("name"):
+            return None
+    if len(early) > len(devices):
+        return None
+    source = reader.source
+    end = description.offset - 1
+    if source.read(end, 1) != bytes([ItemType.EOF]):
+        return None
+    items: list[Item] = []
+    for device in reversed(devices[len(early) :]):
+        found = _section_before(source, end, device, bool(reader.index.footers))
+        if found is None or found.offset < middle:
+            return None
+        items.append(found)
+        end = found.offset
+    return items[::-1]
+
+
+def _section_before(source: Source, end: int, device: dict[str, object], footers: bool) -> Item | None:
+    """The FULL section that `device` describes and that ends at `end`, if it stands there."""
+    size, footer = vmdesc.data_size(device), qevm.FOOTER_SIZE if footers else 0
+    offset = end - footer - size - vmdesc.header_size(device)
+    if offset < 0:
+        return None
+    header = scan.section_header(source.read(offset, scan.HEADER_MAX))
+    if header is None or header.type != ItemType.SECTION_FULL or header.idstr != device.get("name"):
+        return None
+    if footers and source.read(end - footer, footer) != _footer(header.section_id):
+        return None
+    return Item(
+        kinds.FULL,
+        offset,
+        end - offset,
+        header.section_id,
+        header.idstr,
+        header.instance_id,
+        header.version_id,
+        offset + header.size,
+        size,
+        device,
+    )
+
+
+def _footer(section_id: int) -> bytes:
+    return bytes([ItemType.SECTION_FOOTER]) + section_id.to_bytes(4, "big")
+
+
+def _between(reader: ForwardReader, start: int, end: int) -> list[Item] | None:
+    """The items from the first PART or END at `start` up to the first late FULL at `end`."""
+    announced = list(reader.announced.values())
+    if len(announced) != 1 or announced[0].idstr != ram_format.SECTION:
+        # Parts of several sections take turns: walk them.
+        return _walked(reader, end)
+    header = announced[0]
+    last = _find_end(reader, start, end, header.section_id)
+    if last is None:
+        return None
+    items = [_ram_item(kinds.END, last, end, header, bool(reader.index.footers))]
+    if reader.source.read(last - len(_SWITCHOVER), len(_SWITCHOVER)) == _SWITCHOVER:
+        last -= len(_SWITCHOVER)
+        items.insert(0, _switchover(last))
+    if last > start:
+        part = bytes([ItemType.SECTION_PART]) + header.section_id.to_bytes(4, "big")
+        separator = _separator(reader, header.section_id)
+        if (
+            reader.source.read(start, 5) != part
+            or reader.source.read(last - len(separator), len(separator)) != separator
+        ):
+            return None
+        items.insert(0, _ram_item(kinds.PART, start, last, header, bool(reader.index.footers)))
+    return items
+
+
+def _walked(reader: ForwardReader, end: int) -> list[Item] | None:
+    """The items up to `end`, walked forward with what the reader knows already."""
+    index = reader.index
+    known = len(index.items)
+    offset = known and index.items[-1].end
+    while offset < end and not index.damage:
+        kind = reader.window.peek(offset, 1)[0]
+        offset = reader.item(kind, offset)
+    items = index.items[known:]
+    del index.items[known:]
+    return items if offset == end and not index.damage else None
+
+
+def _separator(reader: ForwardReader, section_id: int) -> bytes:
+    """The bytes that must stand before the header of a RAM section's next part."""
+    return _footer(section_id) if reader.index.footers else _EOS
+
+
+def _find_end(reader: ForwardReader, start: int, end: int, section_id: int) -> int | None:
+    """The offset of RAM's END section: the last place whose records lead exactly to `end`."""
+    source, footers = reader.source, bool(reader.index.footers)
+    footer = _footer(section_id) if footers else b""
+    if footers and source.read(end - len(footer), len(footer)) != footer:
+        return None
+    header = bytes([ItemType.SECTION_END]) + section_id.to_bytes(4, "big")
+    high = end - len(footer)
+    while high > start:
+        low = max(start, high - WINDOW)
+        data = source.read(low, high - low + len(header) - 1)
+        position = len(data)
+        while (position := data.rfind(header, 0, position + len(header) - 1)) >= 0:
+            candidate = low + position
+            if _preceded(reader, candidate, start, section_id) and _walks_to(
+                reader, candidate, end - len(footer)
+            ):
+                return candidate
+        high = low
+    return None
+
+
+def _preceded(reader: ForwardReader, candidate: int, start: int, section_id: int) -> bool:
+    """Whether an END may stand at `candidate`: behind a PART, a command, or right at the start."""
+    separator = _separator(reader, section_id)
+    before = reader.source.read(max(start, candidate - 16), min(16, candidate - start))
+    return candidate == start or before.endswith((separator, _SWITCHOVER))
+
+
+def _walks_to(reader: ForwardReader, candidate: int, end: int) -> bool:
+    walker = RamWalker(reader.source, reader.layout, reader.ram.blocks)
+    try:
+        return walker.walk(candidate + qevm.PART_HEADER_SIZE) == end
+    except FormatError:
+        return False
+
+
+def _ram_item(kind: str, offset: int, end: int, header: scan.SectionHeader, footers: bool) -> Item:
+    footer = qevm.FOOTER_SIZE if footers else 0
+    return Item(
+        kind,
+        offset,
+        end - offset,
+        header.section_id,
+        header.idstr,
+        header.instance_id,
+        header.version_id,
+        offset + qevm.PART_HEADER_SIZE,
+        end - offset - qevm.PART_HEADER_SIZE - footer,
+    )
+
+
+def _switchover(offset: int) -> Item:
+    return Item(
+        kinds.COMMAND,
+        offset,
+        len(_SWITCHOVER),
+        idstr="switchover-start",
+        data_offset=offset + len(_SWITCHOVER),
+    )

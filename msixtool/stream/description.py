@@ -1,0 +1,202 @@
+"""The vmdesc of one stream: found from the end, and the sizes and offsets that follow from it.
+
+Source: QEMU migration/savevm.c, qemu_savevm_state_complete_precopy_non_iterable: byte 0x06,
+a 32-bit length, JSON. A section's data is its fields one after another, then its subsections,
+each behind a header of 6 + len(name) bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from msixtool.containers.base import Source
+from msixtool.errors import FormatError
+from msixtool.formats import vmdesc
+
+MAX_SIZE = 1 << 28
+"""The longest vmdesc that is looked at, in bytes; real ones have some 60 KiB to a few MiB."""
+
+_TAIL = 1 << 17
+_HEADER_SIZE = 5
+MAX_ELEMENTS = 1 << 24
+"""The longest array that is believed; QEMU's longest has some 10^5 elements."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A vmdesc and where it stands: `offset` of its 0x06, `end` behind its last byte."""
+
+    offset: int
+    end: int
+    text: bytes
+    document: vmdesc.Document
+
+    @property
+    def page_size(self) -> int | None:
+        """The target's page size in bytes, or None where it makes no sense."""
+        size = self.document.get("page_size")
+        return size if isinstance(size, int) and size >= 1024 and size & (size - 1) == 0 else None
+
+    @property
+    def devices(self) -> list[dict[str, Any]]:
+        """One description a FULL section, in stream order; entries that are no objects left out."""
+        return [device for device in self.document["devices"] if isinstance(device, dict)]  # type: ignore[misc]
+
+
+def find(source: Source) -> Description | None:
+    """The vmdesc at the end of a stream, found without walking it; None where there is none.
+
+    Bytes may follow it (a container may round up); JSON holds no NUL, so that the last
+    end marker with a vmdesc header behind it is the one. Raises FormatError where there is a
+    header and the JSON behind it is damaged.
+    """
+    size = source.size
+    reach = _TAIL
+    while True:
+        start = max(0, size - reach)
+        tail = source.read(start, size - start)
+        header = _last_header(tail)
+        if header is not None:
+            return _parse(tail, start, header)
+        # An unbroken run of text up to here may be the end of a longer vmdesc.
+        if start == 0 or reach >= MAX_SIZE or b"\0" in tail.rstrip(b"\0")[-_TAIL:]:
+            return None
+        reach *= 8
+
+
+def _last_header(tail: bytes) -> int | None:
+    """Where in `tail` the last 0x06 stands with a length that fits and a brace behind it."""
+    position = len(tail)
+    while (position := tail.rfind(b"\x06", 0, position)) >= 0:
+        body = position + _HEADER_SIZE
+        length = int.from_bytes(tail[position + 1 : body], "big")
+        if tail[body : body + 1] == b"{" and 2 <= length <= len(tail) - body:
+            return position
+    return None
+
+
+def _parse(tail: bytes, start: int, header: int) -> Description:
+    body = header + _HEADER_SIZE
+    text = tail[body : body + int.from_bytes(tail[header + 1 : body], "big")]
+    return parse(text, start + header)
+
+
+def parse(text: bytes, offset: int) -> Description:
+    """The vmdesc whose 0x06 stands at `offset`. Raises FormatError where it is damaged."""
+    document = vmdesc.parse(text, offset=offset)
+    return Description(offset, offset + _HEADER_SIZE + len(text), text, document)
+
+
+def data_size(device: dict[str, Any]) -> int:
+    """Bytes of a section's data, fields and subsections together.
+
+    Raises FormatError where the vmdesc gives a size that is no size.
+    """
+    return _fields_size(device) + _subsections_size(device)
+
+
+def _fields_size(description: dict[str, Any]) -> int:
+    return sum(field_size(field) * element_count(field) for field in _list(description, "fields"))
+
+
+def _subsections_size(description: dict[str, Any]) -> int:
+    return sum(
+        subsection_header_size(subsection) + data_size(subsection)
+        for subsection in _list(description, "subsections")
+    )
+
+
+def subsection_header_size(subsection: dict[str, Any]) -> int:
+    """Bytes before a subsection's fields: 0x05, length, name, 32-bit version."""
+    return 6 + len(str(subsection.get("vmsd_name", "")).encode())
+
+
+def field_size(field: dict[str, Any]) -> int:
+    """Bytes of one element of a field. Raises FormatError where that is no sane number."""
+    return _number(field, "size", None)
+
+
+def element_count(field: dict[str, Any]) -> int:
+    """How many elements one field object stands for."""
+    count = _number(field, "array_len", 1)
+    if count > MAX_ELEMENTS:
+        raise FormatError(
+            f"vmdesc: array_len of {field.get('name')!r}", expected=f"at most {MAX_ELEMENTS}", found=count
+        )
+    return count
+
+
+def _number(field: dict[str, Any], key: str, default: int | None) -> int:
+    value = field.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise FormatError(f"vmdesc: {key} of field {field.get('name')!r}", expected="a size", found=value)
+    return value
+
+
+def _list(description: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    entries = description.get(key) or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise FormatError(f"vmdesc: {key} of {description.get('vmsd_name')!r}", expected="a list of objects")
+    return entries
+
+
+def nested(field: dict[str, Any]) -> dict[str, Any] | None:
+    """The description inside a field: that of a struct, or the inline one of a vstruct or tmp."""
+    inner = field.get("struct")
+    if isinstance(inner, dict):
+        return inner
+    return field if "fields" in field else None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A field of a section: `offset` in bytes from the start of the section's data."""
+
+    path: tuple[str, ...]
+    offset: int
+    size: int
+    field: dict[str, Any]
+
+    @property
+    def type(self) -> str:
+        return str(self.field.get("type", ""))
+
+
+def walk(description: dict[str, Any], offset: int = 0, path: tuple[str, ...] = ()) -> Iterator[Placed]:
+    """All fields of a section in stream order, structs before what is in them, subsections last.
+
+    An array that is one field object is one Placed; of an array of structs the first element's
+    fields are walked. Raises FormatError where the vmdesc makes no sense.
+    """
+    for field in _list(description, "fields"):
+        size, count = field_size(field), element_count(field)
+        place = (*path, str(field.get("name", "")))
+        yield Placed(place, offset, size * count, field)
+        inner = nested(field)
+        if inner is not None and size:
+            yield from walk(inner, offset, place)
+        offset += size * count
+    for subsection in _list(description, "subsections"):
+        body = offset + subsection_header_size(subsection)
+        yield from walk(subsection, body, (*path, str(subsection.get("vmsd_name", ""))))
+        offset = body + data_size(subsection)
+
+
+def entries(devices: list[dict[str, Any]]) -> dict[tuple[str, int], dict[str, Any]]:
+    """The descriptions by idstr and instance_id; of duplicates the first."""
+    table: dict[tuple[str, int], dict[str, Any]] = {}
+    for device in devices:
+        table.setdefault((str(device.get("name", "")), _instance(device)), device)
+    return table
+
+
+def _instance(device: dict[str, Any]) -> int:
+    instance = device.get("instance_id", 0)
+    return instance & 0xFFFFFFFF if isinstance(instance, int) else 0
+
+
+def header_size(device: dict[str, Any]) -> int:
+    """Bytes of the header of the FULL section that `device` describes."""
+    return 1 + 4 + 1 + len(str(device.get("name", "")).encode()) + 4 + 4

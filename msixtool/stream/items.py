@@ -1,0 +1,108 @@
+"""The index of a stream: its items in order, and what was found out on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from msixtool.stream.description import Description
+
+CONFIGURATION = "configuration"
+START = "start"
+PART = "part"
+END = "end"
+FULL = "full"
+COMMAND = "command"
+VMDESCRIPTION = "vmdescription"
+
+
+@dataclass(slots=True)
+class Item:
+    """One item of a stream, or a run of consecutive PART items of one section.
+
+    Offsets and lengths are in bytes of the decoded stream; `length` covers header, data and
+    footer, `data_offset` and `data_length` the data alone. `instance_id` and `version_id` of a
+    PART or END are those that its START announced.
+    """
+
+    type: str
+    offset: int
+    length: int
+    section_id: int | None = None
+    idstr: str | None = None
+    instance_id: int | None = None
+    version_id: int | None = None
+    data_offset: int = 0
+    data_length: int = 0
+    description: dict[str, Any] | None = None
+    """The vmdesc's entry of a FULL section."""
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class RamBlock:
+    """One RAM block that the stream lists; sizes in bytes, `address` guest-physical where it is sent."""
+
+    idstr: str
+    used_length: int
+    page_size: int | None = None
+    address: int | None = None
+    pages_offset: int | None = None
+    bitmap_offset: int | None = None
+
+
+@dataclass(slots=True)
+class RamCount:
+    """What a walk over RAM records saw: numbers of records by kind."""
+
+    pages: int = 0
+    zero: int = 0
+    compressed: int = 0
+    xbzrle: int = 0
+    flushes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that contradicts the format, in one line, and where it stands."""
+
+    message: str
+    offset: int | None = None
+    rule: str = "stream"
+    """What kind of damage it is: the rule id under which `validate` reports it."""
+
+    def __str__(self) -> str:
+        return self.message if self.offset is None else f"offset {self.offset:#x}: {self.message}"
+
+
+@dataclass(slots=True)
+class StreamIndex:
+    """All that the reader found. `end` is the offset behind the last byte that QEMU would read."""
+
+    version: int
+    items: list[Item] = field(default_factory=list)
+    machine: str | None = None
+    page_size: int | None = None
+    """Of the target, in bytes; None where the stream does not say."""
+    capabilities: tuple[str, ...] = ()
+    uuid: bytes | None = None
+    description: Description | None = None
+    footers: bool | None = None
+    """Whether sections end in a footer; None where no section tells."""
+    blocks: list[RamBlock] = field(default_factory=list)
+    ram: RamCount | None = None
+    """Counts of RAM records; None where RAM was not walked."""
+    mapped_ram: bool = False
+    terminated: bool = False
+    """Whether the end marker was found."""
+    end: int = 0
+    damage: list[Damage] = field(default_factory=list)
+
+    def full_sections(self) -> Iterator[Item]:
+        """The sections that hold device state, in stream order."""
+        return (item for item in self.items if item.type == FULL)

@@ -1,0 +1,229 @@
+"""Passing over RAM records: the bulk of a stream, and nothing of it is kept.
+
+Source: QEMU migration/ram.c, ram_load_precopy and parse_ramblocks. Records of one length that
+follow each other (whole pages, zero pages) are checked as strided slices, at C speed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import ClassVar
+
+from msixtool.containers.base import WINDOW, Source
+from msixtool.errors import FormatError, TruncatedError
+from msixtool.formats import parse
+from msixtool.formats import ram as fmt
+from msixtool.formats.ram import Flag
+from msixtool.stream.items import RamBlock, RamCount
+from msixtool.stream.window import Window
+
+MAX_BLOCKS = 1 << 16
+"""The most RAM blocks that a list is believed to have."""
+
+_HEADER = struct.Struct(">Q")
+_CONTINUED_PAGE = int(Flag.PAGE | Flag.CONTINUE)
+_CONTINUED_ZERO = int(Flag.ZERO | Flag.CONTINUE)
+
+
+@dataclass(slots=True)
+class RamLayout:
+    """How the records of this stream are laid out. Sizes in bytes."""
+
+    page_size: int = 4096
+    ignore_shared: bool = False
+    """The block list holds guest-physical addresses."""
+    postcopy: bool = False
+    """The stream announced postcopy: blocks of huge pages carry their page size."""
+    mapped_ram: bool = False
+    """The block list holds mapped-ram headers, each followed by a bitmap and the pages."""
+    origin: int = 0
+    """Offset of the stream in its file: mapped-ram offsets count from the file's start."""
+
+
+@dataclass(slots=True)
+class RamWalker:
+    """Walks the data of `ram` sections; keeps the block list and counts."""
+
+    source: Source
+    layout: RamLayout
+    blocks: list[RamBlock] = field(default_factory=list)
+    count: RamCount = field(default_factory=RamCount)
+
+    def walk(self, offset: int) -> int:
+        """The offset behind the EOS record that ends the data starting at `offset`.
+
+        Raises FormatError where a record makes no sense, TruncatedError where the stream ends.
+        """
+        window = Window(self.source)
+        kept = offset
+        while True:
+            data, index = window.at(offset, fmt.RECORD_HEADER_SIZE, "a RAM record")
+            (header,) = _HEADER.unpack_from(data, index)
+            flags = header & (self.layout.page_size - 1)
+            if flags == Flag.EOS:
+                return offset + fmt.RECORD_HEADER_SIZE
+            passed = self._run(data, index, flags)
+            offset += passed or self._record(window, offset, header, flags)
+            if offset - kept > WINDOW:
+                self.source.drop(kept, offset)
+                kept = offset
+
+    def _run(self, data: bytes, index: int, flags: int) -> int:
+        """Bytes of the whole records like this one that stand in the buffer from `index` on."""
+        if flags == _CONTINUED_PAGE:
+            stride = fmt.RECORD_HEADER_SIZE + self.layout.page_size
+        elif flags == _CONTINUED_ZERO:
+            stride = fmt.RECORD_HEADER_SIZE + 1
+        else:
+            return 0
+        room = (len(data) - index) // stride
+        low = data[index + 7 : index + 7 + room * stride : stride]
+        records = len(low) - len(low.lstrip(bytes([flags])))
+        high = data[index + 6 : index + 6 + records * stride : stride]
+        clean = high.translate(_flag_bits(self.layout.page_size))
+        records = len(clean) - len(clean.lstrip(b"\0"))
+        if flags == _CONTINUED_PAGE:
+            self.count.pages += records
+        else:
+            self.count.zero += records
+        return records * stride
+
+    def _record(self, window: Window, offset: int, header: int, flags: int) -> int:
+        """Bytes of one record of any kind."""
+        if flags == Flag.MULTIFD_FLUSH:
+            self.count.flushes += 1
+            return fmt.RECORD_HEADER_SIZE
+        if flags == Flag.MEM_SIZE:
+            total = header & ~(self.layout.page_size - 1)
+            return self._block_list(window, offset + fmt.RECORD_HEADER_SIZE, total) - offset
+        body = offset + fmt.RECORD_HEADER_SIZE
+        reader = self._RECORDS.get(flags & ~Flag.CONTINUE)
+        if reader is None:
+            raise FormatError("RAM record", offset=offset, expected="known flags", found=f"{flags:#x}")
+        if not flags & Flag.CONTINUE:
+            body = self._block_id(window, body)
+        return reader(self, window, body) - offset
+
+    def _block_id(self, window: Window, offset: int) -> int:
+        length = window.exactly(offset, 1, "a RAM block's name")[0]
+        name = window.exactly(offset + 1, length, "a RAM block's name").decode("latin-1")
+        if self.blocks and all(block.idstr != name for block in self.blocks):
+            raise FormatError(
+                "RAM record", offset=offset, expected="a block of the stream's list", found=ascii(name)
+            )
+        return offset + 1 + length
+
+    def _zero(self, window: Window, offset: int) -> int:
+        window.exactly(offset, 1, "a zero page's record")
+        self.count.zero += 1
+        return offset + 1
+
+    def _page(self, window: Window, offset: int) -> int:
+        window.at(offset, self.layout.page_size, "a page of RAM")
+        self.count.pages += 1
+        return offset + self.layout.page_size
+
+    def _xbzrle(self, window: Window, offset: int) -> int:
+        encoding, length = struct.unpack(">BH", window.exactly(offset, 3, "an XBZRLE record"))
+        if encoding != fmt.XBZRLE_ENCODED or length > self.layout.page_size:
+            raise FormatError(
+                "XBZRLE record",
+                offset=offset,
+                expected=f"encoding 1 and at most {self.layout.page_size} bytes",
+                found=f"encoding {encoding}, {length} bytes",
+            )
+        window.at(offset + 3, length, "an XBZRLE record")
+        self.count.xbzrle += 1
+        return offset + 3 + int(length)
+
+    def _compressed(self, window: Window, offset: int) -> int:
+        length = int.from_bytes(window.exactly(offset, 4, "a compressed page"), "big")
+        # zlib's own bound for data that does not compress.
+        bound = self.layout.page_size + (self.layout.page_size >> 8) + 64
+        if length > bound:
+            raise FormatError(
+                "compressed page", offset=offset, expected=f"at most {bound} bytes", found=length
+            )
+        window.at(offset + 4, length, "a compressed page")
+        self.count.compressed += 1
+        return offset + 4 + length
+
+    _RECORDS: ClassVar[dict[int, Callable[[RamWalker, Window, int], int]]] = {
+        int(Flag.ZERO): _zero,
+        int(Flag.PAGE): _page,
+        int(Flag.XBZRLE): _xbzrle,
+        int(Flag.COMPRESS_PAGE): _compressed,
+    }
+
+    def _block_list(self, window: Window, offset: int, total: int) -> int:
+        """Read the list of RAM blocks whose sizes add up to `total`; the offset behind it."""
+        blocks: list[RamBlock] = []
+        left = total
+        while left > 0 and len(blocks) < MAX_BLOCKS:
+            raw = parse(fmt.BLOCK, window.peek(offset, 264), what="RAM block", offset=offset)
+            if not raw.idstr.isprintable() or not 0 < raw.used_length <= left:
+                raise FormatError(
+                    f"RAM block {raw.idstr!a}",
+                    offset=offset,
+                    expected=f"a name and at most {left} bytes left",
+                    found=raw.used_length,
+                )
+            left -= raw.used_length
+            offset, block = self._block_tail(window, offset + 9 + len(raw.idstr), raw.idstr, raw.used_length)
+            blocks.append(block)
+        self.blocks = blocks
+        return offset
+
+    def _block_tail(self, window: Window, offset: int, name: str, used: int) -> tuple[int, RamBlock]:
+        page_size = address = None
+        word = int.from_bytes(window.peek(offset, 8), "big")
+        # With postcopy, blocks of huge pages carry their page size. Nothing says which do, but
+        # no block name and no record looks like a power of two above the target's page.
+        if (
+            self.layout.postcopy
+            and word > self.layout.page_size
+            and word & (word - 1) == 0
+            and word >> 40 == 0
+        ):
+            page_size, offset = word, offset + 8
+        if self.layout.ignore_shared:
+            address, offset = int.from_bytes(window.exactly(offset, 8, "a RAM block"), "big"), offset + 8
+        if not self.layout.mapped_ram:
+            return offset, RamBlock(name, used, page_size, address)
+        size = fmt.MAPPED_RAM_HEADER.sizeof()
+        raw = parse(
+            fmt.MAPPED_RAM_HEADER, window.exactly(offset, size, "mapped-ram header"), what="mapped-ram header"
+        )
+        end = self._mapped_end(offset, offset + size, raw.version, raw.bitmap_offset, raw.pages_offset, used)
+        return end, RamBlock(name, used, page_size, address, raw.pages_offset, raw.bitmap_offset)
+
+    def _mapped_end(self, at: int, behind: int, version: int, bitmap: int, pages: int, used: int) -> int:
+        """The offset behind a mapped-ram block's pages."""
+        if version != fmt.MAPPED_RAM_VERSION:
+            raise FormatError("mapped-ram header", offset=at, expected="version 1", found=version)
+        if bitmap == pages == 0:
+            return behind
+        end = pages - self.layout.origin + used
+        if not behind <= pages - self.layout.origin <= self.source.size:
+            raise FormatError(
+                "mapped-ram header",
+                offset=at,
+                expected=f"pages behind {behind + self.layout.origin:#x} in the file",
+                found=f"{pages:#x}",
+            )
+        if end > self.source.size:
+            raise TruncatedError(
+                "the stream ends inside the pages of a mapped-ram block", offset=at, expected=f"{end} bytes"
+            )
+        self.source.drop(behind, end)
+        return end
+
+
+@lru_cache(maxsize=8)
+def _flag_bits(page_size: int) -> bytes:
+    """A translation that leaves of a header's second lowest byte only the bits below the page."""
+    mask = (page_size - 1) >> 8 & 0xFF
+    return bytes(byte & mask for byte in range(256))

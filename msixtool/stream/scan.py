@@ -1,0 +1,132 @@
+"""Finding the next item where nothing says how long the present one is.
+
+A footer is 0x7e and the section_id: five known bytes. They may occur in data by accident, so
+a hit counts only when what follows parses as an item too. Without footers the next section
+header has to be recognised by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from msixtool.containers.base import WINDOW, Source
+from msixtool.formats.qevm import FOOTER_SIZE, ItemType
+
+MAX_SECTION_ID = 0xFFFF
+"""section_ids count the registrations of one process, so they are small."""
+MAX_VERSION_ID = 0xFFFF
+HEADER_MAX = 1 + 4 + 1 + 255 + 4 + 4
+"""The longest section header, in bytes."""
+
+_PRINTABLE = re.compile(rb"[\x20-\x7e]+\Z")
+_OVERLAP = HEADER_MAX + FOOTER_SIZE
+
+_AFTER_FOOTER = frozenset(
+    kind.value
+    for kind in (
+        ItemType.EOF,
+        ItemType.SECTION_START,
+        ItemType.SECTION_PART,
+        ItemType.SECTION_END,
+        ItemType.SECTION_FULL,
+        ItemType.COMMAND,
+    )
+)
+_WITH_HEADER = (ItemType.SECTION_START, ItemType.SECTION_FULL)
+
+
+@dataclass(frozen=True, slots=True)
+class SectionHeader:
+    """A START or FULL header as it stands in the stream; `size` in bytes."""
+
+    type: int
+    section_id: int
+    idstr: str
+    instance_id: int
+    version_id: int
+    size: int
+
+
+def section_header(data: bytes) -> SectionHeader | None:
+    """The plausible START or FULL header at the start of `data`: printable idstr, small numbers."""
+    if len(data) < 6 or data[0] not in _WITH_HEADER:
+        return None
+    end = 6 + data[5]
+    name = data[6:end]
+    section_id = int.from_bytes(data[1:5], "big")
+    if len(data) < end + 8 or section_id > MAX_SECTION_ID or not _PRINTABLE.match(name):
+        return None
+    version_id = int.from_bytes(data[end + 4 : end + 8], "big")
+    if version_id > MAX_VERSION_ID:
+        return None
+    instance_id = int.from_bytes(data[end : end + 4], "big")
+    return SectionHeader(data[0], section_id, name.decode("ascii"), instance_id, version_id, end + 8)
+
+
+def plausible_item(data: bytes, known_ids: frozenset[int], at_end: bool) -> bool:
+    """Whether an item may start at the start of `data`; `at_end` says that the stream ends with it."""
+    if not data:
+        return at_end
+    kind = data[0]
+    if kind in _WITH_HEADER:
+        return section_header(data) is not None
+    if kind in (ItemType.SECTION_PART, ItemType.SECTION_END):
+        return len(data) >= 5 and int.from_bytes(data[1:5], "big") in known_ids
+    if kind == ItemType.COMMAND:
+        return len(data) >= 5 and data[1] == 0 and data[2] < 32 and data[3] == 0
+    # Behind the end marker: nothing, a vmdesc, or what a container pads with.
+    return kind == ItemType.EOF and data[1:2] in (b"", b"\0", bytes([ItemType.VMDESCRIPTION]))
+
+
+def find_footer(source: Source, offset: int, section_id: int, known_ids: frozenset[int]) -> int | None:
+    """The offset of the footer of `section_id` at or after `offset`, or None before the end."""
+    needle = bytes([ItemType.SECTION_FOOTER]) + section_id.to_bytes(4, "big")
+    while True:
+        window = source.read(offset, WINDOW + _OVERLAP)
+        position = -1
+        while (position := window.find(needle, position + 1)) >= 0:
+            behind = window[position + FOOTER_SIZE : position + _OVERLAP]
+            at_end = len(window) < WINDOW + _OVERLAP
+            if position < WINDOW and plausible_item(behind, known_ids, at_end):
+                return offset + position
+        if len(window) < WINDOW + _OVERLAP:
+            return None
+        offset += WINDOW
+
+
+def find_header(source: Source, offset: int, seen_ids: frozenset[int]) -> int | None:
+    """The offset of the next plausible FULL or START header at or after `offset`, or None.
+
+    Only a section_id that has not been seen yet counts: it is announced once.
+    """
+    pattern = re.compile(rb"[\x01\x04]\x00\x00[\x00-\xff]{2}[\x01-\xff][\x20-\x7e]", re.DOTALL)
+    while True:
+        window = source.read(offset, WINDOW + _OVERLAP)
+        position = 0
+        while found := pattern.search(window, position):
+            position = found.start() + 1
+            header = section_header(window[found.start() : found.start() + HEADER_MAX])
+            if header is not None and header.section_id not in seen_ids and len(header.idstr) > 2:
+                return offset + found.start()
+        if len(window) < WINDOW + _OVERLAP:
+            return None
+        offset += WINDOW
+
+
+def resynchronise(source: Source, offset: int, known_ids: frozenset[int]) -> int | None:
+    """The offset of the next item behind some footer at or after `offset`, or None.
+
+    Used where an item makes no sense. Any small section_id counts as a footer's, but what
+    follows must be a START or FULL header, or the PART or END of a section that was announced.
+    """
+    pattern = re.compile(rb"\x7e\x00\x00[\x00-\xff]{2}(?=[\x01-\x04\x08])", re.DOTALL)
+    while True:
+        window = source.read(offset, WINDOW + _OVERLAP)
+        for found in pattern.finditer(window):
+            behind = window[found.end() : found.end() + HEADER_MAX]
+            if found.start() < WINDOW and plausible_item(behind, known_ids, at_end=False):
+                return offset + found.end()
+        if len(window) < WINDOW + _OVERLAP:
+            return None
+        offset += WINDOW
