@@ -65,7 +65,12 @@ class MsixtoolError(Exception):
 
     def __str__(self) -> str:
         where = str(self.where)
-        text = f"{where}: {self.what}" if where else self.what
+        return f"{where}: {self.explanation}" if where else self.explanation
+
+    @property
+    def explanation(self) -> str:
+        """What, expected and found in one line, without the place."""
+        text = self.what
         if self.expected is not None:
             text += f": expected {self.expected}"
         if self.found is not None:

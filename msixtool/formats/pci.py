@@ -166,6 +166,11 @@ EXTENDED_CAPABILITY_HEADER = Struct("value" / Int32ul)
 """One 32-bit register: id (16 bits), version (4 bits), offset of the next (12 bits)."""
 
 
+def device_vmstate_size(config_size: int) -> int:
+    """Bytes of the vmstate of a PCIDevice with `config_size` bytes of configuration space."""
+    return 4 + config_size + 4 * INTX_PINS
+
+
 @lru_cache(maxsize=4)
 def device_vmstate(config_size: int) -> Any:
     """The vmstate of PCIDevice with `config_size` (256 or 4096) bytes of configuration space.

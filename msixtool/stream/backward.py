@@ -110,7 +110,7 @@ def _footer(section_id: int) -> bytes:
 
 def _between(reader: ForwardReader, start: int, end: int) -> list[Item] | None:
     """The items from the first PART or END at `start` up to the first late FULL at `end`."""
-    announced = list(reader.announced.values())
+    announced = list(reader.ends.announced.values())
     if len(announced) != 1 or announced[0].idstr != ram_format.SECTION:
         # Parts of several sections take turns: walk them.
         return _walked(reader, end)
@@ -182,7 +182,7 @@ def _preceded(reader: ForwardReader, candidate: int, start: int, section_id: int
 
 
 def _walks_to(reader: ForwardReader, candidate: int, end: int) -> bool:
-    walker = RamWalker(reader.source, reader.layout, reader.ram.blocks)
+    walker = RamWalker(reader.source, reader.ends.layout, reader.ends.ram.blocks)
     try:
         return walker.walk(candidate + qevm.PART_HEADER_SIZE) == end
     except FormatError:

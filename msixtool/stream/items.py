@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from msixtool.errors import MsixtoolError
+
 if TYPE_CHECKING:
     from msixtool.stream.description import Description
 
@@ -75,6 +77,15 @@ class Damage:
     offset: int | None = None
     rule: str = "stream"
     """What kind of damage it is: the rule id under which `validate` reports it."""
+
+    @classmethod
+    def of(
+        cls, error: MsixtoolError, offset: int, rule: str = "stream", section: str | None = None
+    ) -> Damage:
+        """The damage that `error` tells of; `offset` and `section` count where the error has none."""
+        section = error.where.section or section
+        place = offset if error.where.offset is None else error.where.offset
+        return cls(f"section {section}: {error.explanation}" if section else error.explanation, place, rule)
 
     def __str__(self) -> str:
         return self.message if self.offset is None else f"offset {self.offset:#x}: {self.message}"

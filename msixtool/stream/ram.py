@@ -206,20 +206,22 @@ class RamWalker:
             raise FormatError("mapped-ram header", offset=at, expected="version 1", found=version)
         if bitmap == pages == 0:
             return behind
-        end = pages - self.layout.origin + used
-        if not behind <= pages - self.layout.origin <= self.source.size:
+        start = pages - self.layout.origin
+        if start < behind:
             raise FormatError(
                 "mapped-ram header",
                 offset=at,
-                expected=f"pages behind {behind + self.layout.origin:#x} in the file",
+                expected=f"pages at or behind {behind + self.layout.origin:#x} in the file",
                 found=f"{pages:#x}",
             )
-        if end > self.source.size:
+        self.source.drop(behind, start + used)
+        if not self.source.read(start + used - 1, 1):
             raise TruncatedError(
-                "the stream ends inside the pages of a mapped-ram block", offset=at, expected=f"{end} bytes"
+                "the stream ends inside the pages of a mapped-ram block",
+                offset=at,
+                expected=f"pages up to {start + used:#x}",
             )
-        self.source.drop(behind, end)
-        return end
+        return start + used
 
 
 @lru_cache(maxsize=8)

@@ -28,16 +28,16 @@ def read_stream(source: Source, *, origin: int = 0, walk: bool = False) -> Strea
         try:
             description = vmdesc.find(source)
         except FormatError as error:
-            damage.append(Damage(f"{error.what}: found {error.found}", error.where.offset, "vmdesc"))
+            damage.append(Damage.of(error, 0, "vmdesc"))
     if description is not None and not walk:
         reader = ForwardReader(source, StreamIndex(version), origin=origin)
         offset = reader.header()
-        reader.use(description)
+        reader.ends.use(description)
         if not reader.index.damage and backward.read(reader, offset, description):
             return reader.index
     reader = ForwardReader(source, StreamIndex(version, damage=damage), origin=origin)
     offset = reader.header()
-    reader.use(description)
+    reader.ends.use(description)
     reader.read(offset)
     return reader.index
 

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from msixtool.containers.base import WINDOW, Source
+from msixtool.errors import InputError
 from msixtool.formats.qevm import FOOTER_SIZE, ItemType
 
 MAX_SECTION_ID = 0xFFFF
@@ -130,3 +131,13 @@ def resynchronise(source: Source, offset: int, known_ids: frozenset[int]) -> int
         if len(window) < WINDOW + _OVERLAP:
             return None
         offset += WINDOW
+
+
+def readable_end(source: Source, offset: int) -> int:
+    """The offset up to which a damaged source can be read, at or after `offset`."""
+    try:
+        while data := source.read(offset, WINDOW):
+            offset += len(data)
+    except InputError:
+        pass
+    return offset

@@ -17,13 +17,16 @@ class Window:
     def at(self, offset: int, length: int, what: str) -> tuple[bytes, int]:
         """The buffer, and the index in it behind which `length` bytes from `offset` stand.
 
-        Raises TruncatedError, naming `what`, where the stream ends before them.
+        Raises TruncatedError, naming `what`, where the stream ends before them, and the
+        InputError of a container that is damaged there.
         """
         index = offset - self._start
         if index < 0 or index + length > len(self._data):
             self._data = self._source.read(offset, max(length, WINDOW))
             self._start, index = offset, 0
         if len(self._data) - index < length:
+            # A damaged container speaks for itself here; the plain end of a stream says nothing.
+            self._source.read(self._start + len(self._data), 1)
             raise TruncatedError(
                 f"the stream ends inside {what}",
                 offset=offset,

@@ -1,0 +1,142 @@
+"""A PCI configuration space as a stream holds it: header, capabilities, MSI-X capability.
+
+Source: PCI Local Bus Specification 3.0, sections 6.1, 6.7 and 6.8.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from msixtool.formats import msix, parse, pci
+
+_LAST_CAPABILITY = 0xFC
+_ALIGNED = 0xFC
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """One entry of the capability list: its id and its offset in configuration space."""
+
+    id: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class BarPlace:
+    """A place in a memory BAR: the BAR's number, and the offset in it in bytes."""
+
+    bar: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class MsixCapability:
+    """The MSI-X capability: where it stands, and what its registers say."""
+
+    offset: int
+    control: int
+    table: BarPlace
+    pba: BarPlace
+
+    @property
+    def vectors(self) -> int:
+        """The table size: Message Control says it less one."""
+        return (self.control & msix.CONTROL_QSIZE) + 1
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.control & msix.CONTROL_ENABLE)
+
+    @property
+    def function_mask(self) -> bool:
+        return bool(self.control & msix.CONTROL_FUNCTION_MASK)
+
+    @property
+    def function_masked(self) -> bool:
+        """What QEMU computes on load: not enabled, or function mask set."""
+        return not self.enabled or self.function_mask
+
+
+@dataclass(frozen=True)
+class ConfigSpace:
+    """256 or 4096 bytes of configuration space."""
+
+    data: bytes
+
+    @cached_property
+    def header(self) -> Any:
+        """The header's fields by name (formats.pci.HEADER)."""
+        return parse(pci.HEADER, self.data, what="PCI configuration header")
+
+    @property
+    def bus_master(self) -> bool:
+        return bool(int.from_bytes(self.data[4:6], "little") & pci.Command.BUS_MASTER)
+
+    @cached_property
+    def _walk(self) -> tuple[tuple[Capability, ...], str | None]:
+        return _walk_capabilities(self.data)
+
+    @property
+    def capabilities(self) -> tuple[Capability, ...]:
+        """The capability list in its order, as far as it makes sense."""
+        return self._walk[0]
+
+    @property
+    def damage(self) -> str | None:
+        """What is wrong with the capability list, or None."""
+        return self._walk[1]
+
+    def find(self, capability_id: int) -> int | None:
+        """The offset of the first capability with this id, or None."""
+        return next((entry.offset for entry in self.capabilities if entry.id == capability_id), None)
+
+    @cached_property
+    def msix(self) -> MsixCapability | None:
+        """The MSI-X capability of the list, or None."""
+        offset = self.find(msix.CAP_ID)
+        return None if offset is None else self.msix_at(offset)
+
+    def msix_at(self, offset: int) -> MsixCapability | None:
+        """The MSI-X capability at `offset`, or None where none can stand there."""
+        data = self.data[offset : offset + msix.CAP_SIZE]
+        if len(data) < msix.CAP_SIZE or data[0] != msix.CAP_ID or offset + msix.CAP_SIZE > pci.CONFIG_SIZE:
+            return None
+        raw = parse(msix.CAPABILITY, data, what="MSI-X capability")
+        return MsixCapability(offset, raw.control, _place(raw.table), _place(raw.pba))
+
+    def msix_candidates(self) -> list[MsixCapability]:
+        """Places that look like an MSI-X capability although the list does not lead to them."""
+        found = (self.msix_at(offset) for offset in range(pci.HEADER_SIZE, _LAST_CAPABILITY, 4))
+        return [
+            capability
+            for capability in found
+            if capability is not None
+            and not capability.control & 0x3800
+            and capability.table != capability.pba
+        ]
+
+
+def _place(register: int) -> BarPlace:
+    return BarPlace(register & msix.BIR_MASK, register & ~msix.BIR_MASK)
+
+
+def _walk_capabilities(data: bytes) -> tuple[tuple[Capability, ...], str | None]:
+    """The list, and in words why it ended early."""
+    if not int.from_bytes(data[6:8], "little") & pci.Status.CAPABILITY_LIST:
+        return (), None
+    found: list[Capability] = []
+    offset, source = data[0x34], 0x34
+    while offset:
+        # The specification reserves the low two bits: software masks them.
+        offset &= _ALIGNED
+        if offset < pci.HEADER_SIZE:
+            return tuple(
+                found
+            ), f"capability list: the pointer at {source:#x} leads to {offset:#x}, into the header"
+        if any(entry.offset == offset for entry in found):
+            return tuple(found), f"capability list: the pointer at {source:#x} leads back to {offset:#x}"
+        found.append(Capability(data[offset], offset))
+        offset, source = data[offset + 1], offset + 1
+    return tuple(found), None

@@ -1,0 +1,263 @@
+"""Where MSI-X lives: from the sections of a stream to its devices with MSI-X.
+
+A section's vmdesc says where `pci config`, `msix state` and `virtio` stand. Without one the
+profile of the kind does; a stranger is taken to have its MSI-X state right behind its
+PCIDevice, as nearly all devices have, if what stands at the start of its section is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msixtool.containers.base import Source
+from msixtool.devices import virtio
+from msixtool.devices.config_space import ConfigSpace, MsixCapability
+from msixtool.devices.device import MsixDevice, kind_of
+from msixtool.errors import FormatError, TruncatedError
+from msixtool.formats import msix, pci
+from msixtool.msix.state import MsixState
+from msixtool.qemu.profiles import Place, Profile, profile_of
+from msixtool.stream import description as vmdesc
+from msixtool.stream.items import Damage, Item, StreamIndex
+
+_VIRTIO_HEAD = 1 << 17
+"""How much of a virtio blob is read: transport of 2048 vectors, configuration and 1024 queues."""
+_AER_ENTRY_SIZE = 4 * (1 + 4 + 4) + 8
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things stand in a section's data, in bytes from its start."""
+
+    config: int | None = None
+    config_size: int = pci.CONFIG_SIZE
+    table: int | None = None
+    size: int | None = None
+    """Bytes of the MSI-X vmstate, where the vmdesc says it."""
+    virtio: int | None = None
+    guessed: bool = False
+
+
+def find_devices(source: Source, index: StreamIndex) -> tuple[list[MsixDevice], list[Damage]]:
+    """The devices with MSI-X in stream order, and what is damaged in or about them."""
+    devices: list[MsixDevice] = []
+    damage: list[Damage] = []
+    for item in index.full_sections():
+        try:
+            device = read_device(source, item)
+        except FormatError as error:
+            damage.append(Damage.of(error, item.data_offset, "device", item.idstr))
+            continue
+        if device is not None:
+            devices.append(device)
+            damage += device.damage
+    return devices, damage
+
+
+def read_device(source: Source, item: Item) -> MsixDevice | None:
+    """The MSI-X state of one section, or None where it has none.
+
+    Raises FormatError where the section should have one and it cannot be read.
+    """
+    layout = layout_of(source, item)
+    if layout is None:
+        return None
+    if layout.virtio is not None:
+        return _virtio_device(source, item, layout.virtio)
+    return _plain_device(source, item, layout)
+
+
+def layout_of(source: Source, item: Item) -> Layout | None:
+    """Where the MSI-X state stands in a section, or None where there is no sign of one."""
+    if item.description is not None:
+        found = _described(item)
+        if found is not None:
+            return found
+    profile = profile_of(kind_of(str(item.idstr)))
+    if item.description is not None and profile is None:
+        return None
+    if profile is not None:
+        return _profiled(source, item, profile)
+    return _guessed(source, item)
+
+
+def _described(item: Item) -> Layout | None:
+    """By the types of the vmdesc's fields; None where it has none of those that tell."""
+    config = table = None
+    for placed in vmdesc.walk(item.description or {}):
+        if placed.type == "virtio":
+            return Layout(virtio=placed.offset)
+        if placed.type == "pci config":
+            config = placed
+        elif placed.type == "msix state":
+            table = placed
+    if table is None:
+        return None
+    if not table.size:
+        return Layout()
+    return Layout(
+        config.offset if config else None,
+        config.size if config else 0,
+        table.offset,
+        table.size,
+    )
+
+
+def _profiled(source: Source, item: Item, profile: Profile) -> Layout | None:
+    if item.description is not None and profile.place is not Place.ALONE:
+        return None
+    if profile.place is Place.VIRTIO:
+        return Layout(virtio=0)
+    if profile.place is Place.ALONE:
+        return Layout(table=0, size=item.data_length) if profile.config_size is None else None
+    size = profile.config_size or virtio.config_size(source.read(item.data_offset + 4, pci.CONFIG_SIZE))
+    table = pci.device_vmstate_size(size)
+    if profile.place is Place.AFTER_AER:
+        table += _aer_log_size(source, item.data_offset + table)
+    return Layout(4, size, table)
+
+
+def _aer_log_size(source: Source, offset: int) -> int:
+    """Bytes of a PCIEAERLog: two counts and as many errors as the first says."""
+    return 4 + _AER_ENTRY_SIZE * int.from_bytes(source.read(offset, 2), "big")
+
+
+def _guessed(source: Source, item: Item) -> Layout | None:
+    """The layout of a stranger whose section starts with a PCIDevice that has an MSI-X capability."""
+    head = source.read(item.data_offset, pci.device_vmstate_size(pci.CONFIG_SIZE))
+    if len(head) < pci.device_vmstate_size(pci.CONFIG_SIZE) or head[:4] != b"\0\0\0\2":
+        return None
+    space = ConfigSpace(head[4:])
+    if space.msix is None or space.damage:
+        return None
+    size = virtio.config_size(head[4:])
+    table = pci.device_vmstate_size(size)
+    levels = source.read(item.data_offset + 4 + size, 4 * pci.INTX_PINS)
+    if any(levels[i : i + 4] not in (b"\0\0\0\0", b"\0\0\0\1") for i in range(0, len(levels), 4)):
+        return None
+    if table + msix.vmstate_size(space.msix.vectors) > item.data_length:
+        return None
+    return Layout(4, size, table, guessed=True)
+
+
+def _plain_device(source: Source, item: Item, layout: Layout) -> MsixDevice | None:
+    space = capability = None
+    damage: list[Damage] = []
+    version: int | None = None
+    levels: tuple[int, ...] = ()
+    if layout.config is not None:
+        head = _read(source, item, layout.config - 4, pci.device_vmstate_size(layout.config_size))
+        space = ConfigSpace(head[4 : 4 + layout.config_size])
+        version, levels = _pci_fields(head)
+        capability = _capability(space, layout.size, item, damage)
+    if layout.table is None:
+        return None
+    vectors = _vector_count(item, layout, capability, damage)
+    if not vectors:
+        return None
+    data = _read(source, item, layout.table, msix.vmstate_size(vectors))
+    return MsixDevice(
+        item,
+        item.data_offset + layout.table,
+        MsixState.from_vmstate(data, vectors),
+        space,
+        None if layout.config is None else item.data_offset + layout.config,
+        version,
+        levels,
+        capability,
+        damage=damage,
+    )
+
+
+def _pci_fields(head: bytes) -> tuple[int, tuple[int, ...]]:
+    """version_id and INTx levels of a PCIDevice."""
+    words = [
+        int.from_bytes(head[i : i + 4], "big") for i in range(len(head) - 4 * pci.INTX_PINS, len(head), 4)
+    ]
+    return int.from_bytes(head[:4], "big", signed=True), tuple(words)
+
+
+def _capability(
+    space: ConfigSpace, size: int | None, item: Item, damage: list[Damage]
+) -> MsixCapability | None:
+    """The MSI-X capability; where the list is damaged, what looks like one and fits the bytes."""
+    if space.damage:
+        damage.append(_damage(item, space.damage))
+    if space.msix is not None or not space.damage:
+        return space.msix
+    vectors = None if size is None else msix.vectors_of_size(size)
+    fitting = [c for c in space.msix_candidates() if vectors is None or c.vectors == vectors]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _vector_count(item: Item, layout: Layout, capability: MsixCapability | None, damage: list[Damage]) -> int:
+    """Vectors in the section: by the size of the bytes where that is known, else by the capability."""
+    if layout.size is None:
+        return capability.vectors if capability else 0
+    vectors = msix.vectors_of_size(layout.size)
+    if vectors is None:
+        raise FormatError("MSI-X state", expected="the size of some number of vectors", found=layout.size)
+    if capability is not None and capability.vectors != vectors:
+        profile = profile_of(kind_of(str(item.idstr)))
+        smaller = capability.vectors < vectors and profile is not None and profile.capability_may_be_smaller
+        if not smaller:
+            damage.append(
+                _damage(
+                    item,
+                    f"number of vectors: expected {capability.vectors} by the MSI-X capability,"
+                    f" found {vectors} in the state",
+                    "vector-count",
+                )
+            )
+    return vectors
+
+
+def _virtio_device(source: Source, item: Item, at: int) -> MsixDevice | None:
+    start = item.data_offset + at
+    data = source.read(start, min(_VIRTIO_HEAD, item.data_length - at))
+    damage: list[Damage] = []
+    if len(data) < pci.device_vmstate_size(pci.CONFIG_SIZE):
+        raise TruncatedError("the virtio state is cut short", offset=start, found=f"{len(data)} bytes")
+    size = virtio.config_size(data[4:])
+    space = ConfigSpace(data[4 : 4 + size])
+    capability = _capability(space, None, item, damage)
+    if capability is None:
+        return None
+    state, broken = _virtio_state(data, start, capability)
+    if broken:
+        damage.append(Damage.of(broken, item.data_offset, "device", item.idstr))
+    table = pci.device_vmstate_size(size)
+    msix_state = MsixState.from_vmstate(
+        _read(source, item, at + table, msix.vmstate_size(capability.vectors)), capability.vectors
+    )
+    version, levels = _pci_fields(data[:table])
+    return MsixDevice(
+        item, start + table, msix_state, space, start + 4, version, levels, capability, state, damage
+    )
+
+
+def _virtio_state(
+    data: bytes, start: int, capability: MsixCapability
+) -> tuple[virtio.VirtioState | None, FormatError | None]:
+    try:
+        return virtio.read(data, offset=start, capability=capability), None
+    except FormatError as error:
+        return None, error
+
+
+def _read(source: Source, item: Item, at: int, length: int) -> bytes:
+    """`length` bytes of a section's data from `at`. Raises TruncatedError where it has fewer."""
+    room = max(0, item.data_length - at)
+    data = source.read(item.data_offset + at, min(length, room))
+    if len(data) < length:
+        raise TruncatedError(
+            "the section ends inside its MSI-X state",
+            offset=item.data_offset + at,
+            expected=f"{length} bytes",
+            found=len(data),
+        )
+    return data
+
+
+def _damage(item: Item, message: str, rule: str = "capability") -> Damage:
+    return Damage(f"section {item.idstr}: {message}", item.data_offset, rule)

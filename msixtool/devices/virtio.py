@@ -1,0 +1,120 @@
+"""The virtio blob: how far it is understood, and where its parts stand.
+
+Source: QEMU hw/virtio/virtio.c, virtio_save and virtio_load; hw/virtio/virtio-pci.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from msixtool.devices.config_space import ConfigSpace, MsixCapability
+from msixtool.errors import FormatError
+from msixtool.formats import msix, parse, pci
+from msixtool.formats import virtio as fmt
+
+MAX_CONFIG = 1 << 16
+"""The longest device configuration that is believed, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One virtqueue as virtio_save writes it; `desc` is a guest physical address."""
+
+    num: int
+    desc: int
+    last_avail_idx: int
+    vector: int | None
+    """As in the stream: 0xffff for none; None where the device has no MSI-X."""
+
+
+@dataclass(frozen=True, slots=True)
+class VirtioState:
+    """The transport, core and queues of one virtio device.
+
+    Offsets are in bytes from the start of the blob.
+    """
+
+    config_space: ConfigSpace
+    capability: MsixCapability | None
+    msix_offset: int
+    config_vector: int | None
+    core_offset: int
+    core: Any
+    queues_offset: int
+    queues: tuple[Queue, ...]
+    end: int
+    """Behind the queues: the state of the device type begins here."""
+
+    @property
+    def vectors(self) -> int:
+        """Vectors in the blob: those of the capability, 0 without one."""
+        return self.capability.vectors if self.capability else 0
+
+
+def config_size(data: bytes) -> int:
+    """256 or 4096: a virtio device has PCI Express configuration space behind a PCI Express port.
+
+    `data` is the configuration space from its start, at least 256 bytes.
+    """
+    express = ConfigSpace(data[: pci.CONFIG_SIZE]).find(pci.CapabilityId.EXPRESS) is not None
+    return pci.EXPRESS_CONFIG_SIZE if express else pci.CONFIG_SIZE
+
+
+def read(data: bytes, *, offset: int = 0, capability: MsixCapability | None = None) -> VirtioState:
+    """Read a virtio blob that starts at `offset` of the stream (for error messages).
+
+    `capability` overrides what the capability list says, for lists that are damaged.
+    Raises FormatError or TruncatedError where the blob cannot be one of virtio_save's.
+    """
+    size = config_size(data[4:])
+    device = parse(pci.device_vmstate(size), data, what="PCIDevice", offset=offset)
+    space = ConfigSpace(device.config)
+    capability = capability or space.msix
+    vectors = capability.vectors if capability else 0
+    transport = fmt.transport(size, vectors)
+    raw = parse(transport, data, what="virtio transport state", offset=offset)
+    msix_offset = pci.device_vmstate_size(size)
+    core_offset = msix_offset + (msix.vmstate_size(vectors) + 2 if vectors else 0)
+    core = _core(data, core_offset, offset)
+    queues_offset = core_offset + fmt.CORE_FIXED_SIZE + core.config_len + 4
+    schema = fmt.QUEUE_WITH_VECTOR if vectors else fmt.QUEUE
+    queues, end = _queues(data, queues_offset, core.num_queues, schema, offset)
+    return VirtioState(
+        space,
+        capability,
+        msix_offset,
+        raw.config_vector if vectors else None,
+        core_offset,
+        core,
+        queues_offset,
+        queues,
+        end,
+    )
+
+
+def _core(data: bytes, at: int, base: int) -> Any:
+    config_len = int.from_bytes(data[at + 8 : at + 12], "big")
+    if config_len > MAX_CONFIG:
+        raise FormatError(
+            "virtio config_len", offset=base + at + 8, expected=f"at most {MAX_CONFIG}", found=config_len
+        )
+    core = parse(fmt.CORE, data[at : at + config_len + 64], what="virtio core state", offset=base + at)
+    if core.num_queues > fmt.MAX_QUEUES:
+        raise FormatError(
+            "virtio num_queues",
+            offset=base + at + fmt.CORE_FIXED_SIZE + config_len,
+            expected=f"at most {fmt.MAX_QUEUES}",
+            found=core.num_queues,
+        )
+    return core
+
+
+def _queues(data: bytes, at: int, count: int, schema: Any, base: int) -> tuple[tuple[Queue, ...], int]:
+    queues = []
+    size = schema.sizeof()
+    for index in range(count):
+        raw = parse(schema, data[at : at + size], what=f"virtio queue {index}", offset=base + at)
+        queues.append(Queue(raw.num, raw.desc, raw.last_avail_idx, raw.get("vector")))
+        at += size
+    return tuple(queues), at

@@ -1,0 +1,162 @@
+"""One open file, its stream, its devices: the one door for everything above."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from functools import cached_property
+from typing import Any, BinaryIO
+
+from msixtool.containers.base import Progress, Source
+from msixtool.containers.open import Opened, open_source
+from msixtool.devices.device import MsixDevice
+from msixtool.devices.locate import find_devices
+from msixtool.errors import InputError, UsageError
+from msixtool.stream.items import Damage, StreamIndex
+from msixtool.stream.read import read_stream
+from msixtool.stream.writer import Writer, writer_of
+
+
+class Dump:
+    """A migration stream in whatever container it came, opened for reading.
+
+    Use `Dump.open`. A context manager; `close` releases the file.
+    """
+
+    def __init__(self, opened: Opened, *, walk: bool = False) -> None:
+        self._opened = opened
+        try:
+            self.index: StreamIndex = read_stream(opened.source, origin=opened.origin, walk=walk)
+        except InputError as error:
+            opened.close()
+            raise error.at(path=opened.path) from None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str] | BinaryIO,
+        *,
+        offset: int = 0,
+        snapshot: str | None = None,
+        walk: bool = False,
+        progress: Progress | None = None,
+    ) -> Dump:
+        """Open a stream by path, "-" for standard input, or as a seekable binary file.
+
+        `offset` skips leading bytes of the file, `snapshot` chooses one of a qcow2 image; with
+        `walk` every RAM record is passed over, which takes time that grows with RAM.
+
+        Raises InputError where there is no stream to be read, UsageError for an offset or a
+        snapshot that is not there. Damage further on is in `damage`.
+        """
+        return cls(open_source(path, offset=offset, snapshot=snapshot, progress=progress), walk=walk)
+
+    @property
+    def path(self) -> str:
+        """As it was given; "-" for standard input."""
+        return self._opened.path
+
+    @property
+    def source(self) -> Source:
+        """The bytes of the decoded stream."""
+        return self._opened.source
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file as given; of a pipe, of the stream that was read from it."""
+        return self._opened.size or self.index.end
+
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        """The containers from the outside in; mapped-ram, a way to lay out a stream, comes last."""
+        return [*self._opened.layers, *([{"kind": "mapped-ram"}] if self.index.mapped_ram else [])]
+
+    @property
+    def base_offset(self) -> int:
+        """What to add to an offset in the stream for the offset that documents give.
+
+        A mapped-ram stream is tied to its place in the file, so its offsets count from there.
+        """
+        return self._opened.origin if self.index.mapped_ram else 0
+
+    @cached_property
+    def _found(self) -> tuple[list[MsixDevice], list[Damage]]:
+        return find_devices(self.source, self.index)
+
+    @property
+    def devices(self) -> list[MsixDevice]:
+        """The devices with MSI-X, in stream order."""
+        return self._found[0]
+
+    @property
+    def damage(self) -> list[Damage]:
+        """What contradicts the format, of the stream first, then of its devices."""
+        return self.index.damage + self._found[1]
+
+    @cached_property
+    def writer(self) -> Writer:
+        """Which QEMU versions can have written the stream."""
+        return writer_of(self.index)
+
+    @property
+    def is_x86(self) -> bool:
+        """Whether the machine is a PC: its MSI addresses and data are read as x86 messages."""
+        if self.index.machine is not None:
+            return self.index.machine.startswith(("pc-", "pc", "microvm", "isapc", "xenfv", "xenpv"))
+        return any(item.idstr in ("apic", "kvmclock") for item in self.index.full_sections())
+
+    def select(self, pattern: str | None) -> list[MsixDevice]:
+        """The devices that `pattern` names; all for None. Raises UsageError where none does."""
+        if pattern is None:
+            return self.devices
+        found = [device for device in self.devices if matches(pattern, device.name, device.instance)]
+        if not found:
+            raise UsageError(
+                f"no device with MSI-X matches {pattern!r}",
+                path=self.path,
+                expected=_candidates(self.devices),
+            )
+        return found
+
+    def select_one(self, pattern: str | None) -> MsixDevice:
+        """The one device that `pattern` names. Raises UsageError, naming the candidates, otherwise."""
+        found = self.select(pattern)
+        if len(found) != 1:
+            what = "no device was chosen" if pattern is None else f"several devices match {pattern!r}"
+            raise UsageError(what, path=self.path, expected=f"one of {_candidates(found)}")
+        return found[0]
+
+    def close(self) -> None:
+        """Release the file."""
+        self._opened.close()
+
+    def __enter__(self) -> Dump:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def matches(pattern: str, name: str, instance: int) -> bool:
+    """Whether `pattern` names a section: its idstr, PCI address, kind, NAME@INSTANCE, or a glob of these."""
+    return any(fnmatch.fnmatchcase(spelling, pattern) for spelling in spellings(name, instance))
+
+
+def spellings(name: str, instance: int) -> list[str]:
+    """All the names that a section goes by."""
+    path, slash, kind = name.rpartition("/")
+    plain = [name]
+    if slash:
+        plain += [kind, path]
+        while ":" in path:
+            path = path.split(":", 1)[1]
+            if "." in path.split(":", 1)[0] or ":" in path:
+                plain.append(path)
+            if "." in path.split(":", 1)[0]:
+                break
+    return plain + [f"{spelling}@{instance}" for spelling in plain]
+
+
+def _candidates(devices: list[MsixDevice]) -> str:
+    names = [f"{d.name}@{d.instance}" if d.instance else d.name for d in devices]
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "") or "a device"

@@ -1,0 +1,221 @@
+"""Where the data of a section ends: its grammar, the vmdesc, the next footer or the next header.
+
+Source: QEMU migration/savevm.c; the vmdesc's sizes and the footers agree in every stream of a
+sound QEMU, but for arrays of pointers since 10.0, whose length the vmdesc overstates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from msixtool.containers.base import Source
+from msixtool.errors import FormatError, InputError, TruncatedError
+from msixtool.formats import qevm
+from msixtool.formats import ram as ram_format
+from msixtool.formats.qevm import ItemType
+from msixtool.stream import description as vmdesc
+from msixtool.stream import items as kinds
+from msixtool.stream import scan
+from msixtool.stream.items import Damage, Item, StreamIndex
+from msixtool.stream.iterable import GRAMMARS
+from msixtool.stream.ram import RamLayout, RamWalker
+from msixtool.stream.window import Window
+
+PAGE_SIZES = (4096, 65536, 8192, 16384, 1024, 2048)
+"""Target page sizes to try where the stream does not say, in bytes, the commonest first."""
+
+
+class EndFinder:
+    """Finds the ends of the sections of one stream, and keeps what has been learned on the way."""
+
+    def __init__(self, source: Source, index: StreamIndex, *, origin: int = 0) -> None:
+        self.source = source
+        self.index = index
+        self.window = Window(source)
+        self.layout = RamLayout(origin=origin)
+        self.ram = RamWalker(source, self.layout)
+        self.announced: dict[int, scan.SectionHeader] = {}
+        """START headers by section_id."""
+        self.seen_ids: set[int] = set()
+        self._entries: dict[tuple[str, int], dict[str, Any]] | None = None
+        self._page_size_known = False
+
+    def use(self, description: vmdesc.Description | None) -> None:
+        """Take sizes and the page size from `description` from here on."""
+        if description is None:
+            return
+        self.index.description = description
+        self._entries = vmdesc.entries(description.devices)
+        if description.page_size:
+            self.set_page_size(description.page_size)
+
+    def look_for_description(self) -> None:
+        """Find the vmdesc from the end, if that has not been done."""
+        if self.index.description is not None:
+            return
+        try:
+            self.use(vmdesc.find(self.source))
+        except FormatError as error:
+            self.index.damage.append(Damage.of(error, 0, "vmdesc"))
+        except InputError:
+            pass  # The container is damaged: the reader will come to the place and say so.
+
+    def set_page_size(self, size: int) -> None:
+        self.layout.page_size = self.index.page_size = size
+        self._page_size_known = True
+
+    def find(self, item: Item) -> tuple[int, int]:
+        """The offset behind the item's data, and the size of the footer there."""
+        if item.idstr == ram_format.SECTION and item.type != kinds.FULL:
+            end = self._walk_ram(item.data_offset)
+            self.index.blocks = self.ram.blocks
+            if item.type != kinds.START:
+                self.index.ram = self.ram.count
+            return end, self._footer(end, item)
+        grammar = GRAMMARS.get(str(item.idstr).rsplit("/", 1)[-1])
+        if grammar is not None and (item.type != kinds.FULL or grammar.full):
+            end = grammar.end(self.window, item.data_offset, item.type)
+            return end, self._footer(end, item)
+        if item.type == kinds.FULL and self._entries is not None:
+            described = self._described_end(item)
+            if described is not None:
+                return described, self._footer(described, item)
+        return self._scanned_end(item)
+
+    def _described_end(self, item: Item) -> int | None:
+        """The end that the vmdesc gives, or None where the bytes there say otherwise."""
+        assert self._entries is not None
+        entry = self._entries.get((str(item.idstr), item.instance_id or 0))
+        if entry is None:
+            self._damage(item, "the vmdesc does not know the section", "vmdesc")
+            return None
+        size = vmdesc.data_size(entry)
+        end = item.data_offset + size
+        item.description = entry
+        if size and not self.source.read(end - 1, 1):
+            raise TruncatedError(
+                "the stream ends inside a section",
+                offset=item.data_offset,
+                expected=f"{size} bytes",
+                found=scan.readable_end(self.source, item.data_offset) - item.data_offset,
+            )
+        if self._looks_like_end(end):
+            return end
+        found = self._scan_footer(item)
+        if found is None or found == end:
+            return end
+        item.description = None
+        if not _has_pointer_runs(entry):
+            self._damage(
+                item,
+                f"section out of step with vmdesc: expected {size} bytes, found {found - item.data_offset}",
+                "vmdesc",
+            )
+        return found
+
+    def _looks_like_end(self, end: int) -> bool:
+        """Whether a footer (of any section) stands at `end`, or an item where there are none."""
+        behind = self.window.peek(end, scan.HEADER_MAX + qevm.FOOTER_SIZE)
+        if behind[:1] == bytes([ItemType.SECTION_FOOTER]):
+            return True
+        return self.index.footers is not True and self._plausible(behind)
+
+    def _plausible(self, data: bytes) -> bool:
+        return scan.plausible_item(data, frozenset(self.announced), at_end=False)
+
+    def _scan_footer(self, item: Item) -> int | None:
+        if self.index.footers is False:
+            return None
+        return scan.find_footer(
+            self.source, item.data_offset, item.section_id or 0, frozenset(self.announced)
+        )
+
+    def _scanned_end(self, item: Item) -> tuple[int, int]:
+        """The end of data that nothing describes: the next footer, else the next header, else the end."""
+        found = self._scan_footer(item)
+        if found is not None:
+            return found, self._footer(found, item)
+        if self.index.footers:
+            self._damage(item, f"no footer of section_id {item.section_id} follows", "footer-missing")
+            following = scan.resynchronise(self.source, item.data_offset, frozenset(self.announced))
+        else:
+            following = scan.find_header(self.source, item.data_offset, frozenset(self.seen_ids))
+        if following is not None:
+            return following, 0
+        return self._last_end(item)
+
+    def _last_end(self, item: Item) -> tuple[int, int]:
+        """The end of the last section of a stream without footers and vmdesc: the end marker."""
+        last = scan.readable_end(self.source, item.data_offset) - 1
+        if last >= item.data_offset and self.source.read(last, 1) == b"\0":
+            return last, 0
+        raise TruncatedError("the stream ends inside a section", offset=item.data_offset)
+
+    def _walk_ram(self, offset: int) -> int:
+        first: FormatError | None = None
+        for page_size, shared in self._guesses():
+            self.layout.page_size, self.layout.ignore_shared = page_size, shared
+            count = replace(self.ram.count)
+            try:
+                end = self.ram.walk(offset)
+            except FormatError as error:
+                first, self.ram.count = first or error, count
+                continue
+            if self.ram.count.pages:
+                self.set_page_size(page_size)
+            return end
+        assert first is not None
+        raise first
+
+    def _guesses(self) -> list[tuple[int, bool]]:
+        """Page sizes and layouts of the block list to try: one where the stream says, else several."""
+        sizes = (self.layout.page_size,) if self._page_size_known else PAGE_SIZES
+        # Without a configuration section nothing says that the list holds addresses.
+        shared = (False, True) if self.index.machine is None else (self.layout.ignore_shared,)
+        return [(size, flag) for flag in shared for size in sizes]
+
+    def _footer(self, offset: int, item: Item) -> int:
+        """Check the footer at `offset`; its size there: 5, or 0 where it is missing."""
+        data = self.window.peek(offset, qevm.FOOTER_SIZE)
+        is_footer = data[:1] == bytes([ItemType.SECTION_FOOTER])
+        if is_footer and self.index.footers is False and self._plausible(data):
+            is_footer = False
+        if self.index.footers is None:
+            self.index.footers = is_footer
+        if not is_footer:
+            return self._no_footer(offset, item, data)
+        if len(data) < qevm.FOOTER_SIZE:
+            raise TruncatedError("the stream ends inside a section footer", offset=offset)
+        found = int.from_bytes(data[1:], "big")
+        if found != item.section_id:
+            self._damage(
+                item,
+                f"footer of another section: expected section_id {item.section_id}, found {found}",
+                "footer-mismatch",
+                offset,
+            )
+        return qevm.FOOTER_SIZE
+
+    def _no_footer(self, offset: int, item: Item, data: bytes) -> int:
+        if not data:
+            if self.index.footers:
+                raise TruncatedError("the stream ends before a section footer", offset=offset)
+            return 0
+        if self.index.footers:
+            self._damage(
+                item,
+                f"section footer missing: expected 0x7e, found {data[0]:#04x}",
+                "footer-missing",
+                offset,
+            )
+        return 0
+
+    def _damage(self, item: Item, text: str, rule: str, offset: int | None = None) -> None:
+        place = item.offset if offset is None else offset
+        self.index.damage.append(Damage(f"section {item.idstr}: {text}", place, rule))
+
+
+def _has_pointer_runs(entry: dict[str, Any]) -> bool:
+    """Whether the vmdesc holds NULL markers: since 10.0 it overstates the length of such arrays."""
+    return any(placed.type in ("nullptr", "ptr-marker") for placed in vmdesc.walk(entry))

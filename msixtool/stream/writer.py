@@ -1,0 +1,143 @@
+"""Which QEMU versions can have written a stream: it does not say so, but its style tells.
+
+Sources: streams of 5.2, 7.2, 10.0 and 11.1, and the release in which each change to QEMU's
+migration/ first came out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from msixtool.formats import vmdesc as vmdesc_format
+from msixtool.qemu.versions import Version, machine_version
+from msixtool.stream import items as kinds
+from msixtool.stream.items import StreamIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One thing in a stream that only some versions write: from `min` up to `max`, both included."""
+
+    reason: str
+    min: Version | None = None
+    max: Version | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """The versions that all the evidence leaves."""
+
+    min: Version | None
+    max: Version | None
+    evidence: tuple[Evidence, ...] = ()
+
+
+def writer_of(index: StreamIndex) -> Writer:
+    """Which releases can have written a stream; open ends are None.
+
+    Where pieces of evidence contradict each other (a patched QEMU), the lower bounds count.
+    """
+    evidence = tuple(_evidence(index))
+    low = max((e.min for e in evidence if e.min), default=None)
+    high = min((e.max for e in evidence if e.max), default=None)
+    if low and high and low > high:
+        high = None
+    return Writer(low, high, evidence)
+
+
+def _evidence(index: StreamIndex) -> Iterator[Evidence]:
+    version = machine_version(index.machine)
+    if version:
+        yield Evidence(f"machine type {index.machine}", version)
+    if index.footers:
+        yield Evidence("section footers", (2, 4))
+    if "x-ignore-shared" in index.capabilities:
+        yield Evidence("capability x-ignore-shared", (4, 0))
+    if index.mapped_ram:
+        yield Evidence("capability mapped-ram", (9, 0))
+    if index.uuid is not None:
+        yield Evidence("UUID in the configuration", (4, 2))
+    if any(item.type == kinds.COMMAND and item.idstr == "switchover-start" for item in index.items):
+        yield Evidence("SWITCHOVER_START command", (10, 0))
+    yield from _ram_evidence(index)
+    yield from _order_evidence(index)
+    if index.description is not None:
+        yield from _vmdesc_evidence(index)
+
+
+def _ram_evidence(index: StreamIndex) -> Iterator[Evidence]:
+    if index.ram and index.ram.compressed:
+        yield Evidence("compressed pages", (2, 4), (9, 0))
+    if index.ram and index.ram.flushes:
+        yield Evidence("multifd flush records", (8, 1))
+
+
+def _order_evidence(index: StreamIndex) -> Iterator[Evidence]:
+    names = [item.idstr for item in index.full_sections()]
+    if "apic" in names and "timer" in names and names.index("apic") < names.index("timer"):
+        yield Evidence("apic sections come first", (10, 1))
+
+
+def _vmdesc_evidence(index: StreamIndex) -> Iterator[Evidence]:
+    assert index.description is not None
+    spaced = vmdesc_format.is_spaced(index.description.text[:4])
+    yield Evidence("text of the vmdesc", (2, 3), (5, 2)) if spaced else Evidence("text of the vmdesc", (6, 0))
+    if "configuration" in index.description.document:
+        yield Evidence("configuration in the vmdesc", (8, 2))
+    else:
+        yield Evidence("no configuration in the vmdesc", None, (8, 1))
+    for device in index.description.devices:
+        if device.get("name") == "globalstate":
+            names = [f.get("name") for f in device.get("fields", []) if isinstance(f, dict)]
+            split = "has_vm_was_suspended" in names
+            yield Evidence("globalstate", (9, 0)) if split else Evidence("globalstate", None, (8, 2))
+    yield from _array_evidence(index.description.devices)
+
+
+def _array_evidence(devices: list[dict[str, Any]]) -> Iterator[Evidence]:
+    """How the vmdesc spells arrays whose elements differ, and what it calls NULL pointers."""
+    seen: set[str] = set()
+    for device in devices:
+        for fields in _field_lists(device):
+            seen |= {str(field.get("type")) for field in fields} & {"nullptr", "ptr-marker"}
+            seen |= set(_array_styles(fields))
+    if "none" in seen or "ptr-marker" in seen:
+        yield Evidence("array elements without index", (11, 0))
+    elif "all but last" in seen or "nullptr" in seen:
+        yield Evidence("last array element without index", (10, 0), (10, 2))
+    elif "all" in seen:
+        yield Evidence("array elements with index", None, (9, 2))
+
+
+def _array_styles(fields: list[dict[str, Any]]) -> Iterator[str]:
+    for before, field in zip(fields, fields[1:], strict=False):
+        if before.get("name") == field.get("name") and field.get("type") == "struct":
+            if "index" not in before:
+                yield "none"
+            elif "index" in field:
+                yield "all" if _is_last(fields, field) else "more"
+            else:
+                yield "all but last"
+
+
+def _is_last(fields: list[dict[str, Any]], field: dict[str, Any]) -> bool:
+    """Whether no other element of the same array follows `field`."""
+    same = [other for other in fields if other.get("name") == field.get("name")]
+    return same[-1] is field
+
+
+def _field_lists(description: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    """Every list of fields in a description, nested ones and those of subsections too."""
+    fields = [field for field in description.get("fields") or [] if isinstance(field, dict)]
+    yield fields
+    for field in fields:
+        inner = field.get("struct")
+        if isinstance(inner, dict):
+            yield from _field_lists(inner)
+        elif "fields" in field:
+            yield from _field_lists(field)
+    for subsection in description.get("subsections") or []:
+        if isinstance(subsection, dict):
+            yield from _field_lists(subsection)
