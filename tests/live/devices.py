@@ -93,11 +93,20 @@ def device_names(binary: str) -> frozenset[str]:
 @cache
 def version(binary: str) -> tuple[int, int]:
     """Major and minor of `--version`."""
-    line = subprocess.run(
-        [binary, "--version"], capture_output=True, text=True, timeout=60, check=True
-    ).stdout
-    major, minor = line.split("version ")[1].split(".")[:2]
+    major, minor = _version_line(binary).split("version ")[1].split()[0].split(".")[:2]
     return int(major), int(minor)
+
+
+@cache
+def package(binary: str) -> str:
+    """The version of the distribution's package, as `--version` has it in brackets, or nothing."""
+    _, _, rest = _version_line(binary).partition("(")
+    return rest.rstrip(")").removeprefix("Debian ")
+
+
+def _version_line(binary: str) -> str:
+    run = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    return run.stdout.splitlines()[0]
 
 
 def device_kinds(binary: str) -> list[DeviceKind]:
