@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from msixtool.containers.base import WINDOW, Source
+from msixtool.containers.lzop import MAGIC as LZOP_MAGIC
+from msixtool.containers.lzop import LzopDecoder, LzopError
 from msixtool.errors import ContainerError
 
 MEMORY = 130 << 20
@@ -109,9 +111,28 @@ def _load_zstd() -> tuple[Maker, Failures]:
     return zstd.ZstdDecompressor, (zstd.ZstdError,)
 
 
+def zstd_decoder() -> tuple[Decoder, Failures]:
+    """A decoder of one Zstandard frame and what it raises, for formats that hold such frames."""
+    new, failures = _load_zstd()
+    return new(), failures
+
+
 def _load_lz4() -> tuple[Maker, Failures]:
     lz4 = _module("lz4.frame", "lz4", "lz4")
     return lz4.LZ4FrameDecompressor, (RuntimeError,)
+
+
+def _load_lzop() -> tuple[Maker, Failures]:
+    lzo = _module("lzallright", "lzop", "lzop")
+
+    def unpack(packed: bytes, size: int) -> bytes:
+        try:
+            data: bytes = lzo.LZOCompressor.decompress(packed, size)
+        except lzo.LZOError as error:  # its text may hold all of the data
+            raise LzopError(f"no LZO1X data ({type(error).__name__})") from None
+        return data
+
+    return lambda: LzopDecoder(unpack), (LzopError,)
 
 
 def _module(name: str, kind: str, extra: str | None) -> Any:
@@ -124,7 +145,7 @@ def _module(name: str, kind: str, extra: str | None) -> Any:
 
 
 def _ends_softly(base: Source, offset: int, codec: Codec) -> int | None:
-    """What follows a member and is none is left alone: gzip, bzip2 and lz4 only warn of it."""
+    """What follows a member and is none is left alone: gzip, bzip2, lzop and lz4 only warn of it."""
     return offset if codec.begins(base.read(offset, 16)) else None
 
 
@@ -154,6 +175,7 @@ CODECS = (
     Codec("bzip2", (b"BZh",), _load_bzip2, _ends_softly),
     Codec("xz", (b"\xfd7zXZ\0",), _load_xz, _ends_padded),
     Codec("zstd", (b"\x28\xb5\x2f\xfd", *SKIPPABLE), _load_zstd, _ends_strictly),
+    Codec("lzop", (LZOP_MAGIC,), _load_lzop, _ends_softly),
     Codec("lz4", (b"\x04\x22\x4d\x18", *SKIPPABLE), _load_lz4, _ends_softly),
 )
 

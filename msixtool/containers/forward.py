@@ -28,10 +28,10 @@ Feed = Callable[[], Iterator[bytes]]
 
 
 class Spool:
-    """A sparse temporary file without a name, for at most `limit` bytes."""
+    """A sparse temporary file without a name, for as many bytes as `room` gives."""
 
-    def __init__(self, limit: int, path: str) -> None:
-        self._limit = limit
+    def __init__(self, room: Callable[[], int], path: str) -> None:
+        self._room = room
         self._path = path
         self._used = 0
         self._fd = -1
@@ -40,11 +40,11 @@ class Spool:
         """Keep `data` at `offset`; zeros need no room. Raises ContainerError where there is none left."""
         if data.count(0) == len(data):
             return
-        if self._used + len(data) > self._limit:
+        if self._used + len(data) > (room := self._room()):
             raise ContainerError(
                 "too much has to be kept on disk: unpack it into a file first",
                 path=self._path,
-                expected=f"at most {self._limit} bytes besides RAM",
+                expected=f"at most {room} bytes besides RAM",
                 found="more",
             )
         try:
@@ -115,14 +115,14 @@ class ForwardSource:
     sequential = True
 
     def __init__(
-        self, feed: Feed, *, kind: str, path: str, spool_limit: int, repeatable: bool = True
+        self, feed: Feed, *, kind: str, path: str, room: Callable[[], int], repeatable: bool = True
     ) -> None:
         self.kind = kind
         self._path = path
         self._feed = feed
         self._chunks = feed()
         self._repeatable = repeatable
-        self._spool = Spool(spool_limit, path)
+        self._spool = Spool(room, path)
         self._held: deque[tuple[int, bytes]] = deque()
         self._held_start = 0
         self._end = 0

@@ -14,8 +14,11 @@ from msixtool.containers.codecs import codec_of
 from msixtool.containers.file import FileSource, ObjectSource, SliceSource
 from msixtool.containers.forward import ForwardSource
 from msixtool.containers.guess import describe
-from msixtool.containers.unpack import MAX_RATIO, Meter, unpacked_source
-from msixtool.errors import ContainerError, InputError, NotAStreamError, UsageError
+from msixtool.containers.libvirt import LibvirtSource, is_save_image
+from msixtool.containers.qcow2 import Qcow2Source
+from msixtool.containers.unpack import MAX_RATIO, Budget, unpacked_source
+from msixtool.errors import ContainerError, InputError, MsixtoolError, NotAStreamError, UsageError
+from msixtool.formats import qcow2
 
 MAGIC = b"QEVM"
 """What a QEMU migration stream begins with, whatever its version."""
@@ -47,7 +50,13 @@ class Opened:
     origin: int
     """Where the stream begins in the file that holds it as it is, be that the file given or what
     the innermost compression unpacks to: the offsets in a mapped-ram stream count from there."""
+    warnings: list[str] = field(default_factory=list)
+    """What is wrong with a layer though the stream in it can be read."""
     sources: list[Source] = field(default_factory=list)
+    image: Qcow2Source | None = None
+    """The qcow2 image, where there is one: `image.snapshots`, `image.snapshot`."""
+    save_image: LibvirtSource | None = None
+    """The libvirt save image, where there is one: `save_image.xml()`."""
 
     def close(self) -> None:
         """Release files and memory of all layers."""
@@ -81,12 +90,12 @@ def open_source(
     the offset or the snapshot is not there.
     """
     outer, path = _outer(path_or_file, spool_limit, progress)
-    opened = Opened(outer, [], path, 0 if outer.sequential else outer.size, 0, [outer])
+    opened = Opened(outer, [], path, 0 if outer.sequential else outer.size, 0, sources=[outer])
     try:
         if offset:
             _skip(opened, offset)
-        _descend(opened, Meter(max_ratio), spool_limit)
-    except InputError as error:
+        _descend(opened, snapshot, Budget(max_ratio, spool_limit))
+    except MsixtoolError as error:
         opened.close()
         raise error.at(path=path) from None
     except BaseException:
@@ -133,7 +142,7 @@ def _pipe(descriptor: int, path: str, spool_limit: int, progress: Progress | Non
                 progress(done, 0)
             yield data
 
-    return ForwardSource(feed, kind="", path=path, spool_limit=spool_limit, repeatable=False)
+    return ForwardSource(feed, kind="", path=path, room=lambda: spool_limit, repeatable=False)
 
 
 def _skip(opened: Opened, offset: int) -> None:
@@ -144,22 +153,50 @@ def _skip(opened: Opened, offset: int) -> None:
     opened.origin = offset
 
 
-def _descend(opened: Opened, meter: Meter, spool_limit: int) -> None:
+def _descend(opened: Opened, snapshot: str | None, budget: Budget) -> None:
     """Go from layer to layer until the stream is there."""
-    while True:
-        head = opened.source.read(0, HEAD)
-        if head.startswith(MAGIC):
-            return
+    while not (head := opened.source.read(0, HEAD)).startswith(MAGIC):
         if len(opened.layers) == DEPTH:
             raise ContainerError("too many layers in one another", expected=f"at most {DEPTH}")
-        codec = codec_of(opened.source)
-        if codec is None:
+        if is_save_image(head):
+            _enter_libvirt(opened)
+        elif head.startswith(qcow2.MAGIC):
+            opened.image = Qcow2Source(opened.source, snapshot, budget)
+            _enter(opened, opened.image)
+        elif codec := codec_of(opened.source):
+            outermost = not any(
+                isinstance(source, ForwardSource) and source.kind for source in opened.sources
+            )
+            _enter(
+                opened,
+                unpacked_source(opened.source, codec, path=opened.path, budget=budget, outermost=outermost),
+            )
+        else:
             raise _not_a_stream(opened, head)
-        source = unpacked_source(opened.source, codec, path=opened.path, meter=meter, spool_limit=spool_limit)
-        opened.source = source
-        opened.sources.append(source)
-        opened.layers.append({"kind": source.kind, **source.details()})
-        opened.origin = 0
+    if snapshot is not None and opened.image is None:
+        raise UsageError("no qcow2 image, so there is no snapshot to choose", found=f"--snapshot {snapshot}")
+
+
+def _enter(opened: Opened, source: Source) -> None:
+    """Go into a layer whose bytes have no place of their own in the file below."""
+    opened.sources.append(source)
+    opened.layers.append({"kind": source.kind, **source.details()})
+    opened.source = source
+    opened.origin = 0
+
+
+def _enter_libvirt(opened: Opened) -> None:
+    """Go into a save image, whose stream stands in it as it is if it is not compressed."""
+    image = LibvirtSource(opened.source)
+    origin = opened.origin + image.start
+    _enter(opened, image)
+    opened.origin = origin
+    opened.save_image = image
+    if not image.complete:
+        opened.warnings.append(
+            "libvirt marked this save image as incomplete: the save, or rewriting its header at the end, "
+            "did not finish; libvirt itself refuses to restore it"
+        )
 
 
 def _not_a_stream(opened: Opened, head: bytes) -> NotAStreamError:

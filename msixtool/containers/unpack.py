@@ -18,38 +18,53 @@ OUTPUT = 256 << 10
 
 MAX_RATIO = 1000.0
 """Bytes that one byte is believed to hold, by default."""
-ALLOWANCE = 1 << 30
+ALLOWANCE = 2 << 30
 """Bytes that a file may unpack to in any case."""
+MAX_KEPT_RATIO = 100.0
+"""Bytes that may be kept on disk for one byte: what is kept is no RAM, and varied."""
+KEPT_ALLOWANCE = 256 << 20
+"""Bytes that may be kept on disk in any case."""
 
 
-class Meter:
-    """Bounds what a file may unpack to, in each of its layers, against the bytes that were read of it.
+class Budget:
+    """Bounds what a file may unpack to, against the bytes that were read of it, whatever its layers.
 
-    `ratio` None means no bound.
+    `max_ratio` None means no such bound. `spool_limit` bounds in any case what is kept on disk.
     """
 
-    def __init__(self, ratio: float | None, allowance: int = ALLOWANCE) -> None:
-        self._ratio = ratio
-        self._allowance = allowance
+    def __init__(self, max_ratio: float | None, spool_limit: int) -> None:
+        self._max_ratio = max_ratio
+        self._spool_limit = spool_limit
         self.consumed = 0
 
-    def check(self, produced: int) -> None:
-        """Raises ContainerError where `produced` bytes are out of all proportion."""
-        if self._ratio is None or produced <= max(self._allowance, self._ratio * self.consumed):
+    def check(self, produced: int, consumed: int | None = None) -> None:
+        """Raises ContainerError where `produced` bytes out of those read are out of all proportion."""
+        consumed = self.consumed if consumed is None else consumed
+        if self._max_ratio is None or produced <= max(ALLOWANCE, self._max_ratio * consumed):
             return
         raise ContainerError(
             "looks like a decompression bomb (--max-ratio sets what is believed)",
-            expected=f"at most {self._ratio:g} bytes out of one",
-            found=f"{produced} out of {self.consumed}",
+            expected=f"at most {self._max_ratio:g} bytes out of one",
+            found=f"{produced} out of {consumed}",
         )
+
+    def room(self) -> int:
+        """Bytes that may be kept on disk so far."""
+        if self._max_ratio is None:
+            return self._spool_limit
+        believed = max(KEPT_ALLOWANCE, MAX_KEPT_RATIO * self.consumed)
+        return min(self._spool_limit, int(believed))
 
 
 def unpacked_source(
-    base: Source, codec: Codec, *, path: str, meter: Meter, spool_limit: int
+    base: Source, codec: Codec, *, path: str, budget: Budget, outermost: bool
 ) -> ForwardSource:
-    """What `base` unpacks to. Raises ContainerError where the format takes a package that is missing."""
+    """What `base` unpacks to.
+
+    `outermost` says whether the budget counts the bytes read of `base`. Raises ContainerError
+    where the format takes a package that is missing.
+    """
     new, failures = codec.load()
-    outermost = meter.consumed == 0
 
     def feed() -> Iterator[bytes]:
         start = position = produced = 0
@@ -58,15 +73,15 @@ def unpacked_source(
             for piece, position in _member(base, start, decoder, failures, codec.kind):
                 produced += len(piece)
                 if outermost:
-                    meter.consumed = max(meter.consumed, position)
-                meter.check(produced)
+                    budget.consumed = max(budget.consumed, position)
+                budget.check(produced)
                 yield piece
             following = codec.next_member(base, position, codec)
             if following is None:
                 return
             start = following
 
-    return ForwardSource(feed, kind=codec.kind, path=path, spool_limit=spool_limit)
+    return ForwardSource(feed, kind=codec.kind, path=path, room=budget.room)
 
 
 def _member(
