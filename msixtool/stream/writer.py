@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from msixtool.formats import vmdesc as vmdesc_format
@@ -112,7 +113,7 @@ def _array_evidence(devices: list[dict[str, Any]]) -> Iterator[Evidence]:
 
 
 def _array_styles(fields: list[dict[str, Any]]) -> Iterator[str]:
-    for before, field in zip(fields, fields[1:], strict=False):
+    for before, field in pairwise(fields):
         if before.get("name") == field.get("name") and field.get("type") == "struct":
             if "index" not in before:
                 yield "none"

@@ -1,0 +1,127 @@
+"""The command line: a thin client of the library.
+
+One file a command. What is slow to import (construct, rich) is imported inside the commands,
+so that `--version` and `--help` are quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from msixtool import __version__
+from msixtool.cli.status import ExitStatus
+from msixtool.errors import MsixtoolError
+
+COMMANDS = ("inspect", "show")
+"""In the order of `--help`; each is the command of that name in msixtool.cli.NAME."""
+
+TRACEBACK = "--traceback"
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module when the command is looked up."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(f"msixtool.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=ExitStatus.help_text(),
+)
+@click.version_option(__version__, prog_name="msixtool")
+@click.option(TRACEBACK, is_flag=True, help="Show a Python traceback with an error.")
+def cli(traceback: bool) -> None:
+    """Read, forge and compare QEMU migration streams, centred on MSI-X device state.
+
+    FILE is a path, or - for standard input. Containers (xz, libvirt save images, qcow2
+    snapshots, …) are recognised by what is in them.
+    """
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status. Errors become one line on standard error."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _invoke(words)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        _silence_stdout()
+        return ExitStatus.DONE
+    except KeyboardInterrupt:
+        _silence_stdout()
+        return 130
+
+
+def _invoke(words: list[str]) -> int:
+    try:
+        status = cli.main(args=words, prog_name="msixtool", standalone_mode=False)
+        return int(status or ExitStatus.DONE)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except click.ClickException as error:
+        return _complain(_usage_line(error), words)
+    except MsixtoolError as error:
+        return _complain(str(error), words)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{name}{error.strerror or error}", words)
+    except Exception as error:
+        return _defect(error, words)
+
+
+def _usage_line(error: click.ClickException) -> str:
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return message
+    return f"{message.rstrip('.')} (see '{context.command_path} --help')"
+
+
+def _complain(message: str, words: list[str]) -> int:
+    """Report a wrong use or a bad input."""
+    _print_traceback(words)
+    line = " ".join(message.split())
+    print(f"msixtool: {line}", file=sys.stderr)
+    return ExitStatus.USAGE
+
+
+def _defect(error: Exception, words: list[str]) -> int:
+    """Report an exception that nothing expected."""
+    _print_traceback(words)
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    print(f"msixtool: defect: {text} (please report it, with --traceback)", file=sys.stderr)
+    return ExitStatus.DEFECT
+
+
+def _print_traceback(words: list[str]) -> None:
+    if TRACEBACK in words:
+        import traceback
+
+        traceback.print_exc()
+
+
+def _silence_stdout() -> None:
+    """Keep the interpreter from complaining about a pipe that nobody reads any more."""
+    try:
+        sys.stdout.flush()
+    except (BrokenPipeError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,178 @@
+"""`msixtool inspect`: what a stream is, what it holds, and its devices with MSI-X."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from msixtool.cli import options
+from msixtool.cli.status import ExitStatus
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from msixtool.devices.device import MsixDevice
+    from msixtool.dump import Dump
+
+
+@click.command()
+@options.files_argument
+@click.option("--sections", is_flag=True, help="List every section: offset, size, share of the file.")
+@options.container_options
+@options.json_option
+@options.traceback_option
+def inspect(
+    files: tuple[str, ...], sections: bool, offset: int, snapshot: str | None, as_json: bool
+) -> ExitStatus:
+    """Show what a stream is, what it holds, and every device with MSI-X in it."""
+    from msixtool.cli.output import console, for_each, print_json, report_damage
+    from msixtool.dump import Dump
+
+    def one(file: str) -> ExitStatus:
+        with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
+            if as_json:
+                from msixtool.documents import inspect_document
+
+                print_json(inspect_document(dump), one_line=len(files) > 1)
+            else:
+                out = console()
+                _print_stream(out, dump)
+                _print_devices(out, dump)
+                if sections:
+                    _print_sections(out, dump)
+            return report_damage(dump)
+
+    return for_each(files, one)
+
+
+def _print_stream(out: Console, dump: Dump) -> None:
+    from rich.table import Table
+
+    from msixtool.words import byte_size, plural
+
+    index = dump.index
+    layers = " in ".join(layer["kind"] for layer in reversed(dump.layers))
+    out.print(f"{dump.path}: QEMU migration stream" + (f" in {layers}" if layers else ""), style="bold")
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    facts.add_row("machine", index.machine or "not in the stream")
+    facts.add_row("written by", _writer(dump))
+    facts.add_row("size", _sizes(dump))
+    ram = [
+        f"{block.idstr} {byte_size(block.used_length)}"
+        for block in index.blocks
+        if block.used_length >= 1 << 20
+    ]
+    total = sum(block.used_length for block in index.blocks)
+    facts.add_row(
+        "RAM",
+        f"{byte_size(total)} in {plural(len(index.blocks), 'block')}: {', '.join(ram)}" if ram else "none",
+    )
+    facts.add_row("page size", byte_size(index.page_size) if index.page_size else "not in the stream")
+    facts.add_row("capabilities", ", ".join(index.capabilities) or "none")
+    if index.uuid is not None:
+        facts.add_row("UUID", index.uuid.hex())
+    count = sum(1 for _ in index.full_sections())
+    facts.add_row("sections", f"{count} of device state, {_style(dump)}")
+    out.print(facts)
+
+
+def _writer(dump: Dump) -> str:
+    from msixtool.qemu.versions import format_version
+
+    low, high = format_version(dump.writer.min), format_version(dump.writer.max)
+    if low == high:
+        return "a QEMU of unknown version" if low is None else f"QEMU {low}"
+    if high is None:
+        return f"QEMU {low} or later"
+    return f"QEMU {low} to {high}" if low else f"QEMU {high} or earlier"
+
+
+def _sizes(dump: Dump) -> str:
+    from msixtool.words import byte_size
+
+    text = f"{dump.size:,} bytes ({byte_size(dump.size)})"
+    return text if dump.index.end == dump.size else f"{text}, {dump.index.end:,} bytes of stream"
+
+
+def _style(dump: Dump) -> str:
+    vmdesc = "with vmdesc" if dump.index.description else "no vmdesc"
+    footers = {True: "with footers", False: "no footers", None: "no footers"}[dump.index.footers]
+    return f"{vmdesc}, {footers}"
+
+
+def _print_devices(out: Console, dump: Dump) -> None:
+    from msixtool.cli.output import table
+
+    out.print()
+    if not dump.devices:
+        out.print("No device with MSI-X.")
+        return
+    rows = table(
+        "Device",
+        ("Vec", "right"),
+        "MSI-X",
+        ("Masked", "right"),
+        ("Pending", "right"),
+        "Config",
+        "Queues",
+    )
+    for device in dump.devices:
+        rows.add_row(*_row(device))
+    out.print(rows)
+
+
+def _row(device: MsixDevice) -> list[str]:
+    from msixtool.words import queue_vectors_in_words
+
+    config = "-"
+    if device.virtio is not None:
+        config = "none" if device.config_vector is None else str(device.config_vector)
+    return [
+        f"{device.name}@{device.instance}" if device.instance else device.name,
+        str(device.vectors),
+        _state(device),
+        str(device.masked),
+        str(len(device.state.pending)),
+        config,
+        queue_vectors_in_words(device.queue_vectors),
+    ]
+
+
+def _state(device: MsixDevice) -> str:
+    """Enabled or not, and the function mask."""
+    if device.capability is None:
+        return "unknown"
+    enabled = "on" if device.capability.enabled else "off"
+    return f"{enabled}, masked" if device.capability.function_mask else enabled
+
+
+def _print_sections(out: Console, dump: Dump) -> None:
+    from msixtool.cli.output import table
+    from msixtool.words import byte_size
+
+    rows = table(
+        ("Offset", "right"),
+        ("Size", "right"),
+        ("Share", "right"),
+        "Type",
+        ("Id", "right"),
+        "Section",
+        ("Ver", "right"),
+    )
+    total = max(1, dump.index.end)
+    for item in dump.index.items:
+        name = item.idstr or ""
+        rows.add_row(
+            f"{item.offset + dump.base_offset:#x}",
+            byte_size(item.length),
+            f"{100 * item.length / total:.1f}%",
+            item.type,
+            "" if item.section_id is None else str(item.section_id),
+            f"{name}@{item.instance_id}" if item.instance_id else name,
+            "" if item.version_id is None else str(item.version_id),
+        )
+    out.print()
+    out.print(rows)

@@ -1,0 +1,42 @@
+"""Options and arguments that several commands share, each defined once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _chain(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    def decorate(function: Command) -> Command:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+files_argument = click.argument("files", metavar="FILE...", nargs=-1, required=True)
+
+file_argument = click.argument("file", metavar="FILE")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+device_option = click.option(
+    "--device",
+    "-d",
+    metavar="PATTERN",
+    help="Only these devices: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one.",
+)
+
+container_options = _chain(
+    click.option("--offset", type=click.IntRange(min=0), default=0, help="Skip this many leading bytes."),
+    click.option("--snapshot", metavar="NAME", help="Internal snapshot of a qcow2 image [the newest]."),
+)
+
+traceback_option = click.option(
+    "--traceback", is_flag=True, expose_value=False, help="Show a Python traceback with an error."
+)

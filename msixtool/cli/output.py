@@ -1,0 +1,98 @@
+"""Printing: results to standard output, all else to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+from msixtool.cli.status import ExitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from msixtool.dump import Dump
+
+WIDTH = 80
+"""Columns that every table fits into."""
+
+
+def console() -> Console:
+    """Standard output for people: colour on a terminal only, 80 columns where there is none."""
+    from rich.console import Console
+
+    out = Console(highlight=False, markup=False, emoji=False)
+    if out.is_terminal:
+        return out
+    plain = cast("TextIO", _Unpadded(sys.stdout))
+    return Console(
+        file=plain, highlight=False, markup=False, emoji=False, no_color=True, width=max(WIDTH, out.width)
+    )
+
+
+class _Unpadded:
+    """Text output without the blanks that pad the lines of a table: nobody wants them in a pipe."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        lines = text.split("\n")
+        self._out.write("\n".join([*(line.rstrip(" ") for line in lines[:-1]), lines[-1]]))
+        return len(text)
+
+    def flush(self) -> None:
+        self._out.flush()
+
+
+def table(*columns: str | tuple[str, str], title: str | None = None) -> Table:
+    """A plain table. A column is its heading, or heading and justification."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
+    for column in columns:
+        heading, justify = (column, "left") if isinstance(column, str) else column
+        whole = heading in ("Device", "Address")
+        made.add_column(heading, justify=justify, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
+    return made
+
+
+def print_json(document: dict[str, Any], *, one_line: bool = False) -> None:
+    """One JSON document: indented where it is the only one, on a line of its own among several."""
+    print(json.dumps(document, ensure_ascii=False, indent=None if one_line else 2))
+
+
+def warn(message: str) -> None:
+    """One line on standard error."""
+    print("msixtool: " + " ".join(message.split()), file=sys.stderr)
+
+
+def report_damage(dump: Dump) -> ExitStatus:
+    """Name what is damaged on standard error; the status that follows from it."""
+    for damage in dump.damage[:20]:
+        warn(f"{dump.path}: damaged: {damage}")
+    if len(dump.damage) > 20:
+        warn(f"{dump.path}: damaged: and {len(dump.damage) - 20} more places (all of them with --json)")
+    return ExitStatus.USAGE if dump.damage else ExitStatus.DONE
+
+
+def for_each(files: Sequence[str], one: Callable[[str], ExitStatus]) -> ExitStatus:
+    """Run `one` on each file; what cannot be read is named, and the others go on.
+
+    Of several statuses the gravest counts.
+    """
+    from msixtool.errors import MsixtoolError
+
+    statuses = [ExitStatus.DONE]
+    for file in files:
+        try:
+            statuses.append(one(file))
+        except MsixtoolError as error:
+            if len(files) == 1:
+                raise
+            warn(str(error.at(path=file)))
+            statuses.append(ExitStatus.USAGE)
+    return max(statuses)

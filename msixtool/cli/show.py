@@ -1,0 +1,180 @@
+"""`msixtool show`: each vector of each device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from msixtool.cli import options
+from msixtool.cli.status import ExitStatus
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from msixtool.devices.device import MsixDevice
+    from msixtool.dump import Dump
+
+FOLD = 4
+"""Runs of at least this many equal, untouched vectors become one row."""
+
+
+@click.command()
+@options.files_argument
+@options.device_option
+@click.option("--all", "show_all", is_flag=True, help="Every vector: do not fold runs of untouched ones.")
+@click.option("--hex", "as_hex", is_flag=True, help="An annotated hexdump of table and PBA instead.")
+@options.container_options
+@options.json_option
+@options.traceback_option
+def show(
+    files: tuple[str, ...],
+    device: str | None,
+    show_all: bool,
+    as_hex: bool,
+    offset: int,
+    snapshot: str | None,
+    as_json: bool,
+) -> ExitStatus:
+    """Show each vector: address, data, mask, pending bit, and what uses it."""
+    from msixtool.cli.output import console, for_each, print_json, report_damage
+    from msixtool.dump import Dump
+
+    def one(file: str) -> ExitStatus:
+        with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
+            chosen = dump.select(device)
+            if as_json:
+                from msixtool.documents import show_document
+
+                print_json(show_document(dump, chosen), one_line=len(files) > 1)
+                return report_damage(dump)
+            out = console()
+            for number, each in enumerate(chosen):
+                if number:
+                    out.print()
+                _print_heading(out, dump, each)
+                if as_hex:
+                    _print_hex(out, dump, each)
+                else:
+                    _print_vectors(out, dump, each, show_all)
+            if not chosen:
+                out.print("No device with MSI-X.")
+            return report_damage(dump)
+
+    return for_each(files, one)
+
+
+def _print_heading(out: Console, dump: Dump, device: MsixDevice) -> None:
+    from msixtool.words import lspci_lines
+
+    name = f"{device.name}@{device.instance}" if device.instance else device.name
+    out.print(name, style="bold", end="")
+    place = device.offset + dump.base_offset
+    out.print(f"  section {device.item.section_id}, {device.length} bytes at {place:#x}", style="dim")
+    if device.capability is None:
+        out.print(f"MSI-X: Count={device.vectors}, capability not in the stream")
+    else:
+        for line in lspci_lines(device.capability):
+            out.print(line)
+    out.print(_delivery(device))
+
+
+def _delivery(device: MsixDevice) -> str:
+    """Whether messages can leave the function, in one line."""
+    from msixtool.words import number_ranges
+
+    if device.bus_master is None:
+        return "bus master: not in the stream"
+    text = f"Bus master {'on' if device.bus_master else 'off: no message reaches memory'}"
+    if device.function_masked and device.capability is not None:
+        text += "; every vector masked: " + (
+            "function mask set" if device.capability.enabled else "MSI-X not enabled"
+        )
+    if device.state.stray_pending:
+        text += f"; pending bits beyond the last vector: {number_ranges(device.state.stray_pending)}"
+    return text
+
+
+def _print_vectors(out: Console, dump: Dump, device: MsixDevice, show_all: bool) -> None:
+    from msixtool.cli.output import table
+    from msixtool.words import x86_message
+
+    rows = table(("Vec", "right"), "Address", "Data", "Mask", "Pending", "Used by")
+    if dump.is_x86:
+        rows.add_column("On x86", overflow="fold")
+    users = _users(device)
+    for first, last in _runs(device, users, show_all):
+        entry = device.state.entries[first]
+        if last > first:
+            rows.add_row(f"{first}-{last}", "untouched", "", "masked", "", "")
+            continue
+        control = entry.control >> 1
+        rows.add_row(
+            str(first),
+            f"{entry.address:016x}",
+            f"{entry.data:08x}",
+            ("masked" if entry.masked else "-") + (f" +{entry.control:#x}" if control else ""),
+            "pending" if device.state.is_pending(first) else "-",
+            users.get(first, "-"),
+            *([x86_message(entry.address, entry.data) if entry.address else "-"] if dump.is_x86 else []),
+            style="yellow" if device.state.is_pending(first) else None,
+        )
+    out.print(rows)
+
+
+def _users(device: MsixDevice) -> dict[int, str]:
+    """What each vector serves, of a virtio device: configuration changes, queues."""
+    from msixtool.words import number_ranges
+
+    queues: dict[int, list[int]] = {}
+    for number, vector in enumerate(device.queue_vectors):
+        if vector is not None:
+            queues.setdefault(vector, []).append(number)
+    users = {
+        vector: f"queue{'s' if len(numbers) > 1 else ''} {number_ranges(numbers)}"
+        for vector, numbers in queues.items()
+    }
+    if device.config_vector is not None:
+        users[device.config_vector] = ", ".join(["config", *filter(None, [users.get(device.config_vector)])])
+    return users
+
+
+def _runs(device: MsixDevice, users: dict[int, str], show_all: bool) -> Iterator[tuple[int, int]]:
+    """The vectors as rows: alone, or first and last of a run that nothing has touched."""
+    from msixtool.msix.state import MsixEntry
+
+    untouched = [
+        entry == MsixEntry() and vector not in users and not device.state.is_pending(vector)
+        for vector, entry in enumerate(device.state.entries)
+    ]
+    vector = 0
+    while vector < device.vectors:
+        end = vector
+        while not show_all and end < device.vectors and untouched[end]:
+            end += 1
+        if end - vector >= FOLD:
+            yield vector, end - 1
+            vector = end
+        else:
+            yield vector, vector
+            vector += 1
+
+
+def _print_hex(out: Console, dump: Dump, device: MsixDevice) -> None:
+    """Table and PBA, a line an entry, with what the bytes are."""
+    from msixtool.formats.msix import ENTRY_SIZE
+
+    data = device.state.to_vmstate()
+    base = device.offset + dump.base_offset
+    for vector, entry in enumerate(device.state.entries):
+        at = vector * ENTRY_SIZE
+        mask = "masked" if entry.masked else "unmasked"
+        out.print(f"{base + at:08x}  {data[at : at + ENTRY_SIZE].hex(' ', 4)}  vector {vector}, {mask}")
+    start = device.vectors * ENTRY_SIZE
+    for at in range(start, len(data), ENTRY_SIZE):
+        first = (at - start) * 8
+        last = min(first + 8 * ENTRY_SIZE, 8 * (len(data) - start)) - 1
+        out.print(
+            f"{base + at:08x}  {data[at : at + ENTRY_SIZE].hex(' ', 4):35}  pending bits {first}-{last}"
+        )

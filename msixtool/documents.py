@@ -1,0 +1,139 @@
+"""The JSON documents of the contract, made from the values of the library.
+
+Field names are part of the contract: none is renamed, removed or given another meaning
+without a new schema number; fields may be added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from msixtool.devices.config_space import BarPlace, MsixCapability
+from msixtool.devices.device import MsixDevice
+from msixtool.dump import Dump
+from msixtool.msix.state import MsixState
+from msixtool.qemu.versions import format_version
+from msixtool.stream.items import Item
+
+Document = dict[str, Any]
+
+
+def source_document(dump: Dump) -> Document:
+    """`source`: the path, its size in bytes, and the containers from the outside in."""
+    return {"path": dump.path, "size": dump.size, "layers": dump.layers}
+
+
+def inspect_document(dump: Dump) -> Document:
+    """`msixtool.inspect/1`: the stream, its sections, its devices."""
+    return {
+        "schema": "msixtool.inspect/1",
+        "source": source_document(dump),
+        "stream": stream_document(dump),
+        "sections": [section_document(dump, item) for item in dump.index.items],
+        "devices": [device_document(dump, device) for device in dump.devices],
+        "damage": damage_document(dump),
+    }
+
+
+def show_document(dump: Dump, devices: Sequence[MsixDevice]) -> Document:
+    """`msixtool.show/1`: each device with its table entries and its pending bits."""
+    return {
+        "schema": "msixtool.show/1",
+        "source": source_document(dump),
+        "devices": [
+            device_document(dump, device)
+            | {"entries": entries_document(device.state), "pba": device.state.pba.hex()}
+            for device in devices
+        ],
+        "damage": damage_document(dump),
+    }
+
+
+def damage_document(dump: Dump) -> list[str]:
+    """One line for each thing that contradicts the format."""
+    return [str(damage) for damage in dump.damage]
+
+
+def stream_document(dump: Dump) -> Document:
+    """`stream`: what the stream says of itself, and what its style says of its writer."""
+    index = dump.index
+    return {
+        "version": index.version,
+        "machine": index.machine,
+        "page_size": index.page_size,
+        "capabilities": list(index.capabilities),
+        "uuid": None if index.uuid is None else index.uuid.hex(),
+        "vmdesc": index.description is not None,
+        "footers": index.footers,
+        "size": index.end,
+        "writer": {"min": format_version(dump.writer.min), "max": format_version(dump.writer.max)},
+        "ram": [{"name": block.idstr, "size": block.used_length} for block in index.blocks],
+    }
+
+
+def section_document(dump: Dump, item: Item) -> Document:
+    """One item of the stream; offset and length in bytes, header and footer included."""
+    return {
+        "offset": item.offset + dump.base_offset,
+        "length": item.length,
+        "type": item.type,
+        "id": item.section_id,
+        "name": item.idstr,
+        "instance": item.instance_id,
+        "version": item.version_id,
+    }
+
+
+def device_document(dump: Dump, device: MsixDevice) -> Document:
+    """DEVICE of the contract."""
+    return {
+        "name": device.name,
+        "instance": device.instance,
+        "section": device.item.section_id,
+        "kind": device.kind,
+        "offset": device.offset + dump.base_offset,
+        "length": device.length,
+        "vectors": device.vectors,
+        "capability": capability_document(device.capability),
+        "bus_master": device.bus_master,
+        "function_masked": device.function_masked,
+        "masked": device.masked,
+        "pending": len(device.state.pending),
+        "config_vector": device.config_vector,
+        "queue_vectors": list(device.queue_vectors),
+    }
+
+
+def capability_document(capability: MsixCapability | None) -> Document | None:
+    """The MSI-X capability: `offset` in configuration space, `control` the Message Control word."""
+    if capability is None:
+        return None
+    return {
+        "offset": capability.offset,
+        "control": capability.control,
+        "enabled": capability.enabled,
+        "function_mask": capability.function_mask,
+        "table": _place(capability.table),
+        "pba": _place(capability.pba),
+    }
+
+
+def _place(place: BarPlace) -> Document:
+    return {"bar": place.bar, "offset": place.offset}
+
+
+def entries_document(state: MsixState, vectors: Iterable[int] | None = None) -> list[Document]:
+    """ENTRY of the contract, of all vectors or of some."""
+    chosen = range(state.vectors) if vectors is None else vectors
+    return [
+        {
+            "vector": vector,
+            "address": state.entries[vector].address,
+            "data": state.entries[vector].data,
+            "control": state.entries[vector].control,
+            "masked": state.entries[vector].masked,
+            "pending": state.is_pending(vector),
+        }
+        for vector in chosen
+    ]

@@ -1,0 +1,102 @@
+"""Registers, messages and numbers in words for people.
+
+Sources: Intel SDM volume 3, section 11.11 (message address and data registers); Intel VT-d
+specification, section 5.1.5 (remappable format); PCI Local Bus Specification 3.0, section 6.8.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msixtool.devices.config_space import MsixCapability
+
+X86_MSI_BASE = 0xFEE00000
+X86_MSI_END = 0xFEF00000
+"""A write into this megabyte of the physical address space is an interrupt on x86."""
+
+_DELIVERY_MODES = ("fixed", "lowest", "SMI", "reserved 3", "NMI", "INIT", "reserved 6", "ExtINT")
+
+
+def is_x86_msi(address: int) -> bool:
+    """Whether a write to `address` is an interrupt message on x86."""
+    return X86_MSI_BASE <= address < X86_MSI_END
+
+
+def x86_message(address: int, data: int) -> str:
+    """What a message with this address and data is on x86, in a few words."""
+    if not is_x86_msi(address):
+        return "no interrupt address"
+    if address & 0x10:
+        handle = (address >> 5 & 0x7FFF) | (address >> 2 & 1) << 15
+        return f"remapped, handle {handle:#x}" + ("+data" if address & 0x8 else "")
+    mode = _DELIVERY_MODES[data >> 8 & 7]
+    vector = "" if mode in ("SMI", "NMI", "INIT", "ExtINT") else f" vector {data & 0xFF:#04x}"
+    # Fixed delivery on an edge is what nearly all messages are: only the others are worth a word.
+    return (
+        f"{_destination(address)}{vector}"
+        + (f" {mode}" if mode != "fixed" else "")
+        + (" level" if data & 0x8000 else "")
+    )
+
+
+def _destination(address: int) -> str:
+    destination = address >> 12 & 0xFF
+    if destination == 0xFF:
+        return "all CPUs"
+    # QEMU's APIC goes by the destination mode alone, whatever the redirection hint says.
+    return f"CPUs {destination:#04x}" if address & 0x4 else f"CPU {destination}"
+
+
+def lspci_lines(capability: MsixCapability) -> list[str]:
+    """The capability in three lines, as lspci prints it."""
+    enable = "+" if capability.enabled else "-"
+    masked = "+" if capability.function_mask else "-"
+    return [
+        f"Capabilities: [{capability.offset:02x}] MSI-X: "
+        f"Enable{enable} Count={capability.vectors} Masked{masked}",
+        f"        Vector table: BAR={capability.table.bar} offset={capability.table.offset:08x}",
+        f"        PBA: BAR={capability.pba.bar} offset={capability.pba.offset:08x}",
+    ]
+
+
+def byte_size(size: int) -> str:
+    """A size for people: `8 MiB`, `364.0 KiB`, `81 bytes`."""
+    for unit, width in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= width:
+            return f"{size // width} {unit}" if size % width == 0 else f"{size / width:.1f} {unit}"
+    return f"{size} byte{'' if size == 1 else 's'}"
+
+
+def number_ranges(numbers: Iterable[int]) -> str:
+    """`0-3, 7` for 0 1 2 3 7; the numbers must be in order. Empty for none."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def queue_vectors_in_words(vectors: Sequence[int | None]) -> str:
+    """The vectors of a device's queues: `1-4`, `1, none`, `none x64`."""
+    if not vectors:
+        return "-"
+    parts: list[str] = []
+    position = 0
+    while position < len(vectors):
+        first, end = vectors[position], position + 1
+        while end < len(vectors) and vectors[end] == (None if first is None else first + end - position):
+            end += 1
+        count = end - position
+        if first is None:
+            parts.append("none" if count == 1 else f"none x{count}")
+        else:
+            parts.append(str(first) if count == 1 else f"{first}-{first + count - 1}")
+        position = end
+    return ", ".join(parts)
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 vector`, `5 vectors`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
