@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from msixtool.containers.base import WINDOW, Source
+from msixtool.containers.file import file_offset
 from msixtool.containers.lzop import MAGIC as LZOP_MAGIC
 from msixtool.containers.lzop import LzopDecoder, LzopError
 from msixtool.errors import ContainerError
@@ -36,8 +37,8 @@ class Decoder(Protocol):
         """Whether nothing more comes out before something goes in."""
 
     @property
-    def unused_data(self) -> bytes:
-        """What was given beyond the member's end."""
+    def unused_data(self) -> bytes | None:
+        """What was given beyond the member's end; None or nothing where that was nothing."""
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         """At most `max_length` bytes, after `data` was added to what is to be unpacked."""

@@ -167,6 +167,13 @@ class BytesSource:
         return {}
 
 
+def file_offset(source: Source, offset: int) -> int:
+    """Where a byte of a window stands in the source that the window, or window on a window, looks at."""
+    while isinstance(source, SliceSource):
+        source, offset = source.base, source.start + offset
+    return offset
+
+
 def _reason(error: Exception) -> str:
     """What the system says of a failed call, without its number."""
     return getattr(error, "strerror", None) or str(error)

@@ -14,6 +14,7 @@ from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
+from copy import copy
 from typing import Any
 
 from msixtool.errors import ContainerError, InputError
@@ -139,7 +140,7 @@ class ForwardSource:
         while self._pull():
             pass
         if self._damage is not None:
-            raise self._damage
+            raise copy(self._damage)
         return self._end
 
     def read(self, offset: int, length: int) -> bytes:
@@ -149,7 +150,7 @@ class ForwardSource:
         while self._end < offset + length and self._pull():
             pass
         if self._damage is not None and offset >= self._end:
-            raise self._damage
+            raise copy(self._damage)
         parts = []
         stop = min(offset + length, self._end)
         while offset < stop:
@@ -157,6 +158,16 @@ class ForwardSource:
             parts.append(part)
             offset += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def verify(self) -> InputError | None:
+        """Read what is left, keeping nothing of it, and give the damage that there is anywhere.
+
+        Checksums stand at the end: whoever has read all of a stream has not come by them yet.
+        """
+        self.drop(self._end, 1 << 63)
+        while self._pull():
+            pass
+        return copy(self._damage) if self._damage is not None else None
 
     def drop(self, start: int, end: int) -> None:
         """Let the bytes from `start` up to `end` go when they leave memory; what is on disk stays there."""

@@ -58,6 +58,19 @@ class Opened:
     save_image: LibvirtSource | None = None
     """The libvirt save image, where there is one: `save_image.xml()`."""
 
+    def verify(self) -> InputError | None:
+        """Read to the end whatever is compressed, so that its checksums speak: the damage, if any.
+
+        Nothing of it is kept, and sources that are not compressed are not touched. Call it when a
+        stream has been read, or has turned out to be damaged: the cause may be a damaged layer.
+        """
+        for source in reversed(self.sources):
+            if isinstance(source, ForwardSource) and source.kind:
+                damage = source.verify()
+                if damage is not None:
+                    return damage
+        return None
+
     def close(self) -> None:
         """Release files and memory of all layers."""
         for source in reversed(self.sources):
@@ -200,7 +213,13 @@ def _enter_libvirt(opened: Opened) -> None:
 
 
 def _not_a_stream(opened: Opened, head: bytes) -> NotAStreamError:
-    """What to say of bytes that are neither a stream nor a container of one."""
+    """What to say of bytes that are neither a stream nor a container of one.
+
+    Raises the InputError of a damaged layer where that is the reason.
+    """
+    start = opened.source.read(0, WINDOW)
+    if len(start) < WINDOW:
+        opened.source.read(len(start), 1)
     inside = " in ".join(layer["kind"] for layer in reversed(opened.layers))
     return NotAStreamError(
         f"no QEMU migration stream{f' in {inside}' if inside else ''}",

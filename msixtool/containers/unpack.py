@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from msixtool.containers.base import Source
-from msixtool.containers.codecs import Codec, Decoder, Failures
+from msixtool.containers.codecs import Codec, Failures, Maker
+from msixtool.containers.file import file_offset
 from msixtool.containers.forward import ForwardSource
-from msixtool.errors import ContainerError, TruncatedError
+from msixtool.errors import ContainerError, InputError, TruncatedError
 
 INPUT = 256 << 10
 """Compressed bytes that are read at a time."""
@@ -69,8 +70,7 @@ def unpacked_source(
     def feed() -> Iterator[bytes]:
         start = position = produced = 0
         while True:
-            decoder = new()
-            for piece, position in _member(base, start, decoder, failures, codec.kind):
+            for piece, position in _Member(base, codec.kind, new, failures).pieces(start):
                 produced += len(piece)
                 if outermost:
                     budget.consumed = max(budget.consumed, position)
@@ -84,29 +84,89 @@ def unpacked_source(
     return ForwardSource(feed, kind=codec.kind, path=path, room=budget.room)
 
 
-def _member(
-    base: Source, position: int, decoder: Decoder, failures: Failures, kind: str
-) -> Iterator[tuple[bytes, int]]:
-    """The pieces of the member at `position`, each with the position up to which it was read.
+class _Member:
+    """One member of compressed data."""
 
-    The last piece, which may be empty, comes with the position of the member's end. Raises
-    ContainerError where the data is damaged and TruncatedError where it ends too early, both
-    after the last piece that could be unpacked.
-    """
-    share = FIRST_INPUT
-    while not decoder.eof:
-        data = base.read(position, share) if decoder.needs_input else b""
-        ended = decoder.needs_input and not data
-        position += len(data)
-        share = min(2 * share, INPUT)
+    def __init__(self, base: Source, kind: str, new: Maker, failures: Failures) -> None:
+        self._base = base
+        self._kind = kind
+        self._new = new
+        self._failures = failures
+        self._noticed = 0  # where in the base the second look noticed the damage
+
+    def pieces(self, start: int) -> Iterator[tuple[bytes, int]]:
+        """The pieces of the member at `start`, each with the position up to which it was read.
+
+        The last piece, which may be empty, comes with the position of the member's end. Raises
+        ContainerError where the data is damaged and TruncatedError where it ends too early, both
+        after the last piece that could be unpacked.
+        """
+        decoder = self._new()
+        position = fed = start
+        produced = 0
+        share = FIRST_INPUT
+        while not decoder.eof:
+            data = b""
+            if hungry := decoder.needs_input:
+                data = self._base.read(position, share)
+                fed, position = position, position + len(data)
+                share = min(2 * share, INPUT)
+            try:
+                piece = decoder.decompress(data, OUTPUT)
+            except self._failures as error:
+                for rest in self._rest(start, fed, position, produced):
+                    yield rest, fed
+                reason = str(error).rpartition(": ")[2] or type(error).__name__
+                raise ContainerError(
+                    f"{self._kind} data cannot be unpacked",
+                    offset=self._place(self._noticed or position),
+                    found=reason,
+                ) from None
+            produced += len(piece)
+            if decoder.eof:
+                position -= len(decoder.unused_data or b"")
+            elif hungry and not data and not piece:
+                raise TruncatedError(
+                    f"{self._kind} data is cut short", offset=self._place(position), expected="more bytes"
+                )
+            yield piece, position
+            self._base.drop(0, position)
+
+    def _place(self, position: int) -> int:
+        """A position as an offset in the file, or in what the layer below unpacks to."""
+        return file_offset(self._base, position)
+
+    def _rest(self, start: int, fed: int, end: int, produced: int) -> Iterator[bytes]:
+        """What comes out after `produced` bytes and before the damage in the input from `fed` to `end`.
+
+        A decoder that fails keeps what it has unpacked in that call, up to the very end where only
+        the checksum is wrong. So this starts over and gives it the last input byte by byte.
+        """
+        decoder = self._new()
+        noticed = start
+        for data in self._again(start, fed, end):
+            more = True
+            noticed += len(data)
+            while more:
+                try:
+                    piece = decoder.decompress(data, OUTPUT)
+                except self._failures:
+                    self._noticed = noticed
+                    return
+                more = len(piece) == OUTPUT or bool(piece and not decoder.needs_input)
+                data = b""
+                if len(piece) > produced:
+                    yield piece[produced:]
+                produced -= min(produced, len(piece))
+
+    def _again(self, start: int, fed: int, end: int) -> Iterator[bytes]:
+        """The input from `start`, from `fed` up to `end` byte by byte; nothing where it is gone (a pipe)."""
         try:
-            piece = decoder.decompress(data, OUTPUT)
-        except failures as error:
-            reason = str(error).rpartition(": ")[2] or type(error).__name__
-            raise ContainerError(f"{kind} data cannot be unpacked", offset=position, found=reason) from None
-        if decoder.eof:
-            position -= len(decoder.unused_data)
-        elif ended and not piece:
-            raise TruncatedError(f"{kind} data is cut short", offset=position, expected="more bytes")
-        yield piece, position
-        base.drop(0, position)
+            while start < fed and (data := self._base.read(start, min(INPUT, fed - start))):
+                yield data
+                start += len(data)
+            tail = self._base.read(fed, end - fed)
+        except InputError:
+            return
+        for index in range(len(tail)):
+            yield tail[index : index + 1]
