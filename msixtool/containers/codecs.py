@@ -156,7 +156,9 @@ def _ends_strictly(base: Source, offset: int, codec: Codec) -> int | None:
     if not head or codec.begins(head):
         return offset if head else None
     raise ContainerError(
-        f"{codec.kind} data is followed by something else", offset=offset, found=head[:8].hex()
+        f"{codec.kind} data is followed by something else",
+        offset=file_offset(base, offset),
+        found=head[:8].hex(" "),
     )
 
 
@@ -171,9 +173,17 @@ def _ends_padded(base: Source, offset: int, codec: Codec) -> int | None:
     return _ends_strictly(base, offset, codec)
 
 
+GZIP_MAGICS = (b"\x1f\x8b\x08",)
+"""With the one method that there is, deflate."""
+BZIP2_MAGICS = tuple(
+    b"BZh%d%b" % (level, block)
+    for level in range(1, 10)
+    for block in (b"1AY&SY", b"\x17rE8P\x90")  # a block, or the end of a stream without one
+)
+
 CODECS = (
-    Codec("gzip", (b"\x1f\x8b",), _load_gzip, _ends_softly),
-    Codec("bzip2", (b"BZh",), _load_bzip2, _ends_softly),
+    Codec("gzip", GZIP_MAGICS, _load_gzip, _ends_softly),
+    Codec("bzip2", BZIP2_MAGICS, _load_bzip2, _ends_softly),
     Codec("xz", (b"\xfd7zXZ\0",), _load_xz, _ends_padded),
     Codec("zstd", (b"\x28\xb5\x2f\xfd", *SKIPPABLE), _load_zstd, _ends_strictly),
     Codec("lzop", (LZOP_MAGIC,), _load_lzop, _ends_softly),

@@ -170,7 +170,8 @@ class BytesSource:
 def file_offset(source: Source, offset: int) -> int:
     """Where a byte of a window stands in the source that the window, or window on a window, looks at."""
     while isinstance(source, SliceSource):
-        source, offset = source.base, source.start + offset
+        offset += source.start
+        source = source.base
     return offset
 
 
