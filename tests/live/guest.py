@@ -166,11 +166,6 @@ class Guest:
         found = self.qmp.greeting["version"]["qemu"]
         return found["major"], found["minor"], found["micro"]
 
-    @property
-    def package(self) -> str:
-        """What the distribution calls its package of QEMU, or nothing."""
-        return str(self.qmp.greeting["version"]["package"]).strip().strip("()")
-
     def place(self) -> list[Function]:
         """Number the PCI buses, place every BAR, turn on memory, I/O and bus mastering; all functions."""
         return Placement(self.qtest).place()
@@ -188,10 +183,16 @@ class Guest:
         """Let the guest's clock run for a moment, while its CPU halts: devices' timers that are due fire."""
         self.qmp.execute("cont")
         time.sleep(0.001)
-        # A command is answered in one turn of QEMU's main loop and the next one taken in another:
-        # between them, and before the clock is stopped again, due timers run.
-        self.qmp.execute("query-status")
+        self.turn()
         self.qmp.execute("stop")
+
+    def turn(self) -> None:
+        """Wait until QEMU's main loop has gone round: due timers and what stood ready on descriptors.
+
+        A command is answered in one turn of the loop and the next one taken in a later one.
+        """
+        for _ in range(2):
+            self.qmp.execute("query-status")
 
     def save(self) -> bytes:
         """The stream of the stopped machine. Raises GuestError where QEMU refuses to migrate."""

@@ -13,6 +13,7 @@ import pytest
 from .devices import device_kinds, machine
 from .e1000e import E1000e
 from .guest import Guest, GuestError
+from .ivshmem import IvshmemServer
 from .pci import Msix
 from .virtio import Virtio
 
@@ -58,6 +59,17 @@ def test_a_table_written_by_mmio_is_saved_and_loaded(qemu: str) -> None:
         target = guest.msix()
         assert {path: msix.vmstate() for path, msix in target.items()} == states
         assert all(msix.control == 0xC000 | msix.vectors - 1 for msix in target.values())
+
+
+def test_kinds_whose_number_of_vectors_can_be_chosen_get_it(qemu: str) -> None:
+    kinds = [kind for kind in device_kinds(qemu) if kind.vectors]
+    arguments = ["-machine", "q35"]
+    for slot, kind in enumerate(kinds, 2):
+        arguments += kind.arguments(kind.device, addr=slot, vectors=slot + 7)
+    with Guest(arguments, binary=qemu) as guest:
+        guest.place()
+        found = [msix.vectors for msix in guest.msix().values()]
+    assert found == [slot + 7 for slot, _ in enumerate(kinds, 2)]
 
 
 def test_entries_read_back_as_written(qemu: str) -> None:
@@ -157,3 +169,23 @@ def test_a_virtio_driver_sets_vectors_and_gets_its_config_interrupt(qemu: str) -
         assert msix.pending() == [1]
         msix.set_masked(1, False)
         assert words(guest, 3) == [0, 0x1101, 0]
+
+
+def test_an_ivshmem_client_notifies_the_vectors_that_are_rung(qemu: str) -> None:
+    with IvshmemServer(vectors=4) as server:
+        arguments, at = machine([server.kind])
+        with Guest(arguments, binary=qemu) as guest:
+            guest.place()
+            (msix,) = (guest.msix()[path] for path in at)
+            fill(msix)
+            msix.enable()
+            for vector in (0, 1, 2):
+                server.ring(vector)
+            guest.turn()
+            assert words(guest, 4) == [0x1100, 0, 0x1102, 0]
+            assert msix.pending() == [1]
+            stream = guest.save()
+        with Guest(arguments, binary=qemu, incoming=True) as guest:
+            assert guest.load(stream).ok
+            (msix,) = guest.msix().values()
+            assert msix.pending() == [1]

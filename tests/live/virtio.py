@@ -10,7 +10,7 @@ from .pci import CAP_VENDOR, Function
 from .wire import GuestError
 
 CFG_COMMON = 1
-MSIX_CONFIG, NUM_QUEUES, STATUS, QUEUE_SELECT, QUEUE_VECTOR = 0x10, 0x12, 0x14, 0x16, 0x1A
+MSIX_CONFIG, STATUS, QUEUE_SELECT, QUEUE_VECTOR = 0x10, 0x14, 0x16, 0x1A
 FEATURE_SELECT, FEATURES, DRIVER_SELECT, DRIVER_FEATURES = 0x00, 0x04, 0x08, 0x0C
 QUEUE_SIZE, QUEUE_ENABLE, QUEUE_DESC, QUEUE_DRIVER, QUEUE_DEVICE = 0x18, 0x1C, 0x20, 0x28, 0x30
 ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK = 1, 2, 8, 4
@@ -28,11 +28,6 @@ class Virtio:
                 self._base = function.bar_address(bar) + start
                 return
         raise GuestError(f"{function.path}: no virtio common configuration")
-
-    @property
-    def queues(self) -> int:
-        """How many queues the device has."""
-        return self._read(NUM_QUEUES, 2)
 
     @property
     def config_vector(self) -> int | None:
