@@ -53,7 +53,8 @@ def _print_stream(out: Console, dump: Dump) -> None:
 
     index = dump.index
     layers = " in ".join(layer["kind"] for layer in reversed(dump.layers))
-    out.print(f"{dump.path}: QEMU migration stream" + (f" in {layers}" if layers else ""), style="bold")
+    heading = f"{dump.path}: QEMU migration stream" + (f" in {layers}" if layers else "")
+    out.print(heading, style="bold", soft_wrap=True)
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")

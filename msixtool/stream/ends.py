@@ -136,14 +136,14 @@ class EndFinder:
         found = self._scan_footer(item)
         if found is not None:
             return found, self._footer(found, item)
-        if self.index.footers:
-            self._damage(item, f"no footer of section_id {item.section_id} follows", "footer-missing")
-            following = scan.resynchronise(self.source, item.data_offset, frozenset(self.announced))
-        else:
+        if not self.index.footers:
             following = scan.find_header(self.source, item.data_offset, frozenset(self.seen_ids))
-        if following is not None:
-            return following, 0
-        return self._last_end(item)
+            return self._last_end(item) if following is None else (following, 0)
+        following = scan.resynchronise(self.source, item.data_offset, frozenset(self.announced))
+        if following is None:
+            raise TruncatedError("the stream ends inside a section", offset=item.data_offset)
+        self._damage(item, f"no footer of section_id {item.section_id} follows", "footer-missing")
+        return following, 0
 
     def _last_end(self, item: Item) -> tuple[int, int]:
         """The end of the last section of a stream without footers and vmdesc: the end marker."""
@@ -209,6 +209,9 @@ class EndFinder:
                 "footer-missing",
                 offset,
             )
+            behind = self.window.peek(offset + qevm.FOOTER_SIZE, scan.HEADER_MAX)
+            if not self._plausible(self.window.peek(offset, scan.HEADER_MAX)) and self._plausible(behind):
+                return qevm.FOOTER_SIZE
         return 0
 
     def _damage(self, item: Item, text: str, rule: str, offset: int | None = None) -> None:

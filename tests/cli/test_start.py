@@ -1,0 +1,95 @@
+"""The command line as a whole: start-up, wrong use, pipes, exit statuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import msixtool as package
+from msixtool.cli import COMMANDS
+from msixtool.cli.status import ExitStatus
+from tests.cli.conftest import Result
+from tests.conftest import REPOSITORY
+
+Tool = Callable[..., Result]
+
+
+def python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["show", "--help"]])
+def test_start_up_imports_neither_construct_nor_rich(arguments: list[str]) -> None:
+    code = (
+        f"import sys; from msixtool.cli import run; run({arguments!r}); "
+        "print(sorted({m.split('.')[0] for m in sys.modules} & {'construct', 'rich'}))"
+    )
+    assert python(code).splitlines()[-1] == "[]"
+
+
+def test_importing_the_package_is_cheap_and_offers_its_names() -> None:
+    assert python("import sys, msixtool; print('construct' in sys.modules)").strip() == "False"
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    with pytest.raises(AttributeError, match="nothing_such"):
+        package.nothing_such  # noqa: B018
+
+
+def test_version_and_help(msixtool: Tool) -> None:
+    assert package.__version__ in msixtool("--version").out
+    help_text = msixtool("--help").out
+    for command in COMMANDS:
+        assert command in help_text
+        assert msixtool(command, "--help").status == 0
+    assert "Exit status: 0 done" in " ".join(help_text.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["inspect"], "FILE"),
+        (["inspekt", "x"], "inspekt"),
+        (["inspect", "--jsno", "x"], "--jsno"),
+        (["show", "x", "--offset", "-1"], "--offset"),
+    ],
+)
+def test_wrong_use_is_one_line_and_status_2(msixtool: Tool, arguments: list[str], expected: str) -> None:
+    result = msixtool(*arguments)
+    assert (result.status, result.out) == (ExitStatus.USAGE, "")
+    assert expected in result.error_line
+    assert "--help" in result.error_line
+
+
+def test_a_defect_is_one_line_and_status_3(
+    msixtool: Tool, monkeypatch: pytest.MonkeyPatch, sample: Path
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("on purpose")
+
+    monkeypatch.setattr("msixtool.dump.Dump.open", broken)
+    result = msixtool("inspect", sample)
+    assert result.status == ExitStatus.DEFECT
+    assert "ZeroDivisionError: on purpose" in result.error_line
+
+
+def test_a_traceback_appears_only_when_it_is_asked_for(msixtool: Tool, tmp_path: Path) -> None:
+    assert "Traceback" not in msixtool("inspect", tmp_path / "missing").err
+    assert "Traceback" in msixtool("inspect", "--traceback", tmp_path / "missing").err
+    assert "Traceback" in msixtool("--traceback", "inspect", tmp_path / "missing").err
+
+
+def test_a_closed_pipe_ends_quietly() -> None:
+    sample = REPOSITORY / "samples" / "pc-2048-vectors-11.1.mig.xz"
+    run = subprocess.run(
+        f"{sys.executable} -m msixtool show --all {sample} | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout
+    assert run.stderr == ""

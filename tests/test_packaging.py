@@ -1,0 +1,60 @@
+"""What is built and installed: the package, its formats, and nothing else at the top level."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that was built from it."""
+    out = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(REPOSITORY)],
+        check=True,
+        capture_output=True,
+    )
+    return out
+
+
+def test_formats_at_the_top_is_a_link_into_the_package() -> None:
+    link = REPOSITORY / "formats"
+    assert link.is_symlink()
+    assert link.resolve() == REPOSITORY / "msixtool" / "formats"
+
+
+def test_the_wheel_holds_the_formats_and_no_other_top_level_name(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"msixtool"}
+    for source in (REPOSITORY / "msixtool").rglob("*.py"):
+        assert source.relative_to(REPOSITORY).as_posix() in names
+    assert "msixtool/py.typed" in names
+    assert any(name.endswith("LICENSE") for name in names)
+
+
+def test_the_sdist_holds_the_formats(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = [name.split("/", 1)[-1] for name in archive.getnames()]
+    for source in (REPOSITORY / "msixtool" / "formats").glob("*.py"):
+        assert f"msixtool/formats/{source.name}" in names
+
+
+def test_the_package_says_its_licence_and_its_scripts(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    archive = zipfile.ZipFile(wheel)
+    metadata = archive.read(next(n for n in archive.namelist() if n.endswith("/METADATA"))).decode()
+    scripts = archive.read(next(n for n in archive.namelist() if n.endswith("/entry_points.txt"))).decode()
+    assert "GPL-2.0-or-later" in metadata
+    assert "Requires-Python: >=3.11" in metadata
+    assert "msixtool = msixtool.__main__:main" in scripts
