@@ -1,0 +1,36 @@
+"""SPEC of the contract: JSON or TOML that says what a state should be, read and written.
+
+`forge` and `load` read it, `save --text` writes it. What it says as values, and what that makes of a
+state, is in `msixtool.tasks.forge_spec`; the names are the same here.
+"""
+
+from __future__ import annotations
+
+from msixtool.spec.read import parse_spec, read_spec
+from msixtool.spec.write import spec_text
+from msixtool.tasks.forge_spec import (
+    CapabilitySpec,
+    DeviceSpec,
+    EntrySpec,
+    PlaceSpec,
+    Spec,
+    apply,
+    apply_control,
+    new_control,
+    new_state,
+)
+
+__all__ = [
+    "CapabilitySpec",
+    "DeviceSpec",
+    "EntrySpec",
+    "PlaceSpec",
+    "Spec",
+    "apply",
+    "apply_control",
+    "new_control",
+    "new_state",
+    "parse_spec",
+    "read_spec",
+    "spec_text",
+]
