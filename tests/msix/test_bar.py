@@ -19,6 +19,8 @@ from msixtool.msix.versions import NEWEST, Behaviour, QemuVersion
         (254, 0xFE0, 4096),
         (255, 0xFF0, 8192),
         (256, 0x1000, 8192),
+        (508, 0x1FC0, 8192),
+        (509, 0x1FD0, 16384),
         (2048, 0x8000, 65536),
     ],
 )
@@ -109,8 +111,9 @@ def test_place_capability_takes_the_first_gap_of_12_bytes(others: dict[int, int]
 
 
 def test_place_capability_finds_no_gap_at_the_end() -> None:
-    with pytest.raises(UsageError, match="no room for the capability"):
-        place_capability(0, {0x40: 0xB8})
+    for others in ({0x40: 0xB8}, {0x41: 0xB4}):
+        with pytest.raises(UsageError, match="no room for the capability"):
+            place_capability(0, others)
 
 
 def test_place_capability_at_a_given_place_refuses_an_overlap_alone() -> None:

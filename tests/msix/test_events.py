@@ -44,6 +44,11 @@ def test_event_has_the_promised_form(event: ev.Event, form: dict[str, Any]) -> N
     assert list(event.to_json()) == list(form)
 
 
+def test_events_are_values() -> None:
+    assert {event for event, _ in FORMS} == {event for event, _ in reversed(FORMS)}
+    assert len({event for event, _ in FORMS}) == len(FORMS)
+
+
 def test_every_event_kind_has_a_promised_form() -> None:
     kinds = {kind.event for kind in vars(ev).values() if isinstance(kind, type) and hasattr(kind, "event")}
     assert kinds == {form["event"] for _, form in FORMS}

@@ -9,7 +9,19 @@ from msixtool.msix import events as ev
 from msixtool.msix.bar import Placement
 from msixtool.msix.function import MsixFunction
 from msixtool.msix.state import MsixEntry, MsixState
+from msixtool.msix.versions import Behaviour
 from tests.msix.build import CAP, ENABLED, FUNCTION_MASK, address, data, disabled_function, function, state
+
+OPERATIONS = [
+    *("get_message", "set_message", "is_pending", "set_pending", "clr_pending", "notify"),
+    *("vector_masked", "is_masked", "handle_mask_update", "set_mask", "mask_all"),
+    *("update_function_masked", "write_config", "present", "enabled"),
+    *("table_mmio_read", "table_mmio_write", "pba_mmio_read", "pba_mmio_write"),
+    *("init", "init_exclusive_bar", "uninit", "uninit_exclusive_bar", "save", "load", "reset"),
+    *("vector_use", "vector_unuse", "unuse_all_vectors", "nr_vectors_allocated"),
+    *("set_vector_notifiers", "unset_vector_notifiers"),
+]
+"""The operations of hw/pci/msix.c, less `msix_`."""
 
 TABLE = Placement(3, 0, 0x4000)
 PBA = Placement(3, 0x2000, 0x4000)
@@ -17,6 +29,18 @@ PBA = Placement(3, 0x2000, 0x4000)
 
 def message(vector: int) -> ev.Message:
     return ev.Message(vector, address(vector), data(vector))
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_of_qemu_is_there_under_its_name_and_explained(name: str) -> None:
+    method = getattr(MsixFunction, name)
+    assert method.__name__ == name
+    assert method.__doc__
+
+
+def test_placements_and_versions_are_values() -> None:
+    assert len({TABLE, PBA, Placement(3, 0, 0x4000)}) == 2
+    assert len({Behaviour((7, 2)), Behaviour((7, 2)), Behaviour()}) == 2
 
 
 def test_present_is_having_msix() -> None:
