@@ -7,6 +7,7 @@ without a new schema number; fields may be added.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from msixtool.devices.config_space import BarPlace, MsixCapability
@@ -15,6 +16,8 @@ from msixtool.dump import Dump
 from msixtool.msix.state import MsixState
 from msixtool.qemu.versions import format_version
 from msixtool.stream.items import Item
+from msixtool.tasks.finding import Finding, Severity
+from msixtool.tasks.load import Loaded
 
 Document = dict[str, Any]
 
@@ -137,3 +140,33 @@ def entries_document(state: MsixState, vectors: Iterable[int] | None = None) -> 
         }
         for vector in chosen
     ]
+
+
+def load_document(
+    source: Document, refusals: Sequence[Finding], devices: Sequence[Loaded], damage: Sequence[str] = ()
+) -> Document:
+    """`msixtool.load/1`: why QEMU would refuse the stream, and what the load sets off in each device."""
+    return {
+        "schema": "msixtool.load/1",
+        "source": source,
+        "ok": not any(finding.severity is Severity.ERROR for finding in refusals),
+        "refusals": [finding.to_json() for finding in refusals],
+        "devices": [_loaded_document(device) for device in devices],
+        "damage": list(damage),
+    }
+
+
+def _loaded_document(device: Loaded) -> Document:
+    return {
+        "name": device.name,
+        "instance": device.instance,
+        "events": [event.to_json() for event in device.events],
+        "messages": [asdict(message) for message in device.messages],
+        "after": {
+            "entries": entries_document(device.after),
+            "pba": device.after.pba.hex(),
+            "function_masked": device.function_masked,
+        },
+        "lost": list(device.lost),
+        "recovery": device.recovery,
+    }

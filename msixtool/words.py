@@ -59,6 +59,17 @@ def lspci_lines(capability: MsixCapability) -> list[str]:
     ]
 
 
+def dropped_in_words(reason: str) -> str:
+    """Why a message did not reach the bus (the reasons of the `message-dropped` event)."""
+    return _DROPPED.get(reason, reason)
+
+
+_DROPPED = {
+    "vector-unused": "pending bit cleared, but the device has not marked the vector used yet",
+    "bus-master-off": "pending bit cleared, but bus mastering is off",
+}
+
+
 def byte_size(size: int) -> str:
     """A size for people: `8 MiB`, `364.0 KiB`, `81 bytes`."""
     for unit, width in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):

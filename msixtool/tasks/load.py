@@ -1,0 +1,185 @@
+"""What a load sets off: the devices of a stream through QEMU's load path, without QEMU.
+
+Source: QEMU hw/pci/msix.c (msix_load), hw/pci/pci.c (get_pci_config_device), hw/virtio/virtio.c
+(virtio_load). Configuration space comes first, then table and pending bits, then each vector's
+mask update as if it had been masked before: a pending vector that is live loses its pending
+bit, and its message goes out only if the device has marked the vector used by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msixtool.devices.device import MsixDevice
+from msixtool.msix import events as ev
+from msixtool.msix.events import Event
+from msixtool.msix.function import MsixFunction
+from msixtool.msix.state import MsixState
+from msixtool.msix.versions import NEWEST, QemuVersion
+from msixtool.qemu.profiles import profile_of
+
+UNKNOWN = "unknown"
+"""Reason of a message of a device whose used vectors are not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A vector whose pending bit the load clears because the vector is live.
+
+    `delivered` is None where nobody knows which vectors the device has marked used; `reason` is
+    `vector-unused`, `bus-master-off` or `unknown`, and None for a message that is delivered.
+    """
+
+    vector: int
+    address: int
+    data: int
+    delivered: bool | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One state after the load path, and what happened on the way.
+
+    `function_masked` is None, and nothing was set off, where Message Control is not known.
+    """
+
+    name: str
+    instance: int
+    before: MsixState
+    after: MsixState
+    function_masked: bool | None
+    events: tuple[Event, ...]
+    messages: tuple[Message, ...]
+    recovery: str
+
+    @property
+    def lost(self) -> tuple[int, ...]:
+        """The vectors whose pending bit is gone and whose message was not sent."""
+        return tuple(message.vector for message in self.messages if message.delivered is False)
+
+
+def load_device(device: MsixDevice, qemu_version: QemuVersion = NEWEST) -> Loaded:
+    """Take a device of a stream through the load path of `qemu_version`, in a fresh process."""
+    return load_state(
+        device.state,
+        name=device.name,
+        instance=device.instance,
+        kind=device.kind,
+        control=None if device.capability is None else device.capability.control,
+        bus_master=bool(device.bus_master),
+        qemu_version=qemu_version,
+    )
+
+
+def load_state(
+    state: MsixState,
+    *,
+    name: str,
+    kind: str | None,
+    control: int | None,
+    bus_master: bool,
+    instance: int = 0,
+    qemu_version: QemuVersion = NEWEST,
+) -> Loaded:
+    """Take a state through the load path of a device of `kind` (None: not known).
+
+    `control` is the Message Control word that configuration space restores, None where that is
+    not known: then nothing can be said of what the load sets off.
+    """
+    profile = None if kind is None else profile_of(kind)
+    if control is None:
+        why = "Not known: configuration space, which says whether vectors are live, is not in the input."
+        return Loaded(name, instance, state, state, None, (ev.StateRestored(),), (), why)
+    used = None if profile is None else profile.used.vectors(state.vectors)
+    function = MsixFunction.from_state(
+        MsixState.reset(state.vectors),
+        used=range(state.vectors) if used is None else sorted(used),
+        qemu_version=qemu_version,
+    )
+    function.restore_config(control, bus_master=bus_master)
+    events = function.load(state.to_vmstate())
+    messages = _messages(state, events, known=used is not None)
+    if used is None:
+        events = tuple(event for event in events if not isinstance(event, ev.Message | ev.MessageDropped))
+    return Loaded(
+        name,
+        instance,
+        state,
+        function.state,
+        function.function_masked,
+        events,
+        messages,
+        _recovery(messages, kind),
+    )
+
+
+def _messages(state: MsixState, events: Sequence[Event], *, known: bool) -> tuple[Message, ...]:
+    """One message for each pending bit that the load cleared, with what became of it."""
+    outcome: dict[int, str | None] = {}
+    for event in events:
+        if isinstance(event, ev.Message):
+            outcome[event.vector] = None
+        elif isinstance(event, ev.MessageDropped):
+            outcome[event.vector] = event.reason
+    messages = []
+    for vector, reason in sorted(outcome.items()):
+        entry = state.entries[vector]
+        delivered = reason is None if known else None
+        messages.append(Message(vector, entry.address, entry.data, delivered, reason if known else UNKNOWN))
+    return tuple(messages)
+
+
+def _recovery(messages: Sequence[Message], kind: str | None) -> str:
+    """In words, what may bring lost interrupts back."""
+    if any(message.delivered is None for message in messages):
+        return (
+            f"Not known: which vectors a {kind or 'device of unknown kind'} marks used before msix_load"
+            " decides whether the messages are sent."
+        )
+    reasons = {message.reason for message in messages if message.delivered is False}
+    if not reasons:
+        return "Nothing is lost."
+    words = []
+    if ev.VECTOR_UNUSED in reasons:
+        words.append(_UNUSED.get(_family(kind), _UNUSED[""]))
+    if ev.BUS_MASTER_OFF in reasons:
+        words.append(
+            "Turning bus mastering on later does not bring the message back: its pending bit is gone."
+            " The device's next interrupt on the vector is delivered once bus mastering is on."
+        )
+    return " ".join(words)
+
+
+def _family(kind: str | None) -> str:
+    profile = None if kind is None else profile_of(kind)
+    if profile is not None and kind is not None and kind.startswith(("virtio", "vhost")):
+        return "virtio"
+    return kind or ""
+
+
+_UNUSED = {
+    "virtio": (
+        "virtio marks its vectors used only after msix_load. The guest hears of the work when the"
+        " device next notifies the same queue, or when its driver looks at the ring (a kick, a timeout,"
+        " a reset of the device); a queue that waits for nothing else may hang."
+    ),
+    "xhci": (
+        "xhci marks its vectors used only after msix_load. The interrupter's next event raises the"
+        " vector again; a driver that waits for this one alone sees its transfer time out."
+    ),
+    "nvme": (
+        "nvme marks a vector used when its completion queue is restored, after msix_load. The next"
+        " completion on the queue raises it again; otherwise the driver's timeout polls the queue."
+    ),
+    "megasas": (
+        "megasas has marked only vector 0 used. The next completion on the vector raises it again once"
+        " the driver has initialised the controller; otherwise its timeout polls for completions."
+    ),
+    "": (
+        "The device has not marked the vector used by then. Its next interrupt on the vector, or a driver"
+        " that polls, brings the work forward; this interrupt does not come back by itself."
+    ),
+}
+_UNUSED["megasas-gen2"] = _UNUSED["megasas"]
