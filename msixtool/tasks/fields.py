@@ -1,0 +1,153 @@
+"""`fields`: every decoded field of a stream's sections, by its path in the vmdesc."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from msixtool.dump import Dump, matches
+from msixtool.errors import FormatError, UsageError
+from msixtool.formats import vmstate
+from msixtool.stream import description as vmdesc
+from msixtool.stream.items import Damage, Item
+from msixtool.tasks import virtio_fields
+from msixtool.tasks.field_tree import Elements, Group, Leaf, Node, build_tree
+
+MAX_SECTION = 64 << 20
+"""The longest section that is decoded, in bytes; QEMU's have some 10^5, or what a virtio-gpu shows."""
+
+DATA = "data"
+"""The name under which a section is given in hex where nothing describes it."""
+
+
+@dataclass(slots=True)
+class Section:
+    """A section with device state, its data and the tree of its fields.
+
+    `damage` says why the vmdesc could not be followed: the data is given in hex then.
+    """
+
+    item: Item
+    data: bytes
+    tree: Group
+    damage: Damage | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.item.idstr)
+
+    @property
+    def instance(self) -> int:
+        return self.item.instance_id or 0
+
+    def values(self) -> dict[str, Any]:
+        """The fields as vmdesc nests them: numbers, lists, hex for bytes, None for NULL pointers."""
+        return self.tree.value(self.data)
+
+
+def select_sections(dump: Dump, pattern: str | None) -> list[Item]:
+    """The sections with device state that `pattern` names; all for None.
+
+    Raises UsageError where it names none.
+    """
+    found = [
+        item
+        for item in dump.index.full_sections()
+        if pattern is None or matches(pattern, str(item.idstr), item.instance_id or 0)
+    ]
+    if pattern is not None and not found:
+        names = sorted({str(item.idstr) for item in dump.index.full_sections()})
+        shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+        raise UsageError(f"no section matches {pattern!r}", path=dump.path, expected=shown or "a section")
+    return found
+
+
+def read_section(dump: Dump, item: Item) -> Section:
+    """Read one section and lay its vmdesc over it. Damage is in the section, nothing is raised for it."""
+    if item.data_length > MAX_SECTION:
+        text = f"section {item.idstr}: {item.data_length} bytes, of which none were decoded"
+        return Section(item, b"", Group(), Damage(f"{text}: expected at most {MAX_SECTION}", item.offset))
+    data = dump.source.read(item.data_offset, item.data_length)
+    raw = Group({DATA: Leaf("buffer", 0, len(data))})
+    description = description_of(dump, item)
+    if description is None or not description.get("fields"):
+        return Section(item, data, raw if data else Group())
+    try:
+        return Section(item, data, build_tree(description, data, {"virtio": _opener(dump, item)}))
+    except FormatError as error:
+        return Section(item, data, raw, Damage.of(error, item.offset, "vmdesc", item.idstr))
+
+
+def description_of(dump: Dump, item: Item) -> dict[str, Any] | None:
+    """What describes a section: the vmdesc, or what is known of virtio devices; None for nothing."""
+    if item.description is not None:
+        return item.description
+    if dump.index.description is not None:
+        # Where the vmdesc overstates an array of pointers, the reader did not go by it.
+        entries = vmdesc.entries(dump.index.description.devices)
+        return entries.get((str(item.idstr), item.instance_id or 0))
+    if any(device.item.offset == item.offset and device.virtio for device in dump.devices):
+        return {"fields": [{"name": "virtio", "type": "virtio", "size": item.data_length}]}
+    return None
+
+
+def _opener(dump: Dump, item: Item) -> Any:
+    """What describes the virtio field of this section."""
+    devices = [device for device in dump.devices if device.item.offset == item.offset]
+    capability = devices[0].capability if devices else None
+
+    def describe(data: bytes, offset: int, size: int) -> dict[str, Any] | None:
+        return virtio_fields.describe(data[offset : offset + size], capability)
+
+    return describe
+
+
+def find(section: Section, path: str) -> Leaf:
+    """The field of a section that `path` names: `parent_obj[0].version_id`, `core.mac[12]`.
+
+    Names are the vmdesc's own, dots and brackets in them included; members are joined by dots,
+    elements of an array follow in brackets. Raises UsageError where there is no such field, or
+    where it is a struct or a whole array.
+    """
+    found = next(_resolve(section.tree, path), None)
+    if isinstance(found, Leaf) and found.count is None:
+        return found
+    expected = "a field of the section" if found is None else f"the path of one value in it: {_hint(found)}"
+    raise UsageError(f"field {path!r}", section=section.name, expected=expected)
+
+
+def encode(leaf: Leaf, value: Any) -> bytes:
+    """The bytes of `value` in the place of `leaf`. Raises FormatError where it does not fit its type."""
+    return vmstate.encode(leaf.type, value, leaf.size)
+
+
+def _resolve(node: Node, path: str) -> Iterator[Node]:
+    """The nodes that `path` leads to from `node`: several where names with dots allow several readings."""
+    if not path:
+        yield node
+    elif isinstance(node, Group):
+        for name, member in node.members.items():
+            if path.startswith(name) and path[len(name) : len(name) + 1] in ("", ".", "["):
+                rest = path[len(name) :]
+                yield from _resolve(member, rest.removeprefix("."))
+    elif path.startswith("["):
+        number, bracket, rest = path[1:].partition("]")
+        if bracket and number.isdecimal() and len(number) < 10:
+            element = _element(node, int(number))
+            if element is not None:
+                yield from _resolve(element, rest.removeprefix("."))
+
+
+def _element(node: Leaf | Elements, index: int) -> Node | None:
+    if isinstance(node, Elements):
+        return node.elements[index] if index < len(node.elements) else None
+    return node.element(index) if node.count is not None and index < node.count else None
+
+
+def _hint(node: Node) -> str:
+    """What may follow the path of something that is no single value."""
+    if isinstance(node, Group):
+        return "one of " + ", ".join(list(node.members)[:8])
+    count = node.count if isinstance(node, Leaf) else len(node.elements)
+    return f"[0] to [{(count or 1) - 1}]"
