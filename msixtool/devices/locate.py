@@ -110,11 +110,23 @@ def _profiled(source: Source, item: Item, profile: Profile) -> Layout | None:
         return Layout(virtio=0)
     if profile.place is Place.ALONE:
         return Layout(table=0, size=item.data_length) if profile.config_size is None else None
-    size = profile.config_size or virtio.config_size(source.read(item.data_offset + 4, pci.CONFIG_SIZE))
+    size = profile.config_size or _config_size(source.read(item.data_offset + 4, pci.EXPRESS_CONFIG_SIZE))
     table = pci.device_vmstate_size(size)
     if profile.place is Place.AFTER_AER:
         table += _aer_log_size(source, item.data_offset + table)
     return Layout(4, size, table)
+
+
+def _config_size(config: bytes) -> int:
+    """256 or 4096, by what stands behind the first 256 bytes.
+
+    On a conventional bus a PCI Express device has no such capability and yet 4096 bytes, all zero
+    beyond the first 256. Where only those 256 are saved an MSI-X table follows soon.
+    """
+    extended = config[pci.CONFIG_SIZE : pci.EXPRESS_CONFIG_SIZE]
+    if len(extended) == pci.EXPRESS_CONFIG_SIZE - pci.CONFIG_SIZE and not any(extended):
+        return pci.EXPRESS_CONFIG_SIZE
+    return virtio.config_size(config)
 
 
 def _aer_log_size(source: Source, offset: int) -> int:
@@ -130,7 +142,7 @@ def _guessed(source: Source, item: Item) -> Layout | None:
     space = ConfigSpace(head[4:])
     if space.msix is None or space.damage:
         return None
-    size = virtio.config_size(head[4:])
+    size = _config_size(source.read(item.data_offset + 4, pci.EXPRESS_CONFIG_SIZE))
     table = pci.device_vmstate_size(size)
     levels = source.read(item.data_offset + 4 + size, 4 * pci.INTX_PINS)
     if any(levels[i : i + 4] not in (b"\0\0\0\0", b"\0\0\0\1") for i in range(0, len(levels), 4)):
