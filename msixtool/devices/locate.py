@@ -120,11 +120,13 @@ def _profiled(source: Source, item: Item, profile: Profile) -> Layout | None:
 def _config_size(config: bytes) -> int:
     """256 or 4096, by what stands behind the first 256 bytes.
 
-    On a conventional bus a PCI Express device has no such capability and yet 4096 bytes, all zero
-    beyond the first 256. Where only those 256 are saved an MSI-X table follows soon.
+    On a conventional bus a PCI Express device has no such capability and yet 4096 bytes: beyond
+    the first 256 an extended capability, whose id is not 0, or nothing at all. Where only 256 are
+    saved an INTx level of 0 or 1 follows, and an MSI-X table soon.
     """
     extended = config[pci.CONFIG_SIZE : pci.EXPRESS_CONFIG_SIZE]
-    if len(extended) == pci.EXPRESS_CONFIG_SIZE - pci.CONFIG_SIZE and not any(extended):
+    whole = len(extended) == pci.EXPRESS_CONFIG_SIZE - pci.CONFIG_SIZE
+    if whole and (any(extended[:2]) or not any(extended)):
         return pci.EXPRESS_CONFIG_SIZE
     return virtio.config_size(config)
 
