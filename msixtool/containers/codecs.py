@@ -167,7 +167,7 @@ def _ends_padded(base: Source, offset: int, codec: Codec) -> int | None:
     while padding := base.read(offset, WINDOW):
         zeros = len(padding) - len(padding.lstrip(b"\0"))
         offset += zeros - zeros % 4
-        if zeros < len(padding):
+        if zeros < WINDOW:
             break
         base.drop(0, offset)
     return _ends_strictly(base, offset, codec)

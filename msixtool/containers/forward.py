@@ -262,9 +262,10 @@ class ForwardSource:
             self._again = self._feed()
             start, chunk = 0, b""
         while offset >= start + len(chunk):
-            start, chunk = start + len(chunk), b""
-            chunk = next(self._again, b"")
-            if not chunk:
+            start += len(chunk)
+            following = next(self._again, None)
+            if following is None:
                 raise ContainerError("has changed while it was read", path=self._path, offset=offset)
+            chunk = following
         self._again_chunk = (start, chunk)
         return chunk[offset - start : stop - start]
