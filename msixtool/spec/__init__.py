@@ -6,7 +6,7 @@ state, is in `msixtool.tasks.forge_spec`; the names are the same here.
 
 from __future__ import annotations
 
-from msixtool.spec.read import parse_spec, read_spec
+from msixtool.spec.read import make_spec, parse_spec, read_spec
 from msixtool.spec.write import spec_text
 from msixtool.tasks.forge_spec import (
     CapabilitySpec,
@@ -28,6 +28,7 @@ __all__ = [
     "Spec",
     "apply",
     "apply_control",
+    "make_spec",
     "new_control",
     "new_state",
     "parse_spec",

@@ -43,13 +43,17 @@ def read_spec(path: str) -> Spec:
 def parse_spec(text: str | bytes, *, path: str | None = None) -> Spec:
     """A SPEC from its text; `path` is what errors call it. Raises UsageError as `read_spec` does."""
     try:
-        document = _document(text)
-        _check_object(document, "SPEC", ("devices", "fields"))
-        devices = _list(document, "devices", "", _device)
-        _refuse_twice(("devices", f"{d.name}@{d.instance or 0}") for d in devices)
-        return Spec(devices, _fields(document.get("fields", {})), path)
+        return make_spec(_document(text), path=path)
     except MsixtoolError as error:
         raise error.at(path=path) from None
+
+
+def make_spec(document: Any, *, path: str | None = None) -> Spec:
+    """A SPEC from what its JSON or TOML says: dicts and lists. Raises UsageError as `read_spec` does."""
+    _check_object(document, "SPEC", ("devices", "fields"))
+    devices = _list(document, "devices", "", _device)
+    _refuse_twice(("devices", f"{d.name}@{d.instance or 0}") for d in devices)
+    return Spec(devices, _fields(document.get("fields", {})), path)
 
 
 def _document(text: str | bytes) -> Any:

@@ -1,0 +1,247 @@
+"""The same stream with some ranges replaced: every other byte is copied, and none is made again.
+
+RAM is never held: what stands in a plain file is copied by the kernel (or shared, where the file
+system can), what has to be unpacked first goes through a window.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from msixtool.containers.base import Source
+from msixtool.containers.file import SliceSource
+from msixtool.errors import InputError
+from msixtool.files import PIECE, OutputFile
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Replacement:
+    """`data` instead of the bytes from `start` up to `end`, offsets in bytes of the source."""
+
+    start: int
+    end: int
+    data: bytes
+
+    @property
+    def keeps_size(self) -> bool:
+        return len(self.data) == self.end - self.start
+
+    def shifted(self, by: int) -> Replacement:
+        """The same in a source in which everything stands `by` bytes further on."""
+        return Replacement(self.start + by, self.end + by, self.data)
+
+
+class Sink(Protocol):
+    """What a stream is written to: an OutputFile, or something that packs it on the way."""
+
+    def write(self, data: bytes) -> None:
+        """Append `data`."""
+
+
+class Overlay:
+    """A source with bytes changed in place, as a source; what is below stays as it is."""
+
+    kind = ""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._patches: list[tuple[int, bytes]] = []
+
+    @property
+    def sequential(self) -> bool:
+        """As the source below."""
+        return self._source.sequential
+
+    @property
+    def size(self) -> int:
+        """As the source below."""
+        return self._source.size
+
+    def patch(self, offset: int, data: bytes) -> None:
+        """Put `data` at `offset`; later patches lie over earlier ones."""
+        self._patches.append((offset, data))
+
+    def read(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes from `offset`, as changed."""
+        data = bytearray(self._source.read(offset, length))
+        for start, patch in self._patches:
+            first, last = max(start, offset), min(start + len(patch), offset + len(data))
+            if first < last:
+                data[first - offset : last - offset] = patch[first - start : last - start]
+        return bytes(data)
+
+    def changes(self) -> list[Replacement]:
+        """What differs from the source below, in order: runs of changed bytes, none touching another."""
+        spans: list[list[int]] = []
+        for start, end in sorted((start, start + len(patch)) for start, patch in self._patches):
+            if spans and start <= spans[-1][1]:
+                spans[-1][1] = max(end, spans[-1][1])
+            else:
+                spans.append([start, end])
+        return [change for start, end in spans for change in self._differences(start, end)]
+
+    def _differences(self, start: int, end: int) -> Iterator[Replacement]:
+        before, after = self._source.read(start, end - start), self.read(start, end - start)
+        position = 0
+        while position < len(after):
+            if before[position] == after[position]:
+                position += 1
+                continue
+            first = position
+            while position < len(after) and before[position] != after[position]:
+                position += 1
+            yield Replacement(start + first, start + position, after[first:position])
+
+    def drop(self, start: int, end: int) -> None:
+        """Hand the hint on."""
+        self._source.drop(start, end)
+
+    def close(self) -> None:
+        """Nothing to do: what is below is not this one's."""
+
+    def details(self) -> dict[str, Any]:
+        """Nothing to say."""
+        return {}
+
+
+class Rewritten:
+    """What `rewrite` would write, as a source, without writing it. Replacements must not overlap."""
+
+    kind = ""
+
+    def __init__(self, source: Source, replacements: Iterable[Replacement]) -> None:
+        self._source = source
+        self._starts: list[int] = [0]
+        self._pieces: list[tuple[int, bytes | None]] = [(0, None)]
+        position = 0
+        for each in sorted(replacements):
+            position += each.start - self._pieces[-1][0]
+            self._add(position, each.start, each.data)
+            position += len(each.data)
+            self._add(position, each.end, None)
+        self._growth = position - self._pieces[-1][0]
+
+    def _add(self, position: int, origin: int, data: bytes | None) -> None:
+        self._starts.append(position)
+        self._pieces.append((origin, data))
+
+    @property
+    def sequential(self) -> bool:
+        """As the source below."""
+        return self._source.sequential
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return self._source.size + self._growth
+
+    def read(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes from `offset`."""
+        parts: list[bytes] = []
+        index = bisect_right(self._starts, offset) - 1
+        while length > 0 and index < len(self._starts):
+            inside = offset - self._starts[index]
+            origin, data = self._pieces[index]
+            room = self._starts[index + 1] - offset if index + 1 < len(self._starts) else length
+            wanted = min(room, length)
+            if data is None:
+                part = self._source.read(origin + inside, wanted) if wanted else b""
+            else:
+                part = data[inside : inside + wanted]
+            parts.append(part)
+            if len(part) < wanted:
+                break
+            offset, length, index = offset + wanted, length - wanted, index + 1
+        return b"".join(parts)
+
+    def drop(self, start: int, end: int) -> None:
+        """Hand the hint on, as far as it is about what is copied as it stands."""
+        index = bisect_right(self._starts, start) - 1
+        origin, data = self._pieces[index]
+        if data is None:
+            limit = self._starts[index + 1] if index + 1 < len(self._starts) else end
+            by = origin - self._starts[index]
+            self._source.drop(start + by, min(end, limit) + by)
+
+    def close(self) -> None:
+        """Nothing to do: what is below is not this one's."""
+
+    def details(self) -> dict[str, Any]:
+        """Nothing to say."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class PlainFile:
+    """A file in which the bytes of a source stand as they are, from `origin` on.
+
+    `descriptor` must allow reading at any offset, and is not to be used for anything else meanwhile.
+    """
+
+    descriptor: int
+    origin: int = 0
+
+
+def rewrite(
+    source: Source,
+    replacements: Iterable[Replacement],
+    out: OutputFile | Sink,
+    *,
+    plain: PlainFile | None = None,
+) -> None:
+    """Write all of `source` to `out` with `replacements`, which must not overlap.
+
+    `plain` names the file behind the source, where there is one. Raises InputError where the source
+    cannot be read or is damaged, OutputError where the output cannot be written.
+    """
+    ordered = sorted(replacements)
+    if plain is None or not isinstance(out, OutputFile):
+        _pass_through(source, ordered, out)
+        return
+    patches: list[tuple[int, bytes]] = []
+    position = 0
+    for each in ordered:
+        if out.patchable and each.keeps_size:
+            patches.append((out.position + each.start - position, each.data))
+            continue
+        out.copy(plain.descriptor, plain.origin + position, each.start - position)
+        out.write(each.data)
+        position = each.end
+    out.copy(plain.descriptor, plain.origin + position, source.size - position)
+    for offset, data in patches:
+        out.patch(offset, data)
+
+
+def _pass_through(source: Source, replacements: list[Replacement], out: Sink) -> None:
+    """Write everything in order, holding no more than a piece."""
+    position = 0
+    for each in replacements:
+        for data in _pieces(source, position, each.start):
+            out.write(data)
+        out.write(each.data)
+        position = each.end
+    for data in _pieces(source, position, None):
+        out.write(data)
+
+
+def _pieces(source: Source, start: int, end: int | None) -> Iterator[bytes]:
+    """The bytes from `start` up to `end`, or to the end of the source, piece by piece."""
+    while end is None or start < end:
+        data = source.read(start, PIECE if end is None else min(PIECE, end - start))
+        if not data:
+            if end is None:
+                return
+            raise InputError("has become shorter while it was read", offset=start)
+        yield data
+        start += len(data)
+        source.drop(0, start)
+
+
+def bottom(source: Source) -> Source:
+    """What a window, or a window on a window, looks at."""
+    while isinstance(source, SliceSource):
+        source = source.base
+    return source

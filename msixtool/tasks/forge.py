@@ -1,0 +1,273 @@
+"""Forging: what a SPEC makes of a stream, as the ranges of bytes that change and nothing else.
+
+Fields are set first, then what is asked of devices lies over them: the broader first, the narrower
+wins. Where the number of vectors changes, capability, table, pending bits, their places, a BAR of
+their own and the vmdesc follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
+from msixtool.devices.device import MsixDevice
+from msixtool.devices.locate import read_device
+from msixtool.dump import Dump, matches
+from msixtool.errors import MsixtoolError, UsageError
+from msixtool.formats import pci
+from msixtool.msix.state import MsixState
+from msixtool.stream.items import Item
+from msixtool.stream.rewrite import Overlay, Replacement
+from msixtool.tasks import forge_layout
+from msixtool.tasks.forge_fields import set_fields
+from msixtool.tasks.forge_spec import DeviceSpec, PlaceSpec, Spec, apply, apply_control
+from msixtool.tasks.forge_vmdesc import resized_description
+
+_COMMAND = 4
+_LISTED = 12
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to change: disjoint ranges of the stream in order, and what is worth a word besides."""
+
+    replacements: list[Replacement] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def plan(dump: Dump, spec: Spec) -> Plan:
+    """What `spec` makes of the stream of `dump`. Nothing is written.
+
+    Raises UsageError, naming the key, where the SPEC asks for what is not there or cannot be.
+    """
+    try:
+        return _Forge(dump).run(spec)
+    except MsixtoolError as error:
+        raise error.at(path=spec.path or dump.path) from None
+
+
+class _Forge:
+    """One stream on its way to another."""
+
+    def __init__(self, dump: Dump) -> None:
+        self.dump = dump
+        self.overlay = Overlay(dump.source)
+        self.notes: list[str] = []
+        self._resized: list[Replacement] = []
+        self._growth: dict[int, tuple[Item, int]] = {}
+
+    def run(self, spec: Spec) -> Plan:
+        set_fields(self.overlay, self.dump, spec.fields)
+        seen: dict[int, str] = {}
+        for each in spec.devices:
+            item = _find(self.dump, each).item
+            if item.offset in seen:
+                raise UsageError(f"{each.key}.name", expected="each device once", found=each.name)
+            seen[item.offset] = each.key
+            self._device(each, item)
+        return Plan(sorted(self._replacements()), self.notes)
+
+    def _replacements(self) -> Iterator[Replacement]:
+        yield from self._resized
+        for change in self.overlay.changes():
+            yield from _outside(change, self._resized)
+        if self._growth:
+            description = resized_description(self.dump.index, self._growth)
+            if description is not None:
+                yield description
+
+    def _device(self, spec: DeviceSpec, item: Item) -> None:
+        device = read_device(self.overlay, item)
+        if device is None:
+            raise UsageError(f"{spec.key}: the fields leave no MSI-X state", device=item.idstr)
+        state = apply(spec, device.state)
+        self._capability(spec, device)
+        self._bus_master(spec, device)
+        if state.vectors == device.vectors:
+            self.overlay.patch(device.offset, state.to_vmstate())
+        else:
+            self._resize(spec, device, state)
+
+    def _capability(self, spec: DeviceSpec, device: MsixDevice) -> None:
+        """Message Control and the places of table and pending bits."""
+        capability = device.capability
+        resizes = spec.vectors is not None and spec.vectors != device.vectors
+        if not (spec.touches_control or resizes):
+            return
+        if capability is None or device.config_offset is None:
+            if spec.touches_control:
+                raise _no_config(spec, device, "capability")
+            return
+        if spec.capability.offset not in (None, capability.offset):
+            raise UsageError(
+                f"{spec.key}.capability.offset: a capability is not moved",
+                expected=capability.offset,
+                found=spec.capability.offset,
+            )
+        at = device.config_offset + capability.offset
+        control = apply_control(spec, capability.control, device.vectors)
+        self.overlay.patch(at + 2, control.to_bytes(2, "little"))
+        table, pba = self._places(spec, device, capability) if resizes else (capability.table, capability.pba)
+        asked = spec.capability
+        for register, place, wanted in ((4, table, asked.table), (8, pba, asked.pba)):
+            self.overlay.patch(at + register, _register(place, wanted))
+
+    def _places(
+        self, spec: DeviceSpec, device: MsixDevice, capability: MsixCapability
+    ) -> tuple[BarPlace, BarPlace]:
+        """Where table and pending bits go for the new number of vectors."""
+        assert spec.vectors is not None
+        asked = spec.capability
+        if asked.table != PlaceSpec() or asked.pba != PlaceSpec():
+            return capability.table, capability.pba
+        try:
+            places = forge_layout.places(device.kind, capability, device.vectors, spec.vectors)
+        except UsageError as error:
+            error.what = f"{spec.key}.vectors: {error.what}"
+            raise
+        if places.bar_size is not None:
+            self._place_bar(spec, device, places.table.bar, places.bar_size)
+        return places.table, places.pba
+
+    def _place_bar(self, spec: DeviceSpec, device: MsixDevice, index: int, size: int) -> None:
+        """Move the BAR where its address is not aligned to its new size: QEMU would refuse it."""
+        assert device.config is not None
+        assert device.config_offset is not None
+        bar = next((bar for bar in forge_layout.bars(device.config) if bar.index == index), None)
+        if bar is None or bar.address % size == 0:
+            return
+        others, window = self._neighbours(device)
+        address = forge_layout.room_for(bar, size, others, window)
+        if address is None:
+            raise UsageError(
+                f"{spec.key}.vectors: {spec.vectors} vectors take {size:#x} bytes in BAR {index}",
+                expected="room for them near its address",
+                found=f"none at {bar.address:#x}",
+            )
+        at = device.config_offset + bar.register
+        word = int.from_bytes(self.overlay.read(at, 8 if bar.wide else 4), "little") & 0xF | address
+        self.overlay.patch(at, word.to_bytes(8 if bar.wide else 4, "little"))
+        self.notes.append(
+            f"{device.name}: BAR {index} moved from {bar.address:#x} to {address:#x}: "
+            f"{spec.vectors} vectors take {size:#x} bytes there, and a BAR is aligned to its size"
+        )
+
+    def _neighbours(self, device: MsixDevice) -> tuple[list[int], tuple[int, int] | None]:
+        """The addresses of all other memory BARs, and the window of the bridge above the device."""
+        addresses: list[int] = []
+        window: tuple[int, int] | None = None
+        above = _bridge_path(device.name)
+        for item, space in self._config_spaces():
+            for bar in forge_layout.bars(space):
+                if item is not device.item or bar.index != self._own_bar(device):
+                    addresses.append(bar.address)
+            if above is not None and str(item.idstr).rpartition("/")[0] == above:
+                window = window or forge_layout.memory_window(space)
+        return addresses, window
+
+    @staticmethod
+    def _own_bar(device: MsixDevice) -> int | None:
+        return None if device.capability is None else device.capability.table.bar
+
+    def _config_spaces(self) -> Iterator[tuple[Item, ConfigSpace]]:
+        """The configuration space of every PCI device in the stream, as changed so far."""
+        for item in self.dump.index.full_sections():
+            found = forge_layout.config_place(self.overlay, item)
+            if found is not None:
+                offset, size = found
+                yield item, ConfigSpace(self.overlay.read(offset, size))
+
+    def _bus_master(self, spec: DeviceSpec, device: MsixDevice) -> None:
+        if spec.bus_master is None:
+            return
+        if device.config is None or device.config_offset is None:
+            raise _no_config(spec, device, "bus_master")
+        command = int.from_bytes(self.overlay.read(device.config_offset + _COMMAND, 2), "little")
+        command = command & ~pci.Command.BUS_MASTER | pci.Command.BUS_MASTER * spec.bus_master
+        self.overlay.patch(device.config_offset + _COMMAND, int(command).to_bytes(2, "little"))
+
+    def _resize(self, spec: DeviceSpec, device: MsixDevice, state: MsixState) -> None:
+        """Another number of vectors: the section grows or shrinks, and the vmdesc with it."""
+        _check_users(spec, device, state.vectors)
+        index = self.dump.index
+        if index.mapped_ram and any(
+            block.pages_offset and block.pages_offset > device.offset + self.dump.base_offset
+            for block in index.blocks
+        ):
+            raise UsageError(
+                f"{spec.key}.vectors: a change of size would move pages that mapped-ram keeps in their place",
+                expected=device.vectors,
+                found=state.vectors,
+            )
+        data = state.to_vmstate()
+        self._resized.append(Replacement(device.offset, device.offset + device.length, data))
+        self._growth[device.item.offset] = device.item, len(data) - device.length
+
+
+def _find(dump: Dump, spec: DeviceSpec) -> MsixDevice:
+    """The one device that a SPEC names: by its whole idstr, else as `--device` does."""
+    named = [device for device in dump.devices if device.name == spec.name]
+    if not named:
+        named = [device for device in dump.devices if matches(spec.name, device.name, device.instance)]
+    found = [device for device in named if spec.instance in (None, device.instance)]
+    if len(found) == 1:
+        return found[0]
+    listed = [f"{d.name}@{d.instance}" if d.instance else d.name for d in found or named or dump.devices]
+    names = ", ".join(listed[:_LISTED]) + (f" and {len(listed) - _LISTED} more" if listed[_LISTED:] else "")
+    wanted = spec.name[:200] if spec.instance is None else f"{spec.name[:200]}@{spec.instance}"
+    what = "several devices are" if found else "no device with MSI-X is"
+    raise UsageError(
+        f"{spec.key}.name: {what} {wanted}", expected=f"one of {names or 'none: there are none'}"
+    )
+
+
+def _check_users(spec: DeviceSpec, device: MsixDevice, vectors: int) -> None:
+    """Refuse to take away a vector that a virtio device uses: QEMU would refuse the stream."""
+    users = [("configuration changes", "--config-vector none", device.config_vector)]
+    users += [
+        (f"queue {number}", f"--queue-vector {number}=none", vector)
+        for number, vector in enumerate(device.queue_vectors)
+    ]
+    lost = [(who, way, vector) for who, way, vector in users if vector is not None and vector >= vectors]
+    if lost:
+        who, way, vector = lost[0]
+        others = f" (and {len(lost) - 1} more like it)" if len(lost) > 1 else ""
+        raise UsageError(
+            f"{spec.key}.vectors: vector {vector} is that of {who} of {device.name}{others}",
+            expected=f"{max(v for _, _, v in lost if v is not None) + 1} vectors or more, or {way}",
+            found=vectors,
+        )
+
+
+def _no_config(spec: DeviceSpec, device: MsixDevice, key: str) -> UsageError:
+    return UsageError(f"{spec.key}.{key}: the stream does not hold the configuration space of {device.name}")
+
+
+def _register(place: BarPlace, asked: PlaceSpec) -> bytes:
+    """A Table or PBA register of the capability."""
+    bar = place.bar if asked.bar is None else asked.bar
+    offset = place.offset if asked.offset is None else asked.offset
+    return (offset | bar).to_bytes(4, "little")
+
+
+def _bridge_path(name: str) -> str | None:
+    """The device path of the bridge above a device, or None for one on a root bus."""
+    path = name.rpartition("/")[0]
+    above = path.rpartition(":")[0]
+    return above if "." in above else None
+
+
+def _outside(change: Replacement, ranges: Iterable[Replacement]) -> Iterator[Replacement]:
+    """The parts of a change that keep their place beside what changes in size."""
+    start = change.start
+    for each in sorted(ranges):
+        if each.end <= start or change.end <= each.start:
+            continue
+        if start < each.start:
+            yield Replacement(
+                start, each.start, change.data[start - change.start : each.start - change.start]
+            )
+        start = max(start, each.end)
+    if start < change.end:
+        yield Replacement(start, change.end, change.data[start - change.start :])

@@ -1,0 +1,83 @@
+"""A saved state made from nothing: the vmstate of a device that never ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from msixtool.devices.device import MsixDevice
+from msixtool.errors import UsageError
+from msixtool.formats import msix as fmt
+from msixtool.msix.state import MsixEntry, MsixState
+from msixtool.qemu.profiles import PROFILES, profile_of
+from msixtool.stream import items
+from msixtool.stream.items import Item
+
+VECTORS = {
+    "e1000e": 5,
+    "igb": 10,
+    "vmxnet3": 25,
+    "vmxnet3-msix": 25,
+    "xhci": 16,
+    "megasas": 15,
+    "megasas-gen2": 15,
+    "pcie-root-port": 1,
+}
+"""Kinds whose number of vectors is fixed. Source: the msix_init calls in QEMU's hw/."""
+
+
+def vector_count(kind: str | None, vectors: int | None) -> int:
+    """How many vectors a device of `kind` has: as asked, or as the kind has always.
+
+    Raises UsageError where neither says it, where they disagree, and for a kind that is not known.
+    """
+    if kind is not None and profile_of(kind) is None:
+        known = ", ".join(sorted({*PROFILES, "virtio-net", "virtio-blk", "virtio-…"}))
+        raise UsageError(f"unknown kind {kind[:100]!r}", expected=f"one of {known}")
+    fixed = VECTORS.get(kind or "")
+    if vectors is None:
+        vectors = fixed
+    if vectors is None:
+        raise UsageError("the number of vectors is missing", expected=f"1 to {fmt.MAX_VECTORS}")
+    if not 1 <= vectors <= fmt.MAX_VECTORS:
+        raise UsageError("number of vectors", expected=f"1 to {fmt.MAX_VECTORS}", found=vectors)
+    if fixed not in (None, vectors):
+        raise UsageError(f"number of vectors of {kind}", expected=fixed, found=vectors)
+    return vectors
+
+
+def make_state(
+    vectors: int | None = None,
+    *,
+    kind: str | None = None,
+    entries: Mapping[int, MsixEntry] | None = None,
+    unmasked: Iterable[int] = (),
+    pending: Iterable[int] = (),
+) -> MsixState:
+    """A state in one call: that of `vectors` vectors after a reset, but for what is asked.
+
+    `entries` are put into the table, then the mask bits of `unmasked` are cleared and the pending
+    bits of `pending` set; `kind` gives the number of vectors where a kind of device has a fixed one.
+    `make_state(...).to_vmstate()` is what msix_save writes: 16·n table bytes, ceil(n/8) PBA bytes.
+
+    Raises UsageError for a vector that is not there, and where the number of vectors is not known.
+    """
+    count = vector_count(kind, vectors)
+    state = MsixState.reset(count)
+    for vector, entry in (entries or {}).items():
+        state = state.with_entry(_checked(vector, count), entry)
+    for vector in unmasked:
+        state = state.with_entry(_checked(vector, count), state.entries[vector].with_masked(False))
+    state = state.with_pending(_checked(vector, count) for vector in pending)
+    state.to_vmstate()  # raises FormatError for a value that no register holds
+    return state
+
+
+def _checked(vector: int, count: int) -> int:
+    if not 0 <= vector < count:
+        raise UsageError("vector", expected=f"0 to {count - 1}", found=vector)
+    return vector
+
+
+def device_of(state: MsixState, name: str) -> MsixDevice:
+    """A state that came from no stream, as the device that documents and texts are made of."""
+    return MsixDevice(Item(items.FULL, 0, 0, idstr=name, instance_id=0), 0, state)

@@ -1,0 +1,247 @@
+"""From a base file to a forged one: opened, planned, and written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import BinaryIO, cast
+
+from msixtool.containers.base import Source
+from msixtool.containers.file import ObjectSource, file_offset
+from msixtool.containers.forward import ForwardSource
+from msixtool.containers.libvirt import LibvirtSource
+from msixtool.containers.open import SPOOL_LIMIT, Opened, open_source
+from msixtool.containers.qcow2 import Qcow2Source
+from msixtool.dump import Dump
+from msixtool.errors import InputError
+from msixtool.files import PIECE, OutputFile, check_output, create
+from msixtool.stream.rewrite import PlainFile, Rewritten, Sink, bottom, rewrite
+from msixtool.tasks.forge import Plan, plan
+from msixtool.tasks.forge_pack import TOOLS, Packer
+from msixtool.tasks.forge_spec import Spec
+
+
+@dataclass(slots=True)
+class Base:
+    """The stream that is forged from, and the file that it is in."""
+
+    dump: Dump
+    opened: Opened
+    file: io.FileIO
+
+
+@contextmanager
+def open_base(
+    path: str, *, offset: int = 0, snapshot: str | None = None, damaged: bool = False
+) -> Iterator[Base]:
+    """Open the base of a forgery; a pipe is put into a temporary file first.
+
+    Raises InputError where there is no stream, and where it is damaged unless `damaged` allows it.
+    """
+    with _file(path) as file:
+        opened = open_source(cast("BinaryIO", file), offset=offset, snapshot=snapshot)
+        with Dump(opened) as dump:
+            if not damaged and dump.damage:
+                first = dump.damage[0]
+                raise InputError(
+                    f"is damaged, and so would be what is forged of it (--damaged does it): {first.message}",
+                    path=path,
+                    offset=first.offset,
+                )
+            yield Base(dump, opened, file)
+
+
+@contextmanager
+def _file(path: str) -> Iterator[io.FileIO]:
+    """The base as a file that can be read at any offset. Unbuffered: its descriptor is used directly."""
+    try:
+        file = io.FileIO(os.dup(sys.stdin.fileno()) if path == "-" else path)
+    except (OSError, ValueError) as error:
+        raise InputError("cannot be opened", path=path, found=getattr(error, "strerror", error)) from None
+    with file:
+        if file.seekable():
+            file.name = path
+            yield file
+            return
+        with _spooled(file, path) as spooled:
+            spooled.name = path
+            yield spooled
+
+
+def _spooled(pipe: io.FileIO, path: str) -> io.FileIO:
+    """What comes through a pipe, in a temporary file without a name."""
+    folder = os.environ.get("TMPDIR") or ("/var/tmp" if os.access("/var/tmp", os.W_OK) else None)
+    size = 0
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix="msixtool-") as temporary:
+            while data := pipe.read(PIECE):
+                temporary.write(data)
+                size += len(data)
+                if size > SPOOL_LIMIT:
+                    raise InputError(
+                        "too long for a pipe", path=path, expected=f"at most {SPOOL_LIMIT} bytes"
+                    )
+            temporary.flush()
+            return io.FileIO(os.dup(temporary.fileno()), "rb+")
+    except OSError as error:
+        raise InputError(
+            "cannot be kept on disk (TMPDIR says where)", path=path, found=error.strerror
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Forged:
+    """A stream that was written: what is worth a word, and how it is loaded, line by line."""
+
+    path: str
+    notes: tuple[str, ...]
+    loading: tuple[str, ...]
+
+
+def forge(
+    base: str,
+    spec: Spec,
+    output: str,
+    *,
+    offset: int = 0,
+    snapshot: str | None = None,
+    force: bool = False,
+    like_base: bool = False,
+    damaged: bool = False,
+) -> Forged:
+    """Write a stream like `base` but for what `spec` asks to `output` ("-": standard output).
+
+    `offset` and `snapshot` say where in the file the stream is, `damaged` takes one that is damaged;
+    `force` and `like_base` are those of `write_forged`.
+
+    Raises UsageError where the SPEC asks for what cannot be, InputError where the base cannot be
+    read, OutputError where the output must not or cannot be written: then there is none.
+    """
+    inputs = inputs_of(base, spec)
+    check_output(output, force=force, inputs=inputs)
+    with open_base(base, offset=offset, snapshot=snapshot, damaged=damaged) as opened:
+        planned = plan(opened.dump, spec)
+        return write_forged(opened, planned, output, force=force, like_base=like_base, inputs=inputs)
+
+
+def inputs_of(base: str, spec: Spec) -> list[str]:
+    """The files that the output must not be."""
+    return [base, *([spec.path] if spec.path else [])]
+
+
+def write_forged(
+    base: Base,
+    planned: Plan,
+    output: str,
+    *,
+    force: bool = False,
+    like_base: bool = False,
+    inputs: Sequence[str] = (),
+) -> Forged:
+    """Write what was planned to `output`, which appears whole or not at all and is none of `inputs`.
+
+    It is the bare stream, but a mapped-ram stream keeps its place in its file; with `like_base` it is
+    packed as the base was, a qcow2 image left aside. `force` writes over a file. Raises as `forge`.
+    """
+    with create(output, force=force, inputs=inputs) as out:
+        kinds = _write(base, planned, out, like_base)
+    notes = list(planned.notes)
+    if like_base and _image_layers(base):
+        notes.append("a qcow2 image is not rewritten: this is the stream of its snapshot")
+    return Forged(output, tuple(notes), tuple(loading(base, output, kinds)))
+
+
+def forged_dump(base: Base, planned: Plan) -> Dump:
+    """The forged stream, read through the base without being written. The base stays open for it."""
+    source = Rewritten(base.dump.source, planned.replacements)
+    return Dump(replace(base.opened, source=source, sources=[source]))
+
+
+def _write(base: Base, planned: Plan, out: OutputFile, like_base: bool) -> list[str]:
+    """Write the forged stream; the kinds of the layers around it, from the outside in."""
+    source, shift = base.dump.source, 0
+    if base.dump.index.mapped_ram:
+        # Its offsets count from the start of the file: whatever stands before it stays.
+        source, shift = bottom(source), file_offset(source, 0)
+    sink, packers, kinds = _wrap(base, out) if like_base else (out, [], [])
+    plain = None
+    if isinstance(bottom(source), ObjectSource):
+        plain = PlainFile(base.file.fileno(), file_offset(source, 0))
+    rewrite(source, [change.shifted(shift) for change in planned.replacements], sink, plain=plain)
+    for packer in reversed(packers):
+        packer.finish()
+    damage = base.opened.verify()
+    if damage is not None:
+        raise damage
+    return kinds
+
+
+def _image_layers(base: Base) -> int:
+    """How many layers a qcow2 image and what is around it are; 0 for none."""
+    sources = base.opened.sources
+    return max(
+        (number for number, source in enumerate(sources) if isinstance(source, Qcow2Source)), default=0
+    )
+
+
+def _wrap(base: Base, out: OutputFile) -> tuple[Sink, list[Packer], list[str]]:
+    """Write what stands before the stream in its containers, and pack what follows as they are packed."""
+    sink: Sink = out
+    packers: list[Packer] = []
+    kinds: list[str] = []
+    inner = base.opened.sources[_image_layers(base) + 1 :]
+    packed = [number for number, source in enumerate(inner) if isinstance(source, ForwardSource)]
+    # A mapped-ram stream comes with all that stands before it in the file that holds it.
+    whole = max(packed, default=-1) if base.dump.index.mapped_ram else len(inner)
+    for number, source in enumerate(inner):
+        kinds.append(source.kind)
+        if isinstance(source, ForwardSource):
+            packers.append(Packer(source.kind, sink))
+            sink = packers[-1]
+        elif isinstance(source, LibvirtSource) and number < whole:
+            _copy(source.base, source.start, sink)
+    return sink, packers, kinds
+
+
+def _copy(source: Source, length: int, sink: Sink) -> None:
+    """Write the first bytes of a source."""
+    for start in range(0, length, PIECE):
+        sink.write(source.read(start, min(PIECE, length - start)))
+
+
+def loading(base: Base, path: str, kinds: list[str]) -> Iterator[str]:
+    """How QEMU is told to load the file at `path`, whose layers are `kinds` from the outside in."""
+    name = "FILE" if path == "-" else path
+    if "libvirt" in kinds:
+        yield f"virsh restore {shlex.quote(name)}"
+        return
+    index = base.dump.index
+    uri = f"exec:{_unpacking(kinds, shlex.quote(name))}"
+    if index.mapped_ram:
+        origin = file_offset(base.dump.source, 0)
+        uri = f"file:{name}" + (f",offset={origin:#x}" if origin else "")
+    if not index.capabilities:
+        yield f"-incoming {shlex.quote(uri)}"
+        return
+    yield "-incoming defer"
+    capabilities = [{"capability": each, "state": True} for each in index.capabilities]
+    for command, arguments in (
+        ("migrate-set-capabilities", {"capabilities": capabilities}),
+        ("migrate-incoming", {"uri": uri}),
+    ):
+        yield json.dumps({"execute": command, "arguments": arguments})
+
+
+def _unpacking(kinds: list[str], name: str) -> str:
+    """The shell command that gives the bare stream."""
+    if not kinds:
+        return f"cat {name}"
+    first, *rest = (TOOLS[kind] for kind in kinds)
+    return " | ".join([f"{first} {name}", *rest])

@@ -1,0 +1,145 @@
+"""Packing a stream as its base was packed, piece by piece.
+
+Sources: those of `msixtool.containers.codecs`, and lzop's own source for its files (see
+`msixtool.containers.lzop`). Each level is the one that the format's tool takes by itself.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Protocol
+
+from msixtool.containers import lzop
+from msixtool.errors import ContainerError
+from msixtool.stream.rewrite import Sink
+
+GZIP_LEVEL, BZIP2_LEVEL = 6, 9
+
+TOOLS = {kind: f"{kind} -dc" for kind in ("gzip", "bzip2", "xz", "zstd", "lz4", "lzop")}
+"""The command that unpacks each kind to its standard output."""
+
+
+class _Compressor(Protocol):
+    def compress(self, data: bytes) -> bytes:
+        """What comes out when `data` goes in."""
+
+    def flush(self) -> bytes:
+        """The rest."""
+
+
+class Packer:
+    """A sink that packs what is written to it into one member, and hands it on to another sink."""
+
+    def __init__(self, kind: str, below: Sink) -> None:
+        self._compressor = _MAKERS[kind]()
+        self._below = below
+
+    def write(self, data: bytes) -> None:
+        """Append `data`."""
+        if packed := self._compressor.compress(data):
+            self._below.write(packed)
+
+    def finish(self) -> None:
+        """End the member: nothing can be written behind it."""
+        self._below.write(self._compressor.flush())
+
+
+def _gzip() -> _Compressor:
+    return zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+
+
+def _bzip2() -> _Compressor:
+    compressor: _Compressor = import_module("bz2").BZ2Compressor(BZIP2_LEVEL)
+    return compressor
+
+
+def _xz() -> _Compressor:
+    compressor: _Compressor = import_module("lzma").LZMACompressor()
+    return compressor
+
+
+def _zstd() -> _Compressor:
+    try:
+        module: Any = import_module("compression.zstd")
+    except ImportError:
+        module = _extra("backports.zstd", "zstd")
+    compressor: _Compressor = module.ZstdCompressor()
+    return compressor
+
+
+class _Lz4:
+    """The frame compressor of lz4 behind the interface of the others."""
+
+    def __init__(self) -> None:
+        self._frame = _extra("lz4.frame", "lz4").LZ4FrameCompressor(content_checksum=True)
+        self._begun = False
+
+    def compress(self, data: bytes) -> bytes:
+        head: bytes = b"" if self._begun else self._frame.begin()
+        self._begun = True
+        packed: bytes = self._frame.compress(data)
+        return head + packed
+
+    def flush(self) -> bytes:
+        packed: bytes = self.compress(b"") + self._frame.flush()
+        return packed
+
+
+class _Lzop:
+    """lzop's file format: LZO1X-1 in blocks of 256 KiB, with Adler-32 of the data."""
+
+    _VERSION, _LIBRARY, _NEEDED, _METHOD, _LEVEL = 0x1040, 0x20A0, 0x0940, 1, 3
+
+    def __init__(self) -> None:
+        self._lzo = _extra("lzallright", "lzop").LZOCompressor()
+        self._waiting = bytearray()
+        self._packed = bytearray(lzop.MAGIC + self._header())
+
+    def _header(self) -> bytes:
+        fixed = struct.pack(
+            ">HHHBBI", self._VERSION, self._LIBRARY, self._NEEDED, self._METHOD, self._LEVEL, lzop.F_ADLER32_D
+        )
+        # A regular file with permissions 0600, of no time and no name.
+        header = fixed + struct.pack(">IIIB", 0o100600, 0, 0, 0)
+        return header + struct.pack(">I", zlib.adler32(header))
+
+    def compress(self, data: bytes) -> bytes:
+        self._waiting += data
+        while len(self._waiting) >= lzop.BLOCK_SIZE:
+            self._block(bytes(self._waiting[: lzop.BLOCK_SIZE]))
+            del self._waiting[: lzop.BLOCK_SIZE]
+        packed = bytes(self._packed)
+        self._packed.clear()
+        return packed
+
+    def _block(self, data: bytes) -> None:
+        packed: bytes = self._lzo.compress(data)
+        if len(packed) >= len(data):
+            packed = data
+        self._packed += struct.pack(">III", len(data), len(packed), zlib.adler32(data)) + packed
+
+    def flush(self) -> bytes:
+        if self._waiting:
+            self._block(bytes(self._waiting))
+        return bytes(self._packed) + bytes(4)
+
+
+def _extra(name: str, kind: str) -> Any:
+    """A module of a package that is not everywhere, or the command that installs it."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ContainerError(f"{kind} data takes the module {name}: pip install 'msixtool[{kind}]'") from None
+
+
+_MAKERS: dict[str, Callable[[], _Compressor]] = {
+    "gzip": _gzip,
+    "bzip2": _bzip2,
+    "xz": _xz,
+    "zstd": _zstd,
+    "lz4": _Lz4,
+    "lzop": _Lzop,
+}

@@ -1,0 +1,102 @@
+"""The vmdesc of a stream whose MSI-X states have another size: field sizes, and those of what holds them.
+
+Source: QEMU migration/vmstate.c, vmsd_desc_field_end: a struct's `size` counts what is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, cast
+
+from msixtool.errors import UsageError
+from msixtool.formats import build, qevm, vmdesc
+from msixtool.stream.description import Description, data_size, nested
+from msixtool.stream.items import Item, StreamIndex
+from msixtool.stream.rewrite import Replacement
+
+_HOLDERS = ("msix state", "virtio")
+"""Types of the fields that an MSI-X state is, or lies in."""
+
+
+def resized_description(index: StreamIndex, growth: Mapping[int, tuple[Item, int]]) -> Replacement | None:
+    """The vmdesc with the sizes that follow; None for a stream without one.
+
+    `growth` has the items whose MSI-X state changes, by offset, and by how many bytes. The text keeps
+    the style of its QEMU. Raises UsageError where the vmdesc does not describe such a state.
+    """
+    description = index.description
+    if description is None:
+        return None
+    spaced = vmdesc.is_spaced(description.text)
+    if vmdesc.build(description.document, spaced=spaced) != description.text:
+        raise UsageError(
+            "the number of vectors cannot change: the vmdesc is in no style of QEMU's",
+            offset=description.offset,
+        )
+    document = deepcopy(description.document)
+    for item, by in growth.values():
+        _grow_device(_entry_of(index, item, document), item, by)
+    text = vmdesc.build(document, spaced=spaced)
+    header = build(
+        qevm.VMDESC_HEADER, {"type": qevm.ItemType.VMDESCRIPTION.value, "length": len(text)}, what="vmdesc"
+    )
+    return Replacement(description.offset, _end(description), header + text)
+
+
+def _end(description: Description) -> int:
+    return description.offset + 5 + len(description.text)
+
+
+def _entry_of(index: StreamIndex, item: Item, document: vmdesc.Document) -> dict[str, Any]:
+    """The vmdesc's entry of a section: of duplicates the one at the same place in their order."""
+    same = [other for other in index.full_sections() if _key(other) == _key(item)]
+    number = next(place for place, other in enumerate(same) if other.offset == item.offset)
+    entries = [
+        entry
+        for entry in cast("list[Any]", document["devices"])
+        if isinstance(entry, dict) and (entry.get("name"), entry.get("instance_id", 0)) == _key(item)
+    ]
+    if number >= len(entries):
+        raise UsageError("the number of vectors cannot change: the vmdesc lacks", section=item.idstr)
+    found: dict[str, Any] = entries[number]
+    return found
+
+
+def _key(item: Item) -> tuple[str | None, int]:
+    return item.idstr, item.instance_id or 0
+
+
+def _grow_device(entry: dict[str, Any], item: Item, by: int) -> None:
+    """Add `by` bytes to the field that holds the MSI-X state, and to all that encloses it."""
+    data_size(entry)  # raises FormatError where the entry makes no sense
+    chain = _chain(entry)
+    if not chain and isinstance(entry.get("size"), int) and len(entry.get("fields", [])) == 1:
+        # A section that QEMU writes by a function of its own: one buffer.
+        chain = [entry, entry["fields"][0]]
+    if not chain or any(_is_array(field) for field in chain):
+        raise UsageError(
+            "the number of vectors cannot change: the vmdesc shows no MSI-X state", section=item.idstr
+        )
+    for field in chain:
+        field["size"] += by
+
+
+def _is_array(field: dict[str, Any]) -> bool:
+    return field.get("array_len", 1) != 1 or isinstance(field, vmdesc.RepeatedNames)
+
+
+def _chain(description: dict[str, Any]) -> list[dict[str, Any]]:
+    """The field that holds the MSI-X state, behind all the fields that it lies in; empty for none."""
+    for field in description.get("fields") or []:
+        if field.get("type") in _HOLDERS:
+            return [field]
+        inner = nested(field)
+        below = _chain(inner) if inner is not None else []
+        if below:
+            return [field, *below]
+    for subsection in description.get("subsections") or []:
+        below = _chain(subsection)
+        if below:
+            return below
+    return []
