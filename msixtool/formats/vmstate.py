@@ -18,7 +18,6 @@ from construct import (
     Bytes,
     Flag,
     Float64b,
-    FormatField,
     Int8sb,
     Int8ub,
     Int16sb,
@@ -83,12 +82,14 @@ vmdesc does not describe is 64 bits."""
 MORE, NO_MORE = b"\x01", b"\x00"
 
 _FIXED: dict[str, Any] = {BOOL: Flag, **INTEGERS, **FLOATS}
+_SIZES = {name: sizeof(schema) for name, schema in _FIXED.items()}
+# A section may have 10^5 integers: the same encodings without construct's bookkeeping.
+_CODES = {name: schema.fmtstr[1] for name, schema in INTEGERS.items()}
 
 
 def fixed_size(type_name: str) -> int | None:
     """Bytes of one value of a type, or None where its size is the vmdesc's to say."""
-    schema = _FIXED.get(type_name)
-    return None if schema is None else sizeof(schema)
+    return _SIZES.get(type_name)
 
 
 def is_bytes(type_name: str, size: int) -> bool:
@@ -106,11 +107,15 @@ def decode(type_name: str, data: Buffer) -> Value:
 
     A size that is not the type's own makes it hex: the vmdesc is believed.
     """
-    if is_null(type_name, len(data)) and bytes(data) == NULL_MARKER:
+    size = len(data)
+    if type_name in _CODES and size == _SIZES[type_name]:
+        value: Value = struct.unpack(f">{_CODES[type_name]}", data)[0]
+        return value
+    if is_null(type_name, size) and bytes(data) == NULL_MARKER:
         return None
-    if is_bytes(type_name, len(data)) or type_name in NULL_TYPES or len(data) != fixed_size(type_name):
+    if size != fixed_size(type_name):
         return bytes(data).hex()
-    value: Value = parse(_FIXED[type_name], data, what=f"field of type {type_name}")
+    value = parse(_FIXED[type_name], data, what=f"field of type {type_name}")
     if isinstance(value, float) and not math.isfinite(value):
         return bytes(data).hex()
     return value
@@ -119,10 +124,8 @@ def decode(type_name: str, data: Buffer) -> Value:
 def decode_array(type_name: str, data: Buffer, count: int) -> list[Value]:
     """`count` values of a type, which take all of `data` in equal parts."""
     size = len(data) // count if count else 0
-    schema = INTEGERS.get(type_name)
-    if isinstance(schema, FormatField) and size == schema.length:
-        # Some arrays have 10^5 elements: one call for all of them.
-        return list(struct.unpack(f">{count}{schema.fmtstr[1]}", data))
+    if type_name in _CODES and size == _SIZES[type_name]:
+        return list(struct.unpack(f">{count}{_CODES[type_name]}", data))
     return [decode(type_name, data[start : start + size]) for start in range(0, size * count, size or 1)]
 
 
@@ -149,9 +152,9 @@ def encode(type_name: str, value: Any, size: int) -> bytes:
 
 def integer_range(type_name: str) -> tuple[int, int]:
     """The least and the greatest value of an integer type."""
-    schema = INTEGERS[type_name]
-    bits = 8 * sizeof(schema)
-    return (-1 << bits - 1, (1 << bits - 1) - 1) if schema.fmtstr[1].islower() else (0, (1 << bits) - 1)
+    bits = 8 * _SIZES[type_name]
+    signed = _CODES[type_name].islower()
+    return (-1 << bits - 1, (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
 
 
 def _from_hex(type_name: str, value: Any, size: int) -> bytes:

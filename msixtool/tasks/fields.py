@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from msixtool.formats import vmstate
 from msixtool.stream import description as vmdesc
 from msixtool.stream.items import Damage, Item
 from msixtool.tasks import virtio_fields
-from msixtool.tasks.field_tree import Elements, Group, Leaf, Node, build_tree
+from msixtool.tasks.field_tree import Elements, Group, Inside, Leaf, Node, build_tree
 
 MAX_SECTION = 64 << 20
 """The longest section that is decoded, in bytes; QEMU's have some 10^5, or what a virtio-gpu shows."""
@@ -74,7 +75,7 @@ def read_section(dump: Dump, item: Item) -> Section:
     if description is None or not description.get("fields"):
         return Section(item, data, raw if data else Group())
     try:
-        return Section(item, data, build_tree(description, data, {"virtio": _opener(dump, item)}))
+        return Section(item, data, build_tree(description, data, openers(dump, item)))
     except FormatError as error:
         return Section(item, data, raw, Damage.of(error, item.offset, "vmdesc", item.idstr))
 
@@ -92,51 +93,63 @@ def description_of(dump: Dump, item: Item) -> dict[str, Any] | None:
     return None
 
 
-def _opener(dump: Dump, item: Item) -> Any:
-    """What describes the virtio field of this section."""
-    devices = [device for device in dump.devices if device.item.offset == item.offset]
-    capability = devices[0].capability if devices else None
+def openers(dump: Dump, item: Item) -> dict[str, Inside]:
+    """What describes those fields of a section that its vmdesc does not: the virtio blob."""
+    found = next((device for device in dump.devices if device.item.offset == item.offset), None)
+    capability = found.capability if found else None
 
-    def describe(data: bytes, offset: int, size: int) -> dict[str, Any] | None:
+    def virtio(data: bytes, offset: int, size: int) -> dict[str, Any] | None:
         return virtio_fields.describe(data[offset : offset + size], capability)
 
-    return describe
+    return {"virtio": virtio}
 
 
 def find(section: Section, path: str) -> Leaf:
-    """The field of a section that `path` names: `parent_obj[0].version_id`, `core.mac[12]`.
+    """The value, or array of values, that `path` names: `parent_obj[0]/version_id`, `core.mac[12]`.
 
-    Names are the vmdesc's own, dots and brackets in them included; members are joined by dots,
-    elements of an array follow in brackets. Raises UsageError where there is no such field, or
-    where it is a struct or a whole array.
+    Names are the vmdesc's own, with the dots, slashes and brackets that are in them; members follow
+    behind a slash (or a dot), elements of an array in brackets. Raises UsageError where there is no
+    such field, or where it is a struct or an array of structs.
     """
     found = next(_resolve(section.tree, path), None)
-    if isinstance(found, Leaf) and found.count is None:
+    if isinstance(found, Leaf):
         return found
-    expected = "a field of the section" if found is None else f"the path of one value in it: {_hint(found)}"
-    raise UsageError(f"field {path!r}", section=section.name, expected=expected)
+    expected = _members(section.tree) if found is None else f"the path of a value in it: {_members(found)}"
+    raise UsageError(f"field {path[:200]!r}", section=section.name, expected=expected)
 
 
 def encode(leaf: Leaf, value: Any) -> bytes:
-    """The bytes of `value` in the place of `leaf`. Raises FormatError where it does not fit its type."""
-    return vmstate.encode(leaf.type, value, leaf.size)
+    """The bytes of `value`, a list for an array, in the place of `leaf`.
+
+    Raises FormatError where it does not fit its type.
+    """
+    if leaf.count is None:
+        return vmstate.encode(leaf.type, value, leaf.size)
+    if not isinstance(value, list) or len(value) != leaf.count:
+        found = f"{len(value)} values" if isinstance(value, list) else type(value).__name__
+        raise FormatError(f"array of {leaf.type}", expected=f"a list of {leaf.count} values", found=found)
+    return b"".join(vmstate.encode(leaf.type, each, leaf.size) for each in value)
 
 
 def _resolve(node: Node, path: str) -> Iterator[Node]:
-    """The nodes that `path` leads to from `node`: several where names with dots allow several readings."""
+    """The nodes that `path` leads to from `node`: several where the names in it allow several readings."""
     if not path:
         yield node
     elif isinstance(node, Group):
         for name, member in node.members.items():
-            if path.startswith(name) and path[len(name) : len(name) + 1] in ("", ".", "["):
-                rest = path[len(name) :]
-                yield from _resolve(member, rest.removeprefix("."))
+            rest = path.removeprefix(name)
+            if path.startswith(name) and rest[:1] in ("", "/", ".", "["):
+                yield from _resolve(member, _behind_joint(rest))
     elif path.startswith("["):
         number, bracket, rest = path[1:].partition("]")
-        if bracket and number.isdecimal() and len(number) < 10:
-            element = _element(node, int(number))
-            if element is not None:
-                yield from _resolve(element, rest.removeprefix("."))
+        element = _element(node, int(number)) if bracket and re.fullmatch(r"[0-9]{1,8}", number) else None
+        if element is not None:
+            yield from _resolve(element, _behind_joint(rest))
+
+
+def _behind_joint(rest: str) -> str:
+    """A path without the slash or dot that it begins with, unless nothing follows."""
+    return rest[1:] if len(rest) > 1 and rest[0] in "/." else rest
 
 
 def _element(node: Leaf | Elements, index: int) -> Node | None:
@@ -145,9 +158,10 @@ def _element(node: Leaf | Elements, index: int) -> Node | None:
     return node.element(index) if node.count is not None and index < node.count else None
 
 
-def _hint(node: Node) -> str:
-    """What may follow the path of something that is no single value."""
+def _members(node: Node) -> str:
+    """What may follow the path of something that is no value."""
     if isinstance(node, Group):
-        return "one of " + ", ".join(list(node.members)[:8])
-    count = node.count if isinstance(node, Leaf) else len(node.elements)
-    return f"[0] to [{(count or 1) - 1}]"
+        names = list(node.members)
+        return "one of " + ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    assert isinstance(node, Elements)
+    return f"[0] to [{len(node.elements) - 1}]" if node.elements else "nothing: the array is empty"

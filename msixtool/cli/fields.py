@@ -1,0 +1,236 @@
+"""`msixtool fields`: every decoded field of the sections of a stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from msixtool.cli import options
+from msixtool.cli.status import ExitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from msixtool.dump import Dump
+    from msixtool.stream.items import Item
+    from msixtool.tasks.field_tree import Elements, Group, Leaf, Node
+    from msixtool.tasks.fields import Section
+
+BUFFER = 16
+"""Bytes of a longer buffer that are shown."""
+NUMBERS = 64
+"""Numbers, or runs of equal ones, of a longer array that are shown."""
+
+
+@click.command()
+@options.files_argument
+@click.option(
+    "--device",
+    "-d",
+    metavar="PATTERN",
+    help="Only these sections: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one.",
+)
+@click.option("--all", "show_all", is_flag=True, help="Whole buffers and arrays: do not fold them.")
+@click.option("--desc", is_flag=True, help="The vmdesc itself, as JSON.")
+@options.container_options
+@options.json_option
+@options.traceback_option
+def fields(
+    files: tuple[str, ...],
+    device: str | None,
+    show_all: bool,
+    desc: bool,
+    offset: int,
+    snapshot: str | None,
+    as_json: bool,
+) -> ExitStatus:
+    """Show the fields of every section by name, as the vmdesc describes them; virtio too."""
+    from msixtool.cli.output import console, for_each, print_json, report_damage, warn
+    from msixtool.dump import Dump
+    from msixtool.tasks.fields import read_section, select_sections
+
+    def one(file: str) -> ExitStatus:
+        with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
+            chosen = select_sections(dump, device)
+            if desc:
+                _print_description(dump, chosen if device else None, as_json, len(files) > 1)
+                return report_damage(dump)
+            sections = [read_section(dump, item) for item in chosen]
+            if as_json:
+                from msixtool.documents_fields import fields_document
+
+                # Arrays of 10^5 numbers, one to a line, are of no use to anybody.
+                print_json(fields_document(dump, sections), one_line=True)
+            else:
+                out = console()
+                for number, section in enumerate(sections):
+                    if number:
+                        out.print()
+                    _print_section(out, dump, section, show_all)
+            broken = [section.damage for section in sections if section.damage]
+            for damage in broken:
+                warn(f"{dump.path}: damaged: {damage}")
+            return max(report_damage(dump), ExitStatus.USAGE if broken else ExitStatus.DONE)
+
+    return for_each(files, one)
+
+
+def _print_description(dump: Dump, chosen: list[Item] | None, as_json: bool, one_line: bool) -> None:
+    """The whole vmdesc, or what it says of some sections."""
+    from msixtool.documents import damage_document, source_document
+    from msixtool.documents_fields import description_text
+    from msixtool.errors import UsageError
+    from msixtool.tasks.fields import description_of
+
+    if dump.index.description is None:
+        raise UsageError("the stream has no vmdesc", path=dump.path)
+    found: Any = dump.index.description.document
+    if chosen is not None:
+        found = [description_of(dump, item) for item in chosen]
+    if not as_json:
+        click.echo(description_text(found))
+        return
+    document = {"schema": "msixtool.vmdesc/1", "source": source_document(dump)}
+    text = description_text({**document, "vmdesc": found, "damage": damage_document(dump)})
+    click.echo(" ".join(text.split("\n")) if one_line else text)
+
+
+def _print_section(out: Console, dump: Dump, section: Section, show_all: bool) -> None:
+    from rich.text import Text
+
+    item = section.item
+    name = f"{section.name}@{section.instance}" if section.instance else section.name
+    place = (
+        f"section {item.section_id}, {len(section.data)} bytes at {item.data_offset + dump.base_offset:#x}"
+    )
+    out.print(Text.assemble((name, "bold"), f"  {place}"), soft_wrap=True)
+    listing = _Listing(section.data, out.width, show_all)
+    for line in listing.members(section.tree, 2):
+        out.print(line, soft_wrap=True)
+
+
+class _Listing:
+    """The lines of one section: a tree, folded where it is long."""
+
+    def __init__(self, data: bytes, width: int, show_all: bool) -> None:
+        self.data = data
+        self.width = width
+        self.show_all = show_all
+
+    def members(self, group: Group, indent: int) -> Iterator[str]:
+        """The members of a struct, a line each or more."""
+        from msixtool.tasks.field_tree import Leaf
+
+        leaves = [name for name, member in group.members.items() if isinstance(member, Leaf)]
+        column = min(24, max(map(len, leaves), default=0))
+        for name, member in group.members.items():
+            yield from self.node(name.ljust(column), member, indent)
+
+    def node(self, name: str, node: Node, indent: int) -> Iterator[str]:
+        from msixtool.tasks.field_tree import Elements, Leaf
+
+        if isinstance(node, Leaf):
+            yield from self.wrapped(f"{name}  {self.words(node)}", indent)
+        elif isinstance(node, Elements):
+            yield from self.elements(name.rstrip(), node, indent)
+        else:
+            yield " " * indent + name.rstrip()
+            yield from self.members(node, indent + 2)
+
+    def elements(self, name: str, array: Elements, indent: int) -> Iterator[str]:
+        """The elements of an array; those that are equal to the one before are folded."""
+        if not array.elements:
+            yield " " * indent + f"{name}  none"
+            return
+        yield " " * indent + name
+        for first, last in self.runs(array.elements):
+            label = f"[{first}]" if first == last else f"[{first}-{last}]"
+            yield from self.element(label, array.elements[first], indent + 2)
+
+    def element(self, label: str, node: Node, indent: int) -> Iterator[str]:
+        """One element, in one line where it is a struct of a few plain values."""
+        from msixtool.tasks.field_tree import Group, Leaf
+
+        if isinstance(node, Group):
+            members = node.members.values()
+            if all(isinstance(member, Leaf) and not member.is_bytes for member in members):
+                parts = [f"{name}={self.words(member)}" for name, member in node.members.items()]
+                yield from self.wrapped(f"{label} {', '.join(parts)}", indent)
+                return
+        yield from self.node(label, node, indent)
+
+    def runs(self, nodes: list[Node]) -> Iterator[tuple[int, int]]:
+        """First and last index of each run of equal elements."""
+        first = 0
+        values = [node.value(self.data) for node in nodes]
+        for index in range(1, len(nodes) + 1):
+            if index == len(nodes) or self.show_all or values[index] != values[first]:
+                yield first, index - 1
+                first = index
+
+    def words(self, node: Node) -> str:
+        """A value, or an array of plain values, in words."""
+        from msixtool.formats.vmstate import TIMER_OFF
+        from msixtool.tasks.field_tree import Leaf
+
+        assert isinstance(node, Leaf)
+        value = node.value(self.data)
+        if isinstance(value, list):
+            return self.array(value)
+        if node.type == "timer" and value == TIMER_OFF:
+            return "off"
+        return self.buffer(node) if node.is_bytes else _number(value)
+
+    def array(self, values: list[Any]) -> str:
+        """`0 x16`, `1 2 3`: runs of equal values are folded."""
+        parts: list[str] = []
+        position = 0
+        while position < len(values):
+            end = position + 1
+            while end < len(values) and values[end] == values[position] and not self.show_all:
+                end += 1
+            count = end - position
+            parts.append(_number(values[position]) + (f" x{count}" if count > 1 else ""))
+            position = end
+            if len(parts) == NUMBERS and position < len(values) and not self.show_all:
+                parts.append(f"… {len(values)} values")
+                break
+        return ", ".join(parts) or "none"
+
+    def buffer(self, leaf: Leaf) -> str:
+        """Bytes in hex; a long buffer by its first ones."""
+        data = self.data[leaf.offset : leaf.offset + leaf.size]
+        if len(data) <= BUFFER or self.show_all:
+            return data.hex(" ") or "empty"
+        if data.count(data[:1]) == len(data):
+            return f"{len(data)} bytes of {data[:1].hex()}"
+        return f"{len(data)} bytes, {data[:BUFFER].hex(' ')} …"
+
+    def wrapped(self, text: str, indent: int) -> Iterator[str]:
+        """The line, broken at blanks where it is longer than the terminal is wide."""
+        import textwrap
+
+        if len(text) + indent <= self.width:
+            yield " " * indent + text
+            return
+        yield from textwrap.wrap(
+            text,
+            self.width,
+            initial_indent=" " * indent,
+            subsequent_indent=" " * (indent + 4),
+            break_on_hyphens=False,
+        )
+
+
+def _number(value: Any) -> str:
+    """`7`, `16433 (0x4031)`, `true`, `NULL`."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and abs(value) > 9:
+        return f"{value} ({value:#x})"
+    return str(value)

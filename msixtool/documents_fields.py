@@ -1,0 +1,57 @@
+"""The JSON document of `fields`, and the vmdesc as JSON text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from msixtool.documents import Document, damage_document, source_document
+from msixtool.dump import Dump
+from msixtool.formats.vmdesc import RepeatedNames
+from msixtool.tasks.fields import Section
+
+
+def fields_document(dump: Dump, sections: Sequence[Section]) -> Document:
+    """`msixtool.fields/1`: the fields of each section, nested as vmdesc nests them."""
+    broken = [str(section.damage) for section in sections if section.damage]
+    return {
+        "schema": "msixtool.fields/1",
+        "source": source_document(dump),
+        "sections": [section_fields_document(dump, section) for section in sections],
+        "damage": damage_document(dump) + broken,
+    }
+
+
+def section_fields_document(dump: Dump, section: Section) -> Document:
+    """One section; offset and length in bytes, header and footer included."""
+    item = section.item
+    return {
+        "name": section.name,
+        "instance": section.instance,
+        "id": item.section_id,
+        "version": item.version_id,
+        "offset": item.offset + dump.base_offset,
+        "length": item.length,
+        "fields": section.values(),
+    }
+
+
+def description_text(value: Any, indent: int = 0) -> str:
+    """A vmdesc, or a part of one, as indented JSON; names that repeat in one object all stay."""
+    if isinstance(value, dict):
+        pairs = value.pairs if isinstance(value, RepeatedNames) else list(value.items())
+        lines = [f"{json.dumps(name)}: {description_text(item, indent + 2)}" for name, item in pairs]
+        return _bracketed("{}", lines, indent)
+    if isinstance(value, list):
+        return _bracketed("[]", [description_text(item, indent + 2) for item in value], indent)
+    return json.dumps(value)
+
+
+def _bracketed(brackets: str, lines: list[str], indent: int) -> str:
+    """A field object without anything nested is one line, so that it can be read."""
+    flat = f"{brackets[0]}{', '.join(lines)}{brackets[1]}"
+    if "\n" not in flat and len(flat) + indent <= 76:
+        return flat
+    pad = "\n" + " " * (indent + 2)
+    return f"{brackets[0]}{pad}{(',' + pad).join(lines)}\n{' ' * indent}{brackets[1]}"
