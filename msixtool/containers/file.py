@@ -34,7 +34,9 @@ class FileSource:
 
     def read(self, offset: int, length: int) -> bytes:
         """At most `length` bytes from `offset`. Raises InputError where the disk fails."""
-        length = max(0, min(length, self.size - offset))
+        length = min(length, self.size - offset)
+        if length <= 0:
+            return b""
         try:
             data = os.pread(self._fd, length, offset)
             while data and len(data) < length:  # Linux gives at most 2 GiB in one go
@@ -81,7 +83,9 @@ class ObjectSource:
 
     def read(self, offset: int, length: int) -> bytes:
         """At most `length` bytes from `offset`. Raises InputError where the object fails."""
-        length = max(0, min(length, self.size - offset))
+        length = min(length, self.size - offset)
+        if length <= 0:
+            return b""
         try:
             self._file.seek(offset)
             data = bytes(self._file.read(length))

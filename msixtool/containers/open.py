@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -15,6 +14,7 @@ from msixtool.containers.file import FileSource, ObjectSource, SliceSource
 from msixtool.containers.forward import ForwardSource
 from msixtool.containers.guess import describe
 from msixtool.containers.libvirt import LibvirtSource, is_save_image
+from msixtool.containers.pipe import PipeSource
 from msixtool.containers.qcow2 import Qcow2Source
 from msixtool.containers.unpack import MAX_RATIO, Budget, unpacked_source
 from msixtool.errors import ContainerError, InputError, MsixtoolError, NotAStreamError, UsageError
@@ -102,11 +102,11 @@ def open_source(
     layer is damaged or not supported, InputError where the file cannot be read, UsageError where
     the offset or the snapshot is not there.
     """
-    outer, path = _outer(path_or_file, spool_limit, progress)
+    outer, path, start = _outer(path_or_file, spool_limit, progress)
     opened = Opened(outer, [], path, 0 if outer.sequential else outer.size, 0, sources=[outer])
     try:
-        if offset:
-            _skip(opened, offset)
+        if start or offset:
+            _skip(opened, start, offset)
         _descend(opened, snapshot, Budget(max_ratio, spool_limit))
     except MsixtoolError as error:
         opened.close()
@@ -119,51 +119,37 @@ def open_source(
 
 def _outer(
     path_or_file: str | os.PathLike[str] | BinaryIO, spool_limit: int, progress: Progress | None
-) -> tuple[Source, str]:
-    """The file itself, and what to call it."""
+) -> tuple[Source, str, int]:
+    """The file itself, what to call it, and where to begin: standard input may have been read before."""
     if not isinstance(path_or_file, str | os.PathLike):
         path = str(getattr(path_or_file, "name", "") or "<file>")
-        return ObjectSource(path_or_file, path, progress=progress), path
+        return ObjectSource(path_or_file, path, progress=progress), path, 0
     path = os.fspath(path_or_file)
     descriptor = _descriptor(path)
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise InputError("is a directory", path=path, expected="a file")
     try:
-        os.lseek(descriptor, 0, os.SEEK_END)
+        position = os.lseek(descriptor, 0, os.SEEK_CUR)
     except OSError:
-        return _pipe(descriptor, path, spool_limit, progress), path
-    return FileSource(path, descriptor, progress=progress), path
+        return PipeSource(descriptor, path, spool_limit=spool_limit, progress=progress), path, 0
+    return FileSource(path, descriptor, progress=progress), path, position
 
 
 def _descriptor(path: str) -> int:
     try:
         return os.dup(sys.stdin.fileno()) if path == "-" else os.open(path, os.O_RDONLY | os.O_NOCTTY)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError) as error:  # standard input may be closed
         reason = getattr(error, "strerror", None) or error
         raise InputError("cannot be opened", path=path, found=reason) from None
 
 
-def _pipe(descriptor: int, path: str, spool_limit: int, progress: Progress | None) -> ForwardSource:
-    """A source that reads a pipe once, in order."""
-
-    def feed() -> Iterator[bytes]:
-        done = 0
-        while data := os.read(descriptor, WINDOW):
-            done += len(data)
-            if progress is not None:
-                progress(done, 0)
-            yield data
-
-    return ForwardSource(feed, kind="", path=path, room=lambda: spool_limit, repeatable=False)
-
-
-def _skip(opened: Opened, offset: int) -> None:
-    """Begin `offset` bytes into the file."""
-    if offset < 0 or not opened.source.read(offset, 1):
-        raise UsageError("no bytes at --offset", path=opened.path, offset=offset)
-    opened.source = SliceSource(opened.source, offset)
-    opened.origin = offset
+def _skip(opened: Opened, start: int, offset: int) -> None:
+    """Begin `offset` bytes behind `start`."""
+    if offset < 0 or not opened.source.read(start + offset, 1):
+        raise UsageError("no bytes at --offset", offset=offset)
+    opened.source = SliceSource(opened.source, start + offset)
+    opened.origin = start + offset
 
 
 def _descend(opened: Opened, snapshot: str | None, budget: Budget) -> None:
