@@ -18,7 +18,7 @@ from msixtool.formats import msix, pci
 from msixtool.msix.state import MsixState
 from msixtool.qemu.profiles import Place, Profile, profile_of
 from msixtool.stream import description as vmdesc
-from msixtool.stream.items import Damage, Item, StreamIndex
+from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
 
 _VIRTIO_HEAD = 1 << 17
 """How much of a virtio blob is read: transport of 2048 vectors, configuration and 1024 queues."""
@@ -46,7 +46,7 @@ def find_devices(source: Source, index: StreamIndex) -> tuple[list[MsixDevice], 
         try:
             device = read_device(source, item)
         except FormatError as error:
-            damage.append(Damage.of(error, item.data_offset, "device", item.idstr))
+            damage.append(_of(error, item, DamageRule.MSIX_STATE))
             continue
         if device is not None:
             devices.append(device)
@@ -196,7 +196,7 @@ def _capability(
 ) -> MsixCapability | None:
     """The MSI-X capability; where the list is damaged, what looks like one and fits the bytes."""
     if space.damage:
-        damage.append(_damage(item, space.damage))
+        damage.append(_damage(item, space.damage, DamageRule.CAPABILITY_LIST))
     if space.msix is not None or not space.damage:
         return space.msix
     vectors = None if size is None else msix.vectors_of_size(size)
@@ -220,7 +220,7 @@ def _vector_count(item: Item, layout: Layout, capability: MsixCapability | None,
                     item,
                     f"number of vectors: expected {capability.vectors} by the MSI-X capability,"
                     f" found {vectors} in the state",
-                    "vector-count",
+                    DamageRule.VECTOR_COUNT,
                 )
             )
     return vectors
@@ -239,7 +239,7 @@ def _virtio_device(source: Source, item: Item, at: int) -> MsixDevice | None:
         return None
     state, broken = _virtio_state(data, start, capability)
     if broken:
-        damage.append(Damage.of(broken, item.data_offset, "device", item.idstr))
+        damage.append(_of(broken, item, DamageRule.VIRTIO_STATE))
     table = pci.device_vmstate_size(size)
     msix_state = MsixState.from_vmstate(
         _read(source, item, at + table, msix.vmstate_size(capability.vectors)), capability.vectors
@@ -273,5 +273,9 @@ def _read(source: Source, item: Item, at: int, length: int) -> bytes:
     return data
 
 
-def _damage(item: Item, message: str, rule: str = "capability") -> Damage:
-    return Damage(f"section {item.idstr}: {message}", item.data_offset, rule)
+def _damage(item: Item, text: str, rule: DamageRule) -> Damage:
+    return Damage(text, item.data_offset, rule, item.idstr, item.instance_id)
+
+
+def _of(error: FormatError, item: Item, rule: DamageRule) -> Damage:
+    return Damage.of(error, item.data_offset, rule, item.idstr, item.instance_id)

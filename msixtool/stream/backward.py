@@ -22,6 +22,8 @@ from msixtool.stream.ram import RamWalker
 
 _SWITCHOVER = b"\x08" + CommandType.SWITCHOVER_START.to_bytes(2, "big") + b"\0\0"
 _EOS = (0x10).to_bytes(8, "big")
+MAX_TRIES = 64
+"""How many places that look like RAM's END are walked before this way gives up: pages may hold anything."""
 
 
 def read(reader: ForwardReader, offset: int, description: vmdesc.Description) -> bool:
@@ -159,17 +161,20 @@ def _find_end(reader: ForwardReader, start: int, end: int, section_id: int) -> i
     if footers and source.read(end - len(footer), len(footer)) != footer:
         return None
     header = bytes([ItemType.SECTION_END]) + section_id.to_bytes(4, "big")
-    high = end - len(footer)
+    high, tries = end - len(footer), MAX_TRIES
     while high > start:
         low = max(start, high - WINDOW)
         data = source.read(low, high - low + len(header) - 1)
         position = len(data)
         while (position := data.rfind(header, 0, position + len(header) - 1)) >= 0:
             candidate = low + position
-            if _preceded(reader, candidate, start, section_id) and _walks_to(
-                reader, candidate, end - len(footer)
-            ):
+            if not _preceded(reader, candidate, start, section_id):
+                continue
+            if _walks_to(reader, candidate, end - len(footer)):
                 return candidate
+            tries -= 1
+            if not tries:
+                return None
         high = low
     return None
 

@@ -15,13 +15,21 @@ from msixtool.containers.base import Source
 from msixtool.errors import FormatError
 from msixtool.formats import vmdesc
 
-MAX_SIZE = 1 << 28
+MAX_SIZE = 1 << 26
 """The longest vmdesc that is looked at, in bytes; real ones have some 60 KiB to a few MiB."""
+MAX_OBJECTS = 1 << 20
+"""The most objects and lists that a vmdesc is believed to hold; real ones have some 10^3 to 10^5."""
+MAX_DEPTH = 64
+"""The deepest nesting that is believed, of JSON objects and lists; real ones reach some 20."""
+MAX_ELEMENTS = 1 << 24
+"""The longest array that is believed; QEMU's longest has some 10^5 elements."""
+MAX_FIELD = 1 << 40
+"""The longest field that is believed, in bytes."""
 
 _TAIL = 1 << 17
 _HEADER_SIZE = 5
-MAX_ELEMENTS = 1 << 24
-"""The longest array that is believed; QEMU's longest has some 10^5 elements."""
+_WHOLE = frozenset(("qtailq", "qlist", "gtree"))
+"""Types whose elements are described in line without their markers: only the size as a whole tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ def find(source: Source) -> Description | None:
         # An unbroken run of text up to here may be the end of a longer vmdesc.
         if start == 0 or reach >= MAX_SIZE or b"\0" in tail.rstrip(b"\0")[-_TAIL:]:
             return None
-        reach *= 8
+        reach = min(8 * reach, MAX_SIZE)
 
 
 def _last_header(tail: bytes) -> int | None:
@@ -85,8 +93,30 @@ def _parse(tail: bytes, start: int, header: int) -> Description:
 
 def parse(text: bytes, offset: int) -> Description:
     """The vmdesc whose 0x06 stands at `offset`. Raises FormatError where it is damaged."""
+    objects = text.count(b"{") + text.count(b"[")
+    if objects > MAX_OBJECTS:
+        raise FormatError("vmdesc", offset=offset, expected=f"at most {MAX_OBJECTS} objects", found=objects)
     document = vmdesc.parse(text, offset=offset)
+    if _depth(document) > MAX_DEPTH:
+        raise FormatError("vmdesc", offset=offset, expected=f"at most {MAX_DEPTH} levels of nesting")
     return Description(offset, offset + _HEADER_SIZE + len(text), text, document)
+
+
+def _depth(document: Any) -> int:
+    """How deep objects and lists are nested, as far as MAX_DEPTH and one more."""
+    level: list[Any] = [document]
+    depth = 0
+    while level and depth <= MAX_DEPTH:
+        depth += 1
+        level = [item for value in level for item in _inside(value) if isinstance(item, dict | list)]
+    return depth
+
+
+def _inside(value: Any) -> Any:
+    """The values in an object or list, those under repeated names too."""
+    if isinstance(value, vmdesc.RepeatedNames):
+        return [item for _, item in value.pairs]
+    return value.values() if isinstance(value, dict) else value
 
 
 def data_size(device: dict[str, Any]) -> int:
@@ -115,7 +145,12 @@ def subsection_header_size(subsection: dict[str, Any]) -> int:
 
 def field_size(field: dict[str, Any]) -> int:
     """Bytes of one element of a field. Raises FormatError where that is no sane number."""
-    return _number(field, "size", None)
+    size = _number(field, "size", None)
+    if size > MAX_FIELD:
+        raise FormatError(
+            f"vmdesc: size of {field.get('name')!r}", expected=f"at most {MAX_FIELD}", found=size
+        )
+    return size
 
 
 def element_count(field: dict[str, Any]) -> int:
@@ -147,7 +182,20 @@ def nested(field: dict[str, Any]) -> dict[str, Any] | None:
     inner = field.get("struct")
     if isinstance(inner, dict):
         return inner
-    return field if "fields" in field else None
+    return field if "fields" in field and field.get("type") not in _WHOLE else None
+
+
+def has_null_pointers(description: dict[str, Any]) -> bool:
+    """Whether an array of pointers in a section has, or may have, NULL among its elements.
+
+    Then the sizes may be wrong. Up to 9.2 an array that begins with NULL is described as if all
+    of it were NULL, by an empty struct of one byte; since 10.0 a first run of elements that are
+    none is given the length of the whole array.
+    """
+    return any(
+        placed.type in ("nullptr", "ptr-marker") or (placed.field.get("struct") == {} and placed.size)
+        for placed in walk(description)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +236,12 @@ def entries(devices: list[dict[str, Any]]) -> dict[tuple[str, int], dict[str, An
     """The descriptions by idstr and instance_id; of duplicates the first."""
     table: dict[tuple[str, int], dict[str, Any]] = {}
     for device in devices:
-        table.setdefault((str(device.get("name", "")), _instance(device)), device)
+        table.setdefault((str(device.get("name", "")), instance_of(device)), device)
     return table
 
 
-def _instance(device: dict[str, Any]) -> int:
+def instance_of(device: dict[str, Any]) -> int:
+    """The instance_id of a device; 0 where it has none that makes sense."""
     instance = device.get("instance_id", 0)
     return instance & 0xFFFFFFFF if isinstance(instance, int) else 0
 

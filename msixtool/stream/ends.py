@@ -17,13 +17,15 @@ from msixtool.formats.qevm import ItemType
 from msixtool.stream import description as vmdesc
 from msixtool.stream import items as kinds
 from msixtool.stream import scan
-from msixtool.stream.items import Damage, Item, StreamIndex
+from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
 from msixtool.stream.iterable import GRAMMARS
 from msixtool.stream.ram import RamLayout, RamWalker
 from msixtool.stream.window import Window
 
 PAGE_SIZES = (4096, 65536, 8192, 16384, 1024, 2048)
 """Target page sizes to try where the stream does not say, in bytes, the commonest first."""
+MAX_VAIN_SCANS = 16
+"""How often a search for a footer may run to the end of the stream in vain before none is made any more."""
 
 
 class EndFinder:
@@ -39,7 +41,9 @@ class EndFinder:
         """START headers by section_id."""
         self.seen_ids: set[int] = set()
         self._entries: dict[tuple[str, int], dict[str, Any]] | None = None
+        self._sizes: dict[int, int] = {}
         self._page_size_known = False
+        self._vain_scans = 0
 
     def use(self, description: vmdesc.Description | None) -> None:
         """Take sizes and the page size from `description` from here on."""
@@ -47,6 +51,7 @@ class EndFinder:
             return
         self.index.description = description
         self._entries = vmdesc.entries(description.devices)
+        self._sizes = {}
         if description.page_size:
             self.set_page_size(description.page_size)
 
@@ -57,7 +62,7 @@ class EndFinder:
         try:
             self.use(vmdesc.find(self.source))
         except FormatError as error:
-            self.index.damage.append(Damage.of(error, 0, "vmdesc"))
+            self.index.damage.append(Damage.of(error, 0, DamageRule.VMDESC))
         except InputError:
             pass  # The container is damaged: the reader will come to the place and say so.
 
@@ -76,6 +81,8 @@ class EndFinder:
         grammar = GRAMMARS.get(str(item.idstr).rsplit("/", 1)[-1])
         if grammar is not None and (item.type != kinds.FULL or grammar.full):
             end = grammar.end(self.window, item.data_offset, item.type)
+            if item.type == kinds.FULL and self._entries is not None:
+                item.description = self._entries.get((str(item.idstr), item.instance_id or 0))
             return end, self._footer(end, item)
         if item.type == kinds.FULL and self._entries is not None:
             described = self._described_end(item)
@@ -88,31 +95,46 @@ class EndFinder:
         assert self._entries is not None
         entry = self._entries.get((str(item.idstr), item.instance_id or 0))
         if entry is None:
-            self._damage(item, "the vmdesc does not know the section", "vmdesc")
+            self._damage(item, "the vmdesc does not know the section", DamageRule.VMDESC_MISMATCH)
             return None
-        size = vmdesc.data_size(entry)
+        try:
+            size = self._size(entry)
+        except FormatError as error:
+            self.index.damage.append(_of(error, item, DamageRule.VMDESC))
+            return None
         end = item.data_offset + size
-        item.description = entry
-        if size and not self.source.read(end - 1, 1):
-            raise TruncatedError(
-                "the stream ends inside a section",
-                offset=item.data_offset,
-                expected=f"{size} bytes",
-                found=scan.readable_end(self.source, item.data_offset) - item.data_offset,
-            )
-        if self._looks_like_end(end):
+        inside = not size or bool(self.window.peek(end - 1, 1))
+        if inside and self._looks_like_end(end):
+            item.description = entry
             return end
         found = self._scan_footer(item)
         if found is None or found == end:
+            item.description = entry
+            if not inside:
+                raise self._cut_short(item, size)
             return end
-        item.description = None
-        if not _has_pointer_runs(entry):
+        if not vmdesc.has_null_pointers(entry):
             self._damage(
                 item,
                 f"section out of step with vmdesc: expected {size} bytes, found {found - item.data_offset}",
-                "vmdesc",
+                DamageRule.VMDESC_MISMATCH,
             )
         return found
+
+    def _size(self, entry: dict[str, Any]) -> int:
+        """Bytes of a section's data by the vmdesc; asked for once for each entry."""
+        size = self._sizes.get(id(entry))
+        if size is None:
+            size = self._sizes[id(entry)] = vmdesc.data_size(entry)
+        return size
+
+    def _cut_short(self, item: Item, size: int) -> TruncatedError:
+        return TruncatedError(
+            "the stream ends inside a section",
+            offset=item.data_offset,
+            expected=f"{size} bytes",
+            found=scan.readable_end(self.source, item.data_offset) - item.data_offset,
+        )
 
     def _looks_like_end(self, end: int) -> bool:
         """Whether a footer (of any section) stands at `end`, or an item where there are none."""
@@ -122,14 +144,16 @@ class EndFinder:
         return self.index.footers is not True and self._plausible(behind)
 
     def _plausible(self, data: bytes) -> bool:
-        return scan.plausible_item(data, frozenset(self.announced), at_end=False)
+        return scan.plausible_item(data, self.announced.keys(), at_end=False)
 
     def _scan_footer(self, item: Item) -> int | None:
-        if self.index.footers is False:
+        """The footer of the section, searched for; given up where that was in vain too often."""
+        if self.index.footers is False or self._vain_scans >= MAX_VAIN_SCANS:
             return None
-        return scan.find_footer(
-            self.source, item.data_offset, item.section_id or 0, frozenset(self.announced)
-        )
+        sid = item.section_id or 0
+        found = scan.find_footer(self.source, item.data_offset, sid, self.announced.keys())
+        self._vain_scans += found is None
+        return found
 
     def _scanned_end(self, item: Item) -> tuple[int, int]:
         """The end of data that nothing describes: the next footer, else the next header, else the end."""
@@ -137,13 +161,23 @@ class EndFinder:
         if found is not None:
             return found, self._footer(found, item)
         if not self.index.footers:
-            following = scan.find_header(self.source, item.data_offset, frozenset(self.seen_ids))
+            following = scan.find_header(self.source, item.data_offset, self.seen_ids)
             return self._last_end(item) if following is None else (following, 0)
-        following = scan.resynchronise(self.source, item.data_offset, frozenset(self.announced))
+        following = self.next_item(item.data_offset)
         if following is None:
             raise TruncatedError("the stream ends inside a section", offset=item.data_offset)
-        self._damage(item, f"no footer of section_id {item.section_id} follows", "footer-missing")
-        return following, 0
+        # What stands where the footer should be may be one of another section.
+        end = max(item.data_offset, following - qevm.FOOTER_SIZE)
+        if self.source.read(end, 1) != bytes([ItemType.SECTION_FOOTER]):
+            end = following
+        return end, self._footer(end, item)
+
+    def next_item(self, offset: int) -> int | None:
+        """Where the reader can be in step again at or after `offset`; None where it never is.
+
+        Raises InputError where the container is damaged before that.
+        """
+        return scan.resynchronise(self.source, offset, self.announced.keys(), self.seen_ids)
 
     def _last_end(self, item: Item) -> tuple[int, int]:
         """The end of the last section of a stream without footers and vmdesc: the end marker."""
@@ -154,18 +188,21 @@ class EndFinder:
 
     def _walk_ram(self, offset: int) -> int:
         first: FormatError | None = None
+        before = self.ram.current
         for page_size, shared in self._guesses():
             self.layout.page_size, self.layout.ignore_shared = page_size, shared
             count = replace(self.ram.count)
             try:
                 end = self.ram.walk(offset)
             except FormatError as error:
-                first, self.ram.count = first or error, count
+                first, self.ram.count, self.ram.current = first or error, count, before
                 continue
             if self.ram.count.pages:
                 self.set_page_size(page_size)
             return end
         assert first is not None
+        # The reader goes on somewhere else: nobody knows of which block the next pages are.
+        self.ram.current = None
         raise first
 
     def _guesses(self) -> list[tuple[int, bool]]:
@@ -192,7 +229,7 @@ class EndFinder:
             self._damage(
                 item,
                 f"footer of another section: expected section_id {item.section_id}, found {found}",
-                "footer-mismatch",
+                DamageRule.FOOTER_MISMATCH,
                 offset,
             )
         return qevm.FOOTER_SIZE
@@ -206,7 +243,7 @@ class EndFinder:
             self._damage(
                 item,
                 f"section footer missing: expected 0x7e, found {data[0]:#04x}",
-                "footer-missing",
+                DamageRule.FOOTER_MISSING,
                 offset,
             )
             behind = self.window.peek(offset + qevm.FOOTER_SIZE, scan.HEADER_MAX)
@@ -214,11 +251,10 @@ class EndFinder:
                 return qevm.FOOTER_SIZE
         return 0
 
-    def _damage(self, item: Item, text: str, rule: str, offset: int | None = None) -> None:
+    def _damage(self, item: Item, text: str, rule: DamageRule, offset: int | None = None) -> None:
         place = item.offset if offset is None else offset
-        self.index.damage.append(Damage(f"section {item.idstr}: {text}", place, rule))
+        self.index.damage.append(Damage(text, place, rule, item.idstr, item.instance_id))
 
 
-def _has_pointer_runs(entry: dict[str, Any]) -> bool:
-    """Whether the vmdesc holds NULL markers: since 10.0 it overstates the length of such arrays."""
-    return any(placed.type in ("nullptr", "ptr-marker") for placed in vmdesc.walk(entry))
+def _of(error: FormatError, item: Item, rule: DamageRule) -> Damage:
+    return Damage.of(error, item.offset, rule, item.idstr, item.instance_id)

@@ -7,25 +7,38 @@ sections end where their grammar says. Source: QEMU migration/savevm.c, qemu_loa
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError, InputError, TruncatedError
 from msixtool.formats import parse, qevm
 from msixtool.formats import ram as ram_format
-from msixtool.formats.qevm import ItemType
+from msixtool.formats.qevm import CommandType, ItemType
 from msixtool.stream import description as vmdesc
 from msixtool.stream import items as kinds
 from msixtool.stream import scan
 from msixtool.stream.ends import EndFinder
-from msixtool.stream.items import Damage, Item, StreamIndex
+from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
 from msixtool.stream.window import Window
 
 MAX_ITEMS = 1 << 20
 """The most items that a stream is believed to have, runs of PART counted once."""
+MAX_DAMAGE = 1000
+"""How much damage is reported before the rest of a stream is left."""
 
 _TYPES = {ItemType.SECTION_START: kinds.START, ItemType.SECTION_FULL: kinds.FULL}
 _CONFIGURATION_MAX = 1 << 16
+_COMMAND_HEADER = 5
+_PAYLOADS = {
+    CommandType.OPEN_RETURN_PATH: 0,
+    CommandType.PING: 4,
+    CommandType.POSTCOPY_LISTEN: 0,
+    CommandType.POSTCOPY_RUN: 0,
+    CommandType.PACKAGED: 4,
+    CommandType.SWITCHOVER_START: 0,
+}
+"""The payloads of one length, in bytes, as QEMU checks them; 8 and 9 had other meanings in 3.0."""
 
 
 class ForwardReader:
@@ -37,6 +50,7 @@ class ForwardReader:
         self.window = Window(source)
         self.ends = EndFinder(source, index, origin=origin)
         self._past_ram = False
+        self._package_end: int | None = None
 
     def header(self) -> int:
         """Read the file header and the configuration section; the offset behind them."""
@@ -45,8 +59,8 @@ class ForwardReader:
             try:
                 offset = self._configuration(offset)
             except FormatError as error:
-                self._damage(error, offset)
-                offset = self._next_item(offset)
+                self._damage(error, offset, DamageRule.CONFIGURATION)
+                offset = self._next_item(offset + 1)
         return offset
 
     def read(self, offset: int, *, until_part: bool = False) -> int:
@@ -54,42 +68,47 @@ class ForwardReader:
 
         Damage goes into the index; nothing is raised for it. Returns the offset reached.
         """
-        while len(self.index.items) < MAX_ITEMS:
+        while len(self.index.items) < MAX_ITEMS and len(self.index.damage) < MAX_DAMAGE:
             try:
                 kind = self.window.peek(offset, 1)
-            except InputError as error:
-                return self._broken_off(error, offset)
-            if not kind:
-                self.index.end = offset
-                self.index.damage.append(
-                    Damage(
-                        "the stream ends without an end marker: expected 0x00, found nothing",
-                        offset,
-                        "no-end",
-                    )
-                )
-                return offset
-            if kind[0] == ItemType.EOF:
-                return self._end(offset)
-            if until_part and kind[0] in (ItemType.SECTION_PART, ItemType.SECTION_END):
-                return offset
-            try:
+                if not kind:
+                    return self._ends_without_marker(offset)
+                if kind[0] == ItemType.EOF:
+                    return self._end(offset)
+                if until_part and kind[0] in (ItemType.SECTION_PART, ItemType.SECTION_END):
+                    return offset
                 offset = self.item(kind[0], offset)
-            except FormatError as error:
-                if isinstance(error, TruncatedError):
-                    return self._broken_off(error, offset)
-                self._damage(error, offset)
-                offset = self._next_item(offset + 1)
             except InputError as error:
-                return self._broken_off(error, offset)
-        self.index.damage.append(Damage(f"more than {MAX_ITEMS} items: the rest was left", offset))
+                if not isinstance(error, FormatError) or isinstance(error, TruncatedError):
+                    return self._broken_off(error, offset)
+                self._damage(error, offset, _rule_of(error, kind))
+                offset = self._next_item(offset + 1)
+            self._check_package(offset)
+        text = f"more than {MAX_ITEMS} items or {MAX_DAMAGE} damaged places: the rest was left"
+        self._note(text, offset, DamageRule.SKIPPED)
+        self.index.end = offset
+        return offset
+
+    def _ends_without_marker(self, offset: int) -> int:
+        self.index.end = offset
+        text = "the stream ends without an end marker: expected 0x00, found nothing"
+        self._note(text, offset, DamageRule.NO_END_MARKER)
         return offset
 
     def _broken_off(self, error: InputError, offset: int) -> int:
         """The stream, or the container that holds it, ends before it should."""
-        self._damage(error, offset, "truncated")
+        rule = DamageRule.TRUNCATED if isinstance(error, TruncatedError) else DamageRule.CONTAINER
+        self._damage(error, offset, rule)
         self.index.end = scan.readable_end(self.source, offset)
         return self.index.end
+
+    def _check_package(self, offset: int) -> None:
+        """A PACKAGED command announces how many bytes of items follow: an item must end there."""
+        if self._package_end is not None and offset >= self._package_end:
+            if offset > self._package_end:
+                text = "the package ends inside an item"
+                self._note(text, self._package_end, DamageRule.COMMAND)
+            self._package_end = None
 
     def item(self, kind: int, offset: int) -> int:
         """Read the item at `offset`; the offset behind it."""
@@ -207,29 +226,37 @@ class ForwardReader:
             and last.end == item.offset
         ):
             last.length += item.length
-            last.data_length = last.length - qevm.PART_HEADER_SIZE
+            last.data_length = item.data_offset + item.data_length - last.data_offset
             return
         self.index.items.append(item)
 
     def _command(self, offset: int) -> int:
-        data = self.window.peek(offset, 5 + 0xFFFF)
+        head = self.window.exactly(offset, _COMMAND_HEADER, "a command")
+        length = _COMMAND_HEADER + int.from_bytes(head[3:], "big")
+        data = self.window.exactly(offset, length, "a command")
         raw = parse(qevm.COMMAND, data, what="command", offset=offset)
         try:
             command = qevm.CommandType(raw.command)
         except ValueError:
-            raise FormatError(
-                "unknown command", offset=offset, expected="0 to 11", found=raw.command
-            ) from None
-        if command is qevm.CommandType.POSTCOPY_ADVISE and raw.payload:
+            command = CommandType.INVALID
+        if command is CommandType.INVALID:
+            raise FormatError("unknown command", offset=offset, expected="1 to 11", found=raw.command)
+        payload = _PAYLOADS.get(command, len(raw.payload))
+        name = command.name.lower().replace("_", "-")
+        if len(raw.payload) != payload:
+            text = f"command {name}: expected {payload} bytes, found {len(raw.payload)}"
+            self._note(text, offset, DamageRule.COMMAND)
+        elif command is CommandType.PACKAGED:
+            self._package_end = offset + length + int.from_bytes(raw.payload, "big")
+        if command is CommandType.POSTCOPY_ADVISE and raw.payload:
             self.ends.layout.postcopy = True
-        length = 5 + len(raw.payload)
         self.index.items.append(
             Item(
                 kinds.COMMAND,
                 offset,
                 length,
-                idstr=command.name.lower().replace("_", "-"),
-                data_offset=offset + 5,
+                idstr=name,
+                data_offset=offset + _COMMAND_HEADER,
                 data_length=len(raw.payload),
             )
         )
@@ -240,11 +267,24 @@ class ForwardReader:
         self.index.terminated = True
         self.index.end = offset + 1
         header = self.window.peek(offset + 1, 5)
-        if header[:1] != bytes([ItemType.VMDESCRIPTION]):
-            return self.index.end
-        return self._vmdescription(offset + 1, int.from_bytes(header[1:], "big"))
+        if header[:1] == bytes([ItemType.VMDESCRIPTION]):
+            self._vmdescription(offset + 1, int.from_bytes(header[1:], "big"))
+        self._compare_with_description(offset)
+        return self.index.end
 
-    def _vmdescription(self, offset: int, length: int) -> int:
+    def _compare_with_description(self, offset: int) -> None:
+        """The sections that the vmdesc describes and that never came."""
+        if self.index.description is None:
+            return
+        came = Counter((item.idstr, item.instance_id) for item in self.index.full_sections())
+        for device in self.index.description.devices:
+            key = (str(device.get("name", "")), vmdesc.instance_of(device))
+            came[key] -= 1
+            if came[key] == -1:
+                text = "the vmdesc describes the section, but it is not in the stream"
+                self.index.damage.append(Damage(text, offset, DamageRule.VMDESC_MISMATCH, *key))
+
+    def _vmdescription(self, offset: int, length: int) -> None:
         end = min(offset + 5 + length, scan.readable_end(self.source, offset))
         try:
             if end < offset + 5 + length:
@@ -261,7 +301,7 @@ class ForwardReader:
             if self.index.description is None or self.index.description.offset != offset:
                 self.ends.use(vmdesc.parse(self.source.read(offset + 5, length), offset))
         except FormatError as error:
-            self._damage(error, offset, "vmdesc")
+            self._damage(error, offset, DamageRule.VMDESC)
         self.index.items.append(
             Item(
                 kinds.VMDESCRIPTION,
@@ -272,17 +312,27 @@ class ForwardReader:
             )
         )
         self.index.end = end
-        return end
 
     def _next_item(self, offset: int) -> int:
         """Where the reader is in step again behind `offset`; the end of the stream where it never is."""
         try:
-            found = scan.resynchronise(self.source, offset, frozenset(self.ends.announced))
+            found = self.ends.next_item(offset)
         except InputError:
             found = None
         target = scan.readable_end(self.source, offset) if found is None else found
-        self.index.damage.append(Damage(f"{target - offset + 1} bytes skipped", offset - 1, "skipped"))
+        self._note(f"{target - offset + 1} bytes skipped", offset - 1, DamageRule.SKIPPED)
         return target
 
-    def _damage(self, error: InputError, offset: int, rule: str = "stream") -> None:
+    def _damage(self, error: InputError, offset: int, rule: DamageRule) -> None:
         self.index.damage.append(Damage.of(error, offset, rule))
+
+    def _note(self, text: str, offset: int, rule: DamageRule) -> None:
+        self.index.damage.append(Damage(text, offset, rule))
+
+
+def _rule_of(error: InputError, kind: bytes) -> DamageRule:
+    """What is wrong with an item: its data, where the error names a section, else the item itself."""
+    if error.where.section is not None:
+        ram = error.where.section == ram_format.SECTION
+        return DamageRule.RAM_RECORD if ram else DamageRule.SECTION_RECORD
+    return DamageRule.COMMAND if kind[0] == ItemType.COMMAND else DamageRule.ITEM

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from msixtool.errors import MsixtoolError
@@ -64,28 +65,65 @@ class RamCount:
 
     pages: int = 0
     zero: int = 0
+    filled: int = 0
+    """Of the zero records, those that fill the page with another byte."""
     compressed: int = 0
     xbzrle: int = 0
     flushes: int = 0
 
 
+class DamageRule(StrEnum):
+    """What kind of damage it is: the rule id under which `validate` reports it (docs/validate.md)."""
+
+    CONTAINER = "container"
+    CONFIGURATION = "configuration"
+    ITEM = "item"
+    COMMAND = "command"
+    RAM_RECORD = "ram-record"
+    SECTION_RECORD = "section-record"
+    TRUNCATED = "truncated"
+    NO_END_MARKER = "no-end-marker"
+    FOOTER_MISSING = "footer-missing"
+    FOOTER_MISMATCH = "footer-mismatch"
+    VMDESC = "vmdesc"
+    VMDESC_MISMATCH = "vmdesc-mismatch"
+    SKIPPED = "skipped"
+    CAPABILITY_LIST = "capability-list"
+    VECTOR_COUNT = "vector-count"
+    MSIX_STATE = "msix-state"
+    VIRTIO_STATE = "virtio-state"
+
+
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Something that contradicts the format, in one line, and where it stands."""
+    """Something that contradicts the format, in one line, and where it stands.
 
-    message: str
+    `offset` is in bytes of the decoded stream; `section` is the idstr of the section at fault.
+    """
+
+    text: str
     offset: int | None = None
-    rule: str = "stream"
-    """What kind of damage it is: the rule id under which `validate` reports it."""
+    rule: str = DamageRule.SECTION_RECORD
+    section: str | None = None
+    instance: int | None = None
 
     @classmethod
     def of(
-        cls, error: MsixtoolError, offset: int, rule: str = "stream", section: str | None = None
+        cls,
+        error: MsixtoolError,
+        offset: int,
+        rule: str = DamageRule.SECTION_RECORD,
+        section: str | None = None,
+        instance: int | None = None,
     ) -> Damage:
         """The damage that `error` tells of; `offset` and `section` count where the error has none."""
-        section = error.where.section or section
         place = offset if error.where.offset is None else error.where.offset
-        return cls(f"section {section}: {error.explanation}" if section else error.explanation, place, rule)
+        return cls(error.explanation, place, rule, error.where.section or section, instance)
+
+    @property
+    def message(self) -> str:
+        """What is wrong, the section named."""
+        return self.text if self.section is None else f"section {self.section}: {self.text}"
 
     def __str__(self) -> str:
         return self.message if self.offset is None else f"offset {self.offset:#x}: {self.message}"

@@ -18,6 +18,7 @@ from msixtool.stream.window import Window
 _SECTOR_BITS = 9
 _BLOCK_SIZE = 1 << 20
 _HTAB_ENTRY_SIZE = 16
+_NO_HTAB = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def dirty_bitmap(window: Window, offset: int, kind: str) -> int:
             if not flags & 0x02:
                 offset += 8 + _u64(window, offset, what)
         if flags & 0x01:
-            window.exactly(offset - 1, 1, what)
+            window.reaches(offset, what)
             return offset
 
 
@@ -81,28 +82,31 @@ def block(window: Window, offset: int, kind: str) -> int:
         if flags & 0x01:
             offset = _string(window, offset, what)
             if not flags & 0x08:
-                window.exactly(offset + _BLOCK_SIZE - 1, 1, what)
                 offset += _BLOCK_SIZE
+                window.reaches(offset, what)
         elif not flags & 0x04:
             raise _unknown("block-migration record", start, flags)
 
 
 def htab(window: Window, offset: int, kind: str) -> int:
-    """hw/ppc/spapr.c: the hash page table; START says its size, later parts send entries."""
+    """hw/ppc/spapr.c: the hash page table; START says its size, later parts send entries.
+
+    A guest whose memory is not mapped by one (radix) has -1 in the place of each.
+    """
     what = "hash page table entries"
-    if kind == kinds.START:
-        window.exactly(offset, 4, what)
+    header = _u32(window, offset, what)
+    if kind == kinds.START or header == _NO_HTAB:
         return offset + 4
-    if _u32(window, offset, what):
-        raise FormatError("hash page table", offset=offset, expected="section header 0")
+    if header:
+        raise FormatError("hash page table", offset=offset, expected="section header 0", found=header)
     offset += 4
     while True:
         index, valid, invalid = struct.unpack(">IHH", window.exactly(offset, 8, what))
         offset += 8
         if not index and not valid and not invalid:
             return offset
-        window.exactly(offset + max(0, valid * _HTAB_ENTRY_SIZE - 1), 1, what)
         offset += valid * _HTAB_ENTRY_SIZE
+        window.reaches(offset, what)
 
 
 def s390_stattrib(window: Window, offset: int, kind: str) -> int:
@@ -143,42 +147,66 @@ VFIO_CONFIG = 0xFFFFFFFFEF100002
 VFIO_SETUP = 0xFFFFFFFFEF100003
 VFIO_DATA = 0xFFFFFFFFEF100004
 VFIO_INIT_DATA_SENT = 0xFFFFFFFFEF100005
+VFIO_CONFIG_LOAD_READY = 0xFFFFFFFFEF100006
+_VFIO_LAST = (VFIO_END, VFIO_INIT_DATA_SENT, VFIO_CONFIG_LOAD_READY)
+"""The tags that end the data: the last two stand in the place of an END_OF_STATE."""
+_VFIO_CONFIG_MAX = 1 << 16
 
 
 def vfio(window: Window, offset: int, kind: str) -> int:
-    """hw/vfio/migration.c: tagged records until END_OF_STATE."""
+    """hw/vfio/migration.c: tagged records until END_OF_STATE.
+
+    The device configuration has an END_OF_STATE of its own: it is the last one in a FULL section
+    (QEMU 6.0 on), and the data follow it in an END section (5.2).
+    """
     what = "a vfio record"
     while True:
         tag = _u64(window, offset, what)
         start, offset = offset, offset + 8
-        if tag == VFIO_END:
+        if tag in _VFIO_LAST:
             return offset
         if tag == VFIO_DATA:
-            length = _u64(window, offset, what)
-            if length:
-                window.exactly(offset + 8 + length - 1, 1, what)
-            offset += 8 + length
+            offset += 8 + _u64(window, offset, what)
+            window.reaches(offset, what)
         elif tag == VFIO_CONFIG:
-            offset = vfio_config_end(window, offset)
-        elif tag not in (VFIO_SETUP, VFIO_INIT_DATA_SENT):
+            offset = _vfio_config_end(window, offset)
+            if kind == kinds.FULL:
+                return offset
+        elif tag != VFIO_SETUP:
             raise _unknown("vfio record", start, tag)
 
 
-def vfio_config_end(window: Window, offset: int) -> int:
-    """The offset of the END_OF_STATE behind a device configuration: no length is given."""
-    needle = VFIO_END.to_bytes(8, "big")
-    data = window.peek(offset, 1 << 16)
-    found = data.find(needle)
+def _vfio_config_end(window: Window, offset: int) -> int:
+    """The offset behind the END_OF_STATE of a device configuration: no length is given."""
+    data = window.peek(offset, _VFIO_CONFIG_MAX)
+    found = data.find(VFIO_END.to_bytes(8, "big"))
     if found < 0:
         raise FormatError("vfio device configuration", offset=offset, expected="END_OF_STATE within 64 KiB")
-    return offset + found
+    return offset + found + 8
+
+
+def vfio_config(window: Window, offset: int, end: int) -> int | None:
+    """The offset of the device configuration in vfio data from `offset` to `end`, or None without one.
+
+    Raises as the grammar does.
+    """
+    while offset < end:
+        tag = _u64(window, offset, "a vfio record")
+        offset += 8
+        if tag == VFIO_CONFIG:
+            return offset
+        if tag == VFIO_DATA:
+            offset += 8 + _u64(window, offset, "a vfio record")
+        elif tag != VFIO_SETUP:
+            return None
+    return None
 
 
 GRAMMARS = {
     "dirty-bitmap": Grammar(dirty_bitmap),
     "block": Grammar(block),
     "htab": Grammar(htab),
-    "s390-stattrib": Grammar(s390_stattrib),
+    "s390-storage_attributes": Grammar(s390_stattrib),
     "s390-skeys": Grammar(s390_skeys, full=True),
     "todclock": Grammar(todclock, full=True),
     "vfio": Grammar(vfio, full=True),

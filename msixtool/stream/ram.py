@@ -18,7 +18,7 @@ from msixtool.formats import parse
 from msixtool.formats import ram as fmt
 from msixtool.formats.ram import Flag
 from msixtool.stream.items import RamBlock, RamCount
-from msixtool.stream.window import Window
+from msixtool.stream.window import MAX_OFFSET, Window
 
 MAX_BLOCKS = 1 << 16
 """The most RAM blocks that a list is believed to have."""
@@ -51,13 +51,21 @@ class RamWalker:
     layout: RamLayout
     blocks: list[RamBlock] = field(default_factory=list)
     count: RamCount = field(default_factory=RamCount)
+    current: RamBlock | None = None
+    """The block that records with CONTINUE belong to, across sections too; None where it is not known."""
+    _by_name: dict[str, RamBlock] = field(init=False)
+    _window: Window = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._by_name = {block.idstr: block for block in self.blocks}
+        self._window = Window(self.source)
 
     def walk(self, offset: int) -> int:
         """The offset behind the EOS record that ends the data starting at `offset`.
 
         Raises FormatError where a record makes no sense, TruncatedError where the stream ends.
         """
-        window = Window(self.source)
+        window = self._window
         kept = offset
         while True:
             data, index = window.at(offset, fmt.RECORD_HEADER_SIZE, "a RAM record")
@@ -85,11 +93,29 @@ class RamWalker:
         high = data[index + 6 : index + 6 + records * stride : stride]
         clean = high.translate(_flag_bits(self.layout.page_size))
         records = len(clean) - len(clean.lstrip(b"\0"))
+        records = self._inside_block(data, index, stride, records)
         if flags == _CONTINUED_PAGE:
             self.count.pages += records
         else:
             self.count.zero += records
+            fills = data[index + 8 : index + records * stride : stride]
+            self.count.filled += records - fills.count(0)
         return records * stride
+
+    def _inside_block(self, data: bytes, index: int, stride: int, records: int) -> int:
+        """How many of the records stand for pages inside their block, up to the first that does not."""
+        if self.current is None or not records:
+            return records
+        end = index + records * stride
+        addresses = zip(*(data[index + byte : end : stride] for byte in range(8)), strict=True)
+        limit = tuple(self.current.used_length.to_bytes(8, "big"))
+        # The flags in the lowest byte do not matter: a block's length is a multiple of its pages.
+        if max(addresses) < limit:
+            return records
+        inside = 0
+        while data[index : index + 8] < bytes(limit):
+            inside, index = inside + 1, index + stride
+        return inside
 
     def _record(self, window: Window, offset: int, header: int, flags: int) -> int:
         """Bytes of one record of any kind."""
@@ -105,19 +131,28 @@ class RamWalker:
             raise FormatError("RAM record", offset=offset, expected="known flags", found=f"{flags:#x}")
         if not flags & Flag.CONTINUE:
             body = self._block_id(window, body)
+        address = header & ~(self.layout.page_size - 1)
+        if self.current is not None and address >= self.current.used_length:
+            raise FormatError(
+                f"RAM record of block {self.current.idstr}",
+                offset=offset,
+                expected=f"an address below {self.current.used_length:#x}",
+                found=f"{address:#x}",
+            )
         return reader(self, window, body) - offset
 
     def _block_id(self, window: Window, offset: int) -> int:
         length = window.exactly(offset, 1, "a RAM block's name")[0]
         name = window.exactly(offset + 1, length, "a RAM block's name").decode("latin-1")
-        if self.blocks and all(block.idstr != name for block in self.blocks):
+        self.current = self._by_name.get(name)
+        if self.blocks and self.current is None:
             raise FormatError(
                 "RAM record", offset=offset, expected="a block of the stream's list", found=ascii(name)
             )
         return offset + 1 + length
 
     def _zero(self, window: Window, offset: int) -> int:
-        window.exactly(offset, 1, "a zero page's record")
+        self.count.filled += window.exactly(offset, 1, "a zero page's record") != b"\0"
         self.count.zero += 1
         return offset + 1
 
@@ -164,7 +199,7 @@ class RamWalker:
         left = total
         while left > 0 and len(blocks) < MAX_BLOCKS:
             raw = parse(fmt.BLOCK, window.peek(offset, 264), what="RAM block", offset=offset)
-            if not raw.idstr.isprintable() or not 0 < raw.used_length <= left:
+            if not (raw.idstr and raw.idstr.isprintable()) or raw.used_length > left:
                 raise FormatError(
                     f"RAM block {raw.idstr!a}",
                     offset=offset,
@@ -174,7 +209,8 @@ class RamWalker:
             left -= raw.used_length
             offset, block = self._block_tail(window, offset + 9 + len(raw.idstr), raw.idstr, raw.used_length)
             blocks.append(block)
-        self.blocks = blocks
+        self.blocks, self.current = blocks, None
+        self._by_name = {block.idstr: block for block in blocks}
         return offset
 
     def _block_tail(self, window: Window, offset: int, name: str, used: int) -> tuple[int, RamBlock]:
@@ -214,14 +250,15 @@ class RamWalker:
                 expected=f"pages at or behind {behind + self.layout.origin:#x} in the file",
                 found=f"{pages:#x}",
             )
-        self.source.drop(behind, start + used)
-        if not self.source.read(start + used - 1, 1):
+        end = start + used
+        self.source.drop(behind, min(end, MAX_OFFSET))
+        if end > MAX_OFFSET or not self.source.read(end - 1, 1):
             raise TruncatedError(
                 "the stream ends inside the pages of a mapped-ram block",
                 offset=at,
-                expected=f"pages up to {start + used:#x}",
+                expected=f"pages up to {end:#x}",
             )
-        return start + used
+        return end
 
 
 @lru_cache(maxsize=8)

@@ -8,7 +8,7 @@ from msixtool.formats import qevm
 from msixtool.stream import backward
 from msixtool.stream import description as vmdesc
 from msixtool.stream.forward import ForwardReader
-from msixtool.stream.items import Damage, StreamIndex
+from msixtool.stream.items import Damage, DamageRule, StreamIndex
 
 
 def read_stream(source: Source, *, origin: int = 0, walk: bool = False) -> StreamIndex:
@@ -28,7 +28,7 @@ def read_stream(source: Source, *, origin: int = 0, walk: bool = False) -> Strea
         try:
             description = vmdesc.find(source)
         except FormatError as error:
-            damage.append(Damage.of(error, 0, "vmdesc"))
+            damage.append(Damage.of(error, 0, DamageRule.VMDESC))
     if description is not None and not walk:
         reader = ForwardReader(source, StreamIndex(version), origin=origin)
         offset = reader.header()

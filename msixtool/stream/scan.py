@@ -8,6 +8,7 @@ header has to be recognised by itself.
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 
 from msixtool.containers.base import WINDOW, Source
@@ -23,17 +24,6 @@ HEADER_MAX = 1 + 4 + 1 + 255 + 4 + 4
 _PRINTABLE = re.compile(rb"[\x20-\x7e]+\Z")
 _OVERLAP = HEADER_MAX + FOOTER_SIZE
 
-_AFTER_FOOTER = frozenset(
-    kind.value
-    for kind in (
-        ItemType.EOF,
-        ItemType.SECTION_START,
-        ItemType.SECTION_PART,
-        ItemType.SECTION_END,
-        ItemType.SECTION_FULL,
-        ItemType.COMMAND,
-    )
-)
 _WITH_HEADER = (ItemType.SECTION_START, ItemType.SECTION_FULL)
 
 
@@ -65,7 +55,7 @@ def section_header(data: bytes) -> SectionHeader | None:
     return SectionHeader(data[0], section_id, name.decode("ascii"), instance_id, version_id, end + 8)
 
 
-def plausible_item(data: bytes, known_ids: frozenset[int], at_end: bool) -> bool:
+def plausible_item(data: bytes, known_ids: Set[int], at_end: bool) -> bool:
     """Whether an item may start at the start of `data`; `at_end` says that the stream ends with it."""
     if not data:
         return at_end
@@ -80,47 +70,66 @@ def plausible_item(data: bytes, known_ids: frozenset[int], at_end: bool) -> bool
     return kind == ItemType.EOF and data[1:2] in (b"", b"\0", bytes([ItemType.VMDESCRIPTION]))
 
 
-def find_footer(source: Source, offset: int, section_id: int, known_ids: frozenset[int]) -> int | None:
-    """The offset of the footer of `section_id` at or after `offset`, or None before the end."""
+def find_footer(source: Source, offset: int, section_id: int, known_ids: Set[int]) -> int | None:
+    """The offset of the footer of `section_id` at or after `offset`, or None before the end.
+
+    A hit before an end marker that foreign bytes follow counts only where there is no better one.
+    """
     needle = bytes([ItemType.SECTION_FOOTER]) + section_id.to_bytes(4, "big")
+    doubtful: int | None = None
     while True:
         window = source.read(offset, WINDOW + _OVERLAP)
+        at_end = len(window) < WINDOW + _OVERLAP
         position = -1
         while (position := window.find(needle, position + 1)) >= 0:
+            if position >= WINDOW:
+                break
             behind = window[position + FOOTER_SIZE : position + _OVERLAP]
-            at_end = len(window) < WINDOW + _OVERLAP
-            if position < WINDOW and plausible_item(behind, known_ids, at_end):
+            if plausible_item(behind, known_ids, at_end):
                 return offset + position
-        if len(window) < WINDOW + _OVERLAP:
-            return None
+            if doubtful is None and behind[:1] == bytes([ItemType.EOF]):
+                doubtful = offset + position
+        if at_end:
+            return doubtful
         offset += WINDOW
 
 
-def find_header(source: Source, offset: int, seen_ids: frozenset[int]) -> int | None:
+def find_header(source: Source, offset: int, seen_ids: Set[int], limit: int | None = None) -> int | None:
     """The offset of the next plausible FULL or START header at or after `offset`, or None.
 
-    Only a section_id that has not been seen yet counts: it is announced once.
+    Only a section_id that has not been seen yet counts: it is announced once. `limit` is the
+    offset at which to stop looking.
     """
     pattern = re.compile(rb"[\x01\x04]\x00\x00[\x00-\xff]{2}[\x01-\xff][\x20-\x7e]", re.DOTALL)
-    while True:
+    while limit is None or offset < limit:
         window = source.read(offset, WINDOW + _OVERLAP)
         position = 0
         while found := pattern.search(window, position):
             position = found.start() + 1
+            if found.start() >= WINDOW or (limit is not None and offset + found.start() >= limit):
+                break
             header = section_header(window[found.start() : found.start() + HEADER_MAX])
             if header is not None and header.section_id not in seen_ids and len(header.idstr) > 2:
                 return offset + found.start()
         if len(window) < WINDOW + _OVERLAP:
             return None
         offset += WINDOW
+    return None
 
 
-def resynchronise(source: Source, offset: int, known_ids: frozenset[int]) -> int | None:
-    """The offset of the next item behind some footer at or after `offset`, or None.
+def resynchronise(source: Source, offset: int, known_ids: Set[int], seen_ids: Set[int]) -> int | None:
+    """The offset of the next item at or after `offset`, or None: where the present one makes no sense.
 
-    Used where an item makes no sense. Any small section_id counts as a footer's, but what
-    follows must be a START or FULL header, or the PART or END of a section that was announced.
+    It is the nearer of two: what follows some footer (any small section_id counts as a footer's,
+    but then comes a START or FULL header, or the PART or END of a section that was announced), and
+    the header of a section that was not seen yet.
     """
+    behind_footer = _behind_a_footer(source, offset, known_ids)
+    header = find_header(source, offset, seen_ids, behind_footer)
+    return behind_footer if header is None else header
+
+
+def _behind_a_footer(source: Source, offset: int, known_ids: Set[int]) -> int | None:
     pattern = re.compile(rb"\x7e\x00\x00[\x00-\xff]{2}(?=[\x01-\x04\x08])", re.DOTALL)
     while True:
         window = source.read(offset, WINDOW + _OVERLAP)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import TruncatedError
 
+MAX_OFFSET = 1 << 62
+"""No file is as long: an offset beyond it comes of a damaged length, and no system call takes it."""
+
 
 class Window:
     """A buffer on a source: at least the bytes that were asked for, at most a few MiB."""
@@ -20,13 +23,11 @@ class Window:
         Raises TruncatedError, naming `what`, where the stream ends before them, and the
         InputError of a container that is damaged there.
         """
-        index = offset - self._start
-        if index < 0 or index + length > len(self._data):
-            self._data = self._source.read(offset, max(length, WINDOW))
-            self._start, index = offset, 0
+        index = self._fill(offset, length)
         if len(self._data) - index < length:
             # A damaged container speaks for itself here; the plain end of a stream says nothing.
-            self._source.read(self._start + len(self._data), 1)
+            if offset < MAX_OFFSET:
+                self._source.read(self._start + len(self._data), 1)
             raise TruncatedError(
                 f"the stream ends inside {what}",
                 offset=offset,
@@ -40,10 +41,19 @@ class Window:
         data, index = self.at(offset, length, what)
         return data[index : index + length]
 
+    def reaches(self, end: int, what: str) -> None:
+        """Check that the stream has a byte before `end`. Raises TruncatedError as `at` does."""
+        self.at(end - 1, 1, what)
+
     def peek(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`; fewer only at the end of the stream."""
+        index = self._fill(offset, length)
+        return self._data[index : index + length]
+
+    def _fill(self, offset: int, length: int) -> int:
+        """Have the bytes in the buffer as far as the stream has them; the index of the first."""
         index = offset - self._start
         if index < 0 or index + length > len(self._data):
-            self._data = self._source.read(offset, max(length, WINDOW))
+            self._data = self._source.read(offset, max(length, WINDOW)) if offset < MAX_OFFSET else b""
             self._start, index = offset, 0
-        return self._data[index : index + length]
+        return index
