@@ -47,6 +47,7 @@ def test_present_is_having_msix() -> None:
     assert function().present()
     assert not MsixFunction().present()
     assert not MsixFunction().enabled()
+    assert MsixFunction().function_masked
     assert not MsixFunction.from_state(MsixState.reset(0), control=0x8000).enabled()
 
 
@@ -76,7 +77,7 @@ def test_from_state_is_as_after_a_reset_unless_told_otherwise() -> None:
 
 
 def test_from_state_refuses_a_used_vector_out_of_range() -> None:
-    for vector in (4, -1):
+    for vector in (4, 5, -1):
         with pytest.raises(
             UsageError, match=f"used vector is out of range: expected below 4, found {vector}"
         ):

@@ -39,6 +39,8 @@ def test_table_mmio_read_past_the_table_ends_qemu_since_6_0(version: tuple[int, 
     assert device.table_mmio_read(64) == (0, (past,))
     assert device.table_mmio_read(60, 8).events == (past,)
     assert device.table_mmio_read(56, 8).events == ()
+    for at in (68, 4096):
+        assert "error" in [event.event for event in device.table_mmio_read(at).events]
 
 
 def test_table_mmio_write_changes_one_double_word() -> None:
@@ -126,6 +128,8 @@ def test_pba_mmio_read_of_anything_else_is_0_and_polls_nobody(at: int, size: int
 def test_pba_mmio_read_past_the_pending_bits_is_undefined() -> None:
     past = ev.Error("undefined: read past the pending bits: expected below 0x8, found 0x8")
     assert function().pba_mmio_read(8) == (0, (past,))
+    for at in (12, 4096):
+        assert "error" in [event.event for event in function().pba_mmio_read(at).events]
     assert function().pba_mmio_read(4, 8).events == (past,)
 
 
@@ -136,6 +140,7 @@ def test_pba_mmio_read_past_the_pending_bits_is_undefined() -> None:
         ((10, 0), 4, 32, 64),
         ((10, 0), 8, 64, 96),
         ((10, 0), 12, 96, 100),
+        ((11, 1), 4, 32, 64),
         ((9, 2), 0, 0, 32),
         ((9, 2), 4, 32, 36),
         ((9, 2), 12, 96, 44),
@@ -147,6 +152,12 @@ def test_pba_mmio_read_polls_a_range_that_was_too_short_before_10_0(
     device = function(100, qemu_version=version)
     device.set_vector_notifiers(poll=True)
     assert device.pba_mmio_read(at).events == (ev.PollNotifier(start, end),)
+
+
+def test_pba_mmio_read_polled_backwards_far_into_the_pending_bits_before_10_0() -> None:
+    device = function(512, qemu_version=(9, 2))
+    device.set_vector_notifiers(poll=True)
+    assert device.pba_mmio_read(36).events == (ev.PollNotifier(288, 68),)
 
 
 def test_pba_mmio_read_polls_no_vector_at_or_above_n() -> None:

@@ -50,7 +50,7 @@ def test_set_vector_notifiers_is_undone_last_first_when_one_fails() -> None:
     assert device.set_mask(0, True) == (ev.Mask(0),), "nothing is registered any more"
 
 
-@pytest.mark.parametrize(("version", "polls"), [((8, 1), True), ((8, 2), False)])
+@pytest.mark.parametrize(("version", "polls"), [((8, 1), True), ((8, 2), False), ((11, 1), False)])
 def test_set_vector_notifiers_left_the_poll_notifier_behind_before_8_2(
     version: tuple[int, int], polls: bool
 ) -> None:

@@ -81,7 +81,7 @@ def test_is_pending_knows_the_padding_to_64_bits_and_refuses_beyond() -> None:
     device = function(4)
     device.set_pending(63)
     assert device.is_pending(63)
-    for vector in (64, -1):
+    for vector in (64, 65, -1):
         with pytest.raises(UsageError, match=f"no such pending bit: expected below 64, found {vector}"):
             device.is_pending(vector)
 
