@@ -18,9 +18,6 @@ from msixtool.formats import qevm, vmstate
 from msixtool.formats.vmdesc import RepeatedNames
 from msixtool.stream import description as vmdesc
 
-MAX_DEPTH = 64
-"""The deepest nesting that is believed; QEMU's deepest is below 10."""
-
 MAX_VALUES = 1 << 20
 """The most values that one section is believed to have; QEMU's largest have some 10^5."""
 
@@ -90,7 +87,7 @@ def build_tree(description: dict[str, Any], data: bytes, inside: dict[str, Insid
 
     `inside` opens fields by their type. Raises FormatError where the vmdesc and the data do not agree.
     """
-    return _Builder(data, inside or {}).group(description, 0, len(data), 0)
+    return _Builder(data, inside or {}).group(description, 0, len(data))
 
 
 class _Builder:
@@ -99,9 +96,9 @@ class _Builder:
         self.inside = inside
         self.values = 0
 
-    def group(self, description: dict[str, Any], offset: int, end: int, depth: int) -> Group:
+    def group(self, description: dict[str, Any], offset: int, end: int) -> Group:
         """The struct from `offset` to `end`, which it must fill."""
-        group, reached = self.open_group(description, offset, end, depth)
+        group, reached = self.open_group(description, offset, end, exact=True)
         if reached != end:
             raise FormatError(
                 f"vmdesc of {_name_of(description)}",
@@ -110,13 +107,13 @@ class _Builder:
             )
         return group
 
-    def open_group(self, description: dict[str, Any], offset: int, end: int, depth: int) -> tuple[Group, int]:
-        """The struct at `offset`, and the offset behind it, which is `end` at most."""
-        if depth > MAX_DEPTH:
-            raise FormatError("vmdesc is nested too deeply", expected=f"at most {MAX_DEPTH} levels")
+    def open_group(
+        self, description: dict[str, Any], offset: int, end: int, *, exact: bool = False
+    ) -> tuple[Group, int]:
+        """The struct at `offset`, and the offset behind it: `end` at most, or `end` where it is `exact`."""
         fields, subsections = _objects(description, "fields"), _objects(description, "subsections")
-        tail = sum(map(_subsection_size, subsections))
-        fields = _without_overstatement(fields, end - offset - tail)
+        if exact:
+            fields = _mended(fields, end - offset - sum(map(_subsection_size, subsections)))
         group = Group()
         names = Counter(str(entry.get("name", "")) for entry in fields)
         for entry in fields:
@@ -128,34 +125,31 @@ class _Builder:
                     expected=f"at most the {end - offset} bytes left",
                     found=size,
                 )
-            self.add(group, name, entry, offset, depth, names[name] > 1)
+            self.add(group, name, entry, offset, names[name] > 1)
             offset += size
         for subsection in subsections:
-            offset = self.subsection(group, subsection, offset, end, depth)
+            offset = self.subsection(group, subsection, offset, end)
         return group, offset
 
-    def add(
-        self, group: Group, name: str, entry: dict[str, Any], offset: int, depth: int, repeated: bool
-    ) -> None:
+    def add(self, group: Group, name: str, entry: dict[str, Any], offset: int, repeated: bool) -> None:
         """Add what one field object describes: a member, or elements of an array of that name."""
         count = entry.get("array_len")
         size = vmdesc.field_size(entry)
         if count is None and not repeated and "index" not in entry:
             self.count(1)
-            group.members[name] = self.node(entry, offset, size, depth)
+            group.members[name] = self.node(entry, offset, size)
             return
-        number = 1 if count is None else vmdesc.element_count(entry)
+        # Elements of no size cannot be counted by what they take: one stands for all.
+        number = 1 if count is None else vmdesc.element_count(entry) if size else 1
         self.count(number)
         if count is not None and not repeated and self.is_plain(entry):
             group.members[name] = Leaf(_type(entry), offset, size, number if size else 0)
             return
         array = group.members.setdefault(name, Elements())
-        if not isinstance(array, Elements):  # cannot be: a repeated name always makes Elements
-            raise FormatError(f"vmdesc: field {name!r} is there twice")
-        # Elements of no size cannot be counted by what they take: one stands for all.
-        for _ in range(number if size else min(number, 1)):
+        assert isinstance(array, Elements)  # a name that repeats never makes anything else
+        for _ in range(number):
             if not self.is_valid_marker(entry, offset):
-                array.elements.append(self.node(entry, offset, size, depth))
+                array.elements.append(self.node(entry, offset, size))
             offset += size
 
     def count(self, number: int) -> None:
@@ -165,21 +159,22 @@ class _Builder:
 
     def is_plain(self, entry: dict[str, Any]) -> bool:
         """Whether elements of this kind are plain values."""
-        return vmdesc.nested(entry) is None and _type(entry) not in (*self.inside, vmstate.IRQ_STATE)
+        special = (vmstate.IRQ_STATE, vmstate.TREE_TYPE, *vmstate.LIST_TYPES, *self.inside)
+        return vmdesc.nested(entry) is None and _type(entry) not in special
 
     def is_valid_marker(self, entry: dict[str, Any], offset: int) -> bool:
         """Whether this is the byte that says that the next field object is the element."""
         return _type(entry) in vmstate.NULL_TYPES and self.data[offset : offset + 1] == vmstate.VALID_MARKER
 
-    def node(self, entry: dict[str, Any], offset: int, size: int, depth: int) -> Node:
+    def node(self, entry: dict[str, Any], offset: int, size: int) -> Node:
         """What one element of a field is."""
         type_name = _type(entry)
         if type_name == vmstate.IRQ_STATE and size % 4 == 0:
             return Leaf(vmstate.IRQ_STATE_TYPE, offset, 4, size // 4)
         if type_name in vmstate.LIST_TYPES:
-            return self.linked_list(entry, offset, offset + size, depth)
+            return self.linked_list(entry, offset, offset + size)
         if type_name == vmstate.TREE_TYPE:
-            return self.tree(entry, offset, offset + size, depth)
+            return self.tree(entry, offset, offset + size)
         opener = self.inside.get(type_name)
         inner = vmdesc.nested(entry) if opener is None else opener(self.data, offset, size)
         if inner is None:
@@ -187,9 +182,9 @@ class _Builder:
         if "fields" not in inner:
             # A NULL pointer in an array of structs, up to 9.2: the struct is empty.
             return Leaf("nullptr" if size == 1 else type_name, offset, size)
-        return self.group(inner, offset, offset + size, depth + 1)
+        return self.group(inner, offset, offset + size)
 
-    def subsection(self, group: Group, subsection: dict[str, Any], offset: int, end: int, depth: int) -> int:
+    def subsection(self, group: Group, subsection: dict[str, Any], offset: int, end: int) -> int:
         """Add one subsection, whose header must stand at `offset`; the offset behind it."""
         name = str(subsection.get("vmsd_name", ""))
         header = bytes([qevm.ItemType.SUBSECTION, len(name.encode()) & 0xFF]) + name.encode()
@@ -199,22 +194,22 @@ class _Builder:
         body = offset + vmdesc.subsection_header_size(subsection)
         if body > end:
             raise FormatError(f"subsection {name!r}", expected="a header of its own", found="the end")
-        member, offset = self.open_group(subsection, body, end, depth + 1)
+        member, offset = self.open_group(subsection, body, end)
         group.members[name] = member
         return offset
 
-    def linked_list(self, entry: dict[str, Any], offset: int, end: int, depth: int) -> Elements:
+    def linked_list(self, entry: dict[str, Any], offset: int, end: int) -> Elements:
         """A list: 0x01 before each element, 0x00 behind the last."""
         made = Elements()
         for description in _inline(entry):
             self.expect(vmstate.MORE, offset, entry)
-            group, offset = self.open_group(description, offset + 1, end, depth + 1)
+            group, offset = self.open_group(description, offset + 1, end)
             made.elements.append(group)
         self.expect(vmstate.NO_MORE, offset, entry)
         _check_end(entry, offset + 1, end)
         return made
 
-    def tree(self, entry: dict[str, Any], offset: int, end: int, depth: int) -> Elements:
+    def tree(self, entry: dict[str, Any], offset: int, end: int) -> Elements:
         """A tree: for each node `key` and `value`, where the key is a number or a struct."""
         count = int.from_bytes(self.data[offset : offset + 4], "big")
         descriptions = list(_inline(entry))
@@ -230,9 +225,9 @@ class _Builder:
             key: Node = Leaf("uint64", offset + 1, 8)
             offset += 1 if keyed else 9
             if keyed:
-                key, offset = self.open_group(descriptions[2 * index], offset, end, depth + 1)
+                key, offset = self.open_group(descriptions[2 * index], offset, end)
             described = descriptions[2 * index + 1 if keyed else index]
-            value, offset = self.open_group(described, offset, end, depth + 1)
+            value, offset = self.open_group(described, offset, end)
             made.elements.append(Group({"key": key, "value": value}))
         self.expect(vmstate.NO_MORE, offset, entry)
         _check_end(entry, offset + 1, end)
@@ -292,19 +287,25 @@ def _inline(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield current
 
 
-def _without_overstatement(fields: list[dict[str, Any]], room: int) -> list[dict[str, Any]]:
-    """The fields with the real length of arrays of pointers that begin with elements that are there.
+def _mended(fields: list[dict[str, Any]], room: int) -> list[dict[str, Any]]:
+    """The fields that take `room` bytes, where arrays of pointers are described wrongly.
 
-    Since 10.0 the runs of such an array are field objects of their own, and the first one, where
-    it is not of NULLs, has the length of the whole array.
+    Up to 9.2 an array that begins with NULL is described as if it were all NULL: what is in it
+    cannot be told. Since 10.0 the runs of an array are objects of their own, and the first one,
+    where it is not of NULLs, has the length of the whole array.
     """
-    if sum(vmdesc.field_size(entry) * vmdesc.element_count(entry) for entry in fields) <= room:
+    taken = sum(vmdesc.field_size(entry) * vmdesc.element_count(entry) for entry in fields)
+    if taken == room:
         return fields
-    runs: dict[str, list[int]] = {}
-    for place, entry in enumerate(fields):
-        runs.setdefault(str(entry.get("name")), []).append(place)
     mended = list(fields)
-    for places in runs.values():
+    opaque = [
+        place for place, entry in enumerate(fields) if entry.get("struct") == {} and "array_len" in entry
+    ]
+    if len(opaque) == 1 and taken < room:
+        entry = fields[opaque[0]]
+        size = vmdesc.field_size(entry) * vmdesc.element_count(entry) + room - taken
+        mended[opaque[0]] = {"name": entry.get("name"), "type": "unknown", "size": size}
+    for places in _places_by_name(fields).values():
         first, others = fields[places[0]], [fields[place] for place in places[1:]]
         if _type(first) in vmstate.NULL_TYPES or not any(_type(o) in vmstate.NULL_TYPES for o in others):
             continue
@@ -312,3 +313,10 @@ def _without_overstatement(fields: list[dict[str, Any]], room: int) -> list[dict
         if length > 0:
             mended[places[0]] = {**first, "array_len": length}
     return mended
+
+
+def _places_by_name(fields: list[dict[str, Any]]) -> dict[str, list[int]]:
+    places: dict[str, list[int]] = {}
+    for place, entry in enumerate(fields):
+        places.setdefault(str(entry.get("name")), []).append(place)
+    return places

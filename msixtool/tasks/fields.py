@@ -11,7 +11,7 @@ from msixtool.dump import Dump, matches
 from msixtool.errors import FormatError, UsageError
 from msixtool.formats import vmstate
 from msixtool.stream import description as vmdesc
-from msixtool.stream.items import Damage, Item
+from msixtool.stream.items import Damage, DamageRule, Item
 from msixtool.tasks import virtio_fields
 from msixtool.tasks.field_tree import Elements, Group, Inside, Leaf, Node, build_tree
 
@@ -67,8 +67,15 @@ def select_sections(dump: Dump, pattern: str | None) -> list[Item]:
 def read_section(dump: Dump, item: Item) -> Section:
     """Read one section and lay its vmdesc over it. Damage is in the section, nothing is raised for it."""
     if item.data_length > MAX_SECTION:
-        text = f"section {item.idstr}: {item.data_length} bytes, of which none were decoded"
-        return Section(item, b"", Group(), Damage(f"{text}: expected at most {MAX_SECTION}", item.offset))
+        text = (
+            f"too long to decode its fields: expected at most {MAX_SECTION} bytes, found {item.data_length}"
+        )
+        return Section(
+            item,
+            b"",
+            Group(),
+            Damage(text, item.offset, DamageRule.SECTION_RECORD, item.idstr, item.instance_id),
+        )
     data = dump.source.read(item.data_offset, item.data_length)
     raw = Group({DATA: Leaf("buffer", 0, len(data))})
     description = description_of(dump, item)
@@ -77,7 +84,11 @@ def read_section(dump: Dump, item: Item) -> Section:
     try:
         return Section(item, data, build_tree(description, data, openers(dump, item)))
     except FormatError as error:
-        return Section(item, data, raw, Damage.of(error, item.offset, "vmdesc", item.idstr))
+        if vmdesc.has_null_pointers(description):
+            # QEMU describes such arrays wrongly up to 9.2, and 10.x some of them.
+            return Section(item, data, raw)
+        rule = DamageRule.VMDESC_MISMATCH
+        return Section(item, data, raw, Damage.of(error, item.offset, rule, item.idstr, item.instance_id))
 
 
 def description_of(dump: Dump, item: Item) -> dict[str, Any] | None:
