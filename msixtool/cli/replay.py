@@ -1,0 +1,139 @@
+"""`msixtool replay`: play a script of guest and device actions."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+import click
+
+from msixtool.cli import options
+from msixtool.cli.status import ExitStatus
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from msixtool.msix.versions import QemuVersion
+    from msixtool.tasks.replay.player import Step
+
+LINE, ACTION = 4, 34
+"""Columns of the line numbers and of the actions; the rest is for what happens."""
+
+
+@click.command()
+@click.argument("script", metavar="[SCRIPT]", required=False)
+@click.option(
+    "--record", metavar="FILE", help="Print the load path of a stream's device as a script instead."
+)
+@options.device_option
+@click.option(
+    "--qemu-version",
+    metavar="VERSION",
+    help="The QEMU to behave as where the script does not say [the newest known].",
+)
+@options.container_options
+@options.json_option
+@options.traceback_option
+def replay(
+    script: str | None,
+    record: str | None,
+    device: str | None,
+    qemu_version: str | None,
+    offset: int,
+    snapshot: str | None,
+    as_json: bool,
+) -> ExitStatus:
+    """Play a script of guest and device actions: what each sets off, and whether what is expected holds.
+
+    SCRIPT is a path, or - for standard input; docs/replay.md lists the actions. Exit status 1 where
+    an expectation fails or an action is refused unexpectedly: the rest is played nevertheless.
+    """
+    from msixtool.msix.versions import NEWEST
+    from msixtool.qemu.versions import parse_version
+
+    version = parse_version(qemu_version) if qemu_version else NEWEST
+    if (script is None) == (record is None):
+        raise click.UsageError("one of SCRIPT and --record is needed, and not both")
+    if record is not None:
+        if as_json:
+            raise click.UsageError("--record prints a script: --json does not go with it")
+        return _record(record, device, version, offset, snapshot)
+    if device is not None or offset or snapshot is not None:
+        raise click.UsageError("--device, --offset and --snapshot go with --record")
+    assert script is not None
+    return _play(script, version, as_json)
+
+
+def _record(
+    file: str, device: str | None, version: QemuVersion, offset: int, snapshot: str | None
+) -> ExitStatus:
+    from msixtool.cli.output import report_damage
+    from msixtool.dump import Dump
+    from msixtool.tasks.replay.record import record_load
+
+    with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
+        chosen = dump.select_one(device)
+        print(record_load(chosen, version, source=file), end="")
+        return report_damage(dump)
+
+
+def _play(script: str, version: QemuVersion, as_json: bool) -> ExitStatus:
+    from msixtool.cli.output import console, print_json
+    from msixtool.tasks.replay.player import play
+    from msixtool.tasks.replay.script import read_script
+
+    steps = play(read_script(script), version)
+    if as_json:
+        failed = 0
+        for step in steps:
+            print_json(step.to_json(), one_line=True)
+            failed += not step.ok
+        return ExitStatus.REPORT if failed else ExitStatus.DONE
+    return _print_steps(console(), steps)
+
+
+def _print_steps(out: Console, steps: Iterable[Step]) -> ExitStatus:
+    """A table, row by row as the script is played, and a closing line."""
+    out.print(f"{'Line':>{LINE}}  {'Action':{ACTION}}  What happens", style="bold")
+    actions = expectations = failed = 0
+    for step in steps:
+        expectations += step.is_expectation
+        actions += not step.is_expectation
+        failed += not step.ok
+        _print_step(out, step)
+    out.print(_summary(actions, expectations, failed), style=None if not failed else "red")
+    return ExitStatus.REPORT if failed else ExitStatus.DONE
+
+
+def _print_step(out: Console, step: Step) -> None:
+    room = max(20, out.width - LINE - ACTION - 4)
+    happens = [line for text in _outcome(step) for line in _wrapped(text, room)]
+    action = _wrapped(step.action, ACTION)
+    number = [str(step.line)]
+    for line, left, right in zip_longest(number, action, happens, fillvalue=""):
+        text = f"{line:>{LINE}}  {left:{ACTION}}  {right}".rstrip()
+        out.print(text, style=None if step.ok else "red", soft_wrap=True)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _outcome(step: Step) -> list[str]:
+    """What became of a line, in words."""
+    from msixtool.tasks.replay.wording import in_words
+
+    if step.is_expectation:
+        return ["holds" if step.ok else f"FAILS: {step.failure}"]
+    read = [] if step.value is None else [f"read {step.value:#x}"]
+    lines = [*read, *in_words(step.events)]
+    return lines if step.ok else [*lines, "FAILS: the script does not expect this"]
+
+
+def _summary(actions: int, expectations: int, failed: int) -> str:
+    from msixtool.words import plural
+
+    outcome = "nothing fails" if not failed else f"{plural(failed, 'line')} fail{'s' if failed == 1 else ''}"
+    return f"{plural(actions, 'action')}, {plural(expectations, 'expectation')}: {outcome}."

@@ -1,0 +1,360 @@
+"""What a guest and a device can do, each under the name that it has in a script.
+
+An action calls the operation of msix/function.py that the line names and gives its events; one
+that reads gives an MmioRead. Where it names several vectors, the operation is done for one after
+the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain
+from typing import TypeVar
+
+from msixtool.errors import UsageError
+from msixtool.formats import msix as fmt
+from msixtool.formats.pci import Command
+from msixtool.msix import events as ev
+from msixtool.msix.bar import EXCLUSIVE_PBA_OFFSET, Placement, pba_memory, table_size
+from msixtool.msix.events import Events
+from msixtool.msix.function import PCI_COMMAND, MmioRead
+from msixtool.msix.registers import DATA, LOWER_ADDR, VECTOR_CTRL
+from msixtool.msix.versions import QemuVersion
+from msixtool.tasks.replay.bench import Bench, Saved
+from msixtool.tasks.replay.grammar import Form, When
+from msixtool.tasks.replay.values import Place, VectorNumbers
+
+ACTIONS: dict[str, Form] = {}
+"""The actions by their names."""
+
+CONTROL = 2
+"""Offset of Message Control in the capability."""
+
+Run = TypeVar("Run", bound=Callable[..., Events | MmioRead])
+
+
+def action(usage: str, when: When = When.DEVICE) -> Callable[[Run], Run]:
+    """Make a function the action with this usage."""
+
+    def register(run: Run) -> Run:
+        form = Form(usage, when, run)
+        ACTIONS[form.name] = form
+        return run
+
+    return register
+
+
+def _each(bench: Bench, vectors: VectorNumbers, operation: Callable[[int], Events]) -> Events:
+    return tuple(chain.from_iterable(operation(vector) for vector in bench.numbers(vectors)))
+
+
+# Settings
+
+
+@action("qemu-version VERSION", When.SETTING)
+def qemu_version(bench: Bench, version: QemuVersion) -> Events:
+    """The QEMU to behave as, where releases differ."""
+    bench.qemu_version = version
+    return ()
+
+
+@action("xen on|off", When.SETTING)
+def xen(bench: Bench, on: bool) -> Events:
+    """On Xen: a vector that is remapped to a pirq is never masked."""
+    bench.xen = on
+    return ()
+
+
+@action("msi-support on|off", When.SETTING)
+def msi_support(bench: Bench, on: bool) -> Events:
+    """Whether the machine's interrupt controller knows MSI."""
+    bench.msi_supported = on
+    return ()
+
+
+@action("other-capability OFFSET N", When.SETTING)
+def other_capability(bench: Bench, offset: int, n: int) -> Events:
+    """Another capability of N bytes in configuration space, which MSI-X must not overlap."""
+    if offset + n > 4096:
+        raise UsageError("other-capability", expected="its end at or below 0x1000", found=f"{offset + n:#x}")
+    bench.capabilities[offset] = n
+    return ()
+
+
+# Starting points; those that take a state from outside are in states.py
+
+
+@action("init N [table=PLACE] [pba=PLACE] [cap=OFFSET]", When.INIT)
+def init(bench: Bench, n: int, table: Place | None = None, pba: Place | None = None, cap: int = 0) -> Events:
+    """msix_init: N vectors. Without places the table is at 0 of BAR 0, the PBA behind it, not below 0x800."""
+    table = table or Place(0, 0)
+    pba = pba or Place(table.bar, table.offset + max(EXCLUSIVE_PBA_OFFSET, table_size(n)))
+    function = bench.device or bench.new_function()
+    return function.init(n, _placement(table, n, table, pba), _placement(pba, n, table, pba), cap)
+
+
+def _placement(place: Place, vectors: int, table: Place, pba: Place) -> Placement:
+    """The place in a BAR of the size given, or of the next power of two that holds what is in it."""
+    ends = [table.offset + table_size(vectors)] if table.bar == place.bar else []
+    ends += [pba.offset + pba_memory(vectors)] if pba.bar == place.bar else []
+    size = 1 << (max(ends) - 1).bit_length() if place.size is None else place.size
+    return Placement(place.bar, place.offset, size)
+
+
+@action("init-exclusive-bar N [bar=BAR]", When.INIT)
+def init_exclusive_bar(bench: Bench, n: int, bar: int = 1) -> Events:
+    """msix_init_exclusive_bar: N vectors, with table and PBA in a BAR of their own (1)."""
+    return (bench.device or bench.new_function()).init_exclusive_bar(n, bar)
+
+
+# What the guest does
+
+
+@action("write table OFFSET VALUE [SIZE]")
+def write_table(bench: Bench, offset: int, value: int, size: int = 4) -> Events:
+    """MMIO: write SIZE (4) bytes of the table."""
+    return bench.function.table_mmio_write(offset, value, size)
+
+
+@action("read table OFFSET [SIZE]")
+def read_table(bench: Bench, offset: int, size: int = 4) -> MmioRead:
+    """MMIO: read SIZE (4) bytes of the table."""
+    return bench.function.table_mmio_read(offset, size)
+
+
+@action("write pba OFFSET VALUE [SIZE]")
+def write_pba(bench: Bench, offset: int, value: int, size: int = 4) -> Events:
+    """MMIO: write SIZE (4) bytes of the pending bits, which QEMU ignores."""
+    return bench.function.pba_mmio_write(offset, value, size)
+
+
+@action("read pba OFFSET [SIZE]")
+def read_pba(bench: Bench, offset: int, size: int = 4) -> MmioRead:
+    """MMIO: read SIZE (4) bytes of the pending bits."""
+    return bench.function.pba_mmio_read(offset, size)
+
+
+@action("write config OFFSET VALUE WIDTH")
+def write_config(bench: Bench, offset: int, value: int, width: int) -> Events:
+    """Write WIDTH bytes of configuration space."""
+    return bench.function.write_config(offset, value, width)
+
+
+@action("write capability OFFSET VALUE WIDTH")
+def write_capability(bench: Bench, offset: int, value: int, width: int) -> Events:
+    """The same, OFFSET bytes from the start of the MSI-X capability: Message Control is at 2."""
+    return bench.function.write_config(bench.function.capability + offset, value, width)
+
+
+@action("write control CONTROL")
+def write_control(bench: Bench, control: int) -> Events:
+    """Write Message Control, 2 bytes."""
+    return write_capability(bench, CONTROL, control, 2)
+
+
+@action("write command COMMAND")
+def write_command(bench: Bench, command: int) -> Events:
+    """Write the Command register, 2 bytes: bit 2 is bus mastering."""
+    return bench.function.write_config(PCI_COMMAND, command, 2)
+
+
+@action("enable")
+def enable(bench: Bench) -> Events:
+    """Message Control: set enable, leave the function mask."""
+    return write_control(bench, bench.function.control | fmt.CONTROL_ENABLE)
+
+
+@action("disable")
+def disable(bench: Bench) -> Events:
+    """Message Control: clear enable, leave the function mask."""
+    return write_control(bench, bench.function.control & ~fmt.CONTROL_ENABLE)
+
+
+@action("function-mask on|off")
+def function_mask(bench: Bench, on: bool) -> Events:
+    """Message Control: set or clear the function mask, leave enable."""
+    rest = bench.function.control & ~fmt.CONTROL_FUNCTION_MASK
+    return write_control(bench, rest | fmt.CONTROL_FUNCTION_MASK * on)
+
+
+@action("bus-master on|off")
+def bus_master(bench: Bench, on: bool) -> Events:
+    """Command: set or clear bus mastering."""
+    return write_command(bench, Command.MEMORY | Command.BUS_MASTER * on)
+
+
+@action("entry VECTOR ADDRESS DATA VECTOR-CONTROL")
+def entry(bench: Bench, vector: int, address: int, data: int, vector_control: int) -> Events:
+    """MMIO: write a table entry as drivers do, by four double words in their order."""
+    words = (address & 0xFFFFFFFF, address >> 32, data, vector_control)
+    at = vector * fmt.ENTRY_SIZE + LOWER_ADDR
+    return tuple(
+        chain.from_iterable(
+            bench.function.table_mmio_write(at + 4 * step, word) for step, word in enumerate(words)
+        )
+    )
+
+
+@action("message VECTOR ADDRESS DATA")
+def message(bench: Bench, vector: int, address: int, data: int) -> Events:
+    """MMIO: write address and data of a table entry by three double words, leave Vector Control."""
+    at = vector * fmt.ENTRY_SIZE
+    write = bench.function.table_mmio_write
+    low, high = address & 0xFFFFFFFF, address >> 32
+    return write(at + LOWER_ADDR, low) + write(at + LOWER_ADDR + 4, high) + write(at + DATA, data)
+
+
+@action("mask VECTORS")
+def mask(bench: Bench, vectors: VectorNumbers) -> Events:
+    """MMIO: set bit 0 of Vector Control."""
+    return _each(bench, vectors, lambda vector: _write_mask(bench, vector, True))
+
+
+@action("unmask VECTORS")
+def unmask(bench: Bench, vectors: VectorNumbers) -> Events:
+    """MMIO: clear bit 0 of Vector Control."""
+    return _each(bench, vectors, lambda vector: _write_mask(bench, vector, False))
+
+
+def _write_mask(bench: Bench, vector: int, masked: bool) -> Events:
+    at = vector * fmt.ENTRY_SIZE + VECTOR_CTRL
+    control = bench.function.table_mmio_read(at).value
+    return bench.function.table_mmio_write(at, control & ~fmt.ENTRY_MASKED | int(masked))
+
+
+# What the device does
+
+
+@action("notify VECTORS")
+def notify(bench: Bench, vectors: VectorNumbers) -> Events:
+    """msix_notify: interrupt. Lost where the vector is not used; waits where it is masked."""
+    return _each(bench, vectors, bench.function.notify)
+
+
+@action("use VECTORS")
+def use(bench: Bench, vectors: VectorNumbers) -> Events:
+    """msix_vector_use: mark used, once more than before."""
+    return _each(bench, vectors, bench.function.vector_use)
+
+
+@action("unuse VECTORS")
+def unuse(bench: Bench, vectors: VectorNumbers) -> Events:
+    """msix_vector_unuse: give up, once; the last time clears the pending bit."""
+    return _each(bench, vectors, bench.function.vector_unuse)
+
+
+@action("unuse-all")
+def unuse_all(bench: Bench) -> Events:
+    """msix_unuse_all_vectors: give all up; nothing is pending any more."""
+    return bench.function.unuse_all_vectors()
+
+
+@action("set-pending VECTORS")
+def set_pending(bench: Bench, vectors: VectorNumbers) -> Events:
+    """msix_set_pending. The padding up to 64 bits can be set too."""
+    return _each(bench, vectors, bench.function.set_pending)
+
+
+@action("clr-pending VECTORS")
+def clr_pending(bench: Bench, vectors: VectorNumbers) -> Events:
+    """msix_clr_pending: no message is sent."""
+    return _each(bench, vectors, bench.function.clr_pending)
+
+
+@action("set-mask VECTORS on|off")
+def set_mask(bench: Bench, vectors: VectorNumbers, on: bool) -> Events:
+    """msix_set_mask: set or clear the mask bit, as vfio-user does."""
+    return _each(bench, vectors, lambda vector: bench.function.set_mask(vector, on))
+
+
+@action("set-message VECTOR ADDRESS DATA")
+def set_message(bench: Bench, vector: int, address: int, data: int) -> Events:
+    """msix_set_message: POWER's side channel, which unmasks as well and runs no mask update."""
+    return bench.function.set_message(vector, address, data)
+
+
+@action("mask-all")
+def mask_all(bench: Bench) -> Events:
+    """msix_mask_all: set every mask bit."""
+    return bench.function.mask_all()
+
+
+@action("handle-mask-update VECTORS on|off")
+def handle_mask_update(bench: Bench, vectors: VectorNumbers, on: bool) -> Events:
+    """msix_handle_mask_update, for vectors that were masked (on) or not before."""
+    return _each(bench, vectors, lambda vector: bench.function.handle_mask_update(vector, on))
+
+
+@action("update-function-masked")
+def update_function_masked(bench: Bench) -> Events:
+    """msix_update_function_masked: compute the cached flag from Message Control."""
+    return bench.function.update_function_masked()
+
+
+@action("notifiers on [poll=on|off] [failing=LIST]")
+def notifiers_on(bench: Bench, poll: bool = False, failing: VectorNumbers = ()) -> Events:
+    """msix_set_vector_notifiers. The use notifier fails for the vectors in LIST."""
+    return bench.function.set_vector_notifiers(poll=poll, failing=bench.numbers(failing))
+
+
+@action("notifiers off")
+def notifiers_off(bench: Bench) -> Events:
+    """msix_unset_vector_notifiers: release the live vectors, forget the notifiers."""
+    return bench.function.unset_vector_notifiers()
+
+
+@action("reset")
+def reset(bench: Bench) -> Events:
+    """msix_reset. Bus mastering stays: ending that is the PCI core's part of a reset."""
+    return bench.function.reset()
+
+
+@action("uninit")
+def uninit(bench: Bench) -> Events:
+    """msix_uninit: take MSI-X away."""
+    return bench.function.uninit()
+
+
+@action("uninit-exclusive-bar")
+def uninit_exclusive_bar(bench: Bench) -> Events:
+    """msix_uninit_exclusive_bar: take MSI-X away with its BAR."""
+    return bench.function.uninit_exclusive_bar()
+
+
+# Saved states
+
+
+@action("save NAME")
+def save(bench: Bench, name: str) -> Events:
+    """Keep table, pending bits, Message Control and bus mastering, as a stream does."""
+    function = bench.function
+    vectors = function.nr_vectors_allocated()
+    bench.saved[name] = Saved(function.save(), vectors, function.control, function.bus_master)
+    return ()
+
+
+@action("restore-config CONTROL on|off")
+def restore_config(bench: Bench, control: int, on: bool) -> Events:
+    """Message Control and bus mastering come from a stream: nothing is set off until load."""
+    bench.function.restore_config(control, bus_master=on)
+    return ()
+
+
+@action("load NAME")
+def load(bench: Bench, name: str) -> Events:
+    """Configuration space, then msix_load. A NAME that was not saved is a file, loaded by msix_load alone."""
+    function = bench.function
+    if name not in bench.saved:
+        return function.load(bench.read_vmstate(name))
+    saved, vectors = bench.saved[name], function.nr_vectors_allocated()
+    if saved.vectors != vectors:
+        return (ev.Error(f"EINVAL: the state is of {saved.vectors} vectors, the device has {vectors}"),)
+    function.restore_config(saved.control, bus_master=saved.bus_master)
+    return function.load(saved.vmstate)
+
+
+@action("new-process")
+def new_process(bench: Bench) -> Events:
+    """Another QEMU: the device is gone, what was saved is kept. Settings and a starting point follow."""
+    bench.device = None
+    return ()
