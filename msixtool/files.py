@@ -17,6 +17,8 @@ PIECE = 1 << 20
 
 _KERNEL_PIECE = 1 << 30
 _BLOCK = 4096
+_HOLE = 64 << 10
+"""Zeros that are worth a hole, in bytes."""
 _DESCRIPTORS = "/proc/self/fd"
 
 
@@ -46,6 +48,18 @@ class OutputFile:
             self.position += written
             view = view[written:]
 
+    def write_sparse(self, data: bytes) -> None:
+        """Append `data`; what is zero over whole blocks becomes a hole where there can be one."""
+        if not self.patchable:
+            self.write(data)
+            return
+        for start in range(0, len(data), _HOLE):
+            block = data[start : start + _HOLE]
+            if block.count(0) == len(block):
+                self._skip(len(block))
+            else:
+                self.write(block)
+
     def patch(self, offset: int, data: bytes) -> None:
         """Change bytes that were written before, or that `copy` brought. Raises OutputError as `write`."""
         try:
@@ -70,6 +84,16 @@ class OutputFile:
             self._copy(descriptor, first, middle)
             self._copy(descriptor, middle, last)
             start = last
+
+    def reopen(self) -> int:
+        """A write-only descriptor of the same file for a program that is handed it; the caller closes it.
+
+        Raises OutputError where the system refuses.
+        """
+        try:
+            return os.open(f"{_DESCRIPTORS}/{self._fd}", os.O_WRONLY)
+        except OSError as error:
+            raise self._failed(error) from None
 
     def finish(self) -> None:
         """Give a file that ends in a hole its size. Raises OutputError as `write`."""

@@ -29,9 +29,21 @@ class Replacement:
     def keeps_size(self) -> bool:
         return len(self.data) == self.end - self.start
 
+    def trimmed(self, before: bytes) -> Replacement:
+        """The same without what it has in common, at both ends, with `before`, the bytes that it replaces."""
+        head = _in_common(before, self.data)
+        tail = _in_common(before[head:][::-1], self.data[head:][::-1])
+        return Replacement(self.start + head, self.end - tail, self.data[head : len(self.data) - tail])
+
     def shifted(self, by: int) -> Replacement:
         """The same in a source in which everything stands `by` bytes further on."""
         return Replacement(self.start + by, self.end + by, self.data)
+
+
+def _in_common(one: bytes, other: bytes) -> int:
+    """How many bytes both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 class Sink(Protocol):
@@ -215,16 +227,17 @@ def rewrite(
         out.patch(offset, data)
 
 
-def _pass_through(source: Source, replacements: list[Replacement], out: Sink) -> None:
+def _pass_through(source: Source, replacements: list[Replacement], out: OutputFile | Sink) -> None:
     """Write everything in order, holding no more than a piece."""
+    write = out.write_sparse if isinstance(out, OutputFile) else out.write
     position = 0
     for each in replacements:
         for data in _pieces(source, position, each.start):
-            out.write(data)
+            write(data)
         out.write(each.data)
         position = each.end
     for data in _pieces(source, position, None):
-        out.write(data)
+        write(data)
 
 
 def _pieces(source: Source, start: int, end: int | None) -> Iterator[bytes]:

@@ -16,11 +16,13 @@ from msixtool.devices.locate import read_device
 from msixtool.dump import Dump, matches
 from msixtool.errors import MsixtoolError, UsageError
 from msixtool.formats import pci
+from msixtool.formats.virtio import NO_VECTOR, QUEUE_WITH_VECTOR
 from msixtool.msix.state import MsixState
 from msixtool.stream.items import Item
 from msixtool.stream.rewrite import Overlay, Replacement
 from msixtool.tasks import forge_layout
 from msixtool.tasks.forge_fields import set_fields
+from msixtool.tasks.forge_new import VECTORS
 from msixtool.tasks.forge_spec import DeviceSpec, PlaceSpec, Spec, apply, apply_control
 from msixtool.tasks.forge_vmdesc import resized_description
 
@@ -59,12 +61,12 @@ class _Forge:
 
     def run(self, spec: Spec) -> Plan:
         set_fields(self.overlay, self.dump, spec.fields)
-        seen: dict[int, str] = {}
+        seen: set[int] = set()
         for each in spec.devices:
             item = _find(self.dump, each).item
             if item.offset in seen:
-                raise UsageError(f"{each.key}.name", expected="each device once", found=each.name)
-            seen[item.offset] = each.key
+                raise UsageError(each.named("name"), expected="each device once", found=each.name)
+            seen.add(item.offset)
             self._device(each, item)
         return Plan(sorted(self._replacements()), self.notes)
 
@@ -73,17 +75,16 @@ class _Forge:
         for change in self.overlay.changes():
             yield from _outside(change, self._resized)
         if self._growth:
-            description = resized_description(self.dump.index, self._growth)
-            if description is not None:
-                yield description
+            yield from resized_description(self.dump.index, self._growth)
 
     def _device(self, spec: DeviceSpec, item: Item) -> None:
         device = read_device(self.overlay, item)
         if device is None:
-            raise UsageError(f"{spec.key}: the fields leave no MSI-X state", device=item.idstr)
+            raise UsageError(f"{spec.named('name')}: the fields leave no MSI-X state", device=item.idstr)
         state = apply(spec, device.state)
         self._capability(spec, device)
         self._bus_master(spec, device)
+        _set_users(self.overlay, spec, device, state.vectors)
         if state.vectors == device.vectors:
             self.overlay.patch(device.offset, state.to_vmstate())
         else:
@@ -101,7 +102,7 @@ class _Forge:
             return
         if spec.capability.offset not in (None, capability.offset):
             raise UsageError(
-                f"{spec.key}.capability.offset: a capability is not moved",
+                f"{spec.named('capability.offset')}: a capability is not moved",
                 expected=capability.offset,
                 found=spec.capability.offset,
             )
@@ -122,35 +123,38 @@ class _Forge:
         if asked.table != PlaceSpec() or asked.pba != PlaceSpec():
             return capability.table, capability.pba
         try:
+            present = forge_layout.places(device.kind, capability, device.vectors, device.vectors)
             places = forge_layout.places(device.kind, capability, device.vectors, spec.vectors)
         except UsageError as error:
-            error.what = f"{spec.key}.vectors: {error.what}"
+            error.what = f"{spec.named('vectors')}: {error.what}"
             raise
-        if places.bar_size is not None:
+        if places.bar_size is not None and places.bar_size > (present.bar_size or 0):
             self._place_bar(spec, device, places.table.bar, places.bar_size)
         return places.table, places.pba
 
     def _place_bar(self, spec: DeviceSpec, device: MsixDevice, index: int, size: int) -> None:
-        """Move the BAR where its address is not aligned to its new size: QEMU would refuse it."""
+        """Move the BAR where there is no room for its new size, or its address is not aligned to it."""
         assert device.config is not None
         assert device.config_offset is not None
         bar = next((bar for bar in forge_layout.bars(device.config) if bar.index == index), None)
-        if bar is None or bar.address % size == 0:
+        if bar is None:
             return
         others, window = self._neighbours(device)
         address = forge_layout.room_for(bar, size, others, window)
         if address is None:
             raise UsageError(
-                f"{spec.key}.vectors: {spec.vectors} vectors take {size:#x} bytes in BAR {index}",
+                f"{spec.named('vectors')}: {spec.vectors} vectors take {size:#x} bytes in BAR {index}",
                 expected="room for them near its address",
                 found=f"none at {bar.address:#x}",
             )
+        if address == bar.address:
+            return
         at = device.config_offset + bar.register
         word = int.from_bytes(self.overlay.read(at, 8 if bar.wide else 4), "little") & 0xF | address
         self.overlay.patch(at, word.to_bytes(8 if bar.wide else 4, "little"))
         self.notes.append(
             f"{device.name}: BAR {index} moved from {bar.address:#x} to {address:#x}: "
-            f"{spec.vectors} vectors take {size:#x} bytes there, and a BAR is aligned to its size"
+            f"{spec.vectors} vectors take {size:#x} bytes there"
         )
 
     def _neighbours(self, device: MsixDevice) -> tuple[list[int], tuple[int, int] | None]:
@@ -196,9 +200,14 @@ class _Forge:
             for block in index.blocks
         ):
             raise UsageError(
-                f"{spec.key}.vectors: a change of size would move pages that mapped-ram keeps in their place",
+                f"{spec.named('vectors')}: another size would move pages that mapped-ram keeps in place",
                 expected=device.vectors,
                 found=state.vectors,
+            )
+        fixed = VECTORS.get(device.kind)
+        if fixed not in (None, state.vectors):
+            self.notes.append(
+                f"{device.name}: {device.kind} has always {fixed} vectors: QEMU refuses {state.vectors}"
             )
         data = state.to_vmstate()
         self._resized.append(Replacement(device.offset, device.offset + device.length, data))
@@ -216,32 +225,56 @@ def _find(dump: Dump, spec: DeviceSpec) -> MsixDevice:
     listed = [f"{d.name}@{d.instance}" if d.instance else d.name for d in found or named or dump.devices]
     names = ", ".join(listed[:_LISTED]) + (f" and {len(listed) - _LISTED} more" if listed[_LISTED:] else "")
     wanted = spec.name[:200] if spec.instance is None else f"{spec.name[:200]}@{spec.instance}"
-    what = "several devices are" if found else "no device with MSI-X is"
+    what = "several devices with MSI-X are" if found else "no device with MSI-X is"
     raise UsageError(
-        f"{spec.key}.name: {what} {wanted}", expected=f"one of {names or 'none: there are none'}"
+        f"{spec.named('name')}: {what} {wanted}", expected=f"one of {names or 'none: there are none'}"
     )
+
+
+def _set_users(overlay: Overlay, spec: DeviceSpec, device: MsixDevice, vectors: int) -> None:
+    """Give configuration changes and queues of a virtio device the vectors that are asked."""
+    virtio = device.virtio
+    if virtio is None:
+        if spec.config_vector is not None or spec.queue_vectors:
+            raise UsageError(f"{spec.named('name')}: {device.name} is no virtio device that can be read")
+        return
+    queues = device.offset - virtio.msix_offset + virtio.queues_offset
+    size = QUEUE_WITH_VECTOR.sizeof()
+    asked = [("--config-vector", device.offset + device.length, spec.config_vector)]
+    for queue, vector in spec.queue_vectors:
+        if queue >= len(virtio.queues):
+            raise UsageError("--queue-vector", expected=f"a queue below {len(virtio.queues)}", found=queue)
+        asked.append(("--queue-vector", queues + size * (queue + 1) - 2, vector))
+    for option, at, wanted in asked:
+        if wanted is not None:
+            if wanted >= vectors and wanted != NO_VECTOR:
+                raise UsageError(option, expected=f"a vector from 0 to {vectors - 1}, or none", found=wanted)
+            overlay.patch(at, wanted.to_bytes(2, "big"))
 
 
 def _check_users(spec: DeviceSpec, device: MsixDevice, vectors: int) -> None:
     """Refuse to take away a vector that a virtio device uses: QEMU would refuse the stream."""
-    users = [("configuration changes", "--config-vector none", device.config_vector)]
+    config = device.config_vector if spec.config_vector is None else spec.config_vector
+    users = [("configuration changes", "--config-vector none", config)]
+    asked = dict(spec.queue_vectors)
     users += [
-        (f"queue {number}", f"--queue-vector {number}=none", vector)
+        (f"queue {number}", f"--queue-vector {number}=none", asked.get(number, vector))
         for number, vector in enumerate(device.queue_vectors)
     ]
-    lost = [(who, way, vector) for who, way, vector in users if vector is not None and vector >= vectors]
+    used = [(who, way, vector) for who, way, vector in users if vector is not None and vector != NO_VECTOR]
+    lost = [(who, way, vector) for who, way, vector in used if vector >= vectors]
     if lost:
         who, way, vector = lost[0]
         others = f" (and {len(lost) - 1} more like it)" if len(lost) > 1 else ""
         raise UsageError(
-            f"{spec.key}.vectors: vector {vector} is that of {who} of {device.name}{others}",
-            expected=f"{max(v for _, _, v in lost if v is not None) + 1} vectors or more, or {way}",
+            f"{spec.named('vectors')}: vector {vector} is that of {who} of {device.name}{others}",
+            expected=f"{max(v for _, _, v in lost) + 1} vectors or more, or {way}",
             found=vectors,
         )
 
 
 def _no_config(spec: DeviceSpec, device: MsixDevice, key: str) -> UsageError:
-    return UsageError(f"{spec.key}.{key}: the stream does not hold the configuration space of {device.name}")
+    return UsageError(f"{spec.named(key)}: the stream does not hold the configuration space of {device.name}")
 
 
 def _register(place: BarPlace, asked: PlaceSpec) -> bytes:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from itertools import product
+from collections.abc import Mapping
 from typing import Any
 
 from msixtool.dump import Dump, matches
 from msixtool.errors import FormatError, UsageError
 from msixtool.stream.items import Item
 from msixtool.stream.rewrite import Overlay
-from msixtool.tasks.field_tree import Leaf
 from msixtool.tasks.fields import Section, encode, find, read_section
 
 _SHOWN = 200
-_SLASHES = 8
-"""Slashes of a path that may stand for dots."""
 
 
 def set_fields(overlay: Overlay, dump: Dump, fields: Mapping[str, Any]) -> None:
@@ -27,53 +23,15 @@ def set_fields(overlay: Overlay, dump: Dump, fields: Mapping[str, Any]) -> None:
     sections: dict[int, Section] = {}
     for key, value in fields.items():
         try:
-            section, path = _find_section(dump, key, sections)
-            if isinstance(value, list):
-                _set_array(overlay, section, path, value)
-            else:
-                _set(overlay, section, _leaf(section, path), value)
+            section, path = find_section(dump, key, sections)
+            leaf = find(section, path)
+            overlay.patch(section.item.data_offset + leaf.offset, encode(leaf, value))
         except (UsageError, FormatError) as error:
             what = f"fields: {key[:_SHOWN]}: {error.what}"
             raise UsageError(what, expected=error.expected, found=error.found) from None
 
 
-def _set(overlay: Overlay, section: Section, leaf: Leaf, value: Any) -> None:
-    overlay.patch(section.item.data_offset + leaf.offset, encode(leaf, value))
-
-
-def _set_array(overlay: Overlay, section: Section, path: str, values: list[Any]) -> None:
-    """Set every element of an array, which must have as many."""
-    for index, value in enumerate(values):
-        _set(overlay, section, _leaf(section, f"{path}[{index}]"), value)
-    try:
-        _leaf(section, f"{path}[{len(values)}]")
-    except UsageError:
-        return
-    raise UsageError("the array is longer", expected="a value for each element", found=len(values))
-
-
-def _leaf(section: Section, path: str) -> Leaf:
-    """One value of a section. Members may be joined by slashes as well as by dots."""
-    spellings = _spellings(path)
-    try:
-        return find(section, next(spellings))
-    except UsageError as error:
-        for spelling in spellings:
-            try:
-                return find(section, spelling)
-            except UsageError:
-                continue
-        raise UsageError("no such field", expected=error.expected) from None
-
-
-def _spellings(path: str) -> Iterator[str]:
-    """The path as it is, then with slashes read as dots: names of subsections hold slashes too."""
-    first, *rest = path.split("/", _SLASHES)
-    for joints in product("/.", repeat=len(rest)):
-        yield first + "".join(joint + part for joint, part in zip(joints, rest, strict=True))
-
-
-def _find_section(dump: Dump, key: str, sections: dict[int, Section]) -> tuple[Section, str]:
+def find_section(dump: Dump, key: str, sections: dict[int, Section]) -> tuple[Section, str]:
     """The section that a key names, and the path that is left. Raises UsageError unless there is just one."""
     splits = [(key[: slash.start()], key[slash.end() :]) for slash in re.finditer("/", key)]
     items = list(dump.index.full_sections())

@@ -105,12 +105,13 @@ def bars(space: ConfigSpace) -> list[Bar]:
 def room_for(bar: Bar, size: int, others: Sequence[int], window: tuple[int, int] | None) -> int | None:
     """The address nearest to that of `bar` where `size` bytes (a power of two) collide with no other BAR.
 
-    `others` are the addresses of all other memory BARs. Their sizes are not in a stream, but a BAR is
-    aligned to its size and ends before the next one. `window` bounds the search behind a bridge:
-    first and last address. None where nothing is free nearby.
+    That is where it stands, if that is aligned and nothing begins inside. `others` are the addresses
+    of all other memory BARs. Their sizes are not in a stream, but a BAR is aligned to its size and
+    ends before the next one. `window` bounds the search behind a bridge: first and last address. None
+    where nothing is free nearby.
     """
     home = bar.address - bar.address % size
-    taken = _extents(others)
+    taken = [extent for extent in _extents([bar.address, *others]) if extent[0] != bar.address]
     lowest = min([bar.address, *others])
     low, high = max(home - REACH, 0), home + REACH
     if window is not None:

@@ -58,7 +58,7 @@ class CapabilitySpec:
 
 @dataclass(frozen=True, slots=True)
 class DeviceSpec:
-    """What is asked of one device. `key` is what an error calls it (`devices[0]`)."""
+    """What is asked of one device. `key` is what an error calls it (`devices[0]`); none for options."""
 
     name: str
     instance: int | None = None
@@ -71,7 +71,17 @@ class DeviceSpec:
     pending: tuple[int, ...] | None = None
     """Exactly these of the n vectors are pending; bits at or above n stay."""
     pba: bytes | None = None
-    key: str = field(default="device", compare=False)
+    config_vector: int | None = None
+    """Of a virtio device, as virtio_save writes it; like `queue_vectors` for options only, no key of SPEC."""
+    queue_vectors: tuple[tuple[int, int], ...] = ()
+    """Queues of a virtio device and their vectors."""
+    key: str = field(default="", compare=False)
+
+    def named(self, name: str) -> str:
+        """What an error calls a key of this device: `devices[0].pba`, or the option `--pba`."""
+        if self.key:
+            return f"{self.key}.{name}"
+        return "--device" if name == "name" else f"--{name.replace('_', '-')}"
 
     @property
     def touches_control(self) -> bool:
@@ -99,7 +109,7 @@ def apply(spec: DeviceSpec, state: MsixState) -> MsixState:
         state = replace(state, pba=_fitting_pba(spec, spec.pba, state.vectors))
     if spec.pending is not None:
         for index, vector in enumerate(spec.pending):
-            _check_vector(f"{spec.key}.pending[{index}]", vector, state.vectors)
+            _check_vector(f"{spec.named('pending')}[{index}]", vector, state.vectors)
         state = state.with_pending(spec.pending)
     pending = set(state.pending)
     entries = list(state.entries)
@@ -123,8 +133,8 @@ def apply_control(spec: DeviceSpec, control: int, vectors: int) -> int:
     if asked.control is not None:
         if size != vectors and asked.control & fmt.CONTROL_QSIZE != size - 1:
             raise UsageError(
-                f"{spec.key}.capability.control",
-                expected=f"table size {size - 1:#x} in bits 10:0, as {spec.key}.vectors says",
+                spec.named("capability.control"),
+                expected=f"table size {size - 1:#x} in bits 10:0, as {spec.named('vectors')} says",
                 found=f"{asked.control:#06x}",
             )
         control = asked.control
@@ -141,7 +151,7 @@ def new_state(spec: DeviceSpec) -> MsixState:
     """
     if spec.vectors is None:
         raise UsageError(
-            f"{spec.key}.vectors is missing, and no base says it", expected=f"1 to {fmt.MAX_VECTORS}"
+            f"{spec.named('vectors')} is missing, and no base says it", expected=f"1 to {fmt.MAX_VECTORS}"
         )
     return apply(spec, MsixState.reset(spec.vectors))
 
@@ -191,7 +201,7 @@ def _fitting_pba(spec: DeviceSpec, pba: bytes, vectors: int) -> bytes:
     size = fmt.pba_size(vectors)
     if len(pba) != size:
         raise UsageError(
-            f"{spec.key}.pba",
+            spec.named("pba"),
             expected=f"{size} byte{'s' * (size > 1)} in hex for {vectors} vectors",
             found=len(pba),
         )

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from msixtool.errors import UsageError
 from msixtool.formats import build, qevm, vmdesc
-from msixtool.stream.description import Description, data_size, nested
+from msixtool.stream.description import data_size, nested
 from msixtool.stream.items import Item, StreamIndex
 from msixtool.stream.rewrite import Replacement
 
@@ -19,15 +19,15 @@ _HOLDERS = ("msix state", "virtio")
 """Types of the fields that an MSI-X state is, or lies in."""
 
 
-def resized_description(index: StreamIndex, growth: Mapping[int, tuple[Item, int]]) -> Replacement | None:
-    """The vmdesc with the sizes that follow; None for a stream without one.
+def resized_description(index: StreamIndex, growth: Mapping[int, tuple[Item, int]]) -> list[Replacement]:
+    """What changes in the vmdesc: its own length and the sizes that follow; nothing where there is none.
 
     `growth` has the items whose MSI-X state changes, by offset, and by how many bytes. The text keeps
     the style of its QEMU. Raises UsageError where the vmdesc does not describe such a state.
     """
     description = index.description
     if description is None:
-        return None
+        return []
     spaced = vmdesc.is_spaced(description.text)
     if vmdesc.build(description.document, spaced=spaced) != description.text:
         raise UsageError(
@@ -41,11 +41,11 @@ def resized_description(index: StreamIndex, growth: Mapping[int, tuple[Item, int
     header = build(
         qevm.VMDESC_HEADER, {"type": qevm.ItemType.VMDESCRIPTION.value, "length": len(text)}, what="vmdesc"
     )
-    return Replacement(description.offset, _end(description), header + text)
-
-
-def _end(description: Description) -> int:
-    return description.offset + 5 + len(description.text)
+    start = description.offset + len(header)
+    return [
+        Replacement(description.offset, start, header),
+        Replacement(start, start + len(description.text), text).trimmed(description.text),
+    ]
 
 
 def _entry_of(index: StreamIndex, item: Item, document: vmdesc.Document) -> dict[str, Any]:

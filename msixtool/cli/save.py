@@ -1,0 +1,46 @@
+"""`msixtool save`: the MSI-X state of one device, taken out of a stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from msixtool.cli import options
+from msixtool.cli.status import ExitStatus
+
+
+@click.command()
+@options.file_argument
+@click.option(
+    "--device",
+    "-d",
+    metavar="PATTERN",
+    help="The device: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one [the only one].",
+)
+@click.option("-o", "--output", metavar="OUT", required=True, help="The file to write; - for standard output.")
+@click.option("--text", is_flag=True, help="A SPEC in TOML instead, to edit and to forge back.")
+@click.option("--force", is_flag=True, help="Write over a file that is there. Never over FILE.")
+@options.container_options
+@options.traceback_option
+def save(file: str, device: str | None, output: str, text: bool, force: bool, **container: Any) -> ExitStatus:
+    """Write the MSI-X state of one device as QEMU does: the table, then the pending bits.
+
+    For n vectors these are 16*n + ceil(n/8) bytes. With --text it is a SPEC with a line for each
+    vector that says what it is for; `forge --spec` puts it back.
+    """
+    from msixtool.cli.output import report_damage
+    from msixtool.dump import Dump
+    from msixtool.files import check_output, refuse_terminal, write_file
+    from msixtool.spec import spec_text
+
+    check_output(output, force=force, inputs=[file])
+    if not text:
+        refuse_terminal(output)
+    with Dump.open(file, **container) as dump:
+        chosen = dump.select_one(device)
+        data = (
+            spec_text(chosen, x86=dump.is_x86, origin=file).encode() if text else chosen.state.to_vmstate()
+        )
+        write_file(output, data, force=force, inputs=[file])
+        return report_damage(dump)
