@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
 from msixtool.devices.virtio import VirtioState
 from msixtool.formats import virtio as virtio_format
 from msixtool.msix.state import MsixState
 from msixtool.qemu.profiles import Profile, profile_of
-from msixtool.stream.items import Damage, Item
+from msixtool.stream.items import Item
 
 
 def kind_of(idstr: str) -> str:
@@ -35,7 +35,6 @@ class MsixDevice:
     irq_state: tuple[int, ...] = ()
     capability: MsixCapability | None = None
     virtio: VirtioState | None = None
-    damage: list[Damage] = field(default_factory=list)
 
     @property
     def name(self) -> str:

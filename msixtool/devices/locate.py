@@ -7,6 +7,7 @@ PCIDevice, as nearly all devices have, if what stands at the start of its sectio
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from msixtool.containers.base import Source
@@ -18,11 +19,20 @@ from msixtool.formats import msix, pci
 from msixtool.msix.state import MsixState
 from msixtool.qemu.profiles import Place, Profile, profile_of
 from msixtool.stream import description as vmdesc
+from msixtool.stream import items as kinds
 from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
+from msixtool.stream.iterable import vfio_config
+from msixtool.stream.window import Window
 
 _VIRTIO_HEAD = 1 << 17
 """How much of a virtio blob is read: transport of 2048 vectors, configuration and 1024 queues."""
 _AER_ENTRY_SIZE = 4 * (1 + 4 + 4) + 8
+_PCI_PATH = re.compile(r":[0-9a-f]{2}\.[0-7]\Z")
+"""How the path of a device on a PCI bus ends: slot and function."""
+_VFIO = "vfio"
+_EXPRESS_SUBSECTION = b"\x05\x0cvmxnet3/pcie"
+"""Subsection of a vmxnet3 on PCI Express (2.6 to 4.1): a version follows, then its PCIDevice."""
+_COMPANION_MAX = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +52,56 @@ def find_devices(source: Source, index: StreamIndex) -> tuple[list[MsixDevice], 
     """The devices with MSI-X in stream order, and what is damaged in or about them."""
     devices: list[MsixDevice] = []
     damage: list[Damage] = []
-    for item in index.full_sections():
-        try:
-            device = read_device(source, item)
-        except FormatError as error:
-            damage.append(_of(error, item, DamageRule.MSIX_STATE))
+    apart = {path_of(item) for item in index.full_sections() if _keeps_config_elsewhere(item)}
+    for item in index.items:
+        if not _may_hold_a_device(item) or (path_of(item) in apart and not _keeps_config_elsewhere(item)):
             continue
+        trouble: list[Damage] = []
+        try:
+            device = _device(source, item, index, trouble)
+        except FormatError as error:
+            trouble.append(_of(error, item, DamageRule.MSIX_STATE))
+            device = None
+        damage += trouble
         if device is not None:
             devices.append(device)
-            damage += device.damage
     return devices, damage
 
 
-def read_device(source: Source, item: Item) -> MsixDevice | None:
+def read_device(source: Source, item: Item, index: StreamIndex | None = None) -> MsixDevice | None:
     """The MSI-X state of one section, or None where it has none.
 
-    Raises FormatError where the section should have one and it cannot be read.
+    Of a device whose configuration space is in another section, that is found in `index`.
+    Raises FormatError where the section should have a state and it cannot be read.
     """
+    return _device(source, item, index, [])
+
+
+def _may_hold_a_device(item: Item) -> bool:
+    """A FULL section; QEMU 5.2 saved the device configuration of vfio in the END section."""
+    return item.type == kinds.FULL or (item.type == kinds.END and kind_of(str(item.idstr)) == _VFIO)
+
+
+def path_of(item: Item) -> str:
+    """The part of an idstr before the last slash: the device's path on its bus. Empty for none."""
+    return str(item.idstr).rpartition("/")[0]
+
+
+def _keeps_config_elsewhere(item: Item) -> bool:
+    profile = profile_of(kind_of(str(item.idstr)))
+    return profile is not None and profile.config_in is not None
+
+
+def _device(source: Source, item: Item, index: StreamIndex | None, damage: list[Damage]) -> MsixDevice | None:
     layout = layout_of(source, item)
     if layout is None:
         return None
     if layout.virtio is not None:
-        return _virtio_device(source, item, layout.virtio)
-    return _plain_device(source, item, layout)
+        return _virtio_device(source, item, layout.virtio, damage)
+    device = _plain_device(source, item, layout, damage)
+    if device is not None and index is not None and _keeps_config_elsewhere(item):
+        _join(source, device, index, damage)
+    return device
 
 
 def layout_of(source: Source, item: Item) -> Layout | None:
@@ -72,11 +109,11 @@ def layout_of(source: Source, item: Item) -> Layout | None:
     if item.description is not None:
         found = _described(item)
         if found is not None:
-            return found
+            return None if found.virtio is not None and not _is_on_pci(item) else found
     profile = profile_of(kind_of(str(item.idstr)))
     if item.description is not None and profile is None:
         return None
-    if profile is not None:
+    if profile is not None and not (profile.place is Place.VIRTIO and not _is_on_pci(item)):
         return _profiled(source, item, profile)
     return _guessed(source, item)
 
@@ -103,18 +140,36 @@ def _described(item: Item) -> Layout | None:
     )
 
 
+def _is_on_pci(item: Item) -> bool:
+    """Whether a section's device is on a PCI bus; virtio is on others too (mmio, ccw), without MSI-X."""
+    path = path_of(item)
+    return not path or bool(_PCI_PATH.search(path))
+
+
 def _profiled(source: Source, item: Item, profile: Profile) -> Layout | None:
-    if item.description is not None and profile.place is not Place.ALONE:
+    if profile.place is Place.ALONE:
+        return Layout(table=0, size=item.data_length)
+    if profile.place is Place.VFIO:
+        return _vfio(source, item)
+    if item.description is not None:
         return None
     if profile.place is Place.VIRTIO:
         return Layout(virtio=0)
-    if profile.place is Place.ALONE:
-        return Layout(table=0, size=item.data_length) if profile.config_size is None else None
     size = profile.config_size or _config_size(source.read(item.data_offset + 4, pci.EXPRESS_CONFIG_SIZE))
     table = pci.device_vmstate_size(size)
     if profile.place is Place.AFTER_AER:
         table += _aer_log_size(source, item.data_offset + table)
     return Layout(4, size, table)
+
+
+def _vfio(source: Source, item: Item) -> Layout | None:
+    """Behind the tag of the device configuration, if there is one: with multifd it goes another way."""
+    start = item.data_offset
+    config = vfio_config(Window(source), start, start + item.data_length)
+    if config is None:
+        return None
+    at = config - start + 4
+    return Layout(at, pci.EXPRESS_CONFIG_SIZE, at - 4 + pci.device_vmstate_size(pci.EXPRESS_CONFIG_SIZE))
 
 
 def _config_size(config: bytes) -> int:
@@ -154,9 +209,8 @@ def _guessed(source: Source, item: Item) -> Layout | None:
     return Layout(4, size, table, guessed=True)
 
 
-def _plain_device(source: Source, item: Item, layout: Layout) -> MsixDevice | None:
+def _plain_device(source: Source, item: Item, layout: Layout, damage: list[Damage]) -> MsixDevice | None:
     space = capability = None
-    damage: list[Damage] = []
     version: int | None = None
     levels: tuple[int, ...] = ()
     if layout.config is not None:
@@ -179,8 +233,43 @@ def _plain_device(source: Source, item: Item, layout: Layout) -> MsixDevice | No
         version,
         levels,
         capability,
-        damage=damage,
     )
+
+
+def _join(source: Source, device: MsixDevice, index: StreamIndex, damage: list[Damage]) -> None:
+    """Give a device the configuration space that stands in another section of the same function."""
+    kind = profile.config_in if (profile := device.profile) else None
+    name = f"{path_of(device.item)}/{kind}".lstrip("/")
+    for item in index.full_sections():
+        if item.idstr != name or (item.instance_id or 0) != device.instance:
+            continue
+        found = _companion(source, item)
+        if found is None:
+            return
+        at, size = found
+        head = _read(source, item, at - 4, pci.device_vmstate_size(size))
+        device.config, device.config_offset = ConfigSpace(head[4 : 4 + size]), item.data_offset + at
+        device.version_id, device.irq_state = _pci_fields(head)
+        layout = Layout(size=device.length)
+        device.capability = _capability(device.config, layout.size, item, damage)
+        _vector_count(device.item, layout, device.capability, damage)
+
+
+def _companion(source: Source, item: Item) -> tuple[int, int] | None:
+    """Offset in a section's data and size of its configuration space.
+
+    A PCI Express vmxnet3 of QEMU 2.6 to 4.1 has it in a subsection, others at the start.
+    """
+    for placed in vmdesc.walk(item.description or {}):
+        if placed.type == "pci config":
+            return placed.offset, placed.size
+    if item.description is not None:
+        return None
+    data = source.read(item.data_offset, min(item.data_length, _COMPANION_MAX))
+    at = data.find(_EXPRESS_SUBSECTION)
+    if at >= 0:
+        return at + len(_EXPRESS_SUBSECTION) + 8, pci.EXPRESS_CONFIG_SIZE
+    return 4, _config_size(data[4 : 4 + pci.EXPRESS_CONFIG_SIZE])
 
 
 def _pci_fields(head: bytes) -> tuple[int, tuple[int, ...]]:
@@ -226,10 +315,9 @@ def _vector_count(item: Item, layout: Layout, capability: MsixCapability | None,
     return vectors
 
 
-def _virtio_device(source: Source, item: Item, at: int) -> MsixDevice | None:
+def _virtio_device(source: Source, item: Item, at: int, damage: list[Damage]) -> MsixDevice | None:
     start = item.data_offset + at
     data = source.read(start, min(_VIRTIO_HEAD, item.data_length - at))
-    damage: list[Damage] = []
     if len(data) < pci.device_vmstate_size(pci.CONFIG_SIZE):
         raise TruncatedError("the virtio state is cut short", offset=start, found=f"{len(data)} bytes")
     size = virtio.config_size(data[4:])
@@ -245,9 +333,7 @@ def _virtio_device(source: Source, item: Item, at: int) -> MsixDevice | None:
         _read(source, item, at + table, msix.vmstate_size(capability.vectors)), capability.vectors
     )
     version, levels = _pci_fields(data[:table])
-    return MsixDevice(
-        item, start + table, msix_state, space, start + 4, version, levels, capability, state, damage
-    )
+    return MsixDevice(item, start + table, msix_state, space, start + 4, version, levels, capability, state)
 
 
 def _virtio_state(

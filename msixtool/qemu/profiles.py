@@ -36,6 +36,7 @@ class Place(Enum):
     AFTER_AER = "behind PCIDevice and its AER log"
     VIRTIO = "inside the virtio field"
     ALONE = "a section of its own"
+    VFIO = "behind PCIDevice in the device configuration among vfio's records"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Profile:
     """The name of `-device` where it is not the kind."""
     capability_may_be_smaller: bool = False
     """The table size of the capability may be below the number of vectors saved."""
+    config_in: str | None = None
+    """The kind of the section that holds the configuration space, where it is another one."""
 
 
 _VIRTIO = Profile(UsedAtLoad.NONE, Place.VIRTIO, None)
@@ -61,7 +64,8 @@ PROFILES: dict[str, Profile] = {
     "e1000e": Profile(UsedAtLoad.ALL),
     "igb": Profile(UsedAtLoad.ALL),
     "vmxnet3": Profile(UsedAtLoad.ALL, config_size=None),
-    "vmxnet3-msix": Profile(UsedAtLoad.ALL, Place.ALONE, None, "vmxnet3"),
+    # QEMU 1.5 to 4.1 saved it apart from the rest of the device.
+    "vmxnet3-msix": Profile(UsedAtLoad.ALL, Place.ALONE, None, "vmxnet3", config_in="vmxnet3"),
     "xhci": Profile(UsedAtLoad.NONE, device="qemu-xhci"),
     "megasas": Profile(UsedAtLoad.FIRST, config_size=256),
     "megasas-gen2": Profile(UsedAtLoad.FIRST),
@@ -70,7 +74,7 @@ PROFILES: dict[str, Profile] = {
     "ivshmem-doorbell": Profile(UsedAtLoad.ALL, config_size=256),
     "ivshmem": Profile(UsedAtLoad.NONE, config_size=256),
     # vfio enables MSI-X on the host's device, and with it its notifiers, after msix_load.
-    "vfio": Profile(UsedAtLoad.NONE, Place.ALONE, 4096, "vfio-pci"),
+    "vfio": Profile(UsedAtLoad.NONE, Place.VFIO, 4096, "vfio-pci"),
 }
 
 
