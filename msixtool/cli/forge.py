@@ -118,17 +118,18 @@ def _new(output: str, force: bool, *, kind: str | None, text: bool, **given: Any
     from msixtool.cli.forge_options import spec_of
     from msixtool.errors import UsageError
     from msixtool.files import refuse_terminal, write_file
+    from msixtool.saved import NAMELESS, device_of
     from msixtool.spec import DeviceSpec, new_state, spec_text
-    from msixtool.tasks.forge_new import device_of, vector_count
+    from msixtool.tasks.forge_new import vector_count
 
     spec = spec_of(**given)
     if len(spec.devices) > 1 or spec.fields:
         raise UsageError("--new makes the state of one device", path=spec.path, expected="one device")
-    asked = spec.devices[0] if spec.devices else DeviceSpec(kind or "device")
+    asked = spec.devices[0] if spec.devices else DeviceSpec(kind or NAMELESS)
     count = vector_count(kind, asked.vectors)
     state = new_state(replace(asked, vectors=count))
     if text:
-        data = spec_text(device_of(state, kind or "device")).encode()
+        data = spec_text(device_of(state, kind or NAMELESS)).encode()
     else:
         refuse_terminal(output)
         data = state.to_vmstate()

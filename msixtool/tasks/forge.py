@@ -23,8 +23,8 @@ from msixtool.stream.rewrite import Overlay, Replacement
 from msixtool.tasks import forge_layout
 from msixtool.tasks.forge_fields import set_fields
 from msixtool.tasks.forge_new import VECTORS
+from msixtool.tasks.forge_sizes import resized_description, resized_packages
 from msixtool.tasks.forge_spec import DeviceSpec, PlaceSpec, Spec, apply, apply_control
-from msixtool.tasks.forge_vmdesc import resized_description
 
 _COMMAND = 4
 _LISTED = 12
@@ -75,6 +75,7 @@ class _Forge:
         for change in self.overlay.changes():
             yield from _outside(change, self._resized)
         if self._growth:
+            yield from resized_packages(self.dump.index, self.dump.source, self._growth)
             yield from resized_description(self.dump.index, self._growth)
 
     def _device(self, spec: DeviceSpec, item: Item) -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from msixtool.devices.device import MsixDevice
 from msixtool.errors import UsageError
 from msixtool.formats import msix as fmt
 from msixtool.msix.state import MsixEntry, MsixState
 from msixtool.qemu.profiles import PROFILES, profile_of
-from msixtool.stream import items
-from msixtool.stream.items import Item
 
 VECTORS = {
     "e1000e": 5,
@@ -76,8 +73,3 @@ def _checked(vector: int, count: int) -> int:
     if not 0 <= vector < count:
         raise UsageError("vector", expected=f"0 to {count - 1}", found=vector)
     return vector
-
-
-def device_of(state: MsixState, name: str) -> MsixDevice:
-    """A state that came from no stream, as the device that documents and texts are made of."""
-    return MsixDevice(Item(items.FULL, 0, 0, idstr=name, instance_id=0), 0, state)

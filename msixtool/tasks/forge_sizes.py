@@ -1,29 +1,50 @@
-"""The vmdesc of a stream whose MSI-X states have another size: field sizes, and those of what holds them.
+"""What follows where MSI-X states get another size: the vmdesc, and the lengths of packages.
 
-Source: QEMU migration/vmstate.c, vmsd_desc_field_end: a struct's `size` counts what is in it.
+Sources: QEMU migration/vmstate.c, vmsd_desc_field_end (a struct's `size` counts what is in it);
+migration/savevm.c, qemu_savevm_send_packaged (a command that says how many bytes of items follow it).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any, cast
 
+from msixtool.containers.base import Source
 from msixtool.errors import UsageError
 from msixtool.formats import build, qevm, vmdesc
+from msixtool.formats.qevm import CommandType
+from msixtool.stream import items
 from msixtool.stream.description import data_size, nested
 from msixtool.stream.items import Item, StreamIndex
 from msixtool.stream.rewrite import Replacement
 
+_PACKAGED = CommandType.PACKAGED.name.lower()
 _HOLDERS = ("msix state", "virtio")
 """Types of the fields that an MSI-X state is, or lies in."""
 
 
-def resized_description(index: StreamIndex, growth: Mapping[int, tuple[Item, int]]) -> list[Replacement]:
+Growth = Mapping[int, tuple[Item, int]]
+"""The sections whose MSI-X state changes, by offset in the stream, and by how many bytes."""
+
+
+def resized_packages(index: StreamIndex, source: Source, growth: Growth) -> Iterator[Replacement]:
+    """The lengths of the packages (postcopy sends devices in one) that the sections stand in."""
+    for item in index.items:
+        if item.type != items.COMMAND or item.idstr != _PACKAGED:
+            continue
+        length = int.from_bytes(source.read(item.data_offset, item.data_length), "big")
+        inside = range(item.end, item.end + length)
+        by = sum(by for offset, (_, by) in growth.items() if offset in inside)
+        if by:
+            data = (length + by).to_bytes(item.data_length, "big")
+            yield Replacement(item.data_offset, item.data_offset + item.data_length, data)
+
+
+def resized_description(index: StreamIndex, growth: Growth) -> list[Replacement]:
     """What changes in the vmdesc: its own length and the sizes that follow; nothing where there is none.
 
-    `growth` has the items whose MSI-X state changes, by offset, and by how many bytes. The text keeps
-    the style of its QEMU. Raises UsageError where the vmdesc does not describe such a state.
+    The text keeps the style of its QEMU. Raises UsageError where it does not describe such a state.
     """
     description = index.description
     if description is None:
