@@ -1,0 +1,459 @@
+"""What QEMU compares of a configuration space when it loads one: registers and their free bits, as data.
+
+Source: QEMU hw/pci/pci.c (get_pci_config_device, pci_init_cmask, pci_init_mask_bridge,
+pci_register_bar, pci_add_capability), msi.c, msix.c, pcie.c, pcie_aer.c, pcie_sriov.c, shpc.c and
+slotid_cap.c there, hw/virtio/virtio-pci.c; and what QEMU 5.2, 10.0 and 11.1 said of bits that
+were flipped.
+
+A bit is compared where the loading side's cmask has it and neither its wmask nor its w1cmask
+does. cmask covers the registers named here and nothing else; `free` are the bits of them that
+are not compared. Everything follows from the bytes of the loading side: its masks count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from msixtool.formats import pci
+from msixtool.qemu.versions import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """`size` bytes at `offset` of configuration space, or of a capability; little-endian.
+
+    Of the bits in `unsure` it cannot be told whether they are compared.
+    """
+
+    name: str
+    offset: int
+    size: int
+    free: int = 0
+    unsure: int = 0
+
+    def at(self, base: int) -> Register:
+        """The same register of a capability that stands at `base`."""
+        return replace(self, offset=base + self.offset)
+
+    def value(self, data: bytes) -> int:
+        """What the register holds in `data`, the configuration space."""
+        return int.from_bytes(data[self.offset : self.offset + self.size], "little")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a kind of device adds to what its capabilities say.
+
+    `bars` has the sizes of its BARs in bytes by number: those that are registered, and no others.
+    """
+
+    bars: dict[int, int]
+    error_reporting: bool = False
+    """Device Control and Device Status are live (pcie_cap_deverr_init)."""
+    link_control: bool = False
+    """Link Control is live (pcie_cap_lnkctl_init)."""
+    power_control: int = 0
+    """The bits of the power management's Control and Status that are writable or write-1-to-clear."""
+    own_capabilities: bool = False
+    """The device filled in its capabilities as plain bytes: none is compared."""
+
+
+_POWER_STATE = 0x0003
+_POWER_ALL = 0x9F03
+_PORT = Kind({}, error_reporting=True)
+
+VIRTIO = Kind({}, error_reporting=True, link_control=True, power_control=_POWER_STATE)
+"""Every virtio device; its BARs follow from its capabilities."""
+
+KINDS: dict[str, Kind] = {
+    "I440FX": Kind({}),
+    "ICH9LPC": Kind({}),
+    "PIIX3": Kind({}),
+    "mch": Kind({}),
+    "piix4_pm": Kind({}),
+    "bochs-display": Kind({0: 0x1000000, 2: 0x1000}),
+    "cirrus_vga": Kind({0: 0x2000000, 1: 0x1000}),
+    "e1000": Kind({0: 0x20000, 1: 0x40}),
+    "e1000e": Kind({0: 0x20000, 1: 0x20000, 2: 0x20, 3: 0x4000}, power_control=_POWER_ALL),
+    "ehci": Kind({0: 0x1000}),
+    "i6300esb_wdt": Kind({0: 0x10}),
+    "i82559er": Kind({0: 0x1000, 1: 0x40, 2: 0x20000}),
+    "i82801b11_bridge": Kind({}),
+    "ich9_ahci": Kind({4: 0x20, 5: 0x1000}),
+    "ich9_smb": Kind({4: 0x40}),
+    "ide": Kind({4: 0x10}),
+    "igb": Kind({0: 0x20000, 1: 0x20000, 2: 0x20, 3: 0x4000}, power_control=_POWER_ALL),
+    "intel-hda": Kind({0: 0x4000}),
+    "ioh-3240-express-root-port": _PORT,
+    "lsiscsi": Kind({0: 0x100, 1: 0x400, 2: 0x2000}),
+    "megasas": Kind({0: 0x4000, 2: 0x100, 3: 0x40000}),
+    "megasas-gen2": Kind({0: 0x100, 1: 0x4000, 3: 0x40000}),
+    "mptsas": Kind({0: 0x100, 1: 0x4000, 2: 0x10000}),
+    "ne2000": Kind({0: 0x100}),
+    "nvme": Kind({0: 0x4000}, error_reporting=True, power_control=_POWER_STATE),
+    "pci-serial": Kind({0: 0x8}),
+    "pci_bridge": Kind({0: 0x100}),
+    "pcie-pci-bridge": Kind({0: 0x100}, error_reporting=True),
+    "pcie-root-port": Kind({0: 0x1000}, error_reporting=True),
+    "pciespscsi": Kind({0: 0x80}),
+    "pcnet": Kind({0: 0x20, 1: 0x20}),
+    "pvscsi": Kind({0: 0x8000}),
+    "rtl8139": Kind({0: 0x100, 1: 0x100}),
+    "sdhci": Kind({0: 0x100}),
+    "tpci200": Kind(
+        {0: 0x80, 1: 0x80, 2: 0x100, 3: 0x400, 4: 0x2000000, 5: 0x1000000}, own_capabilities=True
+    ),
+    "uhci": Kind({4: 0x20}),
+    "vga": Kind({0: 0x1000000, 2: 0x1000}),
+    "vmxnet3": Kind({0: 0x1000, 1: 0x1000, 2: 0x2000}),
+    "xhci": Kind({0: 0x4000}),
+    "xio3130-express-downstream-port": _PORT,
+    "xio3130-express-upstream-port": _PORT,
+}
+"""By the part of the section's idstr after the last slash. A stranger's BARs are not known."""
+
+FRAMEBUFFER_BAR = {"bochs-display": 0, "vga": 0, "virtio-gpu": 0}
+"""Kinds whose display has its memory in this BAR, as a RAM block of its own with `vram` in its name."""
+
+
+def kind_of(name: str) -> Kind | None:
+    """The kind of a section by the last part of its idstr; None for a stranger."""
+    found = KINDS.get(name)
+    return VIRTIO if found is None and name.startswith(("virtio-", "vhost-")) else found
+
+
+IDENTITY = (
+    Register("vendor ID", 0x00, 2),
+    Register("device ID", 0x02, 2),
+    Register("Status", 0x06, 2, free=0xFFFF & ~int(pci.Status.CAPABILITY_LIST)),
+    Register("revision ID", 0x08, 1),
+    Register("class code", 0x09, 3),
+    Register("header type", 0x0E, 1),
+)
+"""The header up to its BARs. Command, latency timer, subsystem ids and the INT pin are not compared."""
+
+POINTER = Register("capabilities pointer", 0x34, 1)
+
+BRIDGE = (
+    Register("I/O Base", 0x1C, 1, free=0xF0),
+    Register("I/O Limit", 0x1D, 1, free=0xF0),
+    Register("Prefetchable Memory Base", 0x24, 2, free=0xFFF0),
+    Register("Prefetchable Memory Limit", 0x26, 2, free=0xFFF0),
+)
+"""What a bridge's windows can be, in the lowest bits of each register."""
+
+BAR_OFFSET = 0x10
+BARS = {pci.HeaderType.DEVICE: 6, pci.HeaderType.BRIDGE: 2}
+ROM_OFFSET = {pci.HeaderType.DEVICE: 0x30, pci.HeaderType.BRIDGE: 0x38}
+_ROM_ENABLE = 1
+
+
+def bar(number: int, size: int, *, wide: bool) -> Register:
+    """A registered BAR of `size` bytes: what is below its size is compared, its type bits among that."""
+    length = 8 if wide else 4
+    return Register(
+        f"BAR {number}", BAR_OFFSET + 4 * number, length, free=(1 << 8 * length) - 1 & ~(size - 1)
+    )
+
+
+def bar_of_unknown_size(number: int, known: int, *, wide: bool) -> Register:
+    """A BAR whose size is not known, or not even whether it is registered: bits in `known` are compared."""
+    length = 8 if wide else 4
+    return Register(f"BAR {number}", BAR_OFFSET + 4 * number, length, unsure=(1 << 8 * length) - 1 & ~known)
+
+
+def rom(size: int, header: pci.HeaderType) -> Register:
+    """The ROM BAR of a device with an option ROM of `size` bytes."""
+    return Register("ROM BAR", ROM_OFFSET[header], 4, free=0xFFFFFFFF & ~(size - 1) | _ROM_ENABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a capability's rules need besides its own bytes."""
+
+    kind: Kind | None
+    port_type: int | None = None
+    """Device/Port type of the PCI Express capability."""
+    version: Version | None = None
+    """The loading QEMU, as far as it is known."""
+
+
+Rule = Callable[[bytes, Context], Iterator[Register]]
+"""From a capability's bytes (its own, or more) to its registers, offsets from the capability."""
+
+_HEAD = (Register("capability ID", 0, 1), Register("next pointer", 1, 1))
+
+
+def _word(data: bytes, offset: int, size: int = 2) -> int:
+    return int.from_bytes(data[offset : offset + size], "little")
+
+
+def _by_kind(context: Context, bits: int, live: bool) -> tuple[int, int]:
+    """(free, unsure) of bits that only some kinds make live; of a stranger it is not known."""
+    if context.kind is None:
+        return 0, bits
+    return (bits, 0) if live else (0, 0)
+
+
+def _power(data: bytes, context: Context) -> Iterator[Register]:
+    yield from _HEAD
+    yield Register("Power Management Capabilities", 2, 2)
+    if context.kind is None:
+        yield Register("Power Management Control/Status", 4, 2, unsure=_POWER_ALL)
+    else:
+        yield Register("Power Management Control/Status", 4, 2, free=context.kind.power_control)
+    yield Register("Power Management bridge and data", 6, 2)
+
+
+_MSI_64BIT = 0x0080
+_MSI_MASKABLE = 0x0100
+_MSI_WRITABLE = 0x0071
+
+
+def _msi(data: bytes, context: Context) -> Iterator[Register]:
+    yield from _HEAD
+    flags = _word(data, 2)
+    yield Register("MSI Message Control", 2, 2, free=_MSI_WRITABLE)
+    yield Register("MSI address", 4, 4, free=0xFFFFFFFC)
+    behind = 0x10 if flags & _MSI_64BIT else 0x0C
+    if flags & _MSI_MASKABLE:
+        yield Register("MSI reserved", behind - 2, 2)
+        vectors = 1 << (flags >> 1 & 7)
+        yield Register("MSI mask bits", behind, 4, free=(1 << min(vectors, 32)) - 1)
+        yield Register("MSI pending bits", behind + 4, 4)
+
+
+def _msix(data: bytes, context: Context) -> Iterator[Register]:
+    yield from _HEAD
+    yield Register("MSI-X table size", 2, 2, free=0xC000)
+    yield Register("MSI-X table", 4, 4)
+    yield Register("MSI-X PBA", 8, 4)
+
+
+_VIRTIO_MEMORY = range(1, 5)
+"""cfg_type of the structures that stand in a BAR: common, notify, ISR, device."""
+_VIRTIO_ACCESS = 5
+"""cfg_type of the capability through which the guest reaches BARs: it writes where and how much."""
+
+
+def _vendor(data: bytes, context: Context) -> Iterator[Register]:
+    yield from _HEAD
+    yield Register("capability length", 2, 1)
+    length = data[2]
+    if context.kind is not VIRTIO or length < 16:
+        if length > 3:
+            yield Register("vendor capability", 3, length - 3)
+        return
+    access = data[3] == _VIRTIO_ACCESS
+    yield Register("virtio structure type", 3, 1)
+    yield Register("virtio structure BAR", 4, 1, free=0xFF if access else 0)
+    yield Register("virtio structure padding", 5, 3)
+    yield Register("virtio structure offset", 8, 4, free=0xFFFFFFFF if access else 0)
+    yield Register("virtio structure length", 12, 4, free=0xFFFFFFFF if access else 0)
+    if length > 16 and not access:
+        yield Register("virtio notify multiplier", 16, length - 16)
+
+
+def virtio_structures(config: bytes, capabilities: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """(BAR, end in bytes) of each structure that a virtio device's capabilities place in a memory BAR."""
+    for offset in capabilities:
+        data = config[offset : offset + 16]
+        if len(data) == 16 and data[0] == pci.CapabilityId.VENDOR and data[3] in _VIRTIO_MEMORY:
+            number = data[4]
+            low = _word(config, BAR_OFFSET + 4 * number, 4) if number < 6 else 1
+            if not low & 1:
+                yield number, _word(data, 8, 4) + _word(data, 12, 4)
+
+
+def _shpc(data: bytes, context: Context) -> Iterator[Register]:
+    yield from _HEAD
+    yield Register("SHPC pending", 3, 1)
+
+
+def _slot_id(data: bytes, context: Context) -> Iterator[Register]:
+    yield from _HEAD
+    yield Register("slot ID expansion", 2, 1)
+
+
+def _plain(name: str, size: int) -> Rule:
+    """A capability of which all is compared."""
+
+    def rule(data: bytes, context: Context) -> Iterator[Register]:
+        yield from _HEAD
+        yield Register(name, 2, size - 2)
+
+    return rule
+
+
+def _advanced_features(data: bytes, context: Context) -> Iterator[Register]:
+    yield from _HEAD
+    yield Register("AF capabilities", 2, 2)
+    yield Register("AF control", 4, 2, unsure=0x0101)
+
+
+PORT_ROOT, PORT_UPSTREAM, PORT_DOWNSTREAM, PORT_BRIDGE = 4, 5, 6, 7
+_HAS_SLOT = 0x0100
+_FLR_CAPABLE = 1 << 28
+_PRESENCE = 0x0040
+PRESENCE_COMPARED_UNTIL: Version = (8, 0)
+"""Presence Detect State of a slot is compared up to this release."""
+
+
+def _express(data: bytes, context: Context) -> Iterator[Register]:
+    yield from _HEAD
+    flags = _word(data, 2)
+    yield Register("PCI Express Capabilities", 2, 2)
+    yield Register("Device Capabilities", 4, 4)
+    kind = context.kind
+    errors, unsure = _by_kind(context, 0x000F, kind is not None and kind.error_reporting)
+    resets = 0x8000 if _word(data, 4, 4) & _FLR_CAPABLE else 0
+    yield Register("Device Control", 8, 2, errors | resets, unsure)
+    yield Register("Device Status", 10, 2, errors, unsure)
+    yield Register("Link Capabilities", 12, 4)
+    link, unsure = _by_kind(context, 0x00C0, kind is not None and kind.link_control)
+    yield Register("Link Control", 16, 2, link, unsure)
+    if flags & 0xF >= 2:
+        yield from _express_2(data, context, flags)
+
+
+def _express_2(data: bytes, context: Context, flags: int) -> Iterator[Register]:
+    """The registers of version 2. Link Status is in none: QEMU does not compare it."""
+    port = flags >> 4 & 0xF
+    slot = bool(flags & _HAS_SLOT) and port in (PORT_ROOT, PORT_DOWNSTREAM)
+    power = 0x0400 if _word(data, 20, 4) & 0x2 else 0
+    presence = 0
+    if slot and (context.version is None or context.version > PRESENCE_COMPARED_UNTIL):
+        presence = _PRESENCE
+    yield Register("Slot Capabilities", 20, 4)
+    yield Register("Slot Control", 24, 2, free=(0x0BF9 | power) if slot else 0)
+    yield Register("Slot Status", 26, 2, free=(0x0019 | presence) if slot else 0)
+    yield Register("Root Control", 28, 2, free=0x0007 if port == PORT_ROOT else 0)
+    yield Register("Root Capabilities", 30, 2)
+    yield Register("Root Status", 32, 4)
+    yield Register("Device Capabilities 2", 36, 4)
+    forwarding = 0x0020 if _word(data, 36, 4) & 0x20 else 0
+    yield Register("Device Control 2", 40, 2, free=0x8000 | forwarding)
+    yield Register("Device Status 2", 42, 2)
+    yield Register("Link Capabilities 2", 44, 4)
+    yield Register("Link Control 2", 48, 2)
+    yield Register("Link Status 2", 50, 2)
+    yield Register("Slot Capabilities 2", 52, 4)
+    yield Register("Slot Control 2", 56, 2)
+    yield Register("Slot Status 2", 58, 2)
+
+
+def express_port(data: bytes) -> int:
+    """Device/Port type of the PCI Express capability that `data` begins with."""
+    return _word(data, 2) >> 4 & 0xF
+
+
+def unknown_capability(data: bytes, context: Context) -> Iterator[Register]:
+    """One of an id that is not in CAPABILITIES: only its header is known to be compared."""
+    yield from _HEAD
+
+
+CAPABILITIES: dict[int, Rule] = {
+    pci.CapabilityId.PM: _power,
+    pci.CapabilityId.MSI: _msi,
+    pci.CapabilityId.MSIX: _msix,
+    pci.CapabilityId.VENDOR: _vendor,
+    pci.CapabilityId.SHPC: _shpc,
+    pci.CapabilityId.SLOTID: _slot_id,
+    pci.CapabilityId.SSVID: _plain("bridge subsystem IDs", 8),
+    pci.CapabilityId.EXPRESS: _express,
+    pci.CapabilityId.SATA: _plain("SATA capability", 8),
+    pci.CapabilityId.AF: _advanced_features,
+}
+"""By capability id."""
+
+
+_EXTENDED_HEAD = Register("extended capability header", 0, 4)
+_UNCORRECTABLE = 0x03FFF030
+_CORRECTABLE = 0x0000F1C1
+_MULTIPLE_HEADERS = 0x0200
+
+
+def _aer(data: bytes, context: Context) -> Iterator[Register]:
+    yield _EXTENDED_HEAD
+    yield Register("Uncorrectable Error Status", 4, 4, free=_UNCORRECTABLE)
+    # Live since 8.0 for machine types of 8.0 and later, which also have some bits set by default.
+    masked = _word(data, 8, 4)
+    yield Register("Uncorrectable Error Mask", 8, 4, free=_UNCORRECTABLE if masked else 0)
+    yield Register("Uncorrectable Error Severity", 12, 4, free=_UNCORRECTABLE)
+    yield Register("Correctable Error Status", 16, 4, free=_CORRECTABLE)
+    yield Register("Correctable Error Mask", 20, 4, free=_CORRECTABLE)
+    several = 0x0400 if _word(data, 24, 4) & _MULTIPLE_HEADERS else 0
+    yield Register("AER Capabilities and Control", 24, 4, free=0x0140 | several)
+    yield Register("AER header log", 28, 16)
+    root = context.port_type == PORT_ROOT
+    yield Register("Root Error Command", 44, 4, free=0x7 if root else 0)
+    yield Register("Root Error Status", 48, 4, free=0xF800007F if root else 0)
+    yield Register("AER error source", 52, 4)
+    # Version 1 of the capability ends 8 bytes earlier.
+    yield Register("AER TLP prefix log", 56, 16 if data[2] & 0xF >= 2 else 8)
+
+
+def _access_control(data: bytes, context: Context) -> Iterator[Register]:
+    yield _EXTENDED_HEAD
+    yield Register("ACS Capability", 4, 2)
+    yield Register("ACS Control", 6, 2, free=_word(data, 4))
+
+
+def _address_translation(data: bytes, context: Context) -> Iterator[Register]:
+    yield _EXTENDED_HEAD
+    yield Register("ATS Capability", 4, 2)
+    yield Register("ATS Control", 6, 2, free=0x800F)
+
+
+def _extended(name: str, size: int) -> Rule:
+    """An extended capability of which all is compared."""
+
+    def rule(data: bytes, context: Context) -> Iterator[Register]:
+        yield _EXTENDED_HEAD
+        yield Register(name, 4, size - 4)
+
+    return rule
+
+
+_VF_BAR_SIZE = 0x4000
+"""Of the virtual functions of igb and nvme, in bytes."""
+_WIDE_MEMORY = 0x4
+
+
+def _virtual_functions(data: bytes, context: Context) -> Iterator[Register]:
+    yield _EXTENDED_HEAD
+    yield Register("SR-IOV Capabilities", 4, 4)
+    yield Register("SR-IOV Control", 8, 2, free=0x0019)
+    yield Register("SR-IOV Status and VF counts", 10, 6)
+    yield Register("SR-IOV NumVFs", 16, 2, free=0xFFFF)
+    yield Register("SR-IOV VF layout", 18, 14)
+    yield Register("SR-IOV System Page Size", 32, 4, free=0x0553)
+    number = 0
+    while number < 6:
+        low = _word(data, 36 + 4 * number, 4)
+        wide = low & 0x6 == _WIDE_MEMORY
+        size = 8 if wide else 4
+        if low & 0xF:
+            free = (1 << 8 * size) - 1 & ~(_VF_BAR_SIZE - 1)
+            yield Register(f"VF BAR {number}", 36 + 4 * number, size, free=free)
+        else:
+            yield Register(f"VF BAR {number}", 36 + 4 * number, size)
+        number += size // 4
+    yield Register("SR-IOV VF migration", 60, 4)
+
+
+def unknown_extended_capability(data: bytes, context: Context) -> Iterator[Register]:
+    """One of an id that is not in EXTENDED_CAPABILITIES: only its header is known to be compared."""
+    yield _EXTENDED_HEAD
+
+
+EXTENDED_CAPABILITIES: dict[int, Rule] = {
+    pci.ExtendedCapabilityId.AER: _aer,
+    pci.ExtendedCapabilityId.DEVICE_SERIAL_NUMBER: _extended("device serial number", 12),
+    pci.ExtendedCapabilityId.ACS: _access_control,
+    pci.ExtendedCapabilityId.ARI: _extended("ARI capability", 8),
+    pci.ExtendedCapabilityId.ATS: _address_translation,
+    pci.ExtendedCapabilityId.SRIOV: _virtual_functions,
+}
+"""By extended capability id. A header of id 0 at 0x100 is an empty list, which is not compared."""

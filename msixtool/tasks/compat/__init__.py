@@ -1,0 +1,70 @@
+"""Will it load there: what the target's QEMU would refuse of a stream, and why.
+
+`compare` takes the source and a fresh stream of the target's own command line, and goes through
+the source as the target's qemu_loadvm_state would. The findings of severity error stand in the
+order in which QEMU meets them, so that the first is what it would die of. What a fresh stream
+cannot tell is a warning with code `undecided`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msixtool.dump import Dump
+from msixtool.qemu.versions import Version
+from msixtool.tasks.compat import machine, sections
+from msixtool.tasks.compat.knowledge import Knowledge
+from msixtool.tasks.compat.sides import Side, Target
+from msixtool.tasks.compat.vmstate_file import VmstateFile
+from msixtool.tasks.finding import Code, Finding, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was found out of a source and a target."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def compatible(self) -> bool:
+        """Whether nothing was found that stops the load."""
+        return self.first is None
+
+    @property
+    def first(self) -> Finding | None:
+        """What the load would fail of; None where it would not."""
+        return next((finding for finding in self.findings if finding.severity is Severity.ERROR), None)
+
+
+def compare(
+    source: Dump,
+    target: Dump,
+    *,
+    target_version: Version | None = None,
+    vmstate: VmstateFile | None = None,
+) -> Comparison:
+    """Predict whether the QEMU that wrote `target`, a fresh stream of its command line, loads `source`.
+
+    `target_version` is its release, where the stream's style does not tell enough; `vmstate` its own
+    description of what it reads (-dump-vmstate).
+    """
+    version = target_version or target.writer.min
+    known = Knowledge(vmstate, version, source.writer.min)
+    here, there = Side(source), Target(target, version, known)
+    found = [_damaged(str(damage)) for damage in source.damage if damage.rule not in _HARMLESS]
+    found += machine.findings(here, there)
+    found += sections.findings(here, there)
+    return Comparison(tuple(found))
+
+
+_HARMLESS = frozenset({"vmdesc", "vector-count"})
+"""Damage that QEMU does not see: it reads no vmdesc, and knows the number of vectors itself."""
+
+
+def _damaged(message: str) -> Finding:
+    return Finding(
+        Severity.ERROR,
+        Code.STREAM,
+        f"the source is damaged: {message}",
+        advice="Take the stream again, or use a copy of it that is whole.",
+    )

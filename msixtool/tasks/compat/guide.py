@@ -1,0 +1,89 @@
+"""Where the fields of the source's section stand, by its own vmdesc: the guide through what varies.
+
+QEMU reads by the target's layout. Where a field's length is not the layout's but the content's (a
+list, a queue, a virtio device), the source's vmdesc says how long it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from msixtool.stream import description as vmdesc
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A field of the source: `start` and `end` are offsets in the stream, in bytes.
+
+    `vmsd` is the name of the description that is nested in it, or that it is (a subsection).
+    """
+
+    name: str
+    type: str
+    start: int
+    end: int
+    vmsd: str | None
+    is_leaf: bool
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+
+SUBSECTION = "subsection"
+"""The type of a node that is a subsection, its header included."""
+
+
+class Guide:
+    """All fields of one section by their offset."""
+
+    def __init__(self, description: dict[str, Any] | None, offset: int) -> None:
+        self._at: dict[int, list[Node]] = {}
+        if description is not None:
+            for node in _nodes(description, offset, ""):
+                self._at.setdefault(node.start, []).append(node)
+
+    def __bool__(self) -> bool:
+        return bool(self._at)
+
+    def of_type(self, offset: int, type_name: str) -> Node | None:
+        """The outermost field of this type that begins at `offset`."""
+        return next((node for node in self._at.get(offset, ()) if node.type == type_name), None)
+
+    def of_vmsd(self, offset: int, vmsd: str) -> Node | None:
+        """The struct of this vmsd that begins at `offset`."""
+        nodes = self._at.get(offset, ())
+        return next((node for node in nodes if node.vmsd == vmsd and node.type != SUBSECTION), None)
+
+    def leaf(self, offset: int) -> Node | None:
+        """The field without inner fields that begins at `offset`."""
+        return next((node for node in self._at.get(offset, ()) if node.is_leaf), None)
+
+
+def objects(description: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """The `fields` or `subsections` of a description; what is no object is left out."""
+    return [entry for entry in description.get(key) or () if isinstance(entry, dict)]
+
+
+def _nodes(description: dict[str, Any], offset: int, path: str) -> Iterator[Node]:
+    for field in objects(description, "fields"):
+        count = vmdesc.element_count(field)
+        end = offset + vmdesc.field_size(field) * count
+        inner = vmdesc.nested(field) if end > offset else None
+        name = f"{path}{field.get('name', '')}"
+        vmsd = None if inner is None else str(inner.get("vmsd_name", ""))
+        # Of an array of structs the elements are not told apart: it is one field.
+        whole = inner is None or count > 1
+        yield Node(name, str(field.get("type", "")), offset, end, vmsd, whole)
+        if inner is not None and not whole:
+            yield from _nodes(inner, offset, f"{name}.")
+        offset = end
+    for subsection in objects(description, "subsections"):
+        body = offset + vmdesc.subsection_header_size(subsection)
+        end = body + vmdesc.data_size(subsection)
+        name = str(subsection.get("vmsd_name", ""))
+        yield Node(name, SUBSECTION, offset, end, name, False)
+        yield from _nodes(subsection, body, f"{name}.")
+        offset = end

@@ -1,0 +1,123 @@
+"""What the loads of all kinds of fields share: the two streams, and the findings.
+
+The walk itself is in section_load.py; what has a grammar of its own in virtio_load.py, virtio_gpu.py and
+pci_config.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from msixtool.devices.device import kind_of
+from msixtool.formats import qevm
+from msixtool.qemu import advice
+from msixtool.stream.items import Item
+from msixtool.tasks.compat.guide import SUBSECTION, Guide
+from msixtool.tasks.compat.sides import Side, Target
+from msixtool.tasks.finding import Code, Finding, Severity
+
+
+class LoadStoppedError(Exception):
+    """QEMU stops here."""
+
+
+class Load:
+    """One section of the source, and the target's own of the same name.
+
+    In its methods `at` and `local` are offsets in the source's and the target's stream, in bytes.
+    """
+
+    def __init__(self, source: Side, target: Target, item: Item, own: Item) -> None:
+        self.source, self.target = source, target
+        self.item, self.own = item, own
+        self.guide = Guide(item.description, item.data_offset)
+        self.findings: list[Finding] = []
+        self.kind = kind_of(str(item.idstr))
+
+    @property
+    def path(self) -> str:
+        """The device path of the section, empty for one without."""
+        return str(self.item.idstr).rpartition("/")[0]
+
+    @property
+    def refused(self) -> bool:
+        """Whether QEMU has stopped by now."""
+        return any(finding.severity is Severity.ERROR for finding in self.findings)
+
+    # Findings
+
+    def finding(self, code: Code, message: str, **details: Any) -> Finding:
+        """An error in this section."""
+        made = Finding(
+            Severity.ERROR, code, message, str(self.item.idstr), self.item.instance_id or 0, **details
+        )
+        if made.advice is None:
+            made = replace(made, advice=advice.advise(code.value, self.kind, made.field))
+        return made
+
+    def refuse(self, code: Code, message: str, **details: Any) -> None:
+        """Note an error and stop, as QEMU does. Raises LoadStoppedError."""
+        self.findings.append(self.finding(code, message, **details))
+        raise LoadStoppedError
+
+    def undecided(self, message: str, **details: Any) -> None:
+        """Note what the streams do not tell."""
+        made = self.finding(Code.UNDECIDED, message, **details)
+        self.findings.append(replace(made, severity=Severity.WARNING))
+
+    # Reading
+
+    def read(self, at: int, size: int) -> bytes:
+        """`size` bytes of the source; QEMU reads zeros behind the end."""
+        return self.source.window.peek(at, size).ljust(size, b"\0")
+
+    def number(self, at: int, size: int, *, signed: bool = False) -> int:
+        """A big-endian integer of the source."""
+        return int.from_bytes(self.read(at, size), "big", signed=signed)
+
+    def own_bytes(self, local: int, size: int) -> bytes:
+        """`size` bytes of the target's stream."""
+        return self.target.window.peek(local, size).ljust(size, b"\0")
+
+    def own_number(self, local: int, size: int, *, signed: bool = False) -> int:
+        """A big-endian integer of the target."""
+        return int.from_bytes(self.own_bytes(local, size), "big", signed=signed)
+
+    # Subsections
+
+    def subsection_at(self, at: int, parent: str) -> tuple[str, int, int] | None:
+        """(name, version, offset of its fields) of a subsection of `parent` at `at`, as QEMU recognises
+        one."""
+        head = self.source.window.peek(at, 2)
+        if len(head) < 2 or head[0] != qevm.ItemType.SUBSECTION or head[1] < len(parent) + 1:
+            return None
+        length = head[1]
+        rest = self.source.window.peek(at + 2, length + 4)
+        name = rest[:length].decode("latin-1")
+        if len(rest) < length + 4 or not name.startswith(parent):
+            return None
+        return name, int.from_bytes(rest[length:], "big"), at + 2 + length + 4
+
+    def unseen_subsection(self, parent: str, name: str, at: int) -> int:
+        """The offset behind a subsection that the target's stream does not hold; refused where the target
+        does not know it."""
+        known = self.target.knowledge.knows_subsection(parent, name)
+        if known is False:
+            self.refuse(
+                Code.SUBSECTION_UNKNOWN,
+                f"subsection {name}: the target's QEMU does not know it",
+                field=name,
+                source=name,
+            )
+        if known is None:
+            self.undecided(
+                f"subsection {name}: whether the target's QEMU reads it, its stream does not tell",
+                field=name,
+                source=name,
+            )
+        node = self.guide.of_type(at, SUBSECTION)
+        if node is None:
+            self.undecided(f"subsection {name}: its length is not known without a vmdesc", field=name)
+            raise LoadStoppedError
+        return node.end

@@ -1,0 +1,152 @@
+"""The registers of one device's configuration space that QEMU would compare with a stream's.
+
+Which ones follows from the fresh state of the device that loads: its capability lists, and what is
+known of its kind's BARs (qemu/config_masks.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from msixtool.devices.config_space import ConfigSpace
+from msixtool.formats import pci
+from msixtool.qemu import config_masks as masks
+from msixtool.qemu.config_masks import Context, Register
+from msixtool.qemu.versions import Version
+
+_IO, _IO_TYPE, _MEMORY_TYPE = 0x1, 0x3, 0xF
+_WIDE = 0x4
+_EXTENDED_LIMIT = 64
+"""The most extended capabilities that are followed; QEMU's devices have five at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device as the target has it: `name` is the last part of the section's idstr, `config` its
+    configuration space.
+
+    `rom` is the size of its option ROM's RAM block in bytes, 0 where it has none; `framebuffer` that of a
+    display's memory. `legacy_bar` is the size of a virtio device's I/O BAR 0, where that is known.
+    """
+
+    name: str
+    config: bytes
+    rom: int = 0
+    framebuffer: int = 0
+    legacy_bar: int | None = None
+    version: Version | None = None
+
+
+def registers(device: Device) -> list[Register]:
+    """All registers that are compared, by offset; none overlaps the next."""
+    space = ConfigSpace(device.config)
+    kind = masks.kind_of(device.name)
+    found = [*masks.IDENTITY, *_bars(device, space, kind), masks.POINTER]
+    if header_type(device.config) == pci.HeaderType.BRIDGE:
+        found += masks.BRIDGE
+    if kind is None or not kind.own_capabilities:
+        express = space.find(pci.CapabilityId.EXPRESS)
+        port = None if express is None else masks.express_port(device.config[express:])
+        context = Context(kind, port, device.version)
+        found += _capabilities(device.config, space, context)
+        found += _extended_capabilities(device.config, context)
+    return _clipped(found, len(device.config))
+
+
+def header_type(config: bytes) -> int:
+    """The layout of the header."""
+    return config[0x0E] & pci.HEADER_TYPE_MASK
+
+
+def _clipped(found: list[Register], size: int) -> list[Register]:
+    """In order of offset, each cut off where the next begins: an overlap belongs to the later capability."""
+    found.sort(key=lambda register: register.offset)
+    result = []
+    for register, following in zip(found, [*found[1:], None], strict=True):
+        end = min(size, following.offset if following else size)
+        if register.offset < end:
+            result.append(replace(register, size=min(register.size, end - register.offset)))
+    return result
+
+
+def _capabilities(config: bytes, space: ConfigSpace, context: Context) -> Iterator[Register]:
+    for capability in space.capabilities:
+        rule = masks.CAPABILITIES.get(capability.id, masks.unknown_capability)
+        data = config[capability.offset : pci.CONFIG_SIZE].ljust(pci.CONFIG_SIZE, b"\0")
+        yield from (register.at(capability.offset) for register in rule(data, context))
+
+
+def extended_capabilities(config: bytes) -> Iterator[tuple[int, int]]:
+    """(id, offset) of each extended capability in the order of the list."""
+    offset, seen = pci.FIRST_EXTENDED_CAPABILITY, set[int]()
+    while pci.FIRST_EXTENDED_CAPABILITY <= offset <= len(config) - 4 and offset not in seen:
+        header = int.from_bytes(config[offset : offset + 4], "little")
+        if not header or len(seen) == _EXTENDED_LIMIT:
+            return
+        seen.add(offset)
+        yield header & 0xFFFF, offset
+        offset = header >> 20 & 0xFFC
+
+
+def _extended_capabilities(config: bytes, context: Context) -> Iterator[Register]:
+    for capability, offset in extended_capabilities(config):
+        rule = masks.EXTENDED_CAPABILITIES.get(capability, masks.unknown_extended_capability)
+        data = config[offset:].ljust(pci.CONFIG_SIZE, b"\0")
+        yield from (register.at(offset) for register in rule(data, context))
+
+
+def _bars(device: Device, space: ConfigSpace, kind: masks.Kind | None) -> Iterator[Register]:
+    layout = header_type(device.config)
+    if layout not in masks.BARS:
+        return
+    header = pci.HeaderType(layout)
+    sizes = bar_sizes(device, space, kind)
+    number = 0
+    while number < masks.BARS[header]:
+        low = _bar_word(device.config, number)
+        wide = not low & _IO and low & 0x6 == _WIDE and number + 1 < masks.BARS[header]
+        if number in sizes:
+            yield masks.bar(number, sizes[number], wide=wide)
+        elif low & _MEMORY_TYPE:
+            # The type bits show that it is registered; how large it is, nothing shows.
+            known = _IO_TYPE if low & _IO else _MEMORY_TYPE
+            yield masks.bar_of_unknown_size(number, known, wide=wide)
+        elif kind is None:
+            yield masks.bar_of_unknown_size(number, 0, wide=False)
+        number += 2 if wide else 1
+    if device.rom:
+        yield masks.rom(_power_of_two(device.rom), header)
+
+
+def _bar_word(config: bytes, number: int) -> int:
+    offset = masks.BAR_OFFSET + 4 * number
+    return int.from_bytes(config[offset : offset + 4], "little")
+
+
+def bar_sizes(device: Device, space: ConfigSpace, kind: masks.Kind | None) -> dict[int, int]:
+    """The sizes in bytes of the BARs that are known to be registered, by number."""
+    sizes = dict(kind.bars) if kind else {}
+    framebuffer = masks.FRAMEBUFFER_BAR.get(device.name)
+    if framebuffer is not None and device.framebuffer:
+        sizes[framebuffer] = _power_of_two(device.framebuffer)
+    for number, end in _used_ends(space, device.config, kind):
+        # QEMU gives such a BAR the next power of two, and a page at least.
+        sizes[number] = max(sizes.get(number, 0), _power_of_two(end), 0x1000)
+    if device.legacy_bar and _bar_word(device.config, 0) & _IO:
+        sizes[0] = _power_of_two(device.legacy_bar)
+    return sizes
+
+
+def _used_ends(space: ConfigSpace, config: bytes, kind: masks.Kind | None) -> Iterator[tuple[int, int]]:
+    """(BAR, end in bytes) of what the capabilities place in BARs: MSI-X, and a virtio device's structures."""
+    capability = space.msix
+    if capability is not None:
+        yield capability.table.bar, capability.table.offset + 16 * capability.vectors
+        yield capability.pba.bar, capability.pba.offset + (capability.vectors + 63) // 64 * 8
+    if kind is masks.VIRTIO:
+        yield from masks.virtio_structures(config, [c.offset for c in space.capabilities])
+
+
+def _power_of_two(size: int) -> int:
+    return 1 << max(size - 1, 0).bit_length()

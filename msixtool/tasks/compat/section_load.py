@@ -1,0 +1,261 @@
+"""Loading one section as the target would: its layout over the source's bytes.
+
+Source: QEMU migration/vmstate.c (vmstate_load_state, vmstate_subsection_load), vmstate-types.c, and
+savevm.c (check_section_footer). QEMU reads as many bytes as its own layout says, checks what its
+field types check, and notices that the source's layout was another one only where such a check
+fails, or at the section's footer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from msixtool.formats import pci, qevm
+from msixtool.qemu import vmstates
+from msixtool.stream import description as vmdesc
+from msixtool.stream.items import Item
+from msixtool.tasks.compat import pci_config, virtio_gpu, virtio_load
+from msixtool.tasks.compat.guide import objects
+from msixtool.tasks.compat.load_base import Load, LoadStoppedError
+from msixtool.tasks.compat.sides import Side, Target
+from msixtool.tasks.finding import Code, Finding
+
+DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "scsi-requests", "bitmap"})
+"""Field types whose length is the content's, not the layout's."""
+
+NULL_MARKER, VALID_MARKER = 0x30, 0x31
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first field of the target for which the source has none of the same size at that place."""
+
+    field: str
+    source_field: str | None
+    source: int | None
+    target: int
+
+
+class SectionLoad(Load):
+    """One section, loaded by the target's layout. `run` gives the findings in QEMU's order."""
+
+    def __init__(self, source: Side, target: Target, item: Item, own: Item) -> None:
+        super().__init__(source, target, item, own)
+        self.difference: Difference | None = None
+        self.seen: dict[str, tuple[int, int]] = {}
+        """Values of the fields that are compared after the load: the source's and the target's."""
+        self._watched = vmstates.EQUAL_AFTER_LOAD.get(self.kind, {})
+
+    def run(self) -> list[Finding]:
+        """All that the target's QEMU would say of this section, and what it cannot be known whether it
+        would."""
+        description = self.own.description
+        if description is None:
+            return self.findings
+        at = self.item.data_offset
+        try:
+            if "vmsd_name" in description:
+                at, _ = self.vmsd(description, at, self.own.data_offset)
+                self._check_after_load()
+            else:
+                at = self.item.data_offset + self.item.data_length  # opaque: only its own code reads it
+            if not self.refused:
+                self._footer(at)
+        except LoadStoppedError:
+            pass
+        return self.findings
+
+    # Walking the target's layout
+
+    def vmsd(self, description: dict[str, Any], at: int, local: int, path: str = "") -> tuple[int, int]:
+        """Load one vmsd; the offsets behind it."""
+        for field in objects(description, "fields"):
+            at, local = self._field(field, at, local, path)
+        return self._subsections(description, at, local)
+
+    def _field(self, field: dict[str, Any], at: int, local: int, path: str) -> tuple[int, int]:
+        size, count = vmdesc.field_size(field), vmdesc.element_count(field)
+        name, type_name = f"{path}{field.get('name', '')}", str(field.get("type", ""))
+        special = _SPECIAL.get(type_name)
+        if special is not None:
+            for _ in range(min(count, self.own.data_length)):
+                at, local = special(self, at, local, size), local + size
+            return at, local
+        inner = vmdesc.nested(field) if size and count == 1 else None
+        if inner is not None and type_name not in DYNAMIC_TYPES and objects(inner, "fields"):
+            return self._struct(inner, at, local, size, f"{name}.")
+        if inner is not None and size == 1:
+            type_name = "nullptr"  # the way in which QEMU up to 9.2 describes an empty pointer
+        check = self._CHECKS.get(type_name)
+        if check is not None:
+            check(self, name, at, local, size)
+        if str(field.get("name")) in self._watched:
+            self.seen[str(field.get("name"))] = (self.number(at, size), self.own_number(local, size))
+        return at + self._length(name, type_name, at, size * count), local + size * count
+
+    def _struct(self, inner: dict[str, Any], at: int, local: int, size: int, path: str) -> tuple[int, int]:
+        end, _ = self.vmsd(inner, at, local, path)
+        name = str(inner.get("vmsd_name", ""))
+        if name in vmstates.COUNTED_VMSDS:
+            node = self.guide.of_vmsd(at, name)
+            end = node.end if node else end
+        return end, local + size
+
+    def _length(self, name: str, type_name: str, at: int, size: int) -> int:
+        """How many bytes the target takes for a field that has `size` bytes in its own stream."""
+        node = self.guide.of_type(at, type_name) or self.guide.leaf(at)
+        if node is not None and node.type == type_name and type_name in DYNAMIC_TYPES:
+            return node.size
+        if (node is None or node.size != size) and self.difference is None and self.guide:
+            self.difference = Difference(name, node.name if node else None, node.size if node else None, size)
+        return size
+
+    # Field types that check what they read
+
+    def _equal(self, name: str, at: int, local: int, size: int) -> None:
+        theirs, ours = self.number(at, size), self.own_number(local, size)
+        if theirs != ours:
+            self.refuse(
+                Code.FIELD_MISMATCH,
+                f"{name}: {theirs}, the target has {ours}, and they must be equal",
+                field=name,
+                source=theirs,
+                target=ours,
+            )
+
+    def _at_most(self, name: str, at: int, local: int, size: int) -> None:
+        theirs, ours = self.number(at, size, signed=True), self.own_number(local, size, signed=True)
+        if not 0 <= theirs <= ours:
+            self.refuse(
+                Code.SECTION_VERSION,
+                f"{name}: {theirs}, the target reads 0 to {ours}",
+                field=name,
+                source=theirs,
+                target=ours,
+            )
+
+    def _interrupts(self, name: str, at: int, local: int, size: int) -> None:
+        for pin in range(pci.INTX_PINS):
+            level = self.number(at + 4 * pin, 4, signed=True)
+            if level not in (0, 1):
+                self.refuse(
+                    Code.OTHER, f"irq state {level} of pin {pin}: must be 0 or 1", field=name, source=level
+                )
+
+    def _null(self, name: str, at: int, local: int, size: int) -> None:
+        marker = self.number(at, 1)
+        if marker != NULL_MARKER:
+            self.refuse(
+                Code.OTHER,
+                f"{name}: the target has nothing there, the source something",
+                field=name,
+                source=marker,
+                target=NULL_MARKER,
+            )
+
+    def _config(self, name: str, at: int, local: int, size: int) -> None:
+        pci_config.compare(self, self.read(at, size), self.own_bytes(local, size))
+
+    _CHECKS: ClassVar[dict[str, Callable[[SectionLoad, str, int, int, int], None]]] = {
+        "uint8 equal": _equal,
+        "uint16 equal": _equal,
+        "uint32 equal": _equal,
+        "int32 equal": _equal,
+        "int64 equal": _equal,
+        "int32 le": _at_most,
+        "pci irq state": _interrupts,
+        "pci config": _config,
+        "nullptr": _null,
+    }
+
+    def _subsections(self, description: dict[str, Any], at: int, local: int) -> tuple[int, int]:
+        """Load the subsections that stand in the source; the offsets behind them and behind the target's."""
+        parent = str(description.get("vmsd_name", ""))
+        own: dict[str, tuple[dict[str, Any], int]] = {}
+        for subsection in objects(description, "subsections"):
+            body = local + vmdesc.subsection_header_size(subsection)
+            own[str(subsection.get("vmsd_name", ""))] = (subsection, body)
+            local = body + vmdesc.data_size(subsection)
+        while (found := self.subsection_at(at, parent)) is not None:
+            name, version, body = found
+            if name in own:
+                self._version(name, version, own[name][0])
+                at, _ = self.vmsd(*(own[name][0], body, own[name][1]), path=f"{name}.")
+            else:
+                at = self.unseen_subsection(parent, name, at)
+        return at, local
+
+    def _version(self, name: str, version: int, own: dict[str, Any]) -> None:
+        ours = own.get("version")
+        if isinstance(ours, int) and version > ours:
+            self.refuse(
+                Code.SECTION_VERSION,
+                f"subsection {name} has version {version}, the target reads up to {ours}",
+                field=name,
+                source=version,
+                target=ours,
+            )
+
+    # The end
+
+    def _check_after_load(self) -> None:
+        """What the device compares when all is read."""
+        for name, message in self._watched.items():
+            theirs, ours = self.seen.get(name, (0, 0))
+            if theirs != ours and not self.refused:
+                self.refuse(
+                    Code.FIELD_MISMATCH,
+                    f"{message}: {theirs:#x}, the target has {ours:#x}, and they must be equal",
+                    field=name,
+                    source=theirs,
+                    target=ours,
+                )
+
+    def _footer(self, at: int) -> None:
+        """Where QEMU looks for the section's end."""
+        if self.target.dump.index.footers:
+            expected = bytes([qevm.ItemType.SECTION_FOOTER]) + (self.item.section_id or 0).to_bytes(4, "big")
+            ends = self.read(at, len(expected)) == expected
+        else:
+            ends = at == self.item.data_offset + self.item.data_length
+        if ends:
+            return
+        end = self.item.data_offset + self.item.data_length
+        where = "past" if at > end else "short of"
+        self.refuse(
+            Code.SECTION_LAYOUT,
+            f"{self._explained()}: the target reads {abs(at - end)} bytes {where} the section's end"
+            " and misses its footer",
+            field=self.difference.field if self.difference else None,
+            source=self.difference.source if self.difference else None,
+            target=self.difference.target if self.difference else None,
+        )
+
+    def _explained(self) -> str:
+        found = self.difference
+        if found is None:
+            return "the layouts differ"
+        if found.source is None:
+            return f"{found.field}: the source has no such field"
+        if found.source_field in (None, found.field):
+            return f"{found.field}: {found.source} bytes, the target has {found.target}"
+        return f"{found.source_field} in the source, {found.field} in the target"
+
+
+def _marker(load: Load, at: int, local: int, size: int) -> int:
+    """An element of an array of pointers that may be empty: a byte, and the element where there is one."""
+    if load.number(at, 1) != VALID_MARKER:
+        return at + 1
+    node = load.guide.leaf(at + 1) or load.guide.of_type(at + 1, "struct")
+    return node.end if node else at + 1
+
+
+_SPECIAL: dict[str, Callable[[Load, int, int, int], int]] = {
+    "ptr-marker": _marker,
+    "virtio": virtio_load.load,
+    "virtio-gpu": virtio_gpu.load,
+}
+"""Field types that have a grammar of their own: from the offsets and the target's size to the offset
+behind it."""

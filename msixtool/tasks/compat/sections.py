@@ -1,0 +1,125 @@
+"""The sections of the source, one after another as QEMU meets them.
+
+Source: QEMU migration/savevm.c, qemu_loadvm_section_start_full and find_se.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from msixtool.devices.device import kind_of
+from msixtool.errors import FormatError
+from msixtool.formats.ram import SECTION as RAM
+from msixtool.qemu import advice, vmstates
+from msixtool.stream import items as kinds
+from msixtool.stream.items import Item
+from msixtool.tasks.compat import ram
+from msixtool.tasks.compat.section_load import SectionLoad
+from msixtool.tasks.compat.sides import Side, Target, key_of
+from msixtool.tasks.finding import Code, Finding, Severity
+
+
+def findings(source: Side, target: Target) -> Iterator[Finding]:
+    """In stream order; sections that only the target has are no matter."""
+    for item in source.dump.index.items:
+        if item.type not in (kinds.START, kinds.FULL):
+            continue
+        own = target.sections.get(key_of(item))
+        if own is None:
+            yield from _unknown(item, source, target)
+            continue
+        refused = list(_versions(item, own, target))
+        yield from refused
+        if any(finding.severity is Severity.ERROR for finding in refused):
+            continue
+        if item.type == kinds.START:
+            if item.idstr == RAM:
+                yield from ram.findings(source, target)
+            continue
+        yield from _load(source, target, item, own)
+
+
+def _finding(code: Code, message: str, item: Item, advised: str | None, **details: object) -> Finding:
+    return Finding(
+        Severity.ERROR,
+        code,
+        message,
+        str(item.idstr),
+        item.instance_id or 0,
+        advice=advised,
+        **details,  # type: ignore[arg-type]
+    )
+
+
+def _unknown(item: Item, source: Side, target: Target) -> Iterator[Finding]:
+    name = str(item.idstr)
+    if name in vmstates.REGISTERED_ALWAYS:
+        return
+    elsewhere = [other for other in target.same_kind(name) if (other, 0) not in source.sections]
+    instance = f" instance {item.instance_id}" if item.instance_id else ""
+    yield _finding(
+        Code.SECTION_UNKNOWN,
+        f"section {name}{instance}: the target has none" + (f", but {elsewhere[0]}" if elsewhere else ""),
+        item,
+        advice.on_missing_section(name, kind_of(name), item.instance_id or 0, elsewhere),
+        target=elsewhere[0] if elsewhere else None,
+    )
+
+
+def _versions(item: Item, own: Item, target: Target) -> Iterator[Finding]:
+    theirs, ours = item.version_id or 0, own.version_id or 0
+    if theirs == ours:
+        return
+    if theirs > ours:
+        yield _finding(
+            Code.SECTION_VERSION,
+            f"section {item.idstr}: version {theirs}, the target reads up to {ours}",
+            item,
+            "The source's QEMU writes a newer state: use a target of its version, or a machine type that both"
+            " have.",
+            field="version_id",
+            source=theirs,
+            target=ours,
+        )
+        return
+    minimum = target.knowledge.minimum_version(_vmsd_name(own))
+    if minimum is None:
+        found = _finding(
+            Code.UNDECIDED,
+            f"section {item.idstr}: version {theirs}, the target's is {ours};"
+            " from which version on it reads, its stream does not tell",
+            item,
+            "Give the target's -dump-vmstate with --target-vmstate.",
+            field="version_id",
+            source=theirs,
+            target=ours,
+        )
+        yield replace(found, severity=Severity.WARNING)
+    elif theirs < minimum:
+        yield _finding(
+            Code.SECTION_VERSION,
+            f"section {item.idstr}: version {theirs}, the target reads {minimum} to {ours}",
+            item,
+            "The target's QEMU no longer reads this state: load it in one that does, and save it again.",
+            field="version_id",
+            source=theirs,
+            target=minimum,
+        )
+
+
+def _vmsd_name(item: Item) -> str:
+    name = (item.description or {}).get("vmsd_name")
+    return str(name) if name else kind_of(str(item.idstr))
+
+
+def _load(source: Side, target: Target, item: Item, own: Item) -> list[Finding]:
+    if item.version_id != own.version_id:
+        return []  # the target reads an older layout, which its own state does not show
+    try:
+        return SectionLoad(source, target, item, own).run()
+    except FormatError as error:
+        found = _finding(
+            Code.UNDECIDED, f"section {item.idstr}: its vmdesc is damaged: {error.explanation}", item, None
+        )
+        return [replace(found, severity=Severity.WARNING)]

@@ -1,0 +1,75 @@
+"""The two streams of a comparison, with what is looked up in them again and again."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from msixtool.devices.device import kind_of
+from msixtool.dump import Dump
+from msixtool.qemu.versions import Version
+from msixtool.stream.items import Item, RamBlock
+from msixtool.stream.window import Window
+from msixtool.tasks.compat.knowledge import Knowledge
+
+Key = tuple[str, int]
+"""A section: its idstr and instance_id."""
+
+
+def key_of(item: Item) -> Key:
+    """What QEMU finds a section by."""
+    return str(item.idstr), item.instance_id or 0
+
+
+class Side:
+    """One stream, opened."""
+
+    def __init__(self, dump: Dump) -> None:
+        self.dump = dump
+        self.window = Window(dump.source)
+
+    @cached_property
+    def sections(self) -> dict[Key, Item]:
+        """The sections that begin in the stream (START and FULL); of several with one key the last."""
+        return {key_of(item): item for item in self.dump.index.items if item.type in ("start", "full")}
+
+    @cached_property
+    def blocks(self) -> dict[str, RamBlock]:
+        """The RAM blocks by name."""
+        return {block.idstr: block for block in self.dump.index.blocks}
+
+    def rom_of(self, path: str) -> int:
+        """Bytes of the option ROM of the device at `path`, 0 where it has none."""
+        return self._block_of(path, lambda name: name.endswith(".rom"))
+
+    def framebuffer_of(self, path: str) -> int:
+        """Bytes of the display memory of the device at `path`, 0 where it has none."""
+        return self._block_of(path, lambda name: "vram" in name)
+
+    def _block_of(self, path: str, wanted: object) -> int:
+        assert callable(wanted)
+        for name, block in self.blocks.items():
+            owner, slash, rest = name.rpartition("/")
+            if slash and owner == path and wanted(rest):
+                return block.used_length
+        return 0
+
+    def same_kind(self, idstr: str) -> list[str]:
+        """The sections of the same kind as `idstr`, wherever they stand."""
+        kind = kind_of(idstr)
+        return [name for name, _ in self.sections if kind_of(name) == kind and "/" in name]
+
+
+class Target(Side):
+    """The side that loads: a fresh stream of its command line, and what is known of its QEMU."""
+
+    def __init__(
+        self, dump: Dump, version: Version | None = None, knowledge: Knowledge | None = None
+    ) -> None:
+        super().__init__(dump)
+        self.version = version or dump.writer.min
+        """The release whose rules count: as told, or the oldest that the stream's style allows."""
+        self.knowledge = knowledge or Knowledge()
+
+    def is_at_least(self, version: Version) -> bool:
+        """Whether the target's QEMU is of this release or a later one; not where nothing tells."""
+        return self.version is not None and self.version >= version
