@@ -8,6 +8,7 @@ first bytes of memory, where every message address that is tried here points.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -151,6 +152,11 @@ class ModelSide:
             self._deliver(self._function.vector_use(vector))
         self.write_command(COMMAND_MEMORY | COMMAND_MASTER)
 
+    @property
+    def enabled(self) -> bool:
+        """Whether MSI-X is enabled: an e1000e whose is not interrupts by its pin instead."""
+        return self._function.enabled()
+
     def _deliver(self, events: Events) -> None:
         """Write the messages among the events to memory, in their order."""
         for event in events:
@@ -178,8 +184,7 @@ class ModelSide:
         self._deliver(self._function.write_config(COMMAND, value, 2))
 
     def notify(self, vectors: tuple[int, ...]) -> None:
-        # An e1000e whose MSI-X is not enabled interrupts by its pin instead.
-        for vector in vectors if self._function.enabled() else ():
+        for vector in vectors if self.enabled else ():
             self._deliver(self._function.notify(vector))
 
     def reset(self, *, system: bool) -> None:
@@ -292,8 +297,26 @@ class Reset:
         side.reset(system=self.system)
 
     def __str__(self) -> str:
-        return "reset system" if self.system else "reset bus"
+        return f"reset  # of the {'system' if self.system else 'bus'}"
 
 
 Operation = WriteTable | ReadTable | WritePba | ReadPba | WriteControl | WriteCommand | Notify | Reset
-"""One thing to do: `play` does it to a side and returns what it read, if anything; `str` is its line."""
+"""One thing to do: `play` does it to a side and returns what it read, if anything; `str` is its line in a
+script for `msixtool replay`."""
+
+
+def replay_script(operations: Iterable[Operation], version: tuple[int, int, int], capability: int) -> str:
+    """A sequence as a script for `msixtool replay`: it does what ModelSide does, step by step."""
+    model = ModelSide(version, capability)
+    driver = str(WriteCommand(COMMAND_MEMORY | COMMAND_MASTER))
+    place = f"init {VECTORS} table=3:0x0:0x4000 pba=3:0x2000:0x4000 cap={capability:#x}"
+    lines = [f"qemu-version {'.'.join(map(str, version))}", place, f"use 0-{VECTORS - 1}", driver]
+    for operation in operations:
+        if isinstance(operation, Reset):
+            lines += ["bus-master off", str(operation), driver]
+        elif isinstance(operation, Notify) and not model.enabled:
+            lines.append(f"# {operation}: MSI-X is not enabled, so the device takes its pin")
+        else:
+            lines.append(str(operation))
+        operation.play(model)
+    return "\n".join(lines) + "\n"
