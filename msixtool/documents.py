@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msixtool.devices.config_space import BarPlace, MsixCapability
 from msixtool.devices.device import MsixDevice
@@ -16,8 +16,11 @@ from msixtool.dump import Dump
 from msixtool.msix.state import MsixState
 from msixtool.qemu.versions import format_version
 from msixtool.stream.items import Item
-from msixtool.tasks.finding import Finding, Severity
-from msixtool.tasks.load import Loaded
+
+if TYPE_CHECKING:
+    from msixtool.tasks.capture import Captured
+    from msixtool.tasks.finding import Finding
+    from msixtool.tasks.load import Loaded
 
 Document = dict[str, Any]
 
@@ -149,7 +152,7 @@ def load_document(
     return {
         "schema": "msixtool.load/1",
         "source": source,
-        "ok": not any(finding.severity is Severity.ERROR for finding in refusals),
+        "ok": not any(finding.severity == "error" for finding in refusals),
         "refusals": [finding.to_json() for finding in refusals],
         "devices": [_loaded_document(device) for device in devices],
         "damage": list(damage),
@@ -169,4 +172,16 @@ def _loaded_document(device: Loaded) -> Document:
         },
         "lost": list(device.lost),
         "recovery": device.recovery,
+    }
+
+
+def capture_document(captured: Captured, path: str, size: int) -> Document:
+    """`msixtool.capture/1`: the file, its size in bytes, and the VM that it is of."""
+    return {
+        "schema": "msixtool.capture/1",
+        "path": path,
+        "size": size,
+        "qemu": captured.qemu,
+        "machine": captured.machine,
+        "seconds": round(captured.seconds, 3),
     }

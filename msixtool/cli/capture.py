@@ -1,0 +1,87 @@
+"""`msixtool capture`: a stream of a running VM, taken over QMP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from msixtool.cli import options
+from msixtool.cli.status import ExitStatus
+
+if TYPE_CHECKING:
+    from msixtool.files import OutputFile
+    from msixtool.tasks.capture import Captured, Progress
+
+EXAMPLES = """\b
+Examples:
+  msixtool capture /run/vm.qmp -o vm.mig
+  msixtool capture -o fresh.mig --run -- qemu-system-x86_64 -M q35 -device e1000e"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("words", metavar="SOCKET | --run -- COMMAND...", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "-o", "--output", metavar="FILE", required=True, help="The file to write; - for standard output."
+)
+@click.option("--run", "run_command", is_flag=True, help="Start COMMAND paused, capture it, and end it.")
+@click.option("--mapped-ram", is_flag=True, help="Write RAM at fixed offsets (QEMU 9.0 and later).")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@options.json_option
+@options.traceback_option
+def capture(
+    words: tuple[str, ...], output: str, run_command: bool, mapped_ram: bool, force: bool, as_json: bool
+) -> ExitStatus:
+    """Take the stream of a VM; a VM that runs is stopped for it and runs on afterwards.
+
+    SOCKET is the path of the VM's QMP monitor. A VM that was paused stays so, in the state that
+    QEMU calls postmigrate: QEMU migrates it again only after it has run.
+    """
+    from msixtool.cli.progress import progress_bar
+    from msixtool.errors import UsageError
+    from msixtool.files import create, refuse_terminal
+
+    if not words or (len(words) > 1 and not run_command):
+        raise UsageError("what to capture", expected="one SOCKET, or --run -- COMMAND", found=len(words))
+    refuse_terminal(output)
+    with create(output, force=force) as out, progress_bar("capture") as progress:
+        if run_command:
+            captured = _capture_fresh(words, out, mapped_ram, progress)
+        else:
+            captured = _capture_running(words[0], out, mapped_ram, progress)
+        size = out.position
+    _report(captured, output, size, as_json)
+    return ExitStatus.DONE
+
+
+def _capture_running(socket: str, out: OutputFile, mapped_ram: bool, progress: Progress) -> Captured:
+    from msixtool.tasks.capture import capture as take
+
+    return take(socket, out, mapped_ram=mapped_ram, progress=progress)
+
+
+def _capture_fresh(
+    command: tuple[str, ...], out: OutputFile, mapped_ram: bool, progress: Progress
+) -> Captured:
+    from msixtool.tasks.capture import capture as take
+    from msixtool.tasks.fresh import fresh_qemu
+
+    with fresh_qemu(command) as qemu:
+        return take(qemu.monitor, out, mapped_ram=mapped_ram, progress=progress)
+
+
+def _report(captured: Captured, path: str, size: int, as_json: bool) -> None:
+    from msixtool.words import byte_size
+
+    if as_json and path != "-":
+        from msixtool.cli.output import print_json
+        from msixtool.documents import capture_document
+
+        print_json(capture_document(captured, path, size))
+        return
+    state = "ran before and runs on" if captured.was_running else "was stopped and stays so"
+    click.echo(
+        f"{path}: {byte_size(size)} of {captured.machine}, QEMU {captured.qemu}, "
+        f"in {captured.seconds:.1f} s; the VM {state}",
+        err=path == "-",
+    )

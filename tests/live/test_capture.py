@@ -1,0 +1,219 @@
+"""`msixtool capture` against a real QEMU: the stream is whole, and the VM is left as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from msixtool import Dump
+from tests.cli.conftest import Result, msixtool  # noqa: F401
+from tests.live.guest import BIOS
+from tests.live.wire import Qmp
+
+pytest.importorskip("qemu.qmp")
+
+Tool = Callable[..., Result]
+DEVICES = ("-device", "e1000e,romfile=", "-device", "virtio-net-pci,romfile=")
+
+
+class Vm:
+    """A QEMU with two monitors: one for msixtool, one to see how the VM is."""
+
+    def __init__(self, folder: Path, monitor: Qmp) -> None:
+        self.socket = folder / "qmp"
+        self._monitor = monitor
+
+    def ask(self, command: str, **arguments: Any) -> Any:
+        return self._monitor.execute(command, **arguments)
+
+    @property
+    def running(self) -> bool:
+        return bool(self.ask("query-status")["running"])
+
+    @property
+    def bandwidth(self) -> int:
+        return int(self.ask("query-migrate-parameters")["max-bandwidth"])
+
+    def capabilities(self) -> dict[str, bool]:
+        return {c["capability"]: c["state"] for c in self.ask("query-migrate-capabilities")}
+
+
+@contextmanager
+def vm(qemu: str, *arguments: str) -> Iterator[Vm]:
+    import socket
+
+    with tempfile.TemporaryDirectory(prefix="msixtool-") as name:
+        folder = Path(name)
+        (folder / "bios").write_bytes(BIOS)
+        command = [
+            *(qemu, "-accel", "tcg", "-M", "q35", "-m", "16", "-nodefaults", "-display", "none"),
+            *("-bios", str(folder / "bios"), *DEVICES, *arguments),
+            *("-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"),
+            *("-qmp", f"unix:{folder / 'watch'},server=on,wait=off"),
+        ]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + 20
+            while not (folder / "watch").exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(str(folder / "watch"))
+            yield Vm(folder, Qmp(client, timeout=20))
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_a_running_vm_is_captured_and_runs_on(qemu: str, msixtool: Tool, tmp_path: Path) -> None:  # noqa: F811
+    out = tmp_path / "vm.mig"
+    with vm(qemu) as machine:
+        before = machine.bandwidth, machine.capabilities()
+        result = msixtool("capture", machine.socket, "-o", out, "--json")
+        assert machine.running
+        assert (machine.bandwidth, machine.capabilities()) == before
+    document = result.json
+    assert result.status == 0
+    assert document["schema"] == "msixtool.capture/1"
+    assert document["size"] == out.stat().st_size
+    assert document["machine"].startswith("pc-q35-")
+    with Dump.open(out) as dump:
+        assert dump.damage == []
+        assert dump.index.machine == document["machine"]
+        assert [device.kind for device in dump.devices] == ["e1000e", "virtio-net"]
+
+
+def test_a_paused_vm_is_captured_and_stays_paused(qemu: str, msixtool: Tool, tmp_path: Path) -> None:  # noqa: F811
+    with vm(qemu, "-S") as machine:
+        assert msixtool("capture", machine.socket, "-o", tmp_path / "vm.mig").status == 0
+        assert not machine.running
+        again = msixtool("capture", machine.socket, "-o", tmp_path / "again.mig")
+        assert again.status in (0, 2)
+        assert not machine.running
+        machine.ask("cont")
+        assert machine.running
+
+
+def test_capabilities_in_the_way_are_off_for_the_capture_alone(
+    qemu: str,
+    msixtool: Tool,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    with vm(qemu) as machine:
+        for name in ("return-path", "multifd"):
+            machine.ask("migrate-set-capabilities", capabilities=[{"capability": name, "state": True}])
+        assert msixtool("capture", machine.socket, "-o", tmp_path / "vm.mig").status == 0
+        assert machine.capabilities()["return-path"]
+        assert machine.capabilities()["multifd"]
+        assert machine.running
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_capture_that_is_interrupted_in_the_middle_leaves_the_vm_running(
+    qemu: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    memory = tmp_path / "memory"
+    memory.write_bytes(b"not zero" * (2 << 20))
+    ram = f"memory-backend-file,id=ram,size=16M,share=on,mem-path={memory}"
+    with vm(qemu, "-object", ram, "-machine", "memory-backend=ram") as machine:
+        # Nobody takes what is written: the migration stands still in the middle of RAM.
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        command = [sys.executable, "-m", "msixtool", "capture", str(machine.socket), "-o", str(pipe)]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 20
+        while machine.ask("query-migrate").get("status") not in ("active", "device"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=30)
+        os.close(reader)
+        assert process.returncode != 0
+        assert "Traceback" not in stderr
+        assert machine.running
+        assert machine.ask("query-migrate")["status"] in ("cancelled", "failed")
+
+
+def test_a_full_disk_leaves_the_vm_running_and_no_file(qemu: str, msixtool: Tool) -> None:  # noqa: F811
+    with vm(qemu) as machine:
+        result = msixtool("capture", machine.socket, "-o", "/dev/full")
+        assert machine.running
+    assert result.status == 2
+    assert "No space left" in result.error_line
+
+
+def test_a_reader_that_stops_reading_amid_device_state_does_not_keep_the_vm(
+    qemu: str, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with vm(qemu) as machine:
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        command = [sys.executable, "-m", "msixtool", "capture", str(machine.socket), "-o", str(pipe)]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        os.close(reader)
+        assert machine.running
+
+
+def test_mapped_ram_where_qemu_has_it(qemu: str, msixtool: Tool, tmp_path: Path) -> None:  # noqa: F811
+    out = tmp_path / "vm.mig"
+    with vm(qemu) as machine:
+        known = "mapped-ram" in machine.capabilities()
+        result = msixtool("capture", machine.socket, "-o", out, "--mapped-ram")
+        assert machine.running
+    if not known:
+        assert result.status == 2
+        assert "mapped-ram" in result.error_line
+        assert not out.exists()
+        return
+    with Dump.open(out) as dump:
+        assert dump.layers == [{"kind": "mapped-ram"}]
+        assert dump.damage == []
+
+
+def test_run_starts_captures_and_ends_a_qemu(qemu: str, msixtool: Tool, tmp_path: Path) -> None:  # noqa: F811
+    out = tmp_path / "fresh.mig"
+    command = [qemu, "-M", "q35", "-nodefaults", "-display", "none", "-m", "16", *DEVICES]
+    result = msixtool("capture", "-o", out, "--run", "--", *command)
+    assert result.status == 0
+    with Dump.open(out) as dump:
+        assert dump.damage == []
+        assert len(dump.devices) == 2
+
+
+def test_a_qemu_that_does_not_start_is_one_line_with_its_words(
+    qemu: str,
+    msixtool: Tool,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    result = msixtool("capture", "-o", tmp_path / "out", "--run", "--", qemu, "-M", "nothing-such")
+    assert result.status == 2
+    assert "nothing-such" in result.error_line or "unsupported machine" in result.error_line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_socket_that_nobody_listens_on_is_one_line(msixtool: Tool, tmp_path: Path) -> None:  # noqa: F811
+    result = msixtool("capture", tmp_path / "nothing", "-o", tmp_path / "out")
+    assert result.status == 2
+    assert "QMP" in result.error_line
+
+
+def test_the_document_is_valid_json_on_one_input(qemu: str, msixtool: Tool, tmp_path: Path) -> None:  # noqa: F811
+    out = tmp_path / "fresh.mig"
+    command = [qemu, "-M", "none", "-nodefaults", "-display", "none"]
+    document = json.loads(msixtool("capture", "-o", out, "--json", "--run", "--", *command).out)
+    assert document["machine"] == "none"
