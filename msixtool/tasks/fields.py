@@ -64,8 +64,11 @@ def select_sections(dump: Dump, pattern: str | None) -> list[Item]:
     return found
 
 
-def read_section(dump: Dump, item: Item) -> Section:
-    """Read one section and lay its vmdesc over it. Damage is in the section, nothing is raised for it."""
+def read_section(dump: Dump, item: Item, *, fallback: dict[str, Any] | None = None) -> Section:
+    """Read one section and lay its vmdesc over it. Damage is in the section, nothing is raised for it.
+
+    `fallback` describes the section where its own stream has no vmdesc.
+    """
     if item.data_length > MAX_SECTION:
         text = (
             f"too long to decode its fields: expected at most {MAX_SECTION} bytes, found {item.data_length}"
@@ -78,7 +81,7 @@ def read_section(dump: Dump, item: Item) -> Section:
         )
     data = dump.source.read(item.data_offset, item.data_length)
     raw = Group({DATA: Leaf("buffer", 0, len(data))})
-    description = description_of(dump, item)
+    description = description_of(dump, item) or fallback
     if description is None or not description.get("fields"):
         return Section(item, data, raw if data else Group())
     try:

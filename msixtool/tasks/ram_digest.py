@@ -1,0 +1,246 @@
+"""What guest RAM holds in a stream, as one digest for each block: for comparison, not for reading.
+
+Source: QEMU migration/ram.c, ram_load_precopy and decompress_data. A page may be sent many times
+and the last time counts, so 8 bytes of hash (of SHA-256, which CPUs have instructions for) are kept for
+each page that is not zero: some 3 MiB for each GiB of 4 KiB pages, however long the stream is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from msixtool.dump import Dump
+from msixtool.errors import FormatError
+from msixtool.formats import ram as fmt
+from msixtool.formats.qevm import FOOTER_SIZE, PART_HEADER_SIZE, ItemType
+from msixtool.formats.ram import Flag
+from msixtool.stream import items as kinds
+from msixtool.stream.items import Damage, DamageRule, Item, RamBlock
+from msixtool.stream.window import Window
+
+PAGE_SIZE = 4096
+"""Bytes of a page where the stream does not say."""
+
+_HASH_SIZE = 8
+_DIGITS = 32
+_CHUNK = 64
+"""Pages whose hashes are kept together: a chunk in which no page is set takes nothing."""
+_NO_HASH = bytes(_HASH_SIZE)
+_EMPTY = bytes(_CHUNK * _HASH_SIZE)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockDigest:
+    """One RAM block: `size` in bytes, `pages` the number of those that are not zero.
+
+    `digest` depends on the content alone, in hex, and not on the order or the way in which it
+    was sent. It is not `exact` where XBZRLE deltas were applied to pages: equal digests mean
+    equal content even then, but the same content can have two digests.
+    """
+
+    name: str
+    size: int
+    pages: int
+    digest: str
+    exact: bool = True
+
+
+@dataclass(slots=True)
+class _Pages:
+    """The hashes of a block's pages; a page that is zero has none."""
+
+    page_size: int
+    chunks: dict[int, bytearray] = field(default_factory=dict)
+    exact: bool = True
+
+    def put(self, page: int, value: bytes) -> None:
+        chunk = self.chunks.get(page // _CHUNK)
+        if chunk is None:
+            if value == _NO_HASH:
+                return
+            chunk = self.chunks[page // _CHUNK] = bytearray(_EMPTY)
+        at = page % _CHUNK * _HASH_SIZE
+        chunk[at : at + _HASH_SIZE] = value
+
+    def get(self, page: int) -> bytes:
+        chunk = self.chunks.get(page // _CHUNK, _EMPTY)
+        at = page % _CHUNK * _HASH_SIZE
+        return bytes(chunk[at : at + _HASH_SIZE])
+
+    def digest(self, block: RamBlock) -> BlockDigest:
+        total = hashlib.sha256()
+        pages = 0
+        for number in sorted(self.chunks):
+            chunk = bytes(self.chunks[number])
+            if chunk == _EMPTY:
+                continue
+            total.update(number.to_bytes(8, "big") + chunk)
+            pages += sum(chunk[at : at + _HASH_SIZE] != _NO_HASH for at in range(0, len(chunk), _HASH_SIZE))
+        return BlockDigest(block.idstr, block.used_length, pages, total.hexdigest()[:_DIGITS], self.exact)
+
+
+def digest_ram(dump: Dump) -> tuple[list[BlockDigest], list[Damage]]:
+    """A digest of each RAM block, in the stream's order, and what kept RAM from being read to its end.
+
+    Reads all of RAM. Pages that the stream does not hold (shared ones that were ignored, those on
+    other multifd channels) count as zero.
+    """
+    reader = _Reader(dump)
+    damage: list[Damage] = []
+    try:
+        if dump.index.mapped_ram:
+            for block in dump.index.blocks:
+                reader.mapped(block)
+        else:
+            for item in dump.index.items:
+                if item.idstr == fmt.SECTION and item.type in (kinds.PART, kinds.END):
+                    reader.parts(item)
+    except FormatError as error:
+        damage.append(Damage.of(error, reader.offset, DamageRule.RAM_RECORD, fmt.SECTION))
+    return [reader.blocks[block.idstr].digest(block) for block in dump.index.blocks], damage
+
+
+class _Reader:
+    def __init__(self, dump: Dump) -> None:
+        self.dump = dump
+        self.source = dump.source
+        self.window = Window(dump.source)
+        self.page_size = dump.index.page_size or PAGE_SIZE
+        self.zero = bytes(self.page_size)
+        self.blocks = {block.idstr: _Pages(self.page_size) for block in dump.index.blocks}
+        self.limits = {block.idstr: block.used_length for block in dump.index.blocks}
+        self.current: str | None = None
+        self.offset = 0
+
+    def hash(self, data: bytes) -> bytes:
+        """The hash of a page's content; all zero for a page that is."""
+        return _NO_HASH if data == self.zero else hashlib.sha256(data).digest()[:_HASH_SIZE]
+
+    def parts(self, item: Item) -> None:
+        """The PART or END items of one run: headers, records, footers."""
+        self.offset = item.offset
+        while self.offset < item.end:
+            self.offset = self.records(self.offset + PART_HEADER_SIZE)
+            if self.window.peek(self.offset, 1) == bytes([ItemType.SECTION_FOOTER]):
+                self.offset += FOOTER_SIZE
+
+    def records(self, offset: int) -> int:
+        """The records from `offset` on; the offset behind the EOS that ends them."""
+        kept = offset
+        mask = self.page_size - 1
+        while True:
+            header = int.from_bytes(
+                self.window.exactly(offset, fmt.RECORD_HEADER_SIZE, "a RAM record"), "big"
+            )
+            flags = header & mask
+            self.offset = offset
+            offset += fmt.RECORD_HEADER_SIZE
+            if flags == Flag.EOS:
+                return offset
+            if flags != Flag.MULTIFD_FLUSH:
+                offset = self.record(offset, header - flags, flags)
+            if offset - kept > 1 << 20:
+                self.source.drop(kept, offset)
+                kept = offset
+
+    def record(self, offset: int, address: int, flags: int) -> int:
+        """One page's record, whose header ends at `offset`; the offset behind it."""
+        if not flags & Flag.CONTINUE:
+            length = self.window.exactly(offset, 1, "a RAM block's name")[0]
+            self.current = self.window.exactly(offset + 1, length, "a RAM block's name").decode("latin-1")
+            offset += 1 + length
+        pages = self.blocks.get(self.current or "")
+        if pages is None or address >= self.limits[self.current or ""]:
+            raise FormatError(
+                "RAM record", expected="a page of a block in the list", found=f"{self.current} {address:#x}"
+            )
+        page = address // self.page_size
+        kind = flags & ~Flag.CONTINUE
+        if kind == Flag.PAGE:
+            pages.put(page, self.hash(self.window.exactly(offset, self.page_size, "a page of RAM")))
+            return offset + self.page_size
+        if kind == Flag.ZERO:
+            fill = self.window.exactly(offset, 1, "a zero page's record")
+            pages.put(page, _NO_HASH if fill == b"\0" else self.hash(fill * self.page_size))
+            return offset + 1
+        if kind == Flag.COMPRESS_PAGE:
+            length = int.from_bytes(self.window.exactly(offset, 4, "a compressed page"), "big")
+            pages.put(page, self.hash(self.inflated(offset + 4, length)))
+            return offset + 4 + length
+        if kind == Flag.XBZRLE:
+            length = int.from_bytes(self.window.exactly(offset + 1, 2, "an XBZRLE record"), "big")
+            delta = self.window.exactly(offset + 3, length, "an XBZRLE record")
+            # The page itself is long gone: what it became is known by what it was and what changed.
+            pages.put(page, self.hash(pages.get(page) + delta))
+            pages.exact = False
+            return offset + 3 + length
+        raise FormatError("RAM record", expected="known flags", found=f"{flags:#x}")
+
+    def inflated(self, offset: int, length: int) -> bytes:
+        """The page that a zlib stream holds."""
+        bound = self.page_size + (self.page_size >> 8) + 64
+        data = self.window.exactly(offset, min(length, bound), "a compressed page")
+        try:
+            page = zlib.decompressobj().decompress(data, self.page_size + 1)
+        except zlib.error as error:
+            raise FormatError("compressed page", offset=offset, found=error) from None
+        if len(page) != self.page_size:
+            raise FormatError(
+                "compressed page", offset=offset, expected=f"{self.page_size} bytes", found=len(page)
+            )
+        return page
+
+    def mapped(self, block: RamBlock) -> None:
+        """The pages of a mapped-ram block that its bitmap names."""
+        if not block.pages_offset or not block.bitmap_offset:
+            return
+        pages = self.blocks[block.idstr]
+        for page in self.set_bits(block.bitmap_offset - self.dump.base_offset, block.used_length):
+            self.offset = block.pages_offset - self.dump.base_offset + page * self.page_size
+            pages.put(page, self.hash(self.window.exactly(self.offset, self.page_size, "a page of RAM")))
+
+    def set_bits(self, offset: int, used_length: int) -> Iterator[int]:
+        """The pages whose bits are set in a bitmap of 64-bit little-endian words."""
+        bitmap = Window(self.source)
+        step = 1 << 12
+        for first in range(0, -(-used_length // self.page_size), 8 * step):
+            words = bitmap.peek(offset + first // 8, step)
+            if not words:
+                return
+            bits = int.from_bytes(words, "little")
+            while bits:
+                lowest = bits & -bits
+                page = first + lowest.bit_length() - 1
+                if page * self.page_size < used_length:
+                    yield page
+                bits ^= lowest
+
+
+@dataclass(frozen=True, slots=True)
+class RamChange:
+    """A block whose size or content differs; None on the side that lacks it."""
+
+    name: str
+    a: BlockDigest | None
+    b: BlockDigest | None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the content surely differs."""
+        a, b = self.a, self.b
+        return a is None or b is None or (a.exact and b.exact) or a.size != b.size
+
+
+def diff_ram(a: list[BlockDigest], b: list[BlockDigest]) -> list[RamChange]:
+    """The blocks that differ, in A's order, then those that only B has."""
+    left, right = ({block.name: block for block in blocks} for blocks in (a, b))
+    names = {**left, **right}
+    changes = [RamChange(name, left.get(name), right.get(name)) for name in names]
+    return [change for change in changes if _content(change.a) != _content(change.b)]
+
+
+def _content(block: BlockDigest | None) -> tuple[int, int, str] | None:
+    return None if block is None else (block.size, block.pages, block.digest)
