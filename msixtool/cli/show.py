@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -21,7 +22,8 @@ FOLD = 4
 
 
 @click.command()
-@options.files_argument
+@click.argument("files", metavar="FILE...", nargs=-1)
+@click.option("--qmp", metavar="SOCKET", help="Capture the VM behind this QMP socket first, and show that.")
 @options.device_option
 @click.option("--all", "show_all", is_flag=True, help="Every vector: do not fold runs of untouched ones.")
 @click.option("--hex", "as_hex", is_flag=True, help="An annotated hexdump of table and PBA instead.")
@@ -30,6 +32,7 @@ FOLD = 4
 @options.traceback_option
 def show(
     files: tuple[str, ...],
+    qmp: str | None,
     device: str | None,
     show_all: bool,
     as_hex: bool,
@@ -40,6 +43,10 @@ def show(
     """Show each vector: address, data, mask, pending bit, and what uses it."""
     from msixtool.cli.output import console, for_each, print_json, report_damage
     from msixtool.dump import Dump
+    from msixtool.errors import UsageError
+
+    if bool(files) == bool(qmp):
+        raise UsageError("what to show", expected="FILE... or --qmp SOCKET, one of the two")
 
     def one(file: str) -> ExitStatus:
         with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
@@ -62,7 +69,26 @@ def show(
                 out.print("No device with MSI-X.")
             return report_damage(dump)
 
-    return for_each(files, one)
+    if qmp is None:
+        return for_each(files, one)
+    with _captured(qmp) as file:
+        return one(file)
+
+
+@contextmanager
+def _captured(socket: str) -> Iterator[str]:
+    """The stream of a running VM in a file that is there for the length of the block."""
+    from tempfile import TemporaryDirectory
+
+    from msixtool.cli.progress import progress_bar
+    from msixtool.files import create
+    from msixtool.tasks.capture import capture
+
+    with TemporaryDirectory(prefix="msixtool-") as folder:
+        file = f"{folder}/captured.mig"
+        with create(file) as out, progress_bar("capture") as progress:
+            capture(socket, out, progress=progress)
+        yield file
 
 
 def _print_heading(out: Console, dump: Dump, device: MsixDevice) -> None:

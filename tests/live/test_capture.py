@@ -185,6 +185,14 @@ def test_mapped_ram_where_qemu_has_it(qemu: str, msixtool: Tool, tmp_path: Path)
         assert dump.damage == []
 
 
+def test_show_takes_a_vm_in_one_step(qemu: str, msixtool: Tool) -> None:  # noqa: F811
+    with vm(qemu) as machine:
+        result = msixtool("show", "--qmp", machine.socket, "--json")
+        assert machine.running
+    assert result.status == 0
+    assert [device["kind"] for device in result.json["devices"]] == ["e1000e", "virtio-net"]
+
+
 def test_run_starts_captures_and_ends_a_qemu(qemu: str, msixtool: Tool, tmp_path: Path) -> None:  # noqa: F811
     out = tmp_path / "fresh.mig"
     command = [qemu, "-M", "q35", "-nodefaults", "-display", "none", "-m", "16", *DEVICES]
