@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +12,10 @@ from msixtool.cli.status import ExitStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from msixtool.errors import NotAStreamError
     from msixtool.msix.events import Event
+    from msixtool.msix.versions import QemuVersion
+    from msixtool.tasks.finding import Finding
     from msixtool.tasks.load import Loaded
 
 
@@ -22,37 +25,123 @@ if TYPE_CHECKING:
 @click.option(
     "--qemu-version", metavar="VERSION", help="The QEMU that loads, where releases differ [the newest known]."
 )
+@click.option("--kind", metavar="KIND", help="Of a raw vmstate: the kind of device, as e1000e.")
+@click.option("--vectors", type=int, metavar="N", help="Of a raw vmstate: how many vectors it has.")
+@click.option("-o", "--output", metavar="OUT", help="Write the state after the load, as FILE is.")
+@click.option("--force", is_flag=True, help="Write over a file that is there. Never over FILE.")
 @options.container_options
 @options.json_option
 @options.traceback_option
-def load(
-    file: str, device: str | None, qemu_version: str | None, offset: int, snapshot: str | None, as_json: bool
-) -> ExitStatus:
-    """Take each device through QEMU's load path: what fires, what is lost, the state after."""
-    from msixtool.cli.output import console, print_json, report_damage
-    from msixtool.documents import damage_document, load_document, source_document
-    from msixtool.dump import Dump
+def load(file: str, qemu_version: str | None, as_json: bool, **rest: Any) -> ExitStatus:
+    """Take each device through QEMU's load path: what fires, what is lost, the state after.
+
+    FILE is a stream, a SPEC, or a raw vmstate as `save` writes it (with --kind). What a SPEC or a
+    vmstate does not say is taken as a driver leaves it: MSI-X enabled, bus mastering on.
+    """
+    from msixtool.errors import NotAStreamError
     from msixtool.msix.versions import NEWEST
     from msixtool.qemu.versions import parse_version
+
+    version = parse_version(qemu_version) if qemu_version else NEWEST
+    try:
+        return _load_stream(file, version, as_json, **rest)
+    except NotAStreamError as error:
+        if file == "-":
+            raise
+        return _load_saved(file, version, as_json, error, **rest)
+
+
+def _load_stream(
+    file: str,
+    version: QemuVersion,
+    as_json: bool,
+    *,
+    device: str | None,
+    offset: int,
+    snapshot: str | None,
+    output: str | None,
+    force: bool,
+    kind: str | None,
+    vectors: int | None,
+) -> ExitStatus:
+    from msixtool.cli.output import report_damage
+    from msixtool.documents import damage_document, source_document
+    from msixtool.dump import Dump
+    from msixtool.errors import UsageError
     from msixtool.tasks.load import load_device
     from msixtool.tasks.refusals import refusals
 
-    version = parse_version(qemu_version) if qemu_version else NEWEST
     with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
+        if kind or vectors:
+            raise UsageError("--kind and --vectors", path=file, expected="a raw vmstate", found="a stream")
         refused = refusals(dump, version)
         loaded = [load_device(each, version) for each in dump.select(device)]
-        if as_json:
-            print_json(load_document(source_document(dump), refused, loaded, damage_document(dump)))
-        else:
-            out = console()
-            for each in loaded:
-                _print_device(out, each, x86=dump.is_x86)
-            for finding in refused:
-                out.print(f"QEMU refuses this stream: {finding.section or 'stream'}: {finding.message}")
-            out.print(_summary(loaded, len(refused)))
-        if report_damage(dump):
-            return ExitStatus.USAGE
-        return ExitStatus.REPORT if refused else ExitStatus.DONE
+        _report(source_document(dump), refused, loaded, damage_document(dump), as_json, x86=dump.is_x86)
+        status = report_damage(dump)
+    if output is not None and not status:
+        from msixtool.tasks.load_file import write_loaded_stream
+
+        write_loaded_stream(file, loaded, output, force=force, offset=offset, snapshot=snapshot)
+    return status or (ExitStatus.REPORT if refused else ExitStatus.DONE)
+
+
+def _load_saved(
+    file: str,
+    version: QemuVersion,
+    as_json: bool,
+    error: NotAStreamError,
+    *,
+    device: str | None,
+    kind: str | None,
+    vectors: int | None,
+    output: str | None,
+    force: bool,
+    **_: Any,
+) -> ExitStatus:
+    import os
+
+    from msixtool.errors import NotAStreamError
+    from msixtool.tasks.load_file import load_saved, write_loaded_saved
+
+    try:
+        devices, loaded = load_saved(file, kind=kind, vectors=vectors, device=device, qemu_version=version)
+    except NotAStreamError:
+        # Without a kind the file was meant to be a stream: say what is wrong with it as one.
+        raise (
+            error
+            if kind is None
+            else NotAStreamError(
+                "neither a stream, a SPEC nor a vmstate", path=file, expected="16·n + ceil(n/8) bytes"
+            )
+        ) from None
+    source = {"path": file, "size": os.path.getsize(file), "layers": []}
+    _report(source, [], loaded, [], as_json, x86=False)
+    if output is not None:
+        write_loaded_saved(file, devices, loaded, output, force=force)
+    return ExitStatus.DONE
+
+
+def _report(
+    source: dict[str, Any],
+    refused: list[Finding],
+    loaded: list[Loaded],
+    damage: list[str],
+    as_json: bool,
+    *,
+    x86: bool,
+) -> None:
+    from msixtool.cli.output import console, print_json
+    from msixtool.documents import load_document
+
+    if as_json:
+        print_json(load_document(source, refused, loaded, damage))
+        return
+    out = console()
+    for each in loaded:
+        _print_device(out, each, x86=x86)
+    for finding in refused:
+        out.print(f"QEMU refuses this stream: {finding.section or 'stream'}: {finding.message}")
+    out.print(_summary(loaded, len(refused)))
 
 
 def _print_device(out: Console, loaded: Loaded, *, x86: bool) -> None:
