@@ -76,6 +76,9 @@ class OutputFile:
         file cannot be read or has become shorter.
         """
         end = start + length
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode) and status.st_size < end:
+            raise InputError("has become shorter while it was read", offset=status.st_size)
         while start < end:
             first, last = _extent(descriptor, start, end) if self.patchable else (start, end)
             self._skip(first - start)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
-from msixtool.errors import InputError, NotAStreamError, UsageError
+from msixtool.errors import InputError, NotAStreamError
 from msixtool.formats import msix as fmt
 from msixtool.formats import pci
 from msixtool.msix.state import MsixState
 from msixtool.spec.read import MAX_SIZE, parse_spec
-from msixtool.tasks.forge_spec import DeviceSpec, new_control, new_state
 from msixtool.stream import items
 from msixtool.stream.items import Item
+from msixtool.tasks.forge_spec import DeviceSpec, new_control, new_state
 
 NAMELESS = "device"
 """What the device of a raw vmstate is called."""

@@ -83,8 +83,6 @@ def _forge(
     damaged: bool,
     offset: int,
     snapshot: str | None,
-    kind: str | None,
-    text: bool,
     **rest: Any,
 ) -> ExitStatus:
     from msixtool.cli.forge_options import spec_of

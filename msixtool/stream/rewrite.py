@@ -17,7 +17,7 @@ from msixtool.errors import InputError
 from msixtool.files import PIECE, OutputFile
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Replacement:
     """`data` instead of the bytes from `start` up to `end`, offsets in bytes of the source."""
 
@@ -38,6 +38,11 @@ class Replacement:
     def shifted(self, by: int) -> Replacement:
         """The same in a source in which everything stands `by` bytes further on."""
         return Replacement(self.start + by, self.end + by, self.data)
+
+
+def in_order(replacements: Iterable[Replacement]) -> list[Replacement]:
+    """Replacements as they stand in the source; what is put in at one place stays in the order given."""
+    return sorted(replacements, key=lambda each: (each.start, each.end))
 
 
 def _in_common(one: bytes, other: bytes) -> int:
@@ -129,7 +134,7 @@ class Rewritten:
         self._starts: list[int] = [0]
         self._pieces: list[tuple[int, bytes | None]] = [(0, None)]
         position = 0
-        for each in sorted(replacements):
+        for each in in_order(replacements):
             position += each.start - self._pieces[-1][0]
             self._add(position, each.start, each.data)
             position += len(each.data)
@@ -209,7 +214,7 @@ def rewrite(
     `plain` names the file behind the source, where there is one. Raises InputError where the source
     cannot be read or is damaged, OutputError where the output cannot be written.
     """
-    ordered = sorted(replacements)
+    ordered = in_order(replacements)
     if plain is None or not isinstance(out, OutputFile):
         _pass_through(source, ordered, out)
         return

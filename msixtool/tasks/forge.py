@@ -19,7 +19,7 @@ from msixtool.formats import pci
 from msixtool.formats.virtio import NO_VECTOR, QUEUE_WITH_VECTOR
 from msixtool.msix.state import MsixState
 from msixtool.stream.items import Item
-from msixtool.stream.rewrite import Overlay, Replacement
+from msixtool.stream.rewrite import Overlay, Replacement, in_order
 from msixtool.tasks import forge_layout
 from msixtool.tasks.forge_fields import set_fields
 from msixtool.tasks.forge_new import VECTORS
@@ -68,7 +68,7 @@ class _Forge:
                 raise UsageError(each.named("name"), expected="each device once", found=each.name)
             seen.add(item.offset)
             self._device(each, item)
-        return Plan(sorted(self._replacements()), self.notes)
+        return Plan(in_order(self._replacements()), self.notes)
 
     def _replacements(self) -> Iterator[Replacement]:
         yield from self._resized
@@ -295,7 +295,7 @@ def _bridge_path(name: str) -> str | None:
 def _outside(change: Replacement, ranges: Iterable[Replacement]) -> Iterator[Replacement]:
     """The parts of a change that keep their place beside what changes in size."""
     start = change.start
-    for each in sorted(ranges):
+    for each in in_order(ranges):
         if each.end <= start or change.end <= each.start:
             continue
         if start < each.start:
