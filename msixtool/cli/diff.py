@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from msixtool.cli.diff_words import Line
     from msixtool.dump import Dump
-    from msixtool.errors import NotAStreamError
-    from msixtool.msix.state import MsixState
     from msixtool.tasks.diff import Change, Side
     from msixtool.tasks.diff_fields import FieldChange
     from msixtool.tasks.diff_sides import Operand
@@ -106,40 +104,27 @@ def _operand(stack: ExitStack, file: str, vectors: int | None, snapshot: str | N
     from msixtool.dump import Dump
     from msixtool.errors import NotAStreamError
     from msixtool.formats.msix import MAX_VECTORS, vmstate_size
+    from msixtool.saved import read_saved
     from msixtool.spec.read import MAX_SIZE, parse_spec
     from msixtool.tasks.diff_sides import Operand
 
     try:
         return Operand(file, dump=stack.enter_context(Dump.open(file, offset=offset, snapshot=snapshot)))
-    except NotAStreamError as error:
+    except NotAStreamError:
         if file == "-" or offset or snapshot:
             raise
         with Path(file).open("rb") as opened:
             data = opened.read(MAX_SIZE + 1)
-        if b"\0" not in data and data.strip():
+        if b"devices" in data and b"\0" not in data:
             return Operand(file, len(data), spec=parse_spec(data, path=file))
         if len(data) > vmstate_size(MAX_VECTORS):
             raise
-        return Operand(file, len(data), state=_saved_state(data, vectors, error))
-
-
-def _saved_state(data: bytes, vectors: int | None, error: NotAStreamError) -> MsixState:
-    """The state in the bytes that `save` wrote: their number says how many vectors there are."""
-    from msixtool.errors import NotAStreamError
-    from msixtool.formats.msix import vectors_of_size, vmstate_size
-    from msixtool.msix.state import MsixState
-
-    found = vectors_of_size(len(data))
-    if not found:
-        raise error
-    if vectors is not None and vectors != found:
+    state = read_saved(file)[0].state
+    if vectors not in (None, state.vectors):
         raise NotAStreamError(
-            f"saved state of {vectors} vectors",
-            path=error.where.path,
-            expected=f"{vmstate_size(vectors)} bytes",
-            found=len(data),
+            "saved state", path=file, expected=f"{vectors} vectors", found=f"{state.vectors} by its size"
         )
-    return MsixState.from_vmstate(data, found)
+    return Operand(file, len(data), state=state)
 
 
 class _Result:

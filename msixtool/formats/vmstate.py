@@ -147,6 +147,7 @@ def encode(type_name: str, value: Any, size: int) -> bytes:
         low, high = integer_range(type_name)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise _misfit(type_name, f"an integer from {low} to {high}", value)
+        return struct.pack(f">{_CODES[type_name]}", value)
     return build(_FIXED[type_name], value, what=f"field of type {type_name}")
 
 

@@ -46,8 +46,8 @@ def describe(data: Buffer, capability: MsixCapability | None = None) -> dict[str
         return None
     config_size = len(state.config_space.data)
     levels = blob[4 + config_size : state.msix_offset]
-    sound = int.from_bytes(blob[:4], "big") <= 2 and not levels.strip(b"\0\1")
-    if not sound:
+    # On other buses something else stands first, and no PCI function has these vendors.
+    if int.from_bytes(blob[:4], "big") > 2 or levels.strip(b"\0\1") or blob[4:6] in (b"\0\0", b"\xff\xff"):
         return None
     records = _subsections(blob, state.end)
     tail = records[0].offset if records else len(blob)
