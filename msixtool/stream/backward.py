@@ -150,8 +150,8 @@ def _walked(reader: ForwardReader, end: int) -> list[Item] | None:
 
 
 def _separator(reader: ForwardReader, section_id: int) -> bytes:
-    """The bytes that must stand before the header of a RAM section's next part."""
-    return _footer(section_id) if reader.index.footers else _EOS
+    """The bytes that must stand before the header of a RAM section's next part: EOS, and a footer."""
+    return _EOS + (_footer(section_id) if reader.index.footers else b"")
 
 
 def _find_end(reader: ForwardReader, start: int, end: int, section_id: int) -> int | None:
@@ -182,8 +182,9 @@ def _find_end(reader: ForwardReader, start: int, end: int, section_id: int) -> i
 def _preceded(reader: ForwardReader, candidate: int, start: int, section_id: int) -> bool:
     """Whether an END may stand at `candidate`: behind a PART, a command, or right at the start."""
     separator = _separator(reader, section_id)
-    before = reader.source.read(max(start, candidate - 16), min(16, candidate - start))
-    return candidate == start or before.endswith((separator, _SWITCHOVER))
+    reach = len(separator) + len(_SWITCHOVER)
+    before = reader.source.read(max(0, candidate - reach), min(reach, candidate))
+    return candidate == start or before.endswith((separator, separator + _SWITCHOVER))
 
 
 def _walks_to(reader: ForwardReader, candidate: int, end: int) -> bool:

@@ -42,7 +42,7 @@ class EndFinder:
         self.seen_ids: set[int] = set()
         self._entries: dict[tuple[str, int], dict[str, Any]] | None = None
         self._sizes: dict[int, int] = {}
-        self._page_size_known = False
+        self._page_size_known = self._looked_for_description = False
         self._vain_scans = 0
 
     def use(self, description: vmdesc.Description | None) -> None:
@@ -56,13 +56,14 @@ class EndFinder:
             self.set_page_size(description.page_size)
 
     def look_for_description(self) -> None:
-        """Find the vmdesc from the end, if that has not been done."""
-        if self.index.description is not None:
+        """Find the vmdesc from the end, if that has not been tried."""
+        if self.index.description is not None or self._looked_for_description:
             return
+        self._looked_for_description = True
         try:
             self.use(vmdesc.find(self.source))
         except FormatError as error:
-            self.index.damage.append(Damage.of(error, 0, DamageRule.VMDESC))
+            self.index.report(Damage.of(error, 0, DamageRule.VMDESC))
         except InputError:
             pass  # The container is damaged: the reader will come to the place and say so.
 
@@ -100,7 +101,7 @@ class EndFinder:
         try:
             size = self._size(entry)
         except FormatError as error:
-            self.index.damage.append(_of(error, item, DamageRule.VMDESC))
+            self.index.report(_of(error, item, DamageRule.VMDESC))
             return None
         end = item.data_offset + size
         inside = not size or bool(self.window.peek(end - 1, 1))
@@ -141,7 +142,9 @@ class EndFinder:
         behind = self.window.peek(end, scan.HEADER_MAX + qevm.FOOTER_SIZE)
         if behind[:1] == bytes([ItemType.SECTION_FOOTER]):
             return True
-        return self.index.footers is not True and self._plausible(behind)
+        if self.index.footers is None and behind[:1] == bytes([ItemType.EOF]):
+            return False  # No section has told yet, and zeros are everywhere: a footer may follow.
+        return not self.index.footers and self._plausible(behind)
 
     def _plausible(self, data: bytes) -> bool:
         return scan.plausible_item(data, self.announced.keys(), at_end=False)
@@ -253,7 +256,7 @@ class EndFinder:
 
     def _damage(self, item: Item, text: str, rule: DamageRule, offset: int | None = None) -> None:
         place = item.offset if offset is None else offset
-        self.index.damage.append(Damage(text, place, rule, item.idstr, item.instance_id))
+        self.index.report(Damage(text, place, rule, item.idstr, item.instance_id))
 
 
 def _of(error: FormatError, item: Item, rule: DamageRule) -> Damage:

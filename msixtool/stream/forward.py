@@ -30,7 +30,12 @@ MAX_DAMAGE = 1000
 _TYPES = {ItemType.SECTION_START: kinds.START, ItemType.SECTION_FULL: kinds.FULL}
 _CONFIGURATION_MAX = 1 << 16
 _COMMAND_HEADER = 5
-_PAYLOADS = {
+_COMMANDS = {
+    int(command): command.name.lower().replace("_", "-")
+    for command in CommandType
+    if command is not CommandType.INVALID
+}
+_PAYLOADS: dict[int, int] = {
     CommandType.OPEN_RETURN_PATH: 0,
     CommandType.PING: 4,
     CommandType.POSTCOPY_LISTEN: 0,
@@ -232,35 +237,26 @@ class ForwardReader:
 
     def _command(self, offset: int) -> int:
         head = self.window.exactly(offset, _COMMAND_HEADER, "a command")
-        length = _COMMAND_HEADER + int.from_bytes(head[3:], "big")
-        data = self.window.exactly(offset, length, "a command")
-        raw = parse(qevm.COMMAND, data, what="command", offset=offset)
-        try:
-            command = qevm.CommandType(raw.command)
-        except ValueError:
-            command = CommandType.INVALID
-        if command is CommandType.INVALID:
-            raise FormatError("unknown command", offset=offset, expected="1 to 11", found=raw.command)
-        payload = _PAYLOADS.get(command, len(raw.payload))
-        name = command.name.lower().replace("_", "-")
-        if len(raw.payload) != payload:
-            text = f"command {name}: expected {payload} bytes, found {len(raw.payload)}"
+        # There may be very many of them, so that they are not parsed by the schema (qevm.COMMAND).
+        number, length = int.from_bytes(head[1:3], "big"), int.from_bytes(head[3:], "big")
+        name = _COMMANDS.get(number)
+        if name is None:
+            raise FormatError("unknown command", offset=offset, expected="1 to 11", found=number)
+        payload = self.window.exactly(offset + _COMMAND_HEADER, length, "a command")
+        expected = _PAYLOADS.get(number, length)
+        if length != expected:
+            text = f"command {name}: expected {expected} bytes, found {length}"
             self._note(text, offset, DamageRule.COMMAND)
-        elif command is CommandType.PACKAGED:
-            self._package_end = offset + length + int.from_bytes(raw.payload, "big")
-        if command is CommandType.POSTCOPY_ADVISE and raw.payload:
+        end = offset + _COMMAND_HEADER + length
+        if number == CommandType.PACKAGED and length == expected:
+            self._package_end = end + int.from_bytes(payload, "big")
+        elif number == CommandType.POSTCOPY_ADVISE and payload:
             self.ends.layout.postcopy = True
+        place = offset + _COMMAND_HEADER
         self.index.items.append(
-            Item(
-                kinds.COMMAND,
-                offset,
-                length,
-                idstr=name,
-                data_offset=offset + _COMMAND_HEADER,
-                data_length=len(raw.payload),
-            )
+            Item(kinds.COMMAND, offset, end - offset, idstr=name, data_offset=place, data_length=length)
         )
-        return offset + length
+        return end
 
     def _end(self, offset: int) -> int:
         """The end marker at `offset`, and the vmdesc behind it."""
@@ -282,7 +278,7 @@ class ForwardReader:
             came[key] -= 1
             if came[key] == -1:
                 text = "the vmdesc describes the section, but it is not in the stream"
-                self.index.damage.append(Damage(text, offset, DamageRule.VMDESC_MISMATCH, *key))
+                self.index.report(Damage(text, offset, DamageRule.VMDESC_MISMATCH, *key))
 
     def _vmdescription(self, offset: int, length: int) -> None:
         end = min(offset + 5 + length, scan.readable_end(self.source, offset))
@@ -324,10 +320,10 @@ class ForwardReader:
         return target
 
     def _damage(self, error: InputError, offset: int, rule: DamageRule) -> None:
-        self.index.damage.append(Damage.of(error, offset, rule))
+        self.index.report(Damage.of(error, offset, rule))
 
     def _note(self, text: str, offset: int, rule: DamageRule) -> None:
-        self.index.damage.append(Damage(text, offset, rule))
+        self.index.report(Damage(text, offset, rule))
 
 
 def _rule_of(error: InputError, kind: bytes) -> DamageRule:

@@ -152,6 +152,11 @@ class StreamIndex:
     end: int = 0
     damage: list[Damage] = field(default_factory=list)
 
+    def report(self, damage: Damage) -> None:
+        """Note what is damaged; what is known already is not said again."""
+        if damage not in self.damage:
+            self.damage.append(damage)
+
     def full_sections(self) -> Iterator[Item]:
         """The sections that hold device state, in stream order."""
         return (item for item in self.items if item.type == FULL)

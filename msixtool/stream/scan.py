@@ -61,13 +61,20 @@ def plausible_item(data: bytes, known_ids: Set[int], at_end: bool) -> bool:
         return at_end
     kind = data[0]
     if kind in _WITH_HEADER:
-        return section_header(data) is not None
+        return section_header(data) is not None or (at_end and _is_cut_header(data))
     if kind in (ItemType.SECTION_PART, ItemType.SECTION_END):
-        return len(data) >= 5 and int.from_bytes(data[1:5], "big") in known_ids
+        return int.from_bytes(data[1:5], "big") in known_ids if len(data) >= 5 else at_end
     if kind == ItemType.COMMAND:
-        return len(data) >= 5 and data[1] == 0 and data[2] < 32 and data[3] == 0
+        return data[1] == 0 and data[2] < 32 and data[3] == 0 if len(data) >= 5 else at_end
     # Behind the end marker: nothing, a vmdesc, or what a container pads with.
     return kind == ItemType.EOF and data[1:2] in (b"", b"\0", bytes([ItemType.VMDESCRIPTION]))
+
+
+def _is_cut_header(data: bytes) -> bool:
+    """Whether this may be the beginning of a START or FULL header, which the stream ends inside."""
+    name = data[6:]
+    whole = len(data) >= 6 and len(data) >= 6 + data[5] + 8
+    return not whole and not any(data[1:3]) and (not name or bool(_PRINTABLE.match(name[: data[5]])))
 
 
 def find_footer(source: Source, offset: int, section_id: int, known_ids: Set[int]) -> int | None:

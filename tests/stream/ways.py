@@ -57,7 +57,7 @@ def walked(data: bytes, origin: int = 0) -> StreamIndex:
 
 
 def in_order(data: bytes, origin: int = 0) -> StreamIndex:
-    source: Source = Sequential(data)  # type: ignore[assignment]
+    source: Source = Sequential(data)
     return read_stream(source, origin=origin)
 
 
