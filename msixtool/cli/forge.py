@@ -10,6 +10,10 @@ from msixtool.cli import options
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from msixtool.dump import Dump
+    from msixtool.stream.rewrite import Replacement
     from msixtool.tasks.forge import Plan
     from msixtool.tasks.forge_output import Base
     from msixtool.tasks.forge_spec import Spec
@@ -136,14 +140,39 @@ def _new(output: str, force: bool, *, kind: str | None, text: bool, **given: Any
 
 
 def _show(base: Base, planned: Plan, spec: Spec) -> ExitStatus:
-    """What would change, in words."""
+    """What would change, as a diff in words, and how many bytes that comes to."""
     from msixtool.cli.output import console, warn
-    from msixtool.tasks.forge_changes import changes_in_words
     from msixtool.tasks.forge_output import forged_dump
 
     out = console()
-    for line in changes_in_words(base.dump, forged_dump(base, planned), spec, planned.replacements):
+    for line in _changes(base.dump, forged_dump(base, planned), with_fields=bool(spec.fields)):
         out.print(line, soft_wrap=True)
+    out.print(_summary(planned.replacements), style="dim")
     for note in planned.notes:
         warn(note)
     return ExitStatus.DONE
+
+
+def _changes(before: Dump, after: Dump, *, with_fields: bool) -> Iterator[str]:
+    from msixtool.cli.diff_words import device_lines, field_lines
+    from msixtool.tasks.diff import diff_devices, side_of
+    from msixtool.tasks.diff_fields import diff_fields
+
+    a, b = ([side_of(device) for device in dump.devices] for dump in (before, after))
+    for line in device_lines(diff_devices(a, b), [*a, *b]):
+        yield f"{line.name}: {', '.join(line.clauses)}"
+    if with_fields:
+        keys = {(side.name, side.instance) for side in a}
+        for section, words in field_lines(diff_fields(before, after, by_vector=keys).changes):
+            yield section or f"  {words}"
+
+
+def _summary(replacements: Sequence[Replacement]) -> str:
+    from msixtool.words import plural
+
+    changed = sum(max(each.end - each.start, len(each.data)) for each in replacements)
+    growth = sum(len(each.data) - (each.end - each.start) for each in replacements)
+    if not replacements:
+        return "Nothing changes."
+    size = f"; the stream {'grows' if growth > 0 else 'shrinks'} by {abs(growth)}" if growth else ""
+    return f"{plural(changed, 'byte')} in {plural(len(replacements), 'place')}{size}."

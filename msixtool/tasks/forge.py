@@ -226,9 +226,11 @@ def _find(dump: Dump, spec: DeviceSpec) -> MsixDevice:
     listed = [f"{d.name}@{d.instance}" if d.instance else d.name for d in found or named or dump.devices]
     names = ", ".join(listed[:_LISTED]) + (f" and {len(listed) - _LISTED} more" if listed[_LISTED:] else "")
     wanted = spec.name[:200] if spec.instance is None else f"{spec.name[:200]}@{spec.instance}"
-    what = "several devices with MSI-X are" if found else "no device with MSI-X is"
+    what = f"several devices with MSI-X are {wanted}" if found else f"no device with MSI-X is {wanted}"
+    if found and spec.name == "*":
+        what = "several devices have MSI-X"
     raise UsageError(
-        f"{spec.named('name')}: {what} {wanted}", expected=f"one of {names or 'none: there are none'}"
+        f"{spec.named('name')}: {what}", expected=f"one of {names}" if names else "another stream"
     )
 
 

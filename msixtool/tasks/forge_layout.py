@@ -112,7 +112,7 @@ def room_for(bar: Bar, size: int, others: Sequence[int], window: tuple[int, int]
     """
     home = bar.address - bar.address % size
     taken = [extent for extent in _extents([bar.address, *others]) if extent[0] != bar.address]
-    lowest = min([bar.address, *others])
+    lowest = min([home, *others])
     low, high = max(home - REACH, 0), home + REACH
     if window is not None:
         low, high = max(low, window[0]), min(high, window[1])
