@@ -7,6 +7,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("msixtool", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("msixtool")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLES = sorted((REPOSITORY / "samples").glob("*.mig.xz"))

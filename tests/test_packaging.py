@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -17,8 +18,12 @@ from tests.conftest import REPOSITORY
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sdist, and the wheel that was built from it."""
     out = tmp_path_factory.mktemp("dist")
+    # A copy: building leaves files behind, and other workers may build at the same time.
+    tree = tmp_path_factory.mktemp("source") / "tree"
+    ignore = shutil.ignore_patterns(".git", ".venv", "*.egg-info", "build", "dist", "__pycache__", ".*_cache")
+    shutil.copytree(REPOSITORY, tree, symlinks=True, ignore=ignore)
     subprocess.run(
-        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(REPOSITORY)],
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(tree)],
         check=True,
         capture_output=True,
     )

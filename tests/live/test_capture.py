@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -49,10 +50,24 @@ class Vm:
         return {c["capability"]: c["state"] for c in self.ask("query-migrate-capabilities")}
 
 
+def _connected(path: Path) -> socket.socket:
+    """The monitor at `path`, as soon as QEMU listens on it."""
+    deadline = time.monotonic() + 20
+    while True:
+        client = socket.socket(socket.AF_UNIX)
+        try:
+            client.connect(str(path))
+        except OSError:
+            client.close()
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return client
+
+
 @contextmanager
 def vm(qemu: str, *arguments: str) -> Iterator[Vm]:
-    import socket
-
     with tempfile.TemporaryDirectory(prefix="msixtool-") as name:
         folder = Path(name)
         (folder / "bios").write_bytes(BIOS)
@@ -64,12 +79,7 @@ def vm(qemu: str, *arguments: str) -> Iterator[Vm]:
         ]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
-            deadline = time.monotonic() + 20
-            while not (folder / "watch").exists() and time.monotonic() < deadline:
-                time.sleep(0.02)
-            client = socket.socket(socket.AF_UNIX)
-            client.connect(str(folder / "watch"))
-            yield Vm(folder, Qmp(client, timeout=20))
+            yield Vm(folder, Qmp(_connected(folder / "watch"), timeout=20))
         finally:
             process.kill()
             process.wait()
