@@ -6,7 +6,9 @@ import bz2
 import gzip
 import importlib
 import lzma
+import random
 import tracemalloc
+import zlib
 
 import pytest
 
@@ -73,6 +75,37 @@ def test_damage_in_the_head_is_said_rather_than_that_there_is_no_stream(kind: st
         data[index] ^= 0xFF
     with pytest.raises(InputError, match=kind):
         everything(opened(bytes(data)))
+
+
+def test_what_stands_before_late_damage_is_given_once_and_whole() -> None:
+    content = b"QEVM" + random.Random(7).randbytes(1 << 20)
+    packed = bytearray(gzip.compress(content, 1))
+    packed[-5] ^= 1
+    with opened(bytes(packed)) as file:
+        assert file.source.read(0, 2 << 20) == content
+        assert str(file.verify()) == (
+            f"<file>, offset {len(packed) - 4:#x}: gzip data cannot be unpacked: found incorrect data check"
+        )
+
+
+def test_the_layers_between_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward, "HELD", 1 << 18)
+    content = b"QEVM" + random.Random(7).randbytes(2 << 20)
+    with opened(gzip.compress(gzip.compress(content, 0), 0), spool_limit=0) as file:
+        for offset in range(0, len(content), 1 << 16):
+            assert file.source.read(offset, 1 << 16) == content[offset : offset + (1 << 16)]
+            file.source.drop(offset, offset + (1 << 16))
+        assert file.source.read(0, 8) == content[:8]
+
+
+def test_an_xz_file_that_wants_gigabytes_of_memory_is_refused() -> None:
+    data = bytearray(recorded("stream.xz"))
+    header = slice(12, 12 + 4 * (data[12] + 1) - 4)
+    properties = data.index(b"\x21\x01", 12, 24) + 2
+    data[properties] = 39  # a dictionary of 3 GiB
+    data[header.stop : header.stop + 4] = zlib.crc32(data[header]).to_bytes(4, "little")
+    with pytest.raises(ContainerError, match="xz data cannot be unpacked: found Memory usage limit exceeded"):
+        opened(bytes(data))
 
 
 @pytest.mark.parametrize("kind", ["gzip", "bzip2", "lzop", "lz4"])
@@ -189,6 +222,20 @@ def test_an_absurd_lzop_block_is_refused_before_it_is_unpacked(size: int) -> Non
     data[at : at + 4] = size.to_bytes(4, "big")
     with pytest.raises(ContainerError, match=f"block of {size} bytes"):
         opened(bytes(data))
+
+
+def test_every_checksum_of_lzop_is_looked_at() -> None:
+    needs("lzop")
+    block = recorded("crc32.lzop").index(len(stream()).to_bytes(4, "big"))
+    for at, words in (
+        (block - 12, "wrong checksum of a header"),  # the time, which nobody reads
+        (block + 8, "wrong checksum of a block"),
+        (block + 12, "wrong checksum of a packed block"),
+    ):
+        data = bytearray(recorded("crc32.lzop"))
+        data[at] ^= 1
+        with pytest.raises(ContainerError, match=words):
+            opened(bytes(data))
 
 
 def test_text_that_only_begins_like_bzip2_is_no_bzip2() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msixtool.containers import forward
@@ -48,6 +48,7 @@ PLACE = st.integers(0, 700)
 STEPS = st.lists(st.tuples(st.sampled_from(["read", "drop"]), PLACE, st.integers(0, 200)), max_size=30)
 
 
+@settings(deadline=None)
 @given(CHUNKS, STEPS)
 def test_any_order_of_reads_and_drops_gives_the_same_bytes(
     chunks: list[bytes], steps: list[tuple[str, int, int]]
@@ -64,6 +65,7 @@ def test_any_order_of_reads_and_drops_gives_the_same_bytes(
     source.close()
 
 
+@settings(deadline=None)
 @given(CHUNKS, STEPS)
 def test_a_pipe_gives_the_same_bytes_or_says_that_they_are_gone(
     chunks: list[bytes], steps: list[tuple[str, int, int]]
@@ -135,6 +137,7 @@ def test_a_missing_folder_for_temporary_files_is_an_error_that_says_how_to_name_
         _ = source.size
 
 
+@settings(deadline=None)
 @given(CHUNKS, PLACE, st.integers(1, 200))
 def test_damage_is_met_where_it_is_and_nowhere_else(chunks: list[bytes], offset: int, length: int) -> None:
     data = b"".join(chunks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msixtool.errors import MsixtoolError
@@ -22,6 +22,7 @@ CHANGES = st.lists(st.tuples(st.integers(0, 1 << 20), st.binary(min_size=1, max_
 
 
 @pytest.mark.parametrize("name", FILES)
+@settings(deadline=None)
 @given(changes=CHANGES, cut=st.none() | st.integers(0, 1 << 20), at=st.integers(0, 1 << 20))
 def test_a_changed_file_is_read_or_refused(
     name: str, changes: list[tuple[int, bytes]], cut: int | None, at: int

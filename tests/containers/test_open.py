@@ -204,3 +204,11 @@ def test_progress_counts_the_bytes_of_the_outer_file_up_to_its_end() -> None:
     assert [total for _, total in told] == [len(data)] * len(told)
     assert [done for done, _ in told] == sorted({done for done, _ in told})
     assert told[-1] == (len(data), len(data))
+
+
+def test_progress_of_a_pipe_has_no_total(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    path = through_fifo(tmp_path, stream())
+    with open_source(path, progress=lambda done, total: told.append((done, total))) as file:
+        assert everything(file) == stream()
+    assert told[-1] == (len(stream()), 0)

@@ -127,6 +127,20 @@ def test_the_newest_is_taken_unless_another_is_named() -> None:
     assert chosen(data).date.microsecond == 999_999
 
 
+def test_of_snapshots_of_one_moment_the_last_is_the_newest() -> None:
+    data = image("v3")
+    for index in (0, 1):
+        put(data, entry(data, index) + 16, 0)
+    assert chosen(data).name == "running"
+
+
+def test_entries_begin_at_multiples_of_eight() -> None:
+    data = image("v3")
+    put(data, entry(data, 0) + 14, 4, 2)
+    assert chosen(data, "stop").id == "1"
+    assert chosen(data).name == "running"
+
+
 def test_a_name_goes_before_an_id() -> None:
     data = image("v3")
     at = entry(data, 1) + 40 + 24 + 1
@@ -185,6 +199,27 @@ def test_clusters_that_were_never_written_are_zeros() -> None:
     with opened(data) as file:
         assert file.source.size == 1 << 20
         assert file.source.read(0, 1 << 20) == stream() + bytes((1 << 20) - len(stream()))
+
+
+def test_clusters_that_are_marked_as_zeros_are_zeros_from_version_3_on() -> None:
+    data = image("clusters-512")
+    whole = everything(opened(bytes(data)))
+    tables = number(data, entry(data, 1))
+    state = next(number(data, at) for at in range(tables + 8 * 32, tables + 800, 8) if number(data, at))
+    second = (state & 0x00FFFFFFFFFFFE00) + 8
+    put(data, second, number(data, second) | 1)
+    assert everything(opened(bytes(data))) == whole[:512] + bytes(512) + whole[1024:]
+    assert everything(opened(bytes(put(data, 4, 2, 4)))) == whole
+
+
+def test_parts_of_a_cluster_that_were_not_written_are_zeros_with_extended_l2() -> None:
+    data = image("extended-l2")
+    whole = everything(opened(bytes(data)))
+    tables, size = number(data, entry(data, 1)), number(data, entry(data, 1) + 8, 4)
+    state = next(number(data, at) for at in range(tables, tables + 8 * size, 8) if number(data, at))
+    bitmap = (state & 0x00FFFFFFFFFFFE00) + 8
+    put(data, bitmap, number(data, bitmap) & ~(1 << 3))
+    assert everything(opened(bytes(data))) == whole[:1536] + bytes(512) + whole[2048:]
 
 
 @pytest.mark.parametrize(
