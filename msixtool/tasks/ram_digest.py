@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from msixtool.dump import Dump
 from msixtool.errors import FormatError
@@ -148,36 +149,47 @@ class _Reader:
 
     def record(self, offset: int, address: int, flags: int) -> int:
         """One page's record, whose header ends at `offset`; the offset behind it."""
+        read = self._RECORDS.get(flags & ~Flag.CONTINUE)
+        if read is None:
+            raise FormatError("RAM record", expected="known flags", found=f"{flags:#x}")
         if not flags & Flag.CONTINUE:
             length = self.window.exactly(offset, 1, "a RAM block's name")[0]
             self.current = self.window.exactly(offset + 1, length, "a RAM block's name").decode("latin-1")
             offset += 1 + length
         pages = self.blocks.get(self.current or "")
         if pages is None or address >= self.limits[self.current or ""]:
-            raise FormatError(
-                "RAM record", expected="a page of a block in the list", found=f"{self.current} {address:#x}"
-            )
-        page = address // self.page_size
-        kind = flags & ~Flag.CONTINUE
-        if kind == Flag.PAGE:
-            pages.put(page, self.hash(self.window.exactly(offset, self.page_size, "a page of RAM")))
-            return offset + self.page_size
-        if kind == Flag.ZERO:
-            fill = self.window.exactly(offset, 1, "a zero page's record")
-            pages.put(page, _NO_HASH if fill == b"\0" else self.hash(fill * self.page_size))
-            return offset + 1
-        if kind == Flag.COMPRESS_PAGE:
-            length = int.from_bytes(self.window.exactly(offset, 4, "a compressed page"), "big")
-            pages.put(page, self.hash(self.inflated(offset + 4, length)))
-            return offset + 4 + length
-        if kind == Flag.XBZRLE:
-            length = int.from_bytes(self.window.exactly(offset + 1, 2, "an XBZRLE record"), "big")
-            delta = self.window.exactly(offset + 3, length, "an XBZRLE record")
-            # The page itself is long gone: what it became is known by what it was and what changed.
-            pages.put(page, self.hash(pages.get(page) + delta))
-            pages.exact = False
-            return offset + 3 + length
-        raise FormatError("RAM record", expected="known flags", found=f"{flags:#x}")
+            found = f"{self.current!a} {address:#x}"
+            raise FormatError("RAM record", expected="a page of a block in the list", found=found)
+        return read(self, pages, address // self.page_size, offset)
+
+    def page(self, pages: _Pages, page: int, offset: int) -> int:
+        pages.put(page, self.hash(self.window.exactly(offset, self.page_size, "a page of RAM")))
+        return offset + self.page_size
+
+    def filled(self, pages: _Pages, page: int, offset: int) -> int:
+        fill = self.window.exactly(offset, 1, "a zero page's record")
+        pages.put(page, _NO_HASH if fill == b"\0" else self.hash(fill * self.page_size))
+        return offset + 1
+
+    def compressed(self, pages: _Pages, page: int, offset: int) -> int:
+        length = int.from_bytes(self.window.exactly(offset, 4, "a compressed page"), "big")
+        pages.put(page, self.hash(self.inflated(offset + 4, length)))
+        return offset + 4 + length
+
+    def xbzrle(self, pages: _Pages, page: int, offset: int) -> int:
+        length = int.from_bytes(self.window.exactly(offset + 1, 2, "an XBZRLE record"), "big")
+        delta = self.window.exactly(offset + 3, length, "an XBZRLE record")
+        # The page itself is long gone: what it became is known by what it was and what changed.
+        pages.put(page, self.hash(pages.get(page) + delta))
+        pages.exact = False
+        return offset + 3 + length
+
+    _RECORDS: ClassVar[dict[int, Callable[[_Reader, _Pages, int, int], int]]] = {
+        int(Flag.PAGE): page,
+        int(Flag.ZERO): filled,
+        int(Flag.COMPRESS_PAGE): compressed,
+        int(Flag.XBZRLE): xbzrle,
+    }
 
     def inflated(self, offset: int, length: int) -> bytes:
         """The page that a zlib stream holds."""
@@ -197,9 +209,15 @@ class _Reader:
         """The pages of a mapped-ram block that its bitmap names."""
         if not block.pages_offset or not block.bitmap_offset:
             return
-        pages = self.blocks[block.idstr]
-        for page in self.set_bits(block.bitmap_offset - self.dump.base_offset, block.used_length):
-            self.offset = block.pages_offset - self.dump.base_offset + page * self.page_size
+        pages, base = self.blocks[block.idstr], self.dump.base_offset
+        if min(block.bitmap_offset, block.pages_offset) < base:
+            raise FormatError(
+                f"mapped-ram block {block.idstr}",
+                expected=f"bitmap and pages at or behind {base:#x} in the file",
+                found=f"{block.bitmap_offset:#x} and {block.pages_offset:#x}",
+            )
+        for page in self.set_bits(block.bitmap_offset - base, block.used_length):
+            self.offset = block.pages_offset - base + page * self.page_size
             pages.put(page, self.hash(self.window.exactly(self.offset, self.page_size, "a page of RAM")))
 
     def set_bits(self, offset: int, used_length: int) -> Iterator[int]:
