@@ -32,7 +32,12 @@ Examples:
 @click.argument("base", metavar="[BASE]", required=False)
 @click.option("-o", "--output", metavar="OUT", help="The file to write; - for standard output.")
 @click.option("--spec", "spec_file", metavar="FILE", help="Changes in JSON or TOML; - for standard input.")
-@options.device_option
+@click.option(
+    "--device",
+    "-d",
+    metavar="PATTERN",
+    help="The device to change: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one.",
+)
 @click.option("--unmask", metavar="VECTORS", multiple=True, help="Clear mask bits: 3, 0-4, or 0,2-4.")
 @click.option("--mask", metavar="VECTORS", multiple=True, help="Set mask bits.")
 @click.option("--pending", metavar="VECTORS", multiple=True, help="Set pending bits.")

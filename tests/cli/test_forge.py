@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -238,3 +240,19 @@ def test_a_state_that_cannot_be_made_is_one_line_and_no_file(
     assert result.status == 2
     assert words in result.error_line
     assert not out.exists()
+
+
+def test_the_examples_of_the_docs_print_what_they_show(tmp_path: Path) -> None:
+    (tmp_path / "samples").symlink_to(REPOSITORY / "samples")
+    blocks = re.findall(
+        r"^```\n\$ msixtool (.*)\n([\s\S]*?)^```$",
+        (REPOSITORY / "docs" / "forge.md").read_text(),
+        flags=re.MULTILINE,
+    )
+    assert len(blocks) == 3
+    for command, shown in blocks:
+        run = subprocess.run(
+            [*MSIXTOOL, *shlex.split(command)], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert (run.returncode, run.stderr) == (0, "")
+        assert run.stdout.startswith(shown.removesuffix("…\n")), command
