@@ -24,6 +24,8 @@ BUFFER = 16
 NUMBERS = 64
 """Numbers, or runs of equal ones, of a longer array that are shown."""
 
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
 
 @click.command()
 @options.files_argument
@@ -185,7 +187,7 @@ class _Listing:
         return self.buffer(node) if node.is_bytes else _number(value)
 
     def array(self, values: list[Any]) -> str:
-        """`0 x16`, `1 2 3`: runs of equal values are folded."""
+        """`0 x16, 1, 0x4031`: runs of equal values are folded."""
         parts: list[str] = []
         position = 0
         while position < len(values):
@@ -193,7 +195,7 @@ class _Listing:
             while end < len(values) and values[end] == values[position] and not self.show_all:
                 end += 1
             count = end - position
-            parts.append(_number(values[position]) + (f" x{count}" if count > 1 else ""))
+            parts.append(_short(values[position]) + (f"{_NO_BREAK}x{count}" if count > 1 else ""))
             position = end
             if len(parts) == NUMBERS and position < len(values) and not self.show_all:
                 parts.append(f"… {len(values)} values")
@@ -213,16 +215,21 @@ class _Listing:
         """The line, broken at blanks where it is longer than the terminal is wide."""
         import textwrap
 
-        if len(text) + indent <= self.width:
-            yield " " * indent + text
-            return
-        yield from textwrap.wrap(
-            text,
-            self.width,
-            initial_indent=" " * indent,
-            subsequent_indent=" " * (indent + 4),
-            break_on_hyphens=False,
-        )
+        lines = [" " * indent + text]
+        if len(lines[0]) > self.width:
+            lines = textwrap.wrap(
+                text,
+                self.width,
+                initial_indent=" " * indent,
+                subsequent_indent=" " * (indent + 4),
+                break_on_hyphens=False,
+            )
+        yield from (line.replace(_NO_BREAK, " ") for line in lines)
+
+
+def _short(value: Any) -> str:
+    """A number among many: `7`, `0x4031`."""
+    return hex(value) if type(value) is int and abs(value) > 9 else _number(value)
 
 
 def _number(value: Any) -> str:
