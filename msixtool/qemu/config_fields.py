@@ -1,0 +1,330 @@
+"""The bit fields of the registers of PCI configuration space, and what their values mean.
+
+Source: PCI Local Bus Specification 3.0, chapter 6; PCI Power Management 1.2; PCI-to-PCI Bridge 1.2; PCI
+Express Base Specification 5.0, sections 7.5 to 7.8; virtio 1.3, section 4.1.4. The registers are those of
+qemu/config_masks.py, by the names that they have there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Words = Callable[[int], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Bits of a register. `name` is empty where they are what the register is named for.
+
+    `words` puts their value, shifted down, into words. `low_part_tells`: where only the
+    lowest bits are known they are taken for the whole, as the rest is zero in all but giant devices.
+    """
+
+    name: str
+    mask: int
+    words: Words = hex
+    low_part_tells: bool = False
+
+    def value(self, register: int) -> int:
+        """The field's value in a register's."""
+        return (register & self.mask) // (self.mask & -self.mask)
+
+
+def _on_off(value: int) -> str:
+    return "on" if value else "off"
+
+
+def _yes_no(value: int) -> str:
+    return "yes" if value else "no"
+
+
+def _vectors(value: int) -> str:
+    return f"{value + 1} vector{'' if value == 0 else 's'}"
+
+
+def _power_of_two(unit: str) -> Words:
+    def words(value: int) -> str:
+        return f"{1 << value} {unit}{'' if value == 0 else 's'}"
+
+    return words
+
+
+def _one_of(*names: str) -> Words:
+    def words(value: int) -> str:
+        return names[value] if value < len(names) and names[value] else f"{value:#x}"
+
+    return words
+
+
+def _times(factor: int) -> Words:
+    """For the upper bits of an offset or an address."""
+
+    def words(value: int) -> str:
+        return hex(value * factor)
+
+    return words
+
+
+def _width(value: int) -> str:
+    return f"x{value}"
+
+
+_SPEED = _one_of("none", "2.5 GT/s", "5 GT/s", "8 GT/s", "16 GT/s", "32 GT/s", "64 GT/s")
+_PORT_TYPE = _one_of(
+    "endpoint",
+    "legacy endpoint",
+    "",
+    "",
+    "root port",
+    "upstream port",
+    "downstream port",
+    "PCI Express to PCI bridge",
+    "PCI to PCI Express bridge",
+    "root complex integrated endpoint",
+    "root complex event collector",
+)
+_BASE_CLASS = _one_of(
+    "unclassified",
+    "mass storage",
+    "network",
+    "display",
+    "multimedia",
+    "memory",
+    "bridge",
+    "communication",
+    "system peripheral",
+    "input",
+    "docking station",
+    "processor",
+    "serial bus",
+)
+
+
+_BAR = (
+    Field("space", 0x1, _one_of("memory", "I/O")),
+    Field("type", 0x6, _one_of("32-bit", "below 1 MiB", "64-bit")),
+    Field("prefetchable", 0x8, _yes_no),
+    Field("address", 0xFFFFFFFFFFFFFFF0, _times(16)),
+)
+
+_UNCORRECTABLE = tuple(
+    Field(name, 1 << bit, _on_off)
+    for bit, name in (
+        (4, "data link protocol error"),
+        (5, "surprise down"),
+        (12, "poisoned TLP"),
+        (13, "flow control protocol error"),
+        (14, "completion timeout"),
+        (15, "completer abort"),
+        (16, "unexpected completion"),
+        (17, "receiver overflow"),
+        (18, "malformed TLP"),
+        (19, "ECRC error"),
+        (20, "unsupported request"),
+        (21, "ACS violation"),
+        (22, "internal error"),
+        (23, "multicast blocked TLP"),
+        (24, "AtomicOp egress blocked"),
+        (25, "TLP prefix blocked"),
+    )
+)
+
+_CORRECTABLE = tuple(
+    Field(name, 1 << bit, _on_off)
+    for bit, name in (
+        (0, "receiver error"),
+        (6, "bad TLP"),
+        (7, "bad DLLP"),
+        (8, "replay number rollover"),
+        (12, "replay timer timeout"),
+        (13, "advisory non-fatal error"),
+        (14, "internal error"),
+        (15, "header log overflow"),
+    )
+)
+
+_WINDOW_TYPE = Field("type", 0xF, _one_of("16-bit", "32-bit"))
+_PREFETCHABLE_TYPE = Field("type", 0xF, _one_of("32-bit", "64-bit"))
+
+FIELDS: dict[str, tuple[Field, ...]] = {
+    # The header
+    "vendor ID": (Field("", 0xFFFF),),
+    "device ID": (Field("", 0xFFFF),),
+    "Status": (Field("capability list", 0x10, _yes_no),),
+    "revision ID": (Field("", 0xFF),),
+    "class code": (
+        Field("programming interface", 0xFF),
+        Field("subclass", 0xFF00),
+        Field("base class", 0xFF0000, _BASE_CLASS),
+    ),
+    "header type": (
+        Field("layout", 0x7F, _one_of("device", "bridge", "CardBus bridge")),
+        Field("multi-function", 0x80, _yes_no),
+    ),
+    **{f"BAR {number}": _BAR for number in range(6)},
+    "ROM BAR": (Field("enable", 0x1, _on_off), Field("address", 0xFFFFF800, _times(0x800))),
+    "I/O Base": (_WINDOW_TYPE,),
+    "I/O Limit": (_WINDOW_TYPE,),
+    "Prefetchable Memory Base": (_PREFETCHABLE_TYPE,),
+    "Prefetchable Memory Limit": (_PREFETCHABLE_TYPE,),
+    # Power management
+    "Power Management Capabilities": (
+        Field("version", 0x7, str),
+        Field("PME clock", 0x8, _yes_no),
+        Field("device-specific initialisation", 0x20, _yes_no),
+        Field("auxiliary current", 0x1C0),
+        Field("D1 support", 0x200, _yes_no),
+        Field("D2 support", 0x400, _yes_no),
+        Field("PME support", 0xF800),
+    ),
+    "Power Management Control/Status": (
+        Field("power state", 0x3, _one_of("D0", "D1", "D2", "D3hot")),
+        Field("no soft reset", 0x8, _yes_no),
+        Field("PME enable", 0x100, _on_off),
+        Field("data select", 0x1E00),
+        Field("data scale", 0x6000),
+        Field("PME status", 0x8000, _on_off),
+    ),
+    # MSI and MSI-X
+    "MSI Message Control": (
+        Field("enable", 0x1, _on_off),
+        Field("vectors that it is capable of", 0xE, _power_of_two("vector")),
+        Field("vectors enabled", 0x70, _power_of_two("vector")),
+        Field("64-bit address", 0x80, _yes_no),
+        Field("per-vector masking", 0x100, _yes_no),
+    ),
+    "MSI-X table size": (
+        Field("", 0x7FF, _vectors, low_part_tells=True),
+        Field("function mask", 0x4000, _on_off),
+        Field("enable", 0x8000, _on_off),
+    ),
+    "MSI-X table": (Field("BAR", 0x7, str), Field("offset", 0xFFFFFFF8, _times(8))),
+    "MSI-X PBA": (Field("BAR", 0x7, str), Field("offset", 0xFFFFFFF8, _times(8))),
+    # virtio's vendor capabilities
+    "capability length": (Field("", 0xFF, lambda value: f"{value} bytes"),),
+    "virtio structure type": (
+        Field("", 0xFF, _one_of("", "common configuration", "notify", "ISR", "device", "access")),
+    ),
+    "virtio structure BAR": (Field("", 0xFF, str),),
+    "virtio structure offset": (Field("", 0xFFFFFFFF),),
+    "virtio structure length": (Field("", 0xFFFFFFFF),),
+    "virtio notify multiplier": (Field("", 0xFFFFFFFF, str),),
+    # Bridges
+    "slot ID expansion": (
+        Field("expansion slots", 0x1F, str),
+        Field("first in chassis", 0x20, _yes_no),
+    ),
+    # PCI Express
+    "PCI Express Capabilities": (
+        Field("version", 0xF, str),
+        Field("port type", 0xF0, _PORT_TYPE),
+        Field("slot implemented", 0x100, _yes_no),
+        Field("interrupt message number", 0x3E00, str),
+    ),
+    "Device Capabilities": (
+        Field("maximum payload", 0x7, lambda value: f"{128 << value} bytes"),
+        Field("phantom functions", 0x18, str),
+        Field("extended tag", 0x20, _yes_no),
+        Field("L0s latency", 0x1C0),
+        Field("L1 latency", 0xE00),
+        Field("role-based error reporting", 0x8000, _yes_no),
+        Field("slot power limit", 0x3FC0000, str),
+        Field("function level reset", 0x10000000, _yes_no),
+    ),
+    "Device Control": (
+        Field("error reporting", 0xF),
+        Field("relaxed ordering", 0x10, _on_off),
+        Field("maximum payload", 0xE0, lambda value: f"{128 << value} bytes"),
+        Field("extended tag", 0x100, _on_off),
+        Field("no snoop", 0x800, _on_off),
+        Field("maximum read request", 0x7000, lambda value: f"{128 << value} bytes"),
+        Field("initiate function level reset", 0x8000, _on_off),
+    ),
+    "Link Capabilities": (
+        Field("maximum link speed", 0xF, _SPEED),
+        Field("maximum link width", 0x3F0, _width),
+        Field("ASPM support", 0xC00),
+        Field("L0s exit latency", 0x7000),
+        Field("L1 exit latency", 0x38000),
+        Field("clock power management", 0x40000, _yes_no),
+        Field("surprise down reporting", 0x80000, _yes_no),
+        Field("link active reporting", 0x100000, _yes_no),
+        Field("bandwidth notification", 0x200000, _yes_no),
+        Field("port number", 0xFF000000, str),
+    ),
+    "Slot Capabilities": (
+        Field("attention button", 0x1, _yes_no),
+        Field("power controller", 0x2, _yes_no),
+        Field("MRL sensor", 0x4, _yes_no),
+        Field("attention indicator", 0x8, _yes_no),
+        Field("power indicator", 0x10, _yes_no),
+        Field("hot-plug surprise", 0x20, _yes_no),
+        Field("hot-plug capable", 0x40, _yes_no),
+        Field("slot power limit", 0x1FF80, str),
+        Field("electromechanical interlock", 0x20000, _yes_no),
+        Field("no command completed", 0x40000, _yes_no),
+        Field("slot number", 0xFFF80000, str, low_part_tells=True),
+    ),
+    "Slot Control": (
+        Field("notifications", 0x103F),
+        Field("attention indicator", 0xC0, _one_of("reserved", "on", "blink", "off")),
+        Field("power indicator", 0x300, _one_of("reserved", "on", "blink", "off")),
+        Field("slot power", 0x400, _one_of("on", "off")),
+        Field("interlock", 0x800, _on_off),
+    ),
+    "Slot Status": (
+        Field("events", 0x11F),
+        Field("MRL sensor", 0x20, _one_of("closed", "open")),
+        Field("card present", 0x40, _yes_no),
+        Field("interlock", 0x80, _on_off),
+    ),
+    "Device Capabilities 2": (
+        Field("completion timeout", 0x1F),
+        Field("ARI forwarding", 0x20, _yes_no),
+        Field("AtomicOp routing", 0x40, _yes_no),
+        Field("end-end TLP prefixes", 0x200000, _yes_no),
+    ),
+    "Link Capabilities 2": (Field("supported link speeds", 0xFE),),
+    "Link Control 2": (Field("target link speed", 0xF, _SPEED),),
+    # Extended capabilities
+    "extended capability header": (
+        Field("ID", 0xFFFF),
+        Field("version", 0xF0000, str),
+        Field("next pointer", 0xFFF00000),
+    ),
+    "Uncorrectable Error Status": _UNCORRECTABLE,
+    "Uncorrectable Error Mask": _UNCORRECTABLE,
+    "Uncorrectable Error Severity": _UNCORRECTABLE,
+    "Correctable Error Status": _CORRECTABLE,
+    "Correctable Error Mask": _CORRECTABLE,
+    "AER Capabilities and Control": (
+        Field("first error pointer", 0x1F, str),
+        Field("ECRC generation capable", 0x20, _yes_no),
+        Field("ECRC generation", 0x40, _on_off),
+        Field("ECRC check capable", 0x80, _yes_no),
+        Field("ECRC check", 0x100, _on_off),
+        Field("multiple header recording capable", 0x200, _yes_no),
+        Field("multiple header recording", 0x400, _on_off),
+    ),
+    "ACS Capability": (
+        Field("source validation", 0x1, _yes_no),
+        Field("translation blocking", 0x2, _yes_no),
+        Field("request redirect", 0x4, _yes_no),
+        Field("completion redirect", 0x8, _yes_no),
+        Field("upstream forwarding", 0x10, _yes_no),
+        Field("egress control", 0x20, _yes_no),
+        Field("direct translated", 0x40, _yes_no),
+    ),
+    "ARI capability": (
+        Field("MFVC function groups", 0x1, _yes_no),
+        Field("ACS function groups", 0x2, _yes_no),
+        Field("next function", 0xFF00, str),
+    ),
+    "ATS Capability": (
+        Field("invalidate queue depth", 0x1F, str),
+        Field("page aligned requests", 0x20, _yes_no),
+    ),
+    "SR-IOV NumVFs": (Field("", 0xFFFF, str),),
+}
+"""By the register's name. What is in no field is shown as a number."""

@@ -1,0 +1,93 @@
+"""Registers of PCI configuration space in words: what differs in one, and the names of capabilities.
+
+The registers are those of qemu/config_masks.py, their bit fields those of qemu/config_fields.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msixtool.formats import pci
+from msixtool.qemu.config_fields import FIELDS, Field
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field that differs: its name in words, and both values in words."""
+
+    field: str
+    source: str
+    target: str
+
+
+def differences(register: str, source: int, target: int, compared: int, known: int) -> list[Difference]:
+    """What differs in a register, field by field, lowest bits first.
+
+    `compared` has the bits that count; `known` those of which both values are known: of a field that
+    reaches beyond them only the known part is shown, unless it says enough.
+    """
+    rest = (source ^ target) & compared
+    found = []
+    for field in FIELDS.get(register, ()):
+        if rest & field.mask:
+            found.append(_difference(register, field, source, target, known))
+            rest &= ~field.mask
+    if rest:
+        found.append(Difference(register, _part(source, known), _part(target, known)))
+    return found
+
+
+def _difference(register: str, field: Field, source: int, target: int, known: int) -> Difference:
+    name = f"{register}: {field.name}" if field.name else register
+    lowest = field.mask & -field.mask
+    if not field.mask & ~known or (field.low_part_tells and known & lowest):
+        return Difference(name, field.words(field.value(source)), field.words(field.value(target)))
+    return Difference(name, _part(source & field.mask, known), _part(target & field.mask, known))
+
+
+def _part(value: int, known: int) -> str:
+    """A register of which only some bytes are known, as far as it is: `0x41`, or `0x41 in byte 1`."""
+    low = (known & -known).bit_length() - 1 >> 3 if known else 0
+    width = max(1, (known >> 8 * low).bit_length() + 7 >> 3)
+    text = f"{(value & known) >> 8 * low:#0{2 * width + 2}x}"
+    return f"{text} in byte {low}" if low else text
+
+
+def capability_name(identifier: int) -> str:
+    """A capability id in words."""
+    return _CAPABILITIES.get(identifier) or ("nothing" if not identifier else f"capability {identifier:#04x}")
+
+
+def extended_capability_name(identifier: int) -> str:
+    """An extended capability id in words."""
+    return _EXTENDED.get(identifier) or f"extended capability {identifier:#06x}"
+
+
+_CAPABILITIES: dict[int, str] = {
+    pci.CapabilityId.PM: "power management",
+    pci.CapabilityId.AGP: "AGP",
+    pci.CapabilityId.VPD: "vital product data",
+    pci.CapabilityId.SLOTID: "slot ID",
+    pci.CapabilityId.MSI: "MSI",
+    pci.CapabilityId.PCIX: "PCI-X",
+    pci.CapabilityId.VENDOR: "vendor-specific",
+    pci.CapabilityId.SHPC: "SHPC",
+    pci.CapabilityId.SSVID: "bridge subsystem IDs",
+    pci.CapabilityId.EXPRESS: "PCI Express",
+    pci.CapabilityId.MSIX: "MSI-X",
+    pci.CapabilityId.SATA: "SATA",
+    pci.CapabilityId.AF: "advanced features",
+}
+
+_EXTENDED: dict[int, str] = {
+    pci.ExtendedCapabilityId.AER: "advanced error reporting",
+    pci.ExtendedCapabilityId.DEVICE_SERIAL_NUMBER: "device serial number",
+    pci.ExtendedCapabilityId.VENDOR: "vendor-specific",
+    pci.ExtendedCapabilityId.ACS: "access control services",
+    pci.ExtendedCapabilityId.ARI: "alternative routing-ID",
+    pci.ExtendedCapabilityId.ATS: "address translation services",
+    pci.ExtendedCapabilityId.SRIOV: "SR-IOV",
+    pci.ExtendedCapabilityId.PRI: "page requests",
+    pci.ExtendedCapabilityId.PASID: "process address space ID",
+    pci.ExtendedCapabilityId.DVSEC: "designated vendor-specific",
+}

@@ -1,0 +1,92 @@
+"""Why a migration failed: what QEMU, libvirt or a management layer logged, explained.
+
+`explain` goes through a log once, in bounded memory: it finds each known failure among whatever
+else is there, and says what it means. With the stream that was refused it says it for sure.
+"""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from msixtool.dump import Dump
+from msixtool.qemu.wordings import Role
+from msixtool.tasks.explain.case import Case
+from msixtool.tasks.explain.causes import CAUSES
+from msixtool.tasks.explain.events import find_events
+from msixtool.tasks.explain.evidence import Evidence
+from msixtool.tasks.explain.explanation import Explanation, Told
+from msixtool.tasks.explain.failures import Failure, find_failures
+from msixtool.tasks.explain.lines import read_lines
+from msixtool.tasks.explain.more_sentences import DEVICES, OUTSIDE
+from msixtool.tasks.explain.sentences import SENTENCES
+from msixtool.tasks.explain.silent import crash, silent
+
+__all__ = ["MOST", "Explanation", "Told", "explain"]
+
+MOST = 1000
+"""The most failures that are explained; a log with more repeats itself."""
+
+_SENTENCES = {**SENTENCES, **DEVICES, **OUTSIDE}
+_CAUSES = {**CAUSES, "crash": crash}
+
+
+def explain(log: BinaryIO, dump: Dump | None = None) -> list[Explanation]:
+    """The failures in a log by their lines, each once, explained; at most MOST.
+
+    `dump` is the stream that was refused, or one of the same VM. Raises OSError where the log cannot be read.
+    """
+    evidence = None if dump is None else Evidence(dump)
+    found = _Found()
+    for failure in find_failures(event for line in read_lines(log) for event in find_events(line)):
+        if failure.counts:
+            found.add(failure, evidence)
+        if found.full:
+            break
+    return sorted(found.explanations, key=lambda explanation: explanation.line)
+
+
+class _Found:
+    """The explanations so far: a failure that is logged again is counted, not explained twice."""
+
+    def __init__(self) -> None:
+        self.explanations: list[Explanation] = []
+        self._known: dict[str, list[Explanation]] = {}
+        self._ends: dict[str | None, Explanation] = {}
+
+    @property
+    def full(self) -> bool:
+        return len(self.explanations) >= MOST
+
+    def add(self, failure: Failure, evidence: Evidence | None) -> None:
+        lines = tuple(dict.fromkeys(event.line for event in failure.events))
+        known = self._same(failure)
+        if known is not None:
+            known.repeat(failure.first.line, lines)
+            return
+        case = Case(failure, evidence)
+        first = failure.first
+        made = Explanation(first.line, first.text, _tell(case), lines, qemu=failure.qemu)
+        self.explanations.append(made)
+        self._known.setdefault(first.text, []).append(made)
+        if failure.end is not None:
+            self._ends.setdefault(failure.errno, made)
+
+    def _same(self, failure: Failure) -> Explanation | None:
+        """The explanation of the same failure, where it stands in the log already."""
+        if failure.first.role is Role.END:
+            # That a load failed, without more, is most often said again of one that is explained.
+            return self._ends.get(failure.errno)
+        for known in self._known.get(failure.first.text, ()):
+            if failure.section in (None, known.told.section):
+                return known
+        return None
+
+
+def _tell(case: Case) -> Told:
+    """What a failure means."""
+    cause = case.failure.cause
+    if cause is None:
+        return silent(case)
+    if cause.name in _CAUSES:
+        return _CAUSES[cause.name](case)
+    return case.tell(_SENTENCES[cause.name])

@@ -1,0 +1,83 @@
+"""One failure with what is at hand to explain it: its messages, and the stream where there is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msixtool.devices.device import kind_of
+from msixtool.tasks.explain.events import Event
+from msixtool.tasks.explain.evidence import Evidence
+from msixtool.tasks.explain.explanation import Told
+from msixtool.tasks.explain.failures import Failure
+from msixtool.tasks.explain.sentences import Sentence
+
+
+class Case:
+    """A failure to be explained."""
+
+    def __init__(self, failure: Failure, evidence: Evidence | None) -> None:
+        self.failure = failure
+        self.evidence = evidence
+        self.section = failure.section
+
+    @property
+    def cause(self) -> Event:
+        """Of a failure that tells its cause: the message that does."""
+        return self.failure.first
+
+    @property
+    def instance(self) -> int | None:
+        """The instance_id in the message that names the section."""
+        place = self.failure.device
+        if place is None or "instance" not in place.values or place.values["section"] != self.section:
+            return None
+        return int(place.values["instance"], 16)
+
+    @property
+    def kind(self) -> str:
+        """The kind of the device; empty where no message names one."""
+        return kind_of(self.section or "")
+
+    @property
+    def it(self) -> str:
+        """The device in a sentence."""
+        return self.section or "the device"
+
+    @property
+    def source(self) -> Any:
+        return self.cause.number("source")
+
+    @property
+    def target(self) -> Any:
+        return self.cause.number("target")
+
+    def value(self, group: str) -> str:
+        """A group of the cause's wording; empty where it is not in this message."""
+        return self.cause.values.get(group, "")
+
+    def tell(self, sentence: Sentence) -> Told:
+        """What a sentence makes of this case."""
+        values = {**self.cause.values, "source": self.source, "target": self.target, "it": self.it}
+
+        def filled(text: str | None) -> str | None:
+            return None if text is None else text.format_map(values)
+
+        section = self.section or sentence.section
+        return Told(
+            sentence.code,
+            filled(sentence.message) or "",
+            section,
+            self.instance,
+            filled(sentence.field),
+            source=_state(self.source),
+            target=_state(self.target),
+            advice=filled(sentence.advice),
+        )
+
+
+def _state(value: Any) -> Any:
+    """A capability's `on` and `off` as true and false."""
+    return _STATES.get(value, value) if isinstance(value, str) else value
+
+
+_STATES = {"on": True, "off": False, "enabled": True, "disabled": False}

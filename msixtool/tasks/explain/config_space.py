@@ -1,0 +1,187 @@
+"""`Bad config data`: which register the byte is in, and what its two values mean.
+
+Source: QEMU hw/pci/pci.c, get_pci_config_device. With the stream at hand the device's own
+capability lists say it; without it, the kind of the device and where such devices have their capabilities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msixtool.devices.device import kind_of
+from msixtool.formats import pci
+from msixtool.qemu import advice
+from msixtool.qemu.config_places import Layout, Place, layouts_of, place_at
+from msixtool.qemu.config_words import Difference, capability_name, differences
+from msixtool.tasks.explain.case import Case
+from msixtool.tasks.explain.evidence import Evidence, layout_of
+from msixtool.tasks.explain.explanation import Told
+from msixtool.tasks.finding import Code
+
+_VIRTIO = "virtio-net"
+"""What a device is taken for where no message names it: most of those with MSI-X are virtio."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Byte:
+    """A byte that differs; `config` is the whole configuration space in the stream, where it is at hand."""
+
+    offset: int
+    source: int
+    target: int
+    compared: int
+    config: bytes | None
+
+    def register(self, place: Place) -> tuple[int, int, int]:
+        """The register's value in the stream and in the target, and the bits of both that are known."""
+        shift = 8 * (self.offset - place.register.offset)
+        if self.config is None:
+            return self.source << shift, self.target << shift, 0xFF << shift
+        own = place.register.value(self.config)
+        every = (1 << 8 * place.register.size) - 1
+        return own, own & ~(0xFF << shift) | self.target << shift, every
+
+
+def bad_config_data(case: Case) -> Told:
+    """What one `Bad config data` message means."""
+    offset = int(case.value("offset"), 16)
+    section = case.section
+    candidates: list[str] = []
+    if section is None and case.evidence is not None:
+        candidates = case.evidence.with_byte(offset, case.source)
+        section = candidates[0] if len(candidates) == 1 else None
+    config, mismatch = _config(case.evidence, section, offset, case.source)
+    byte = _Byte(offset, case.source, case.target, _compared(case), config)
+    place, doubt = _place(section, byte)
+    message = _message(byte, place, section, doubt)
+    return Told(
+        Code.CONFIG_MISMATCH,
+        message + mismatch + _by_byte(candidates),
+        section,
+        case.instance,
+        _field(byte, place),
+        offset,
+        case.source,
+        case.target,
+        _advice(byte, place, section),
+    )
+
+
+_MOST_NAMED = 6
+
+
+def _by_byte(candidates: list[str]) -> str:
+    """Whose byte it may be by the stream, where no message names the device."""
+    if not candidates:
+        return ""
+    if len(candidates) == 1:
+        return f" No message names the device; of the stream's only {candidates[0]} has this byte there."
+    more = f" and {len(candidates) - _MOST_NAMED} more" if len(candidates) > _MOST_NAMED else ""
+    return f" In the stream these have this byte there: {', '.join(candidates[:_MOST_NAMED])}{more}."
+
+
+def _compared(case: Case) -> int:
+    """The bits of the byte that QEMU compared, by the masks in the message; all where it is cut off."""
+    masks = [int(case.value(name) or default, 16) for name, default in _MASKS]
+    return masks[0] & ~masks[1] & ~masks[2] or 0xFF
+
+
+_MASKS = (("cmask", "ff"), ("wmask", "0"), ("w1cmask", "0"))
+
+
+def _config(
+    evidence: Evidence | None, section: str | None, offset: int, source: int
+) -> tuple[bytes | None, str]:
+    """The configuration space that the stream has of the section, and what is odd about it."""
+    config = evidence.config(section) if evidence and section else None
+    if config is None or offset >= len(config):
+        why = f" The stream given has no {section} with such a byte." if evidence and section else ""
+        return None, why
+    if config[offset] != source:
+        return None, (f" The stream given is not the one that failed: it has {config[offset]:#04x} there.")
+    return config, ""
+
+
+def _place(section: str | None, byte: _Byte) -> tuple[Place | None, str]:
+    """The register, and in words why it might be another."""
+    kind = None if section is None else kind_of(section)
+    if byte.config is not None:
+        return place_at(byte.offset, layout_of(byte.config), kind, byte.config), ""
+    for layout in _likely(section):
+        place = place_at(byte.offset, layout, kind or _VIRTIO)
+        if place is not None:
+            return place, _doubt(byte, layout, kind)
+    return None, ""
+
+
+def _likely(section: str | None) -> tuple[Layout, ...]:
+    """The layouts that a device may have, the likeliest first: one behind a port has PCI Express."""
+    if section is None:
+        return layouts_of(_VIRTIO)
+    found = layouts_of(kind_of(section))
+    behind_port = section.rpartition("/")[0].count(".") > 1
+    if behind_port and len(found) > 1:
+        return tuple(sorted(found, key=lambda layout: not _is_express(layout)))
+    return found
+
+
+def _is_express(layout: Layout) -> bool:
+    return any(identifier == pci.CapabilityId.EXPRESS for identifier, _ in layout.capabilities)
+
+
+def _doubt(byte: _Byte, layout: Layout, kind: str | None) -> str:
+    if kind is None:
+        return (
+            " No message names the device: it is taken for a virtio device; --stream tells for sure."
+            if byte.offset >= pci.HEADER_SIZE
+            else ""
+        )
+    if byte.offset < pci.HEADER_SIZE:
+        return ""
+    return f" That goes by where a {kind} has its capabilities as a rule; --stream tells for sure."
+
+
+def _message(byte: _Byte, place: Place | None, section: str | None, doubt: str) -> str:
+    whose = section or "a device"
+    where = f"Byte {byte.offset:#x} of the configuration space of {whose}"
+    if place is None:
+        return f"{where} is {byte.source:#04x} in the stream and {byte.target:#04x} in the target."
+    found = _differences(byte, place) or [Difference(place.name, hex(byte.source), hex(byte.target))]
+    told = "; ".join(f"{d.field}: {d.source} in the stream, {d.target} in the target" for d in found)
+    if place.base is None:
+        part = "is in the header"
+    else:
+        part = f"is in the {place.capability} capability at {place.base:#x}"
+    return f"{told}. {where} {part}.{doubt}"
+
+
+def _field(byte: _Byte, place: Place | None) -> str | None:
+    found = _differences(byte, place) if place else []
+    return found[0].field if found else None
+
+
+def _differences(byte: _Byte, place: Place) -> list[Difference]:
+    source, target, known = byte.register(place)
+    if place.register.name == "capability ID":
+        return [Difference(place.name, capability_name(source), capability_name(target))]
+    if place.register.name in ("next pointer", "capabilities pointer"):
+        return [Difference(place.name, _pointer(source, byte.config), _pointer(target, None))]
+    compared = byte.compared << 8 * (byte.offset - place.register.offset)
+    found = differences(place.register.name, source, target, compared, known)
+    return [
+        Difference(place.name, d.source, d.target) if d.field == place.register.name else d for d in found
+    ]
+
+
+def _pointer(offset: int, config: bytes | None) -> str:
+    if not offset:
+        return "0 (the end of the list)"
+    name = "" if config is None else f" ({capability_name(config[offset & 0xFC])})"
+    return f"{offset:#x}{name}"
+
+
+def _advice(byte: _Byte, place: Place | None, section: str | None) -> str | None:
+    if place is None or section is None:
+        return None
+    source, target, _ = byte.register(place)
+    return advice.on_register(place.register.name, kind_of(section), source, target)

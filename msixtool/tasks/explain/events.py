@@ -1,0 +1,94 @@
+"""The known messages in a line: what each says, and in which order they stand."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from msixtool.qemu.wordings import WORDINGS, Role, Wording
+from msixtool.tasks.explain.lines import Line
+
+MOST_IN_A_LINE = 1000
+"""Of a line that repeats one message over and over, this many matches of each wording are looked at."""
+
+_NAMED = re.compile(r"(?:\bqemu[\w.+-]{0,60}|\bkvm)(?:\[\d{1,10}\])?: ?(?:error: |warning: )?$")
+_PROCESS = re.compile(r"\b[\w.+-]{1,60}\[(\d{1,10})\]: ")
+_REACH = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One message. `statement` numbers the lines within the log's line, which may have been several once.
+
+    `named`: QEMU's name stands before it. `process` is the pid in a journal's prefix, None without one.
+    """
+
+    wording: Wording
+    line: int
+    statement: int
+    text: str
+    values: dict[str, str]
+    named: bool
+    process: str | None
+
+    @property
+    def name(self) -> str:
+        return self.wording.name
+
+    @property
+    def role(self) -> Role:
+        return self.wording.role
+
+    def number(self, group: str) -> int | str | None:
+        """A value as its wording writes it: a number, a text, or None where it is not there."""
+        text = self.values.get(group)
+        base = self.wording.base
+        if text is None or base is None:
+            return text
+        return int(text, base)
+
+
+def find_events(line: Line) -> list[Event]:
+    """The known messages of a line in their order; where two overlap, the one that begins first."""
+    found = []
+    for wording in WORDINGS:
+        if wording.hint in line.text:
+            for number, match in enumerate(wording.pattern.finditer(line.text)):
+                if number == MOST_IN_A_LINE or match.start() >= line.limit:
+                    break
+                found.append((match.start(), -match.end(), wording, match))
+    found.sort(key=lambda entry: entry[:2])
+    events: list[Event] = []
+    end = 0
+    for start, _, wording, match in found:
+        if start >= end:
+            events.append(_event(line, wording, match))
+            end = match.end()
+    return events
+
+
+def _event(line: Line, wording: Wording, match: re.Match[str]) -> Event:
+    start = match.start()
+    begin = line.text.rfind("\n", 0, start) + 1
+    # A journal's line that was several ones has its prefix before the first alone.
+    process = _process(line.text, begin, start) or _process(line.text, 0, start)
+    return Event(
+        wording,
+        line.number,
+        line.text.count("\n", 0, start),
+        printable(match[0]),
+        {name: printable(value) for name, value in match.groupdict().items() if value is not None},
+        _NAMED.search(line.text, max(begin, start - _REACH), start) is not None,
+        process,
+    )
+
+
+def _process(text: str, begin: int, end: int) -> str | None:
+    """The pid in the prefix of the line that begins at `begin`."""
+    found = _PROCESS.search(text, begin, max(begin, min(end, begin + _REACH)))
+    return None if found is None else found[1]
+
+
+def printable(text: str) -> str:
+    """Text of a log, safe to be shown: what a terminal would act on is replaced."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)

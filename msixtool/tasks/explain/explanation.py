@@ -1,0 +1,74 @@
+"""One failure, explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from msixtool.qemu.versions import Version, format_version
+from msixtool.tasks.finding import Code
+
+MOST_REPEATS = 1000
+"""The most repetitions of one failure whose lines are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a cause means: as in FINDING, `source` is the stream's value and `target` that of the QEMU that
+    loads it. `section` is None where the failure's other messages name it."""
+
+    code: Code
+    message: str
+    section: str | None = None
+    instance: int | None = None
+    field: str | None = None
+    config_offset: int | None = None
+    source: Any = None
+    target: Any = None
+    advice: str | None = None
+
+
+@dataclass(slots=True)
+class Explanation:
+    """A failure in a log. `line` (from 1) and `text` are those of its cause as QEMU told it.
+
+    `lines` are all those that tell of it, `again` those on which the same failure stands once more, and
+    `qemu` the oldest and the newest release that words it so.
+    """
+
+    line: int
+    text: str
+    told: Told
+    lines: tuple[int, ...] = ()
+    again: list[int] = field(default_factory=list)
+    qemu: tuple[Version | None, Version | None] = (None, None)
+
+    def repeat(self, line: int, lines: tuple[int, ...]) -> None:
+        """Count the same failure once more, told of in `lines` with its cause on `line`."""
+        if line in self.lines or len(self.again) >= MOST_REPEATS:
+            return
+        if line < self.line:
+            # Where a journal mixes processes the later of two failures can be complete first.
+            line, self.line, self.lines = self.line, line, lines
+        self.again.append(line)
+        self.again.sort()
+
+    def to_json(self) -> dict[str, Any]:
+        """As an object of `msixtool.explain/1`."""
+        told = self.told
+        return {
+            "line": self.line,
+            "text": self.text,
+            "code": told.code.value,
+            "section": told.section,
+            "instance": told.instance,
+            "config_offset": told.config_offset,
+            "field": told.field,
+            "source": told.source,
+            "target": told.target,
+            "message": told.message,
+            "advice": told.advice,
+            "lines": list(self.lines),
+            "again": list(self.again),
+            "qemu": {"min": format_version(self.qemu[0]), "max": format_version(self.qemu[1])},
+        }

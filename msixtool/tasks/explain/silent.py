@@ -1,0 +1,175 @@
+"""Failures of which QEMU says where, or only that, but not why.
+
+Source: QEMU hw/virtio/virtio-pci.c (virtio_pci_load_config and _queue refuse a vector out of range
+without a word), hw/virtio/virtio.c (queue_sel), hw/char/virtio-serial-bus.c (the ports have to be the same),
+migration/vmstate.c before 10.2 (a subsection that is not known).
+"""
+
+from __future__ import annotations
+
+from msixtool.qemu import advice
+from msixtool.qemu.profiles import Place, profile_of
+from msixtool.tasks.explain.case import Case
+from msixtool.tasks.explain.explanation import Told
+from msixtool.tasks.finding import Code
+
+_WHOLE = "Take the stream again, or use a copy of it that is whole."
+_NOT_FOUND = ("No such file or directory", "-2")
+_CUT_OFF = ("Input/output error", "-5", "Connection reset by peer", "Broken pipe")
+_NOT_PERMITTED = ("Operation not permitted", "-1")
+_SERIAL = "virtio-console"
+_CPUS = frozenset({"cpu", "cpu_common", "apic", "kvm-tpr-opt", "kvmclock"})
+
+
+def silent(case: Case) -> Told:
+    """What a failure without a cause may come from, by its error and the device that it stopped at."""
+    errno = case.failure.errno or ""
+    if errno.startswith(_CUT_OFF):
+        return _told(
+            case,
+            Code.STREAM,
+            f"The stream ended, or the connection broke{_inside(case)}.",
+            advice=_WHOLE,
+        )
+    if errno.startswith(_NOT_FOUND) and case.section is not None:
+        return _unknown_subsection(case)
+    if case.section is None:
+        return _told(
+            case,
+            Code.OTHER,
+            "QEMU gives no reason in this line; it stands in those before, in QEMU's own log"
+            " (libvirt: /var/log/libvirt/qemu/NAME.log on the target host).",
+        )
+    if _is_virtio(case) and _stopped_at_virtio(case):
+        return _virtio(case, errno)
+    field = _field(case)
+    stopped = f"while it read {field}" if field else "after it had read the fields"
+    return _told(
+        case,
+        Code.OTHER,
+        f"{case.section} refused its state {stopped}; QEMU gives no reason.",
+        field,
+        advice=_on_device(case),
+    )
+
+
+def crash(case: Case) -> Told:
+    """QEMU ended in the middle of things: before 7.2 a virtio queue's vector can be why."""
+    found = case.evidence and next(
+        (
+            refusal
+            for device in case.evidence.dump.devices
+            if (refusal := case.evidence.refusal(device.name, Code.VECTOR_RANGE))
+        ),
+        None,
+    )
+    if not found:
+        return _told(
+            case,
+            Code.OTHER,
+            "QEMU crashed. Where that was in a load by a release before 7.2, a virtio queue whose vector the"
+            " device does not have can be why: give the stream with --stream to see.",
+        )
+    return Told(
+        Code.VECTOR_RANGE,
+        f"QEMU crashed, and the stream has what crashes releases before 7.2: {found.section}:"
+        f" {found.message}.",
+        found.section,
+        found.instance,
+        found.field,
+        source=found.source,
+        target=found.target,
+        advice=found.advice,
+    )
+
+
+def _told(case: Case, code: Code, message: str, field: str | None = None, advice: str | None = None) -> Told:
+    return Told(code, message, case.section, case.instance, field, advice=advice)
+
+
+def _inside(case: Case) -> str:
+    return f" in the middle of {case.section}" if case.section else ""
+
+
+def _unknown_subsection(case: Case) -> Told:
+    return _told(
+        case,
+        Code.SUBSECTION_UNKNOWN,
+        f"The stream has a subsection in {case.section} that the target does not know; releases before 10.2"
+        " do not say which.",
+        _field(case),
+        "Load it in a QEMU at least as new as the one that saved it, or save it again with an older machine"
+        " type: newer ones send more. msixtool fields shows which subsections the section has.",
+    )
+
+
+def _is_virtio(case: Case) -> bool:
+    profile = profile_of(case.kind)
+    return profile is not None and profile.place is Place.VIRTIO
+
+
+def _stopped_at_virtio(case: Case) -> bool:
+    """Whether the field that failed is the virtio state itself, and nothing that is named within it."""
+    inner = [event.values["field"] for event in case.failure.fields]
+    return not inner or inner[0] == "virtio"
+
+
+def _virtio(case: Case, errno: str) -> Told:
+    evidence = case.evidence
+    found = evidence.refusal(case.section or "", Code.VECTOR_RANGE) if evidence else None
+    if found is not None:
+        return Told(
+            Code.VECTOR_RANGE,
+            f"{found.message[0].upper()}{found.message[1:]}.",
+            case.section,
+            case.instance,
+            found.field,
+            source=found.source,
+            target=found.target,
+            advice=found.advice,
+        )
+    if case.kind == _SERIAL and not errno.startswith(_NOT_PERMITTED):
+        return _told(
+            case,
+            Code.FIELD_MISMATCH,
+            f"{case.section} refused its state without a word: its ports (virtserialport, virtconsole) are"
+            " not the source's, in number or in nr=, or a vector is out of range.",
+            "ports_map",
+            "Give the target the source's virtserialport and virtconsole devices with the same nr=.",
+        )
+    if errno.startswith(_NOT_PERMITTED):
+        return _told(
+            case,
+            Code.OTHER,
+            f"{case.section} refused its state without a word, with error 1 (operation not permitted):"
+            " queue_sel is 1024 or more, or a queue cannot be read.",
+            "queue_sel",
+        )
+    looked = evidence is not None and evidence.section(case.section or "") is not None
+    if looked:
+        return _told(
+            case,
+            Code.OTHER,
+            f"{case.section} refused its state without a word. In the stream its vectors are all in range,"
+            " so it is the state of the device type itself that does not fit.",
+        )
+    return _told(
+        case,
+        Code.VECTOR_RANGE,
+        f"{case.section} refused its state without a word. A virtio device does that where config_vector or a"
+        " queue's vector is not below the number of its MSI-X vectors; --stream shows which.",
+        "vector",
+        "Give the vector a number below the table size (msixtool forge), or 65535 for none.",
+    )
+
+
+def _field(case: Case) -> str | None:
+    """The innermost field that a message names."""
+    fields = case.failure.fields
+    return fields[0].values["field"] if fields else None
+
+
+def _on_device(case: Case) -> str | None:
+    if case.kind in _CPUS:
+        return "Give the target the source's -cpu, on a host that offers what the source's did."
+    return advice.advise(Code.OTHER.value, case.kind, _field(case))
