@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LINE, ACTION = 4, 34
 """Columns of the line numbers and of the actions; the rest is for what happens."""
 
+LONGEST = 600
+"""Characters of an action, or of what happens, that are shown; --json has it whole."""
+
 
 @click.command()
 @click.argument("script", metavar="[SCRIPT]", required=False)
@@ -51,9 +54,9 @@ def replay(
     an expectation fails or an action is refused unexpectedly: the rest is played nevertheless.
     """
     from msixtool.msix.versions import NEWEST
-    from msixtool.qemu.versions import parse_version
+    from msixtool.tasks.replay.values import whole_version
 
-    version = parse_version(qemu_version) if qemu_version else NEWEST
+    version = whole_version(qemu_version) if qemu_version else NEWEST
     if (script is None) == (record is None):
         raise click.UsageError("one of SCRIPT and --record is needed, and not both")
     if record is not None:
@@ -118,6 +121,9 @@ def _print_step(out: Console, step: Step) -> None:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
+    """The text in lines of this width; what is longer than anyone reads is cut."""
+    if len(text) > LONGEST:
+        text = text[:LONGEST] + "…"
     return textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
 
 

@@ -130,7 +130,7 @@ def complaint_of(text: str) -> str | None:
 
 
 def test_comments_blank_lines_and_quotes() -> None:
-    script = parse_script("# one\n\ninit 4 # vectors\n  save 'a b#c'\n\r\nload \"a b#c\"\r\n")
+    script = parse_script("# a driver's\n\ninit 4 # isn't it\n  save 'a b#c'\n\r\nload \"a b#c\"\r\n")
     assert [(s.line, s.text) for s in script.statements] == [
         (3, "init 4"),
         (4, "save 'a b#c'"),
@@ -177,7 +177,7 @@ WRONG = [
     ("init 4\nnotifiers on failing=1,x", "with commas, all, or none, found '1,x'"),
     ("init 4\nsave ''", "save: NAME: expected a word, found ''"),
     ("qemu-version new", "expected a QEMU version like 10.0, found 'new'"),
-    ("init 4\nload 'x", "script:2: line cannot be split into words: found No closing quotation"),
+    ("init 4\nload 'x", "script:2: quote stands alone: expected another one, found \"'x\""),
     ("notfy 1", "script:1: unknown action: expected one of qemu-version, xen"),
     ("notify 1", "no device yet: expected one of init, init-exclusive-bar, stream, state before it"),
     ("expect pending 1", "expect pending: there is no device yet"),

@@ -66,7 +66,7 @@ class Bench:
 
     def path(self, file: str) -> str:
         """Where a file stands that the script names."""
-        return os.path.join(self.folder, file)
+        return os.path.join(self.folder or os.curdir, file)
 
     def read_vmstate(self, file: str) -> bytes:
         """A file with a raw MSI-X vmstate. Raises InputError where it cannot be read or is too long."""

@@ -1,4 +1,4 @@
-"""Reading a script: one action a line, `#` begins a comment, words may be quoted as in a shell.
+"""Reading a script: one action a line, `#` begins a comment, words may stand in quotes of either kind.
 
 All of it is read before anything is played. Raises UsageError for what cannot be read, with the
 name of the script, the line, and what is allowed.
@@ -7,6 +7,7 @@ name of the script, the line, and what is allowed.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,14 +21,17 @@ from msixtool.tasks.replay.expectations import EXPECTATIONS
 from msixtool.tasks.replay.grammar import Form, When
 from msixtool.tasks.replay.values import wrong
 
-MAX_SIZE = 8 << 20
-"""The longest script, in bytes: the load path of 2048 vectors has some 100 KiB."""
+MAX_SIZE = 2 << 20
+"""The longest script, in bytes: the load path of 2048 vectors has some 200 KiB."""
+
+_PIECE = re.compile(r"""\s+|\#.*|'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<plain>[^\s'"#]+)""")
+"""Blanks, a comment, or a part of a word."""
 
 FORMS: dict[str, Form] = ACTIONS | EXPECTATIONS
 """All that a line can be, by name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One line: its form and its values. `text` is the line as it was written, without the comment."""
 
@@ -104,14 +108,28 @@ def at_line(error: MsixtoolError, name: str, line: int) -> MsixtoolError:
 
 def _statement(content: str, line: int) -> Statement | None:
     """The statement of a line; None for an empty one."""
-    try:
-        words = shlex.split(content, comments=True)
-    except ValueError as error:
-        raise UsageError("line cannot be split into words", found=error) from None
+    words = _words(content)
     if not words:
         return None
     form = _form(words)
     return Statement(form, form.parse(words[len(form.name.split()) :]), line, shlex.join(words))
+
+
+def _words(content: str) -> list[str]:
+    """The words of a line; quotes keep blanks and `#`, and may be only a part of a word."""
+    words: list[list[str]] = [[]]
+    at = 0
+    while at < len(content):
+        piece = _PIECE.match(content, at)
+        if piece is None:
+            error = wrong("another one", content[at:])
+            raise UsageError("quote stands alone", expected=error.expected, found=error.found)
+        at = piece.end()
+        if piece.lastgroup is not None:
+            words[-1].append(piece[piece.lastgroup])
+        elif words[-1]:
+            words.append([])
+    return ["".join(pieces) for pieces in words if pieces]
 
 
 def _form(words: list[str]) -> Form:

@@ -136,16 +136,24 @@ class Version(_OneWord):
     expected = "a QEMU version like 10.0"
 
     def parse(self, words: Sequence[str]) -> QemuVersion:
-        if len(words[0]) > 20:
-            raise wrong(self.expected, words[0])
         try:
-            parse_version(words[0])
+            return whole_version(words[0])
         except UsageError:
             raise wrong(self.expected, words[0]) from None
-        return tuple(map(int, words[0].split(".")))
 
     def format(self, value: QemuVersion) -> list[str]:
         return [".".join(map(str, value))]
+
+
+def whole_version(text: str) -> QemuVersion:
+    """A QEMU version with all its parts, as releases of a stable branch differ too.
+
+    Raises UsageError for anything else.
+    """
+    if len(text) > 20:
+        raise wrong(Version.expected, text)
+    parse_version(text)
+    return tuple(map(int, text.strip().split(".")))
 
 
 class Place(NamedTuple):
