@@ -96,6 +96,7 @@ def _forge(
 ) -> ExitStatus:
     from msixtool.cli.forge_options import spec_of
     from msixtool.cli.output import warn
+    from msixtool.cli.progress import progress_bar
     from msixtool.files import check_output, refuse_terminal
     from msixtool.tasks.forge import plan
     from msixtool.tasks.forge_output import inputs_of, open_base, write_forged
@@ -105,12 +106,17 @@ def _forge(
     if output is not None and not dry_run:
         check_output(output, force=force, inputs=inputs)
         refuse_terminal(output)
-    with open_base(base, offset=offset, snapshot=snapshot, damaged=damaged) as opened:
+    with (
+        progress_bar("forge") as progress,
+        open_base(base, offset=offset, snapshot=snapshot, damaged=damaged, progress=progress) as opened,
+    ):
         planned = plan(opened.dump, spec)
         if dry_run:
             return _show(opened, planned, spec)
         assert output is not None
-        forged = write_forged(opened, planned, output, force=force, like_base=like_base, inputs=inputs)
+        forged = write_forged(
+            opened, planned, output, force=force, like_base=like_base, inputs=inputs, progress=progress
+        )
     for note in forged.notes:
         warn(note)
     for line in forged.loading:

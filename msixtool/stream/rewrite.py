@@ -11,10 +11,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from msixtool.containers.base import Source
+from msixtool.containers.base import Progress, Source
 from msixtool.containers.file import SliceSource
 from msixtool.errors import InputError
 from msixtool.files import PIECE, OutputFile
+
+_STEP = 256 << 20
+"""Bytes that are copied between two words of progress: a multiple of any block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,15 +211,17 @@ def rewrite(
     out: OutputFile | Sink,
     *,
     plain: PlainFile | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Write all of `source` to `out` with `replacements`, which must not overlap.
 
-    `plain` names the file behind the source, where there is one. Raises InputError where the source
-    cannot be read or is damaged, OutputError where the output cannot be written.
+    `plain` names the file behind the source, where there is one. `progress` hears of the bytes of the
+    source that are done, and of its size, or 0 where that is not known. Raises InputError where the
+    source cannot be read or is damaged, OutputError where the output cannot be written.
     """
     ordered = in_order(replacements)
     if plain is None or not isinstance(out, OutputFile):
-        _pass_through(source, ordered, out)
+        _pass_through(source, ordered, out, progress)
         return
     patches: list[tuple[int, bytes]] = []
     position = 0
@@ -224,25 +229,47 @@ def rewrite(
         if out.patchable and each.keeps_size:
             patches.append((out.position + each.start - position, each.data))
             continue
-        out.copy(plain.descriptor, plain.origin + position, each.start - position)
+        _copy(plain, position, each.start, source.size, out, progress)
         out.write(each.data)
         position = each.end
-    out.copy(plain.descriptor, plain.origin + position, source.size - position)
+    _copy(plain, position, source.size, source.size, out, progress)
     for offset, data in patches:
         out.patch(offset, data)
 
 
-def _pass_through(source: Source, replacements: list[Replacement], out: OutputFile | Sink) -> None:
+def _copy(
+    plain: PlainFile, start: int, end: int, size: int, out: OutputFile, progress: Progress | None
+) -> None:
+    """Copy the bytes from `start` up to `end` of a source of `size` bytes."""
+    while start < end:
+        length = min(end - start, _STEP)
+        out.copy(plain.descriptor, plain.origin + start, length)
+        start += length
+        if progress is not None:
+            progress(start, size)
+
+
+def _pass_through(
+    source: Source,
+    replacements: list[Replacement],
+    out: OutputFile | Sink,
+    progress: Progress | None,
+) -> None:
     """Write everything in order, holding no more than a piece."""
     write = out.write_sparse if isinstance(out, OutputFile) else out.write
     position = 0
-    for each in replacements:
-        for data in _pieces(source, position, each.start):
-            write(data)
-        out.write(each.data)
-        position = each.end
-    for data in _pieces(source, position, None):
-        write(data)
+    size = 0 if source.sequential else source.size
+    for start, end, data in [
+        *((each.start, each.end, each.data) for each in replacements),
+        (None, 0, b""),
+    ]:
+        for piece in _pieces(source, position, start):
+            write(piece)
+            position += len(piece)
+            if progress is not None:
+                progress(position, size)
+        out.write(data)
+        position = end
 
 
 def _pieces(source: Source, start: int, end: int | None) -> Iterator[bytes]:

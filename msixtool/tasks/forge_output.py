@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 
-from msixtool.containers.base import Source
+from msixtool.containers.base import Progress, Source
 from msixtool.containers.file import ObjectSource, file_offset
 from msixtool.containers.forward import ForwardSource
 from msixtool.containers.libvirt import LibvirtSource
@@ -39,14 +39,19 @@ class Base:
 
 @contextmanager
 def open_base(
-    path: str, *, offset: int = 0, snapshot: str | None = None, damaged: bool = False
+    path: str,
+    *,
+    offset: int = 0,
+    snapshot: str | None = None,
+    damaged: bool = False,
+    progress: Progress | None = None,
 ) -> Iterator[Base]:
     """Open the base of a forgery; a pipe is put into a temporary file first.
 
     Raises InputError where there is no stream, and where it is damaged unless `damaged` allows it.
     """
     with _file(path) as file:
-        opened = open_source(cast("BinaryIO", file), offset=offset, snapshot=snapshot)
+        opened = open_source(cast("BinaryIO", file), offset=offset, snapshot=snapshot, progress=progress)
         with Dump(opened) as dump:
             if not damaged and dump.damage:
                 first = dump.damage[0]
@@ -144,14 +149,16 @@ def write_forged(
     force: bool = False,
     like_base: bool = False,
     inputs: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> Forged:
     """Write what was planned to `output`, which appears whole or not at all and is none of `inputs`.
 
     It is the bare stream, but a mapped-ram stream keeps its place in its file; with `like_base` it is
-    packed as the base was, a qcow2 image left aside. `force` writes over a file. Raises as `forge`.
+    packed as the base was, a qcow2 image left aside. `force` writes over a file; `progress` hears of
+    the bytes of the stream that are done. Raises as `forge`.
     """
     with create(output, force=force, inputs=inputs) as out:
-        kinds = _write(base, planned, out, like_base)
+        kinds = _write(base, planned, out, like_base, progress)
     notes = list(planned.notes)
     if like_base and _image_layers(base):
         notes.append("a qcow2 image is not rewritten: this is the stream of its snapshot")
@@ -164,7 +171,9 @@ def forged_dump(base: Base, planned: Plan) -> Dump:
     return Dump(replace(base.opened, source=source, sources=[source]))
 
 
-def _write(base: Base, planned: Plan, out: OutputFile, like_base: bool) -> list[str]:
+def _write(
+    base: Base, planned: Plan, out: OutputFile, like_base: bool, progress: Progress | None
+) -> list[str]:
     """Write the forged stream; the kinds of the layers around it, from the outside in."""
     source, shift = base.dump.source, 0
     if base.dump.index.mapped_ram:
@@ -174,7 +183,8 @@ def _write(base: Base, planned: Plan, out: OutputFile, like_base: bool) -> list[
     plain = None
     if isinstance(bottom(source), ObjectSource):
         plain = PlainFile(base.file.fileno(), file_offset(source, 0))
-    rewrite(source, [change.shifted(shift) for change in planned.replacements], sink, plain=plain)
+    changes = [change.shifted(shift) for change in planned.replacements]
+    rewrite(source, changes, sink, plain=plain, progress=progress)
     for packer in reversed(packers):
         packer.finish()
     damage = base.opened.verify()

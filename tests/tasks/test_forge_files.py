@@ -235,3 +235,20 @@ def test_patches_lie_over_one_another_and_only_changes_are_changes(
     assert Rewritten(BytesSource(source), changes).read(0, 100) == wanted
     changed = [offset for each in changes for offset in range(each.start, each.end)]
     assert changed == [offset for offset, (a, b) in enumerate(zip(source, wanted, strict=True)) if a != b]
+
+
+def test_progress_ends_with_the_size_of_the_source(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(bytes(range(256)) * 10)
+    heard: list[tuple[int, int]] = []
+
+    def hear(done: int, total: int) -> None:
+        heard.append((done, total))
+
+    changes = [Replacement(3, 4, b"x"), Replacement(100, 100, b"more")]
+    with source.open("rb") as file, create(str(tmp_path / "a")) as out:
+        rewrite(BytesSource(source.read_bytes()), changes, out, plain=PlainFile(file.fileno()), progress=hear)
+    with create(str(tmp_path / "b")) as out:
+        rewrite(BytesSource(source.read_bytes()), changes, out, progress=hear)
+    assert heard.count((2560, 2560)) == 2
+    assert [done for done, _ in heard] == [100, 2560, 3, 100, 2560]
