@@ -32,6 +32,9 @@ SPOOL_LIMIT = 8 << 30
 HEAD = 1024
 """Bytes that tell what a layer is."""
 
+LOOK = 64 << 20
+"""Bytes that a block of bzip2, the largest of all that are checked as one, may well unpack to."""
+
 
 @dataclass
 class Opened:
@@ -203,12 +206,21 @@ def _not_a_stream(opened: Opened, head: bytes) -> NotAStreamError:
 
     Raises the InputError of a damaged layer where that is the reason.
     """
-    start = opened.source.read(0, WINDOW)
-    if len(start) < WINDOW:
-        opened.source.read(len(start), 1)
+    if opened.source.sequential:
+        _look_for_damage(opened.source)
     inside = " in ".join(layer["kind"] for layer in reversed(opened.layers))
     return NotAStreamError(
         f"no QEMU migration stream{f' in {inside}' if inside else ''}",
         expected="QEVM",
         found=describe(head),
     )
+
+
+def _look_for_damage(source: Source) -> None:
+    """Raises the InputError of damage near the start: bytes may come out wrong before it is noticed."""
+    for offset in range(0, LOOK, WINDOW):
+        data = source.read(offset, WINDOW)
+        source.drop(offset, offset + WINDOW)
+        if len(data) < WINDOW:
+            source.read(offset + len(data), 1)
+            return
