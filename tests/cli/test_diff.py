@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Result
+from tests.cli.examples import check_examples
 from tests.conftest import CORPUS, REPOSITORY, unpacked
 
 Tool = Callable[..., Result]
@@ -361,3 +362,7 @@ def test_standard_input_is_a_stream_too(sample: Path, raw_sample: Path) -> None:
             [*command, "diff", str(sample), "-"], stdin=stream, capture_output=True, text=True, check=False
         )
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_the_examples_of_the_docs_print_what_they_show(tmp_path: Path) -> None:
+    check_examples("diff.md", tmp_path, 6)

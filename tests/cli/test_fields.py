@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Result
+from tests.cli.examples import check_examples
 from tests.conftest import REPOSITORY, SAMPLES, unpacked
 
 Tool = Callable[..., Result]
@@ -168,3 +169,7 @@ def test_several_files_give_a_document_a_line(msixtool: Tool, sample: Path) -> N
     ]
     result = msixtool("fields", sample, NVME, "--device", "xhci", "--desc", "--json")
     assert len(result.out.splitlines()) == 2
+
+
+def test_the_examples_of_the_docs_print_what_they_show(tmp_path: Path) -> None:
+    check_examples("fields.md", tmp_path, 1)
