@@ -42,13 +42,37 @@ class Register:
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """A BAR: its size in bytes, and the type in its lowest bits once it is registered."""
+
+    size: int
+    type: int
+
+
+def _memory(size: int) -> Bar:
+    return Bar(size, 0x0)
+
+
+def _prefetch(size: int) -> Bar:
+    return Bar(size, 0x8)
+
+
+def _wide(size: int) -> Bar:
+    return Bar(size, 0x4)
+
+
+def _io(size: int) -> Bar:
+    return Bar(size, 0x1)
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """What a kind of device adds to what its capabilities say.
 
-    `bars` has the sizes of its BARs in bytes by number: those that are registered, and no others.
+    `bars` has its BARs by number: those that it can have registered, and no others.
     """
 
-    bars: dict[int, int]
+    bars: dict[int, Bar]
     error_reporting: bool = False
     """Device Control and Device Status are live (pcie_cap_deverr_init)."""
     link_control: bool = False
@@ -72,42 +96,54 @@ KINDS: dict[str, Kind] = {
     "PIIX3": Kind({}),
     "mch": Kind({}),
     "piix4_pm": Kind({}),
-    "bochs-display": Kind({0: 0x1000000, 2: 0x1000}),
-    "cirrus_vga": Kind({0: 0x2000000, 1: 0x1000}),
-    "e1000": Kind({0: 0x20000, 1: 0x40}),
-    "e1000e": Kind({0: 0x20000, 1: 0x20000, 2: 0x20, 3: 0x4000}, power_control=_POWER_ALL),
-    "ehci": Kind({0: 0x1000}),
-    "i6300esb_wdt": Kind({0: 0x10}),
-    "i82559er": Kind({0: 0x1000, 1: 0x40, 2: 0x20000}),
-    "i82801b11_bridge": Kind({}),
-    "ich9_ahci": Kind({4: 0x20, 5: 0x1000}),
-    "ich9_smb": Kind({4: 0x40}),
-    "ide": Kind({4: 0x10}),
-    "igb": Kind({0: 0x20000, 1: 0x20000, 2: 0x20, 3: 0x4000}, power_control=_POWER_ALL),
-    "intel-hda": Kind({0: 0x4000}),
-    "ioh-3240-express-root-port": _PORT,
-    "lsiscsi": Kind({0: 0x100, 1: 0x400, 2: 0x2000}),
-    "megasas": Kind({0: 0x4000, 2: 0x100, 3: 0x40000}),
-    "megasas-gen2": Kind({0: 0x100, 1: 0x4000, 3: 0x40000}),
-    "mptsas": Kind({0: 0x100, 1: 0x4000, 2: 0x10000}),
-    "ne2000": Kind({0: 0x100}),
-    "nvme": Kind({0: 0x4000}, error_reporting=True, power_control=_POWER_STATE),
-    "pci-serial": Kind({0: 0x8}),
-    "pci_bridge": Kind({0: 0x100}),
-    "pcie-pci-bridge": Kind({0: 0x100}, error_reporting=True),
-    "pcie-root-port": Kind({0: 0x1000}, error_reporting=True),
-    "pciespscsi": Kind({0: 0x80}),
-    "pcnet": Kind({0: 0x20, 1: 0x20}),
-    "pvscsi": Kind({0: 0x8000}),
-    "rtl8139": Kind({0: 0x100, 1: 0x100}),
-    "sdhci": Kind({0: 0x100}),
-    "tpci200": Kind(
-        {0: 0x80, 1: 0x80, 2: 0x100, 3: 0x400, 4: 0x2000000, 5: 0x1000000}, own_capabilities=True
+    "bochs-display": Kind({0: _prefetch(0x1000000), 2: _memory(0x1000)}),
+    "cirrus_vga": Kind({0: _prefetch(0x2000000), 1: _memory(0x1000)}),
+    "e1000": Kind({0: _memory(0x20000), 1: _io(0x40)}),
+    "e1000e": Kind(
+        {0: _memory(0x20000), 1: _memory(0x20000), 2: _io(0x20), 3: _memory(0x4000)}, power_control=_POWER_ALL
     ),
-    "uhci": Kind({4: 0x20}),
-    "vga": Kind({0: 0x1000000, 2: 0x1000}),
-    "vmxnet3": Kind({0: 0x1000, 1: 0x1000, 2: 0x2000}),
-    "xhci": Kind({0: 0x4000}),
+    "ehci": Kind({0: _memory(0x1000)}),
+    "i6300esb_wdt": Kind({0: _memory(0x10)}),
+    "i82559er": Kind({0: _prefetch(0x1000), 1: _io(0x40), 2: _memory(0x20000)}),
+    "i82801b11_bridge": Kind({}),
+    "ich9_ahci": Kind({4: _io(0x20), 5: _memory(0x1000)}),
+    "ich9_smb": Kind({4: _io(0x40)}),
+    "ide": Kind({4: _io(0x10)}),
+    "igb": Kind(
+        {0: _memory(0x20000), 1: _memory(0x20000), 2: _io(0x20), 3: _wide(0x4000)}, power_control=_POWER_ALL
+    ),
+    "intel-hda": Kind({0: _memory(0x4000)}),
+    "ioh-3240-express-root-port": _PORT,
+    "lsiscsi": Kind({0: _io(0x100), 1: _memory(0x400), 2: _memory(0x2000)}),
+    "megasas": Kind({0: _wide(0x4000), 2: _io(0x100), 3: _wide(0x40000)}),
+    "megasas-gen2": Kind({0: _io(0x100), 1: _wide(0x4000), 3: _wide(0x40000)}),
+    "mptsas": Kind({0: _io(0x100), 1: _memory(0x4000), 2: _memory(0x10000)}),
+    "ne2000": Kind({0: _io(0x100)}),
+    "nvme": Kind({0: _wide(0x4000)}, error_reporting=True, power_control=_POWER_STATE),
+    "pci-serial": Kind({0: _io(0x8)}),
+    "pci_bridge": Kind({0: _wide(0x100)}),
+    "pcie-pci-bridge": Kind({0: _wide(0x100)}, error_reporting=True),
+    "pcie-root-port": Kind({0: _memory(0x1000)}, error_reporting=True),
+    "pciespscsi": Kind({0: _io(0x80)}),
+    "pcnet": Kind({0: _io(0x20), 1: _memory(0x20)}),
+    "pvscsi": Kind({0: _memory(0x8000)}),
+    "rtl8139": Kind({0: _io(0x100), 1: _memory(0x100)}),
+    "sdhci": Kind({0: _memory(0x100)}),
+    "tpci200": Kind(
+        {
+            0: _memory(0x80),
+            1: _io(0x80),
+            2: _memory(0x100),
+            3: _memory(0x400),
+            4: _memory(0x2000000),
+            5: _memory(0x1000000),
+        },
+        own_capabilities=True,
+    ),
+    "uhci": Kind({4: _io(0x20)}),
+    "vga": Kind({0: _prefetch(0x1000000), 2: _memory(0x1000)}),
+    "vmxnet3": Kind({0: _memory(0x1000), 1: _memory(0x1000), 2: _memory(0x2000)}),
+    "xhci": Kind({0: _wide(0x4000)}),
     "xio3130-express-downstream-port": _PORT,
     "xio3130-express-upstream-port": _PORT,
 }

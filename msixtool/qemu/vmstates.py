@@ -125,6 +125,9 @@ def minimum_version(vmsd: str, version: Version | None) -> int | None:
 REGISTERED_ALWAYS = frozenset({"dirty-bitmap", "globalstate", "ram"})
 """Sections that every QEMU reads, whether it writes them itself or not."""
 
+REGISTERED_SILENTLY = frozenset({"audio"})
+"""Sections that a QEMU reads where it has such a device, and no longer writes since 6.0."""
+
 EQUAL_AFTER_LOAD: dict[str, dict[str, str]] = {
     "e1000e": {"subsys": "subsystem ID", "subsys_ven": "subsystem vendor ID"},
 }
@@ -133,3 +136,26 @@ words. Nothing in the vmdesc tells of it."""
 
 COUNTED_VMSDS = frozenset({"PCIE_AER_ERROR_LOG"})
 """Structs whose length follows from a number in them: they are as long as the source's."""
+
+PER_CPU_SUBSECTIONS: dict[str, tuple[int, int]] = {"ich9_pm/cpuhp": (5, 10), "piix4_pm/cpuhp": (5, 10)}
+"""Subsections with an element for each possible CPU: bytes before the elements, bytes of one."""
+
+XHCI_ASSERTS_SINCE: Version = (7, 2)
+"""Since when QEMU ends with a failed assertion where an xhci without MSI-X is loaded."""
+
+FIELDS_BY_STATE = frozenset({("ide_drive", "identify_data")})
+"""(vmsd, field) that are there or not by what was loaded before them: no matter for compatibility."""
+
+FIELDS_BY_PROPERTY = frozenset(
+    {
+        ("PCIDevice", "config[0]"),
+        ("PCIDevice", "config[1]"),
+        ("e1000e", "core.timadj"),
+        ("piix4_pm", "acpi_pci_hotplug.acpi_index"),
+        ("piix4_pm", "acpi_pci_hotplug.acpi_pcihp_pci_status"),
+        ("piix4_pm", "acpi_pci_hotplug.acpi_pcihp_pci_status[0x0]"),
+        ("piix4_pm", "acpi_pci_hotplug.hotplug_select"),
+        ("pcie-root-port", "parent_obj.parent_obj.parent_obj.parent_obj"),
+    }
+)
+"""(vmsd, field) that are there or not by a property of the device: both sides must agree."""

@@ -26,6 +26,8 @@ class Node:
     end: int
     vmsd: str | None
     is_leaf: bool
+    description: dict[str, Any] | None = None
+    """What is nested in it."""
 
     @property
     def size(self) -> int:
@@ -34,6 +36,7 @@ class Node:
 
 SUBSECTION = "subsection"
 """The type of a node that is a subsection, its header included."""
+BODY = "subsection's fields"
 
 
 class Guide:
@@ -42,6 +45,9 @@ class Guide:
     def __init__(self, description: dict[str, Any] | None, offset: int) -> None:
         self._at: dict[int, list[Node]] = {}
         if description is not None:
+            name = str(description.get("vmsd_name", ""))
+            end = offset + vmdesc.data_size(description)
+            self._at[offset] = [Node("", BODY, offset, end, name, False, description)]
             for node in _nodes(description, offset, ""):
                 self._at.setdefault(node.start, []).append(node)
 
@@ -52,10 +58,10 @@ class Guide:
         """The outermost field of this type that begins at `offset`."""
         return next((node for node in self._at.get(offset, ()) if node.type == type_name), None)
 
-    def of_vmsd(self, offset: int, vmsd: str) -> Node | None:
-        """The struct of this vmsd that begins at `offset`."""
+    def of_vmsd(self, offset: int, vmsd: str) -> list[Node]:
+        """The structs of this vmsd that begin at `offset`, the outermost first."""
         nodes = self._at.get(offset, ())
-        return next((node for node in nodes if node.vmsd == vmsd and node.type != SUBSECTION), None)
+        return [node for node in nodes if node.vmsd == vmsd and node.type != SUBSECTION]
 
     def leaf(self, offset: int) -> Node | None:
         """The field without inner fields that begins at `offset`."""
@@ -76,7 +82,7 @@ def _nodes(description: dict[str, Any], offset: int, path: str) -> Iterator[Node
         vmsd = None if inner is None else str(inner.get("vmsd_name", ""))
         # Of an array of structs the elements are not told apart: it is one field.
         whole = inner is None or count > 1
-        yield Node(name, str(field.get("type", "")), offset, end, vmsd, whole)
+        yield Node(name, str(field.get("type", "")), offset, end, vmsd, whole, inner)
         if inner is not None and not whole:
             yield from _nodes(inner, offset, f"{name}.")
         offset = end
@@ -85,5 +91,6 @@ def _nodes(description: dict[str, Any], offset: int, path: str) -> Iterator[Node
         end = body + vmdesc.data_size(subsection)
         name = str(subsection.get("vmsd_name", ""))
         yield Node(name, SUBSECTION, offset, end, name, False)
+        yield Node(name, BODY, body, end, name, False, subsection)
         yield from _nodes(subsection, body, f"{name}.")
         offset = end

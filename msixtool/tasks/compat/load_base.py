@@ -11,11 +11,14 @@ from typing import Any
 
 from msixtool.devices.device import kind_of
 from msixtool.formats import qevm
-from msixtool.qemu import advice
+from msixtool.qemu import advice, vmstates
 from msixtool.stream.items import Item
 from msixtool.tasks.compat.guide import SUBSECTION, Guide
 from msixtool.tasks.compat.sides import Side, Target
 from msixtool.tasks.finding import Code, Finding, Severity
+
+_SUBSECTION_HEAD = 6
+"""Bytes of a subsection's header without its name."""
 
 
 class LoadStoppedError(Exception):
@@ -120,4 +123,21 @@ class Load:
         if node is None:
             self.undecided(f"subsection {name}: its length is not known without a vmdesc", field=name)
             raise LoadStoppedError
+        self._per_cpu(name, node.size - len(name) - _SUBSECTION_HEAD)
         return node.end
+
+    def _per_cpu(self, name: str, size: int) -> None:
+        """Refuse a subsection with an element for each possible CPU where the target surely has more."""
+        head, element = vmstates.PER_CPU_SUBSECTIONS.get(name, (0, 0))
+        if not element:
+            return
+        count, ours = (size - head) // element, self.target.cpus
+        if ours > count:
+            self.refuse(
+                Code.SECTION_LAYOUT,
+                f"subsection {name}: elements for {count} CPUs, the target has {ours}, so that QEMU reads on"
+                " and misses the section's footer",
+                field=name,
+                source=count,
+                target=ours,
+            )

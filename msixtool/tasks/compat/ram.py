@@ -76,7 +76,7 @@ def _address(block: RamBlock, ours: RamBlock) -> Iterator[Finding]:
     if None not in (block.address, ours.address) and block.address != ours.address:
         yield _finding(
             Code.OTHER,
-            f"RAM block {block.idstr}: at guest address {block.address:#x}, the target's at {ours.address:#x}",
+            f"RAM block {block.idstr}: at address {block.address:#x}, the target has it at {ours.address:#x}",
             block,
             source=block.address,
             target=ours.address,

@@ -126,7 +126,7 @@ def _bar_word(config: bytes, number: int) -> int:
 
 def bar_sizes(device: Device, space: ConfigSpace, kind: masks.Kind | None) -> dict[int, int]:
     """The sizes in bytes of the BARs that are known to be registered, by number."""
-    sizes = dict(kind.bars) if kind else {}
+    sizes = _registered(device.config, kind) if kind else {}
     framebuffer = masks.FRAMEBUFFER_BAR.get(device.name)
     if framebuffer is not None and device.framebuffer:
         sizes[framebuffer] = _power_of_two(device.framebuffer)
@@ -136,6 +136,15 @@ def bar_sizes(device: Device, space: ConfigSpace, kind: masks.Kind | None) -> di
     if device.legacy_bar and _bar_word(device.config, 0) & _IO:
         sizes[0] = _power_of_two(device.legacy_bar)
     return sizes
+
+
+def _registered(config: bytes, kind: masks.Kind) -> dict[int, int]:
+    """Of a kind's BARs those whose type bits are there: without them it was not registered."""
+    return {
+        number: bar.size
+        for number, bar in kind.bars.items()
+        if _bar_word(config, number) & _MEMORY_TYPE == bar.type
+    }
 
 
 def _used_ends(space: ConfigSpace, config: bytes, kind: masks.Kind | None) -> Iterator[tuple[int, int]]:

@@ -12,18 +12,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from msixtool.devices.config_space import ConfigSpace
 from msixtool.formats import pci, qevm
 from msixtool.qemu import vmstates
 from msixtool.stream import description as vmdesc
 from msixtool.stream.items import Item
 from msixtool.tasks.compat import pci_config, virtio_gpu, virtio_load
 from msixtool.tasks.compat.guide import objects
+from msixtool.tasks.compat.layout import DYNAMIC_TYPES, Pair, align, total_size
 from msixtool.tasks.compat.load_base import Load, LoadStoppedError
 from msixtool.tasks.compat.sides import Side, Target
 from msixtool.tasks.finding import Code, Finding
-
-DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "scsi-requests", "bitmap"})
-"""Field types whose length is the content's, not the layout's."""
 
 NULL_MARKER, VALID_MARKER = 0x30, 0x31
 
@@ -46,6 +45,7 @@ class SectionLoad(Load):
         self.difference: Difference | None = None
         self.seen: dict[str, tuple[int, int]] = {}
         """Values of the fields that are compared after the load: the source's and the target's."""
+        self._own_config = b""
         self._watched = vmstates.EQUAL_AFTER_LOAD.get(self.kind, {})
 
     def run(self) -> list[Finding]:
@@ -71,9 +71,60 @@ class SectionLoad(Load):
 
     def vmsd(self, description: dict[str, Any], at: int, local: int, path: str = "") -> tuple[int, int]:
         """Load one vmsd; the offsets behind it."""
-        for field in objects(description, "fields"):
-            at, local = self._field(field, at, local, path)
+        name = str(description.get("vmsd_name", ""))
+        pairs = self._aligned(description, at, name)
+        for theirs, ours in pairs:
+            if theirs is not None and ours is not None:
+                at, local = self._field(ours, at, local, path)
+            elif ours is not None:
+                at, local = self._only_target(ours, at, local, path, name)
+            elif theirs is not None:
+                at = self._only_source(theirs, at, path, name)
         return self._subsections(description, at, local)
+
+    def _aligned(self, description: dict[str, Any], at: int, name: str) -> list[Pair]:
+        """The fields to read, each with the source's own where both have it.
+
+        Of several structs of one vmsd that begin at one place, one inside the other, the one that is
+        most alike counts. Where none is alike the target's fields are read one after another, whatever
+        stands there.
+        """
+        aligned = [
+            pairs
+            for node in self.guide.of_vmsd(at, name)
+            if node.description is not None and (pairs := align(node.description, description)) is not None
+        ]
+        if not aligned:
+            return [(field, field) for field in objects(description, "fields")]
+        return min(aligned, key=lambda pairs: sum(None in pair for pair in pairs))
+
+    def _only_source(self, field: dict[str, Any], at: int, path: str, vmsd: str) -> int:
+        """A field that the target's own state does not hold: read all the same where it depends on the
+        state."""
+        name, size = f"{path}{field.get('name', '')}", total_size(field)
+        if (vmsd, str(field.get("name", ""))) in vmstates.FIELDS_BY_PROPERTY:
+            self._differ(Difference(name, name, size, 0))
+            return at
+        self._unsure(name, vmsd, field, "source")
+        return at + size
+
+    def _only_target(
+        self, field: dict[str, Any], at: int, local: int, path: str, vmsd: str
+    ) -> tuple[int, int]:
+        """A field that the source does not hold: not read where it depends on the state."""
+        name, size = f"{path}{field.get('name', '')}", total_size(field)
+        if (vmsd, str(field.get("name", ""))) in vmstates.FIELDS_BY_PROPERTY:
+            self._differ(Difference(name, None, None, size))
+            return self._field(field, at, local, path)
+        self._unsure(name, vmsd, field, "target")
+        return at, local + size
+
+    def _unsure(self, name: str, vmsd: str, field: dict[str, Any], side: str) -> None:
+        if (vmsd, str(field.get("name", ""))) not in vmstates.FIELDS_BY_STATE:
+            self.undecided(
+                f"field {name}: only the {side} has it; whether that depends on the state is not known",
+                field=name,
+            )
 
     def _field(self, field: dict[str, Any], at: int, local: int, path: str) -> tuple[int, int]:
         size, count = vmdesc.field_size(field), vmdesc.element_count(field)
@@ -98,9 +149,9 @@ class SectionLoad(Load):
     def _struct(self, inner: dict[str, Any], at: int, local: int, size: int, path: str) -> tuple[int, int]:
         end, _ = self.vmsd(inner, at, local, path)
         name = str(inner.get("vmsd_name", ""))
-        if name in vmstates.COUNTED_VMSDS:
-            node = self.guide.of_vmsd(at, name)
-            end = node.end if node else end
+        node = next(iter(self.guide.of_vmsd(at, name)), None)
+        if node is not None and name in vmstates.COUNTED_VMSDS:
+            end = node.end
         return end, local + size
 
     def _length(self, name: str, type_name: str, at: int, size: int) -> int:
@@ -108,9 +159,14 @@ class SectionLoad(Load):
         node = self.guide.of_type(at, type_name) or self.guide.leaf(at)
         if node is not None and node.type == type_name and type_name in DYNAMIC_TYPES:
             return node.size
-        if (node is None or node.size != size) and self.difference is None and self.guide:
-            self.difference = Difference(name, node.name if node else None, node.size if node else None, size)
+        if (node is None or node.size != size) and self.guide:
+            self._differ(Difference(name, node.name if node else None, node.size if node else None, size))
         return size
+
+    def _differ(self, difference: Difference) -> None:
+        """Keep the first difference, to explain what comes of it."""
+        if self.difference is None:
+            self.difference = difference
 
     # Field types that check what they read
 
@@ -156,7 +212,8 @@ class SectionLoad(Load):
             )
 
     def _config(self, name: str, at: int, local: int, size: int) -> None:
-        pci_config.compare(self, self.read(at, size), self.own_bytes(local, size))
+        self._own_config = self.own_bytes(local, size)
+        pci_config.compare(self, self.read(at, size), self._own_config)
 
     _CHECKS: ClassVar[dict[str, Callable[[SectionLoad, str, int, int, int], None]]] = {
         "uint8 equal": _equal,
@@ -201,7 +258,17 @@ class SectionLoad(Load):
     # The end
 
     def _check_after_load(self) -> None:
-        """What the device compares when all is read."""
+        """What the device does when all is read."""
+        if (
+            self.kind == "xhci"
+            and self.target.is_at_least(vmstates.XHCI_ASSERTS_SINCE)
+            and ConfigSpace(self._own_config).msix is None
+        ):
+            self.refuse(
+                Code.OTHER,
+                "xhci without MSI-X: QEMU ends with a failed assertion (msix_vector_unuse) after reading it",
+                field="msix",
+            )
         for name, message in self._watched.items():
             theirs, ours = self.seen.get(name, (0, 0))
             if theirs != ours and not self.refused:

@@ -56,6 +56,15 @@ def _unknown(item: Item, source: Side, target: Target) -> Iterator[Finding]:
     name = str(item.idstr)
     if name in vmstates.REGISTERED_ALWAYS:
         return
+    if name in vmstates.REGISTERED_SILENTLY and target.is_at_least((6, 0)):
+        found = _finding(
+            Code.UNDECIDED,
+            f"section {name}: QEMU reads it where it has such a device, and writes none that would show it",
+            item,
+            None,
+        )
+        yield replace(found, severity=Severity.WARNING)
+        return
     elsewhere = [other for other in target.same_kind(name) if (other, 0) not in source.sections]
     instance = f" instance {item.instance_id}" if item.instance_id else ""
     yield _finding(

@@ -37,6 +37,11 @@ class Side:
         """The RAM blocks by name."""
         return {block.idstr: block for block in self.dump.index.blocks}
 
+    @cached_property
+    def cpus(self) -> int:
+        """How many CPUs there are."""
+        return sum(name == "cpu_common" for name, _ in self.sections)
+
     def rom_of(self, path: str) -> int:
         """Bytes of the option ROM of the device at `path`, 0 where it has none."""
         return self._block_of(path, lambda name: name.endswith(".rom"))

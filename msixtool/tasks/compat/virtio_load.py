@@ -26,6 +26,9 @@ CHECKS_QUEUE_SIZE: Version = (11, 0)
 _LEGACY_REGISTERS, _LEGACY_REGISTERS_MSIX = 20, 24
 """Bytes of a legacy device's I/O BAR before the device's configuration, without and with MSI-X."""
 
+_MAX_PORTS = 511
+"""The most ports that a virtio-serial device can have: two queues each, and two for control."""
+
 _DYNAMIC_STATE = frozenset({"virtio-blk", "virtio-iommu", "virtio-net", "vhost-user-fs"})
 """Kinds whose own state is as long as its content, not as its layout."""
 
@@ -183,9 +186,9 @@ class _VirtioLoad:
 
     def _serial_ports(self) -> None:
         """virtio-serial: which ports there are has to be the same; the map is as long as max_ports."""
-        self.at += 8  # config.cols, rows and max_nr_ports, which nobody reads
-        max_ports = int.from_bytes(self.state.core.config[4:8], "little")
-        for word in range((max_ports + 31) // 32):
+        self.at += 8  # columns, rows and max_nr_ports, which nobody reads
+        max_ports = int.from_bytes(self.own[self.state.end + 4 :][:4], "big")
+        for word in range((min(max_ports, _MAX_PORTS) + 31) // 32):
             ports = self._take(4)
             ours = int.from_bytes(self.own[self.state.end + 8 + 4 * word :][:4], "big")
             if ports != ours:
@@ -197,11 +200,31 @@ class _VirtioLoad:
                     target=ours,
                 )
         active = self._take(4)
+        known = self._port_ids()
         for _ in range(active):
-            self.at += 6
+            port = self._take(4)
+            if port not in known:
+                self.owner.refuse(
+                    Code.FIELD_MISMATCH,
+                    f"port {port} is active, the target has none of this number",
+                    field="ports",
+                    source=port,
+                )
+            self.at += 2  # guest_connected, host_connected
             if self._take(4):
                 self.owner.undecided("a port with a buffer in flight: its state is not followed")
                 raise LoadStoppedError
+
+    def _port_ids(self) -> set[int]:
+        """The ports that the target has, from its own map."""
+        words = (int.from_bytes(self.own[self.state.end + 4 :][:4], "big") + 31) // 32
+        data = self.own[self.state.end + 8 :][: 4 * words]
+        return {
+            32 * word + bit
+            for word in range(len(data) // 4)
+            for bit in range(32)
+            if int.from_bytes(data[4 * word :][:4], "big") >> bit & 1
+        }
 
     def _subsections(self, parent: str) -> None:
         """Those that stand in the source; virtio_pci's are nested in virtio/extra_state."""

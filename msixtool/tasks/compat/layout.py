@@ -1,0 +1,78 @@
+"""Two descriptions of one vmsd side by side: which fields are the same, and which only one side has.
+
+A field that only one side has can be one that depends on the state (QEMU asks when it has read what
+comes before it), on a property, or on the release. Its vmdesc does not say which.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from msixtool.stream import description as vmdesc
+from msixtool.tasks.compat.guide import objects
+
+Field = dict[str, Any]
+Pair = tuple[Field | None, Field | None]
+"""The source's field and the target's; None where that side has none."""
+
+DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "scsi-requests", "bitmap", "virtio", "virtio-gpu"})
+"""Field types whose length is the content's, not the layout's."""
+
+
+def align(source: dict[str, Any], target: dict[str, Any]) -> list[Pair] | None:
+    """The fields of both in order; None where the layouts differ in more than fields that one side lacks.
+
+    A field of another name and the same size counts as renamed; one of another size, or an array of another
+    length, as another layout.
+    """
+    theirs, ours = objects(source, "fields"), objects(target, "fields")
+    left_theirs, left_ours = Counter(map(_name, theirs)), Counter(map(_name, ours))
+    names_theirs, names_ours = frozenset(left_theirs), frozenset(left_ours)
+    pairs: list[Pair] = []
+    i = j = 0
+    while i < len(theirs) or j < len(ours):
+        there = theirs[i] if i < len(theirs) else None
+        here = ours[j] if j < len(ours) else None
+        if there is not None and here is not None and _same(there, here, left_theirs, left_ours):
+            if not _fits(there, here):
+                return None
+        elif here is not None and _name(here) not in names_theirs:
+            there = None
+        elif there is not None and _name(there) not in names_ours:
+            here = None
+        else:
+            return None
+        pairs.append((there, here))
+        if there is not None:
+            left_theirs[_name(there)] -= 1
+            i += 1
+        if here is not None:
+            left_ours[_name(here)] -= 1
+            j += 1
+    return pairs
+
+
+def _same(there: Field, here: Field, left_theirs: Counter[str], left_ours: Counter[str]) -> bool:
+    """Whether two fields are one: by name, or renamed."""
+    if _name(there) == _name(here):
+        return True
+    gone = not left_ours[_name(there)] and not left_theirs[_name(here)]
+    return gone and total_size(there) == total_size(here)
+
+
+def _fits(there: Field, here: Field) -> bool:
+    """Whether a field has the same size on both sides; what is nested or dynamic is looked at later."""
+    if total_size(there) == total_size(here) or str(here.get("type")) in DYNAMIC_TYPES:
+        return True
+    nested = vmdesc.nested(there) is not None and vmdesc.nested(here) is not None
+    return nested and vmdesc.element_count(there) == vmdesc.element_count(here) == 1
+
+
+def total_size(field: Field) -> int:
+    """Bytes of a field, all elements of an array together."""
+    return vmdesc.field_size(field) * vmdesc.element_count(field)
+
+
+def _name(field: Field) -> str:
+    return str(field.get("name", ""))
