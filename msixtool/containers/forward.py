@@ -39,7 +39,7 @@ class Spool:
 
     def write(self, offset: int, data: bytes) -> None:
         """Keep `data` at `offset`; zeros need no room. Raises ContainerError where there is none left."""
-        if data.count(0) == len(data):
+        if data == bytes(len(data)):
             return
         if self._used + len(data) > (room := self._room()):
             raise ContainerError(

@@ -19,7 +19,7 @@ OUTPUT = 256 << 10
 
 MAX_RATIO = 1000.0
 """Bytes that one byte is believed to hold, by default."""
-ALLOWANCE = 2 << 30
+ALLOWANCE = 1 << 30
 """Bytes that a file may unpack to in any case."""
 MAX_KEPT_RATIO = 100.0
 """Bytes that may be kept on disk for one byte: what is kept is no RAM, and varied."""
