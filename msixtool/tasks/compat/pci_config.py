@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from msixtool.devices.config_space import ConfigSpace
-from msixtool.formats import msix, pci
+from msixtool.formats import pci
 from msixtool.qemu import advice
 from msixtool.qemu.config_masks import POINTER, Register
+from msixtool.qemu.config_words import capability_name, differences
 from msixtool.tasks.compat import registers
 from msixtool.tasks.compat.load_base import Load, LoadStoppedError
 from msixtool.tasks.finding import Code, Finding, Severity
-from msixtool.words import plural
 
 _NEXT = "next pointer"
 _ID = "capability ID"
@@ -94,64 +94,30 @@ def _finding(load: Load, mismatch: Mismatch, stream: bytes, own: bytes) -> Findi
 
 def _in_words(mismatch: Mismatch, stream: bytes, own: bytes) -> str:
     register, source, target = mismatch.register, mismatch.source, mismatch.target
-    if register.name == "MSI-X table size":
-        ours = (target & msix.CONTROL_QSIZE) + 1
-        if source & ~msix.CONTROL_QSIZE & 0x3800 == 0:
-            theirs = (source & msix.CONTROL_QSIZE) + 1
-            return f"MSI-X table size: {plural(theirs, 'vector')}, the target has {ours}"
-    if register.name in ("MSI-X table", "MSI-X PBA"):
-        return f"{register.name}: {_place(source)}, the target has it in {_place(target)}"
-    if register.name in (_ID, _NEXT, POINTER.name):
-        return _list_in_words(mismatch, stream, own)
-    if register.name == "device serial number" and register.size == 8:
-        return f"device serial number: {_serial(source)}, the target has {_serial(target)}"
-    width = 2 * register.size
-    return f"{register.name}: {source:#0{width + 2}x}, the target has {target:#0{width + 2}x}"
-
-
-def _list_in_words(mismatch: Mismatch, stream: bytes, own: bytes) -> str:
-    register, source, target = mismatch.register, mismatch.source, mismatch.target
     if register.name == _ID:
         names = capability_name(source), capability_name(target)
         return f"capability at {register.offset:#x}: {names[0]}, the target has {names[1]}"
-    after = (
-        "capability list begins"
-        if register.name == POINTER.name
-        else (f"the capability after {capability_name(own[register.offset - 1])} stands")
+    if register.name in (_NEXT, POINTER.name):
+        after = "the capability list begins"
+        if register.name == _NEXT:
+            after = f"after {capability_name(own[register.offset - 1])} the capability list goes on"
+        return f"{after} {_pointed(source, stream)}, in the target {_pointed(target, own)}"
+    every = (1 << 8 * register.size) - 1
+    found = differences(register.name, source, target, every & ~register.free, every)
+    return "; ".join(
+        f"{each.field}: {each.source}, the target has {_without_unit(each.target, each.source)}"
+        for each in found
     )
-    return f"{after} {_pointed(source, stream)}, in the target {_pointed(target, own)}"
+
+
+def _without_unit(words: str, before: str) -> str:
+    """`9` for `9 vectors`, where the same unit was just said."""
+    number, space, unit = words.partition(" ")
+    said = before.partition(" ")[2]
+    return number if space and number.isdigit() and unit.rstrip("s") == said.rstrip("s") else words
 
 
 def _pointed(offset: int, config: bytes) -> str:
     if not offset:
         return "nowhere"
     return f"at {offset:#x} ({capability_name(config[offset])})"
-
-
-def _place(register: int) -> str:
-    return f"BAR {register & msix.BIR_MASK} at {register & ~msix.BIR_MASK:#x}"
-
-
-def _serial(value: int) -> str:
-    return "-".join(f"{byte:02x}" for byte in value.to_bytes(8, "big"))
-
-
-_NAMES = {
-    pci.CapabilityId.PM: "power management",
-    pci.CapabilityId.MSI: "MSI",
-    pci.CapabilityId.VENDOR: "a vendor-specific one",
-    pci.CapabilityId.SHPC: "SHPC",
-    pci.CapabilityId.SLOTID: "slot ID",
-    pci.CapabilityId.SSVID: "bridge subsystem IDs",
-    pci.CapabilityId.EXPRESS: "PCI Express",
-    pci.CapabilityId.MSIX: "MSI-X",
-    pci.CapabilityId.SATA: "SATA",
-    pci.CapabilityId.AF: "advanced features",
-}
-
-
-def capability_name(identifier: int) -> str:
-    """A capability id in words."""
-    if not identifier:
-        return "nothing"
-    return _NAMES.get(identifier, f"capability {identifier:#04x}")  # type: ignore[call-overload,no-any-return]

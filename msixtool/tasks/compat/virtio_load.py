@@ -13,6 +13,7 @@ from msixtool.devices.virtio import Queue, VirtioState
 from msixtool.errors import FormatError
 from msixtool.formats import msix, pci, sizeof
 from msixtool.formats import virtio as fmt
+from msixtool.qemu import advice
 from msixtool.qemu.versions import Version
 from msixtool.tasks import virtio_fields
 from msixtool.tasks.compat import pci_config
@@ -150,6 +151,7 @@ class _VirtioLoad:
                 field=f"{name} size",
                 source=queue.num,
                 target=ours,
+                advice=advice.on_queue(owner.kind, queue.num, ours),
             )
         if not queue.desc and queue.last_avail_idx:
             owner.refuse(
