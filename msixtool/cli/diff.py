@@ -139,6 +139,7 @@ class _Result:
         self.fields: list[FieldChange] | None = None
         self.moving: list[FieldChange] = []
         self.ram: list[RamChange] | None = None
+        self.undecoded = False
         self.damage = [f"{dump.path}: {damage}" for dump in self._dumps() for damage in dump.damage]
 
     def _dumps(self) -> list[Dump]:
@@ -154,6 +155,7 @@ class _Result:
         found = diff_fields(a, b, by_vector=keys[0] & keys[1], pattern=device)
         self.fields = [change for change in found.changes if moving or not change.moving]
         self.moving = [change for change in found.changes if change.moving and not moving]
+        self.undecoded = bool(found.damage)
         self.damage += [str(damage) for damage in found.damage]
         if ram:
             digests = [digest_ram(dump) for dump in (a, b)]
@@ -163,7 +165,7 @@ class _Result:
 
     @property
     def equal(self) -> bool:
-        return not (self.changes or self.fields or self.ram)
+        return not (self.changes or self.fields or self.ram or self.undecoded)
 
     def status(self) -> ExitStatus:
         """Name what is damaged on standard error; the status that follows from everything."""

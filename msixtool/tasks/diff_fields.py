@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from msixtool.containers.base import WINDOW
 from msixtool.devices.device import kind_of
 from msixtool.dump import Dump, matches
 from msixtool.qemu.moving import is_moving, moving_bytes
@@ -70,9 +71,7 @@ def diff_fields(
         if left.version_id != right.version_id:
             versions = [{"version": side.version_id} for side in (left, right)]
             changes.append(FieldChange(*key, None, versions[0], versions[1]))
-        if a.source.read(left.data_offset, left.data_length) == b.source.read(
-            right.data_offset, right.data_length
-        ):
+        if _same_bytes(a, left, b, right):
             continue
         sections = (
             read_section(a, left, fallback=description_of(b, right)),
@@ -99,6 +98,19 @@ def _by_key(dump: Dump) -> dict[tuple[str, int, int], Item]:
             number += 1
         found[key] = item
     return found
+
+
+def _same_bytes(a: Dump, left: Item, b: Dump, right: Item) -> bool:
+    """Whether the data of two sections is the same, read piece by piece: nothing bounds its length."""
+    if left.data_length != right.data_length:
+        return False
+    for start in range(0, left.data_length, WINDOW):
+        length = min(WINDOW, left.data_length - start)
+        if a.source.read(left.data_offset + start, length) != b.source.read(
+            right.data_offset + start, length
+        ):
+            return False
+    return True
 
 
 def _summary(item: Item | None) -> dict[str, Any] | None:

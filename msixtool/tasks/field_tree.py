@@ -18,7 +18,7 @@ from msixtool.formats import qevm, vmstate
 from msixtool.formats.vmdesc import RepeatedNames
 from msixtool.stream import description as vmdesc
 
-MAX_VALUES = 1 << 20
+MAX_VALUES = 1 << 19
 """The most values that one section is believed to have; QEMU's largest have some 10^5."""
 
 

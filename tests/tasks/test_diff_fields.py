@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from msixtool.qemu.moving import is_moving, moving_bytes
 from msixtool.tasks.diff_fields import GAP, MAX_RUNS, FieldChange, diff_fields, differing_runs
 from msixtool.tasks.fields import encode, find, read_section, select_sections
 from tests.conftest import REPOSITORY, unpacked
+from tests.stream.build import Stream
 
 SAMPLES = REPOSITORY / "samples"
 
@@ -229,3 +231,17 @@ def test_changes_can_be_printed_as_json(name: str, sample: Path) -> None:
         for change in diff_fields(a, b).changes:
             json.dumps([change.a, change.b])
             assert change.a != change.b
+
+
+def test_a_section_of_any_length_is_compared_and_takes_no_memory() -> None:
+    size = 70 << 20
+    section = bytes(size)
+    streams = [bytes(Stream().ram().full(5, "huge", section[:-1] + last)) for last in (b"\0", b"\1")]
+    with opened(streams[0]) as a, opened(streams[0]) as b, opened(streams[1]) as c:
+        tracemalloc.start()
+        same, other = diff_fields(a, b), diff_fields(a, c)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert (same.changes, same.damage) == ((), ())
+    assert ["too long to decode" in str(damage) for damage in other.damage] == [True, True]
+    assert peak < 16 << 20
