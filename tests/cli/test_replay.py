@@ -151,6 +151,16 @@ def test_the_load_path_of_a_device_is_recorded_as_a_script(
     assert next(step["events"] for step in steps if step["action"] == "load stream") == loaded["events"]
 
 
+def test_of_a_damaged_stream_the_device_is_recorded_and_the_status_2(
+    msixtool: Tool, raw_sample: Path
+) -> None:
+    raw_sample.write_bytes(raw_sample.read_bytes()[:-1000])
+    result = msixtool("replay", "--record", raw_sample, "--device", "e1000e")
+    assert result.status == 2
+    assert "load stream" in result.out
+    assert "damaged" in result.err
+
+
 def test_one_device_is_recorded(msixtool: Tool, sample: Path) -> None:
     result = msixtool("replay", "--record", sample, "--device", "virtio-*")
     assert (result.status, result.out) == (2, "")

@@ -45,6 +45,8 @@ ACTIONS: list[tuple[str, str, str, str]] = [
     (DEVICE, "write control 0xc000", f"function-mask intx-deasserted {HELD}", "control 0xc003"),
     (DEVICE, "write command 0", "", "bus-master off"),
     (DEVICE, "disable", f"function-mask {HELD}", "control 3"),
+    (DEVICE + "function-mask on", "disable", "function-mask", "control 0x4003"),
+    (DEVICE + "disable", "function-mask on", "function-mask", "control 0x4003"),
     (DEVICE + "disable", "enable", f"function-mask intx-deasserted {LIVE}", "control 0x8003"),
     (DEVICE, "function-mask on", f"function-mask intx-deasserted {HELD}", "control 0xc003"),
     (DEVICE + "function-mask on", "function-mask off", f"function-mask intx-deasserted {LIVE}", ""),
@@ -211,6 +213,7 @@ def test_a_stream_that_qemu_refuses_is_an_error_of_the_load(tmp_path: Path, raw_
     assert not step.ok
     assert isinstance(step.events[-1], ev.Error)
     assert "config_vector is 9" in step.events[-1].message
+    assert last("stream broken.mig e1000e", before="", folder=tmp_path).ok, "the other device is sound"
 
 
 def _config_vector(path: Path) -> int:
@@ -234,6 +237,14 @@ def test_a_raw_vmstate_has_gone_the_load_path(tmp_path: Path) -> None:
     for options, holds in loads.items():
         text = f"state four vectors=4 {options}\nexpect {holds}\nexpect pending 1"
         assert failures(played(text, tmp_path)) == [], options
+
+
+def test_a_state_from_outside_is_loaded_by_the_qemu_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "reset").write_bytes(MsixState.reset(2).to_vmstate())
+    start = "state reset vectors=2 used=all"
+    assert failures(played(f"{start}\nexpect masked all", tmp_path)) == []
+    assert failures(played(f"xen on\n{start}\nexpect unmasked all", tmp_path)) == []
+    assert failures(played(f"qemu-version 7.1\n{start}\nnotify 2\nexpect events", tmp_path)) == []
 
 
 def test_a_file_is_loaded_as_a_raw_vmstate_under_the_configuration_that_is_there(tmp_path: Path) -> None:

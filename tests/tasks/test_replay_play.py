@@ -220,10 +220,28 @@ def test_a_recorded_script_expects_what_would_be_lost_and_what_sent() -> None:
 
 
 def test_names_in_a_stream_cannot_add_lines_to_a_recorded_script() -> None:
-    device = device_with(MsixState.reset(1), "x\nreset", control=0x8000, bus_master=True)
-    script = record_load(device, source="a\nb")
-    assert "reset" not in script.splitlines()
-    assert "b" not in script.splitlines()
+    scripts = []
+    for kind, source in (("x", "a"), ("x\nreset #", "a\nreset #")):
+        device = device_with(MsixState.reset(1), kind, control=0x8000, bus_master=True)
+        lines = record_load(device, source=source).splitlines()
+        scripts.append([line for line in lines if not line.startswith("#")])
+    assert scripts[0] == scripts[1]
+
+
+def test_a_recorded_script_is_short_where_little_happens() -> None:
+    device = device_with(MsixState.reset(2048), "e1000e", control=0x87FF, bus_master=True)
+    lines = record_load(device).splitlines()
+    assert len(lines) < 25
+    assert "expect state stream" in lines
+
+
+def test_a_recorded_script_breaks_lines_that_name_many_vectors() -> None:
+    entries = tuple(MsixEntry(0x1000, 1, vector & 1) for vector in range(600))
+    state = MsixState(entries, bytes(75)).with_pending(range(1, 600, 2))
+    device = device_with(state, "e1000e", control=0x8257, bus_master=True)
+    script = record_load(device)
+    assert max(map(len, script.splitlines())) <= 100
+    assert failures(played(script)) == []
 
 
 def test_a_device_without_its_configuration_space_cannot_be_recorded() -> None:
@@ -249,6 +267,8 @@ def test_events_in_words_fold_runs_of_vectors() -> None:
         "vector 3 used (count 1)",
         "vector 3 used (count 2)",
     ]
+    step = last("init 4", "use 0", "use 0-1", before="")
+    assert list(in_words(step.events)) == ["vector 0 used (count 2)", "vector 1 used (count 1)"]
 
 
 WORDS = [

@@ -197,8 +197,7 @@ def message(bench: Bench, vector: int, address: int | None = None, data: int | N
     sent = [event for event in bench.events if isinstance(event, ev.Message) and event.vector == vector]
     if not sent:
         return f"no message of vector {vector}"
-    failures = [_number("address", m.address, address) or _number("data", m.data, data) for m in sent]
-    return None if None in failures else failures[0]
+    return _number("address", sent[-1].address, address) or _number("data", sent[-1].data, data)
 
 
 @expect("messages [VECTORS]")
