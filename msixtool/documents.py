@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from msixtool.tasks.capture import Captured
     from msixtool.tasks.finding import Finding
     from msixtool.tasks.load import Loaded
+    from msixtool.tasks.rules.catalogue import RuleFinding
 
 Document = dict[str, Any]
 
@@ -172,6 +173,16 @@ def _loaded_document(device: Loaded) -> Document:
         },
         "lost": list(device.lost),
         "recovery": device.recovery,
+    }
+
+
+def validate_document(dump: Dump, findings: Sequence[RuleFinding]) -> Document:
+    """`msixtool.validate/1`: what is wrong; `ok` where no finding is an error."""
+    return {
+        "schema": "msixtool.validate/1",
+        "source": source_document(dump),
+        "ok": not any(finding.severity.value == "error" for finding in findings),
+        "findings": [finding.to_json(dump.base_offset) for finding in findings],
     }
 
 

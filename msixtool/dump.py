@@ -67,6 +67,15 @@ class Dump:
         return self._opened.size or self.index.end
 
     @property
+    def warnings(self) -> list[str]:
+        """What is wrong with a container though the stream in it can be read."""
+        return self._opened.warnings
+
+    def verify(self) -> InputError | None:
+        """Read what is compressed to its end, so that its checksums speak: the damage, if any."""
+        return self._opened.verify()
+
+    @property
     def layers(self) -> list[dict[str, Any]]:
         """The containers from the outside in; mapped-ram, a way to lay out a stream, comes last."""
         return [*self._opened.layers, *([{"kind": "mapped-ram"}] if self.index.mapped_ram else [])]

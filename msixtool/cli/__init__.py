@@ -17,7 +17,20 @@ from msixtool import __version__
 from msixtool.cli.status import ExitStatus
 from msixtool.errors import MsixtoolError
 
-COMMANDS = ("inspect", "show", "fields", "save", "load", "replay", "diff", "forge", "compat", "explain", "capture")
+COMMANDS = (
+    "inspect",
+    "show",
+    "fields",
+    "save",
+    "load",
+    "replay",
+    "validate",
+    "diff",
+    "forge",
+    "compat",
+    "explain",
+    "capture",
+)
 """In the order of `--help`; each is the command of that name in msixtool.cli.NAME."""
 
 TRACEBACK = "--traceback"

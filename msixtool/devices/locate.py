@@ -300,6 +300,10 @@ def _vector_count(item: Item, layout: Layout, capability: MsixCapability | None,
     vectors = msix.vectors_of_size(layout.size)
     if vectors is None:
         raise FormatError("MSI-X state", expected="the size of some number of vectors", found=layout.size)
+    if vectors > msix.MAX_VECTORS:
+        text = f"number of vectors: expected at most {msix.MAX_VECTORS}, found {vectors}"
+        damage.append(_damage(item, text, DamageRule.VECTOR_LIMIT))
+        return 0
     if capability is not None and capability.vectors != vectors:
         profile = profile_of(kind_of(str(item.idstr)))
         smaller = capability.vectors < vectors and profile is not None and profile.capability_may_be_smaller

@@ -90,6 +90,7 @@ class DamageRule(StrEnum):
     SKIPPED = "skipped"
     CAPABILITY_LIST = "capability-list"
     VECTOR_COUNT = "vector-count"
+    VECTOR_LIMIT = "vector-limit"
     MSIX_STATE = "msix-state"
     VIRTIO_STATE = "virtio-state"
 

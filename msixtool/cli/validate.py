@@ -1,0 +1,151 @@
+"""`msixtool validate`: what is wrong with a stream, rule by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from msixtool.cli import options
+from msixtool.cli.status import ExitStatus
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from msixtool.dump import Dump
+    from msixtool.tasks.rules.catalogue import RuleFinding
+
+STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
+SEVERITIES = ("error", "warning", "info")
+
+
+@click.command()
+@options.files_argument
+@click.option("--ignore", metavar="RULE", multiple=True, help="Leave out this rule. May be given again.")
+@click.option(
+    "--severity",
+    type=click.Choice(SEVERITIES),
+    default="info",
+    help="Leave out the findings below this severity [info].",
+)
+@options.container_options
+@options.json_option
+@options.traceback_option
+def validate(
+    files: tuple[str, ...],
+    ignore: tuple[str, ...],
+    severity: str,
+    offset: int,
+    snapshot: str | None,
+    as_json: bool,
+) -> ExitStatus:
+    """Say what is wrong with a stream: damage, and what QEMU or the PCI specification forbids.
+
+    An error is refused by QEMU or contradicts the format; a warning loads, but no sound device gets
+    there, or the guest will miss something. The status is 1 where there is an error. Every rule is
+    explained in docs/validate.md.
+    """
+    from msixtool.cli.output import console, for_each, print_json
+    from msixtool.cli.progress import progress_bar
+    from msixtool.dump import Dump
+    from msixtool.tasks.finding import Severity
+    from msixtool.tasks.validate import check_ignored, is_valid
+    from msixtool.tasks.validate import validate as findings_of
+
+    check_ignored(ignore)
+
+    def one(file: str) -> ExitStatus:
+        with progress_bar("validate") as progress:
+            dump = Dump.open(file, offset=offset, snapshot=snapshot, walk=True, progress=progress)
+        with dump:
+            findings = findings_of(dump, ignore=ignore, severity=Severity(severity))
+            if as_json:
+                from msixtool.documents import validate_document
+
+                print_json(validate_document(dump, findings), one_line=len(files) > 1)
+            else:
+                _print(console(), dump, findings, heading=len(files) > 1)
+            return ExitStatus.DONE if is_valid(findings) else ExitStatus.REPORT
+
+    return for_each(files, one)
+
+
+def _print(out: Console, dump: Dump, findings: Sequence[RuleFinding], *, heading: bool) -> None:
+    """A line for each finding with what it means below it, and a summary."""
+    runs = list(_runs(findings))
+    if heading and runs:
+        out.print(f"{dump.path}:", style="bold", soft_wrap=True)
+    names = max((len(_device(run[0])) for run in runs), default=0)
+    vectors = max((len(_vectors(run)) for run in runs), default=0)
+    for run in runs:
+        first = run[0]
+        offset = "" if first.offset is None else f"{first.offset + dump.base_offset:#x}"
+        out.print(f"{first.severity.value:7}", style=STYLES[first.severity.value], end="  ")
+        out.print(
+            f"{_device(first):{names}}  {_vectors(run):{vectors}}  {offset:>10}  {first.rule}",
+            soft_wrap=True,
+        )
+        out.print(_message(first.message, out.width), style="dim", soft_wrap=True)
+    out.print(f"{dump.path}: {_summary(findings)}", style="bold", soft_wrap=True)
+
+
+def _runs(findings: Sequence[RuleFinding]) -> Iterator[list[RuleFinding]]:
+    """Findings that say the same of one vector after another are shown as one."""
+    run: list[RuleFinding] = []
+    for finding in findings:
+        if run and _continues(run[-1], finding):
+            run.append(finding)
+            continue
+        if run:
+            yield run
+        run = [finding]
+    if run:
+        yield run
+
+
+def _continues(before: RuleFinding, finding: RuleFinding) -> bool:
+    if before.vector is None or finding.vector != before.vector + 1:
+        return False
+    return (before.rule, before.severity, before.device, before.instance, before.message) == (
+        finding.rule,
+        finding.severity,
+        finding.device,
+        finding.instance,
+        finding.message,
+    )
+
+
+def _device(finding: RuleFinding) -> str:
+    if finding.device is None:
+        return "-"
+    return f"{finding.device}@{finding.instance}" if finding.instance else finding.device
+
+
+def _vectors(run: Sequence[RuleFinding]) -> str:
+    first, last = run[0].vector, run[-1].vector
+    if first is None:
+        return ""
+    return f"vector {first}" if first == last else f"vectors {first}-{last}"
+
+
+def _message(message: str, width: int) -> str:
+    """The message below its line, indented and folded."""
+    import textwrap
+
+    indent = " " * 9
+    return textwrap.fill(
+        message, max(40, width), initial_indent=indent, subsequent_indent=indent, break_long_words=False
+    )
+
+
+def _summary(findings: Sequence[RuleFinding]) -> str:
+    from msixtool.words import plural
+
+    counts = {severity: sum(f.severity.value == severity for f in findings) for severity in SEVERITIES}
+    words = [
+        f"{counts['info']} info" if severity == "info" else plural(counts[severity], severity)
+        for severity in SEVERITIES
+        if counts[severity]
+    ]
+    return ", ".join(words) or "nothing to report"

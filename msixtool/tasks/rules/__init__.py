@@ -1,0 +1,1 @@
+"""What can be wrong with a stream: the catalogue of rules, and the checks behind them."""

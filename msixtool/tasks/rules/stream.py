@@ -1,0 +1,104 @@
+"""What can be wrong with a stream as a whole. Source: QEMU migration/savevm.c."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from msixtool.containers.base import WINDOW
+from msixtool.dump import Dump
+from msixtool.errors import MsixtoolError
+from msixtool.stream import items as kinds
+from msixtool.stream.items import DamageRule
+from msixtool.tasks.finding import Severity
+from msixtool.tasks.rules.catalogue import RULES, RuleFinding
+from msixtool.words import plural
+
+
+def check_stream(dump: Dump) -> Iterator[RuleFinding]:
+    """Damage first, as the reader met it, then what is odd though it can be read."""
+    for damage in dump.damage:
+        severity = RULES[damage.rule].severity
+        yield RuleFinding(
+            damage.rule, severity, damage.text, damage.section, damage.instance, offset=damage.offset
+        )
+    yield from _container(dump)
+    if dump.index.terminated:
+        yield from _behind_the_end(dump)
+        yield from _unfinished(dump)
+        if dump.index.description is None and not _blames_the_description(dump):
+            text = "no vmdesc follows the end: nothing in the stream tells the sizes of its sections"
+            yield _finding("no-vmdesc", text, offset=dump.index.end)
+    yield from _duplicates(dump)
+    if dump.index.ram is not None and dump.index.ram.filled:
+        count = dump.index.ram.filled
+        text = f"{plural(count, 'zero record')} with another fill byte: QEMU since 8.2 refuses that"
+        yield _finding("ram-fill", text, device="ram")
+
+
+def _finding(
+    rule: str,
+    message: str,
+    *,
+    severity: Severity | None = None,
+    device: str | None = None,
+    instance: int | None = None,
+    offset: int | None = None,
+) -> RuleFinding:
+    return RuleFinding(rule, severity or RULES[rule].severity, message, device, instance, offset=offset)
+
+
+def _container(dump: Dump) -> Iterator[RuleFinding]:
+    for warning in dump.warnings:
+        yield _finding("incomplete-image", warning)
+    error = dump.verify()
+    if error is not None and not any(damage.rule == DamageRule.CONTAINER for damage in dump.damage):
+        yield _finding("container", error.explanation, offset=error.where.offset)
+
+
+def _blames_the_description(dump: Dump) -> bool:
+    return any(damage.rule == DamageRule.VMDESC for damage in dump.damage)
+
+
+def _behind_the_end(dump: Dump) -> Iterator[RuleFinding]:
+    end = dump.index.end
+    try:
+        rest = dump.source.size - end
+        zeros = rest > 0 and not _any_but_zero(dump, end)
+    except MsixtoolError:
+        return  # The container is damaged there, which is said already.
+    if rest > 0:
+        padding = "all zero as padding is" if zeros else "which QEMU does not read"
+        severity = Severity.INFO if zeros else Severity.WARNING
+        text = f"{plural(rest, 'byte')} behind the end of the stream, {padding}"
+        yield _finding("trailing-bytes", text, severity=severity, offset=end)
+
+
+def _any_but_zero(dump: Dump, offset: int) -> bool:
+    while data := dump.source.read(offset, WINDOW):
+        if data.strip(b"\0"):
+            return True
+        offset += len(data)
+    return False
+
+
+def _unfinished(dump: Dump) -> Iterator[RuleFinding]:
+    items = dump.index.items
+    ended = {item.section_id for item in items if item.type == kinds.END}
+    for item in items:
+        if item.type == kinds.START and item.section_id not in ended:
+            text = "the section has a START and no END, as RAM has in a background snapshot"
+            yield _finding(
+                "unfinished-section", text, device=item.idstr, instance=item.instance_id, offset=item.offset
+            )
+
+
+def _duplicates(dump: Dump) -> Iterator[RuleFinding]:
+    seen: Counter[tuple[str | None, int | None]] = Counter()
+    for item in dump.index.full_sections():
+        seen[item.idstr, item.instance_id] += 1
+        if seen[item.idstr, item.instance_id] > 1:
+            text = "the same section came before: QEMU loads both, and the last one stays"
+            yield _finding(
+                "duplicate-section", text, device=item.idstr, instance=item.instance_id, offset=item.offset
+            )

@@ -1,0 +1,52 @@
+"""What is wrong with a stream: every rule, applied to all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from msixtool.dump import Dump
+from msixtool.errors import UsageError
+from msixtool.tasks.finding import Severity
+from msixtool.tasks.rules.catalogue import RULES, RuleFinding
+from msixtool.tasks.rules.function import check_function
+from msixtool.tasks.rules.stream import check_stream
+from msixtool.tasks.rules.vectors import check_vectors
+
+GRAVITY = (Severity.INFO, Severity.WARNING, Severity.ERROR)
+"""The severities, the gravest last."""
+
+
+def validate(
+    dump: Dump, *, ignore: Collection[str] = (), severity: Severity = Severity.INFO
+) -> list[RuleFinding]:
+    """The findings about the stream, then those about each device in stream order.
+
+    Rules in `ignore` are left out, and so are findings below `severity`. A dump that was opened
+    with `walk` has its RAM records checked too. Raises UsageError where a rule is not known.
+    """
+    check_ignored(ignore)
+    least = GRAVITY.index(severity)
+    return [
+        finding
+        for finding in _all(dump)
+        if finding.rule not in ignore and GRAVITY.index(finding.severity) >= least
+    ]
+
+
+def check_ignored(rules: Collection[str]) -> None:
+    """Raises UsageError where one of them is no rule."""
+    for rule in rules:
+        if rule not in RULES:
+            raise UsageError(f"no rule {rule!r}", expected=f"one of {', '.join(RULES)}")
+
+
+def is_valid(findings: Collection[RuleFinding]) -> bool:
+    """Whether there is no error among the findings."""
+    return not any(finding.severity is Severity.ERROR for finding in findings)
+
+
+def _all(dump: Dump) -> Iterator[RuleFinding]:
+    yield from check_stream(dump)
+    for device in dump.devices:
+        yield from check_function(device)
+        yield from check_vectors(device, x86=dump.is_x86)
