@@ -207,6 +207,34 @@ def test_what_is_asked_of_a_device_lies_over_its_fields(stream: bytes) -> None:
     assert device.state == state.with_entry(0, state.entries[0].with_masked(False))
 
 
+def test_a_number_of_vectors_counts_from_the_state_that_fields_give(stream: bytes) -> None:
+    state = MsixState.reset(5).with_pending([1, 4])
+    fields = {"0000:00:04.0/e1000e/parent_obj[1]/msix": state.to_vmstate().hex()}
+    with opened(forged(stream, one(vectors=3) | {"fields": fields})) as dump:
+        assert not dump.damage
+        device = next(d for d in dump.devices if d.kind == "e1000e")
+    assert device.state == MsixState.reset(3).with_pending([1])
+
+
+def test_a_state_in_a_section_of_its_own_grows_with_the_vmdesc() -> None:
+    """As vmxnet3 up to 4.1 had it: QEMU described such a section as one buffer."""
+
+    def stream_of(vectors: int) -> bytes:
+        state = MsixState.reset(vectors).to_vmstate()
+        name = b"0000:00:02.0/vmxnet3-msix"
+        section = (
+            b"\4" + (7).to_bytes(4, "big") + bytes([len(name)]) + name + bytes(4) + (1).to_bytes(4, "big")
+        )
+        field = {"name": "data", "size": len(state), "type": "buffer"}
+        device = {"name": name.decode(), "instance_id": 0, "size": len(state), "fields": [field]}
+        text = json.dumps({"page_size": 4096, "devices": [device]}).encode()
+        footer = b"\x7e" + (7).to_bytes(4, "big")
+        vmdesc = b"\6" + len(text).to_bytes(4, "big") + text
+        return b"QEVM" + (3).to_bytes(4, "big") + section + state + footer + b"\0" + vmdesc
+
+    assert forged(stream_of(25), {"devices": [{"name": "vmxnet3-msix", "vectors": 9}]}) == stream_of(9)
+
+
 def resize_all(dump: Dump, vectors: int) -> list[dict[str, Any]]:
     """Another number of vectors for each virtio device that does not use those beyond."""
     return [

@@ -103,6 +103,8 @@ def test_function_mask_and_enable_change_their_own_bit_alone() -> None:
     assert apply_control(device(enabled=False, function_mask=False), 0xC004, 5) == 0x0004
     given_twice = device(enabled=False, capability={"control": 0xC004, "function_mask": False})
     assert apply_control(given_twice, 0, 5) == 0x0004
+    own = device(enabled=False, function_mask=True, capability={"enabled": True, "function_mask": False})
+    assert apply_control(own, 0x8004, 5) == 0x4004
 
 
 def test_another_number_of_vectors_keeps_those_that_stay_and_resets_new_ones() -> None:
