@@ -68,6 +68,11 @@ def test_an_array_whose_elements_differ_is_one_list_in_all_three_styles(
     }
 
 
+def test_two_objects_of_one_name_are_an_array_of_two() -> None:
+    element = struct("e", 1, field("v", "uint8", 1))
+    assert values([element, element], "05 06") == {"e": [{"v": 5}, {"v": 6}]}
+
+
 def test_one_element_with_an_index_is_a_list_too() -> None:
     assert values([{**struct("e", 1, field("v", "uint8", 1)), "index": 0}], "05") == {"e": [{"v": 5}]}
 
@@ -127,6 +132,29 @@ def test_the_overstated_length_of_an_array_of_pointers_is_mended() -> None:
     assert values([nested, field("end", "uint8", 1)], "01 02 30 30 03 09 0a") == {"outer": wanted, "end": 10}
 
 
+def test_a_length_that_no_subtraction_mends_is_damage() -> None:
+    for count in (2, 3):
+        fields = [
+            struct("p", 1, field("v", "uint8", 1), array_len=count),
+            field("p", "nullptr", 1, array_len=3),
+        ]
+        with pytest.raises(FormatError, match="size of field 'p'"):
+            values(fields, "01 30 30")
+    # An array that begins with NULL tells the truth.
+    fields = [field("p", "nullptr", 1, array_len=3), struct("p", 1, field("v", "uint8", 1))]
+    with pytest.raises(FormatError, match="size of field 'p'"):
+        values(fields, "30 30 01")
+
+
+def test_an_overstated_length_is_mended_before_subsections_too() -> None:
+    subsection = {"vmsd_name": "x/a", "version": 1, "fields": [field("w", "uint8", 1)]}
+    fields = [struct("p", 1, field("v", "uint8", 1), array_len=3), field("p", "nullptr", 1)]
+    assert values(fields, "01 02 30" + "05 03 782f61 00000001 07", subsections=[subsection]) == {
+        "p": [{"v": 1}, {"v": 2}, None],
+        "x/a": {"w": 7},
+    }
+
+
 def test_an_array_that_begins_with_null_up_to_9_2_is_bytes_and_its_neighbours_are_not() -> None:
     fields = [field("a", "uint8", 1), field("p", "struct", 1, array_len=3, struct={}), field("b", "uint8", 1)]
     assert values(fields, "01 30 0506 30 02") == {"a": 1, "p": "30050630", "b": 2}
@@ -175,8 +203,10 @@ def test_a_tree_has_keys_and_values() -> None:
     assert values(direct, "00000002 01 0000000000000003 07 01 0000000000000004 08 00") == {
         "t": [{"key": 3, "value": {"v": 7}}, {"key": 4, "value": {"v": 8}}]
     }
-    keyed = f'[{{"name": "t", "type": "gtree", {key}, {value}, "size": 9}}]'
-    assert values(keyed, "00000001 01 0005 09 00") == {"t": [{"key": {"k": 5}, "value": {"v": 9}}]}
+    keyed = f'[{{"name": "t", "type": "gtree", {key}, {value}, {key}, {value}, "size": 13}}]'
+    assert values(keyed, "00000002 01 0005 09 01 0006 0a 00") == {
+        "t": [{"key": {"k": 5}, "value": {"v": 9}}, {"key": {"k": 6}, "value": {"v": 10}}]
+    }
 
 
 def test_interrupt_levels_are_numbers() -> None:
@@ -209,6 +239,12 @@ def test_elements_of_no_size_cannot_be_multiplied() -> None:
         ([field("a", "uint8", 1)], "0000", "expected 2 bytes as in the stream, found 1"),
         ([struct("s", 2, field("v", "uint8", 1))], "0000", "expected 2 bytes as in the stream, found 1"),
         ([struct("s", 1, field("v", "uint16", 2))], "0000", "size of field 'v'"),
+        (
+            [field("a", "uint8", 1), struct("s", 1, field("v", "uint16", 2))],
+            "0000",
+            "size of field 'v': expected at most the 1 bytes left, found 2",
+        ),
+        ([{"name": "s", "type": "vstruct", "fields": [], "size": 1}], "00", "vmdesc of s: expected 1 bytes"),
         ([field("q", "qtailq", 2)], "0000", "expected to end where the vmdesc says, found 1 bytes less"),
         ([field("q", "qtailq", 1)], "02", "marker of an element: expected 00, found 02"),
         ([field("t", "gtree", 5)], "0000000100", "expected 1 nodes, found 0"),
@@ -230,6 +266,12 @@ def test_a_subsection_that_is_not_in_the_data_is_damage() -> None:
         values([], "05 03 782f62 00000001", subsections=[subsection])
     with pytest.raises(FormatError, match="a header of its own"):
         values([], "05 03 782f61 0000", subsections=[subsection])
+
+
+def test_an_element_of_an_array_has_a_place_of_its_own() -> None:
+    leaf = field_tree.Leaf("uint16", 10, 2, 4)
+    assert (leaf.element(3).offset, leaf.element(3).length, leaf.length) == (16, 2, 8)
+    assert leaf.element(3).value(bytes(16) + b"\1\2") == 0x102
 
 
 def test_more_values_than_any_device_has_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
