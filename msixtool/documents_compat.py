@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+import io
+import os
+from typing import TYPE_CHECKING, Any
 
 from msixtool.documents import Document
-from msixtool.tasks.compat import Comparison
+
+if TYPE_CHECKING:
+    from msixtool.tasks.compat import Comparison
+    from msixtool.tasks.compat.qemu_target import Trial
 
 
-def compat_document(source: Any, target: Any, comparison: Comparison, **more: Any) -> Document:
-    """`msixtool.compat/1`; `source` and `target` are as source_document has them, or null."""
-    return {
+def compat_document(source: Any, target: Any, comparison: Comparison, trial: Trial | None = None) -> Document:
+    """`msixtool.compat/1`; `source` and `target` as `source_document` has them, or what there is instead."""
+    document: Document = {
         "schema": "msixtool.compat/1",
         "source": source,
         "target": target,
         "compatible": comparison.compatible,
         "findings": [finding.to_json() for finding in comparison.findings],
-        **more,
+    }
+    if trial is not None:
+        document["tried"] = trial_document(trial)
+    return document
+
+
+def vmstate_document(path: str, machine: str) -> Document:
+    """A -dump-vmstate file as source or target."""
+    return {"path": path, "size": os.path.getsize(path), "layers": [], "machine": machine}
+
+
+def trial_document(trial: Trial) -> Document:
+    """`tried`: what QEMU did, and the cause that its words name."""
+    from msixtool.tasks.explain import explain
+
+    found = [] if trial.loaded else explain(io.BytesIO(trial.stderr.encode()))
+    told = found[0].told if found else None
+    return {
+        "loaded": trial.loaded,
+        "stderr": trial.stderr,
+        "code": told and told.code.value,
+        "section": told and told.section,
+        "config_offset": told and told.config_offset,
     }

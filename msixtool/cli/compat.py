@@ -10,51 +10,54 @@ from msixtool.cli import options
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    pass
 
-    from msixtool.tasks.compat import Comparison
-    from msixtool.tasks.finding import Finding
+EXAMPLES = """\b
+Examples:
+  msixtool compat vm.mig target.mig
+  msixtool compat vm.mig --qemu "qemu-system-x86_64 -M q35 -device e1000e" --try
+  msixtool compat vm.mig --to 11.1
+  msixtool compat saves/ target.mig
+  msixtool compat old.json new.json      (two files of qemu -dump-vmstate)"""
 
 
-@click.command()
-@click.argument("source")
-@click.argument("target")
+@click.command(epilog=EXAMPLES)
+@click.argument("words", metavar="SOURCE... [TARGET]", nargs=-1, required=True)
 @click.option("--target-version", metavar="VERSION", help="The target's QEMU, if its stream leaves it open.")
+@click.option(
+    "--target-vmstate", metavar="FILE", help="What the target's QEMU wrote with -dump-vmstate: decides more."
+)
+@click.option("--qemu", metavar="COMMAND", help="Start this QEMU paused as the target, and end it.")
+@click.option("--try", "try_it", is_flag=True, help="With --qemu: really load SOURCE as well.")
+@click.option("--to", metavar="VERSION", help="No target: what is at risk with a QEMU of this release.")
 @options.container_options
 @options.json_option
 @options.traceback_option
 def compat(
-    source: str, target: str, target_version: str | None, offset: int, snapshot: str | None, as_json: bool
+    words: tuple[str, ...],
+    target_version: str | None,
+    target_vmstate: str | None,
+    qemu: str | None,
+    try_it: bool,
+    to: str | None,
+    offset: int,
+    snapshot: str | None,
+    as_json: bool,
 ) -> ExitStatus:
-    """Predict whether a target loads SOURCE, and every reason why not."""
-    from msixtool.cli.output import console, print_json
-    from msixtool.documents import source_document
-    from msixtool.documents_compat import compat_document
-    from msixtool.dump import Dump
-    from msixtool.qemu.versions import parse_version
-    from msixtool.tasks.compat import compare
+    """Predict whether a target loads SOURCE, and every reason why not, in the order QEMU meets them.
 
-    version = parse_version(target_version) if target_version else None
-    with Dump.open(source, offset=offset, snapshot=snapshot) as there, Dump.open(target) as here:
-        comparison = compare(there, here, target_version=version)
-        if as_json:
-            print_json(compat_document(source_document(there), source_document(here), comparison))
-        else:
-            _print(console(), comparison)
-    return ExitStatus.DONE if comparison.compatible else ExitStatus.REPORT
+    TARGET is a fresh stream of the target's own command line (msixtool capture --run makes one).
+    SOURCE may be a folder. What cannot be told from what is given is a warning, `undecided`.
+    """
+    from msixtool.cli.compat_run import Run
 
-
-def _print(out: Console, comparison: Comparison) -> None:
-    for finding in comparison.findings:
-        _print_finding(out, finding)
-    if comparison.compatible:
-        out.print("compatible: nothing was found that stops the load", style="bold")
-    else:
-        out.print("incompatible: the load fails", style="bold red")
-
-
-def _print_finding(out: Console, finding: Finding) -> None:
-    out.print(f"{finding.severity.value}  {finding.section or ''}", style="bold")
-    out.print(f"  {finding.message}")
-    if finding.advice:
-        out.print(f"  {finding.advice}", style="dim")
+    if try_it and qemu is None:
+        raise click.UsageError("--try needs --qemu: the command to try it with.")
+    if qemu is not None and to is not None:
+        raise click.UsageError("give --qemu or --to, not both.")
+    needs_target = qemu is None and to is None
+    if needs_target and len(words) < 2:
+        raise click.UsageError("no target: give a TARGET stream, --qemu or --to.")
+    sources, target = (words[:-1], words[-1]) if needs_target else (words, None)
+    run = Run(sources, target, target_version, target_vmstate, qemu, try_it, to, offset, snapshot, as_json)
+    return run.run()

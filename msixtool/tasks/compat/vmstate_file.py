@@ -28,8 +28,8 @@ class VmsdField:
     version_id: int
     size: int
     conditional: bool
-    count: int
-    """Elements of an array whose length is fixed; 1 otherwise."""
+    count: int | None
+    """Elements of an array whose length is fixed; None where QEMU does not say (5.2 and 7.2 never do)."""
     vmsd: Vmsd | None
 
 
@@ -131,6 +131,6 @@ def _field(entry: Any) -> VmsdField:
         int(entry["version_id"]),
         int(entry["size"]),
         bool(entry["field_exists"]),
-        int(entry.get("num", 1)),
+        int(entry["num"]) if "num" in entry else None,
         _vmsd(entry["Description"]) if "Description" in entry else None,
     )

@@ -1,0 +1,154 @@
+"""Without a target at hand: what is known to be in the way between a stream and a QEMU release.
+
+All of it is warnings: whether it happens depends on the target's command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from msixtool.devices.config_space import ConfigSpace
+from msixtool.devices.device import MsixDevice, kind_of
+from msixtool.dump import Dump
+from msixtool.formats import pci
+from msixtool.qemu import advice, history, vmstates
+from msixtool.qemu.versions import Version, format_version, machine_version
+from msixtool.stream.items import Item
+from msixtool.tasks.compat.guide import objects
+from msixtool.tasks.compat.virtio_load import CHECKS_QUEUE_SIZE
+from msixtool.tasks.finding import Code, Finding, Severity
+
+UNSIZED_QUEUE = 1024
+"""What QEMU 10.0.13 writes as the size of each queue that the guest has not set up."""
+
+
+def risks(source: Dump, to: Version) -> list[Finding]:
+    """What may go wrong when `source` moves to a QEMU of release `to`."""
+    found = list(_machine(source, to))
+    machine = machine_version(source.index.machine)
+    for item in source.index.full_sections():
+        found += _section(item, to)
+    if machine is not None:
+        found += _changes(source, machine, to)
+    for device in source.devices:
+        found += _device(device, to)
+    return found
+
+
+def _warning(code: Code, message: str, item: Item | None = None, **details: Any) -> Finding:
+    section = None if item is None else str(item.idstr)
+    instance = None if item is None else item.instance_id or 0
+    return Finding(Severity.WARNING, code, message, section, instance, **details)
+
+
+def _machine(source: Dump, to: Version) -> Iterator[Finding]:
+    name, version = source.index.machine, machine_version(source.index.machine)
+    if name is None or version is None:
+        return
+    if version > to:
+        yield _warning(
+            Code.MACHINE_TYPE,
+            f"machine type {name}: QEMU {format_version(to)} is older and does not have it",
+            field="machine",
+            source=name,
+            advice=f"Start VMs that are to move there with -machine …-{format_version(to)} or older.",
+        )
+    gone = history.newest_removed(to)
+    if gone is not None and version < gone:
+        yield _warning(
+            Code.MACHINE_TYPE,
+            f"machine type {name}: QEMU {format_version(to)} no longer has any before {format_version(gone)}",
+            field="machine",
+            source=name,
+            advice="Restart the VM with a newer machine type before it moves.",
+        )
+
+
+def _section(item: Item, to: Version) -> Iterator[Finding]:
+    kind = kind_of(str(item.idstr))
+    since = history.MIGRATABLE_SINCE.get(kind)
+    if since is not None and to < since:
+        yield _warning(
+            Code.SECTION_UNKNOWN,
+            f"QEMU before {format_version(since)} does not load a device of this kind",
+            item,
+            advice="Unplug it before the VM moves (device_del).",
+        )
+    minimum = vmstates.minimum_version(kind, to)
+    if minimum is not None and (item.version_id or 0) < minimum:
+        yield _warning(
+            Code.SECTION_VERSION,
+            f"version {item.version_id}, QEMU {format_version(to)} reads none below {minimum}",
+            item,
+            field="version_id",
+            source=item.version_id,
+            target=minimum,
+        )
+    for name in _subsections(item.description or {}):
+        lifetime = vmstates.SUBSECTIONS.get(name)
+        if lifetime is not None and lifetime.covers(to) is False:
+            yield _warning(
+                Code.SUBSECTION_UNKNOWN,
+                f"subsection {name}, which QEMU {format_version(to)} does not know",
+                item,
+                field=name,
+                source=name,
+                advice="Save the VM when the state that it is about is over, or with an older machine type.",
+            )
+
+
+def _subsections(description: dict[str, Any]) -> Iterator[str]:
+    for field in objects(description, "fields"):
+        inner = field.get("struct")
+        if isinstance(inner, dict):
+            yield from _subsections(inner)
+        elif "fields" in field:
+            yield from _subsections(field)
+    for subsection in objects(description, "subsections"):
+        yield str(subsection.get("vmsd_name", ""))
+        yield from _subsections(subsection)
+
+
+def _changes(source: Dump, machine: Version, to: Version) -> Iterator[Finding]:
+    """What a target with a newer machine type would have otherwise."""
+    express = {device.name for device in source.devices if _is_express(device)}
+    for change in history.CHANGES:
+        if not machine <= change.until < to:
+            continue
+        for item in source.index.full_sections():
+            name = str(item.idstr)
+            if history.concerns(change, kind_of(name)) or (not change.kinds and name in express):
+                until = format_version(change.until)
+                yield _warning(
+                    Code.MACHINE_TYPE,
+                    f"{change.effect}: machine types up to {until} have {change.setting}",
+                    item,
+                    field=change.setting,
+                    source=source.index.machine,
+                    advice=f"Start the target with -machine {source.index.machine}, not with a newer one.",
+                )
+
+
+def _is_express(device: MsixDevice) -> bool:
+    return device.config is not None and _express(device.config)
+
+
+def _express(config: ConfigSpace) -> bool:
+    return config.find(pci.CapabilityId.EXPRESS) is not None
+
+
+def _device(device: MsixDevice, to: Version) -> Iterator[Finding]:
+    if device.virtio is None:
+        return
+    queues = [number for number, queue in enumerate(device.virtio.queues) if queue.num == UNSIZED_QUEUE]
+    if queues and to >= CHECKS_QUEUE_SIZE:
+        yield _warning(
+            Code.QUEUE_SIZE,
+            f"queue {queues[0]} has {UNSIZED_QUEUE} entries: QEMU {format_version(to)} refuses"
+            " it where the target's queue is shorter",
+            device.item,
+            field=f"queue {queues[0]} size",
+            source=UNSIZED_QUEUE,
+            advice=advice.on_queue(device.kind, UNSIZED_QUEUE, 1),
+        )

@@ -1,0 +1,308 @@
+"""Two -dump-vmstate files side by side: what the one's QEMU writes that the other's would not read.
+
+It finds at least what QEMU's scripts/vmstate-static-checker.py does, and tells what matters on the
+wire (errors) from what depends (warnings) and from mere changes of names (info). A dump tells nothing
+of devices that describe their state otherwise: virtio devices above all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from msixtool.tasks.compat.vmstate_file import DeviceType, Vmsd, VmsdField, VmstateFile
+from msixtool.tasks.finding import Code, Finding, Severity
+
+
+def compare_files(source: VmstateFile, target: VmstateFile) -> list[Finding]:
+    """The findings, device type by device type in the source's order."""
+    found = list(_machines(source, target))
+    for device in source.devices.values():
+        other = _counterpart(device, target)
+        if other is None:
+            found.append(_missing(device))
+        else:
+            found += _Device(device.name).compare(device, other)
+    return found
+
+
+def _machines(source: VmstateFile, target: VmstateFile) -> Iterator[Finding]:
+    if source.machine != target.machine:
+        yield Finding(
+            Severity.WARNING,
+            Code.MACHINE_TYPE,
+            f"machine type: {source.machine}, the target has {target.machine}: properties of the two differ",
+            field="machine",
+            source=source.machine,
+            target=target.machine,
+            advice=f"Dump the target's vmstate with -machine {source.machine}.",
+        )
+
+
+def _counterpart(device: DeviceType, target: VmstateFile) -> DeviceType | None:
+    """The target's type of the same name; or a renamed one, which has a vmsd of the same name."""
+    same = target.devices.get(device.name)
+    if same is not None or device.vmsd is None:
+        return same
+    folded = device.name.replace(" ", "-").lower()
+    return next(
+        (
+            other
+            for other in target.devices.values()
+            if other.vmsd is not None
+            and other.vmsd.name == device.vmsd.name
+            and other.name.replace(" ", "-").lower() == folded
+        ),
+        None,
+    )
+
+
+def _missing(device: DeviceType) -> Finding:
+    return Finding(
+        Severity.ERROR,
+        Code.SECTION_UNKNOWN,
+        "the target's QEMU has no device type of this name with a state to load",
+        device.name,
+        advice="A VM with such a device cannot move there.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Device:
+    """The comparison of one device type; `name` is its QOM name."""
+
+    name: str
+
+    def compare(self, source: DeviceType, target: DeviceType) -> Iterator[Finding]:
+        if source.name != target.name:
+            yield self._finding(
+                Severity.INFO,
+                Code.OTHER,
+                f"the device type is called {target.name} in the target",
+                None,
+                source.name,
+                target.name,
+            )
+        yield from self._versions(source, target, source.name, target.minimum_version_id)
+        if source.vmsd is not None and target.vmsd is None:
+            yield self._finding(Severity.ERROR, Code.SECTION_LAYOUT, "the target's has no description", None)
+        elif source.vmsd is not None and target.vmsd is not None:
+            yield from self._vmsds(source.vmsd, target.vmsd)
+
+    def _finding(
+        self,
+        severity: Severity,
+        code: Code,
+        message: str,
+        field: str | None,
+        source: object = None,
+        target: object = None,
+    ) -> Finding:
+        return Finding(severity, code, message, self.name, field=field, source=source, target=target)
+
+    def _versions(
+        self,
+        source: DeviceType | Vmsd,
+        target: DeviceType | Vmsd,
+        name: str,
+        minimum: int | None,
+    ) -> Iterator[Finding]:
+        theirs, ours = source.version_id, target.version_id
+        if theirs > ours:
+            yield self._finding(
+                Severity.ERROR,
+                Code.SECTION_VERSION,
+                f"{name} has version {theirs}, the target reads up to {ours}",
+                name,
+                theirs,
+                ours,
+            )
+        if minimum is not None and theirs < minimum:
+            yield self._finding(
+                Severity.ERROR,
+                Code.SECTION_VERSION,
+                f"{name} has version {theirs}, the target reads none below {minimum}",
+                name,
+                theirs,
+                minimum,
+            )
+
+    def _vmsds(self, source: Vmsd, target: Vmsd) -> Iterator[Finding]:
+        yield from self._versions(source, target, source.name, target.minimum_version_id)
+        if source.name != target.name:
+            # On the wire a description's name appears with its subsections alone.
+            matters = bool(source.subsections)
+            yield self._finding(
+                Severity.WARNING if matters else Severity.INFO,
+                Code.OTHER,
+                f"the description {source.name} is called {target.name} in the target",
+                source.name,
+                source.name,
+                target.name,
+            )
+        yield from self._fields(source, target)
+        yield from self._subsections(source, target)
+
+    def _subsections(self, source: Vmsd, target: Vmsd) -> Iterator[Finding]:
+        ours = {subsection.name: subsection for subsection in target.subsections}
+        for subsection in source.subsections:
+            if subsection.name in ours:
+                yield from self._vmsds(subsection, ours[subsection.name])
+            else:
+                yield self._finding(
+                    Severity.ERROR,
+                    Code.SUBSECTION_UNKNOWN,
+                    f"subsection {subsection.name} of {source.name}: the target knows none of this name,"
+                    " and refuses a stream that holds it",
+                    subsection.name,
+                    subsection.name,
+                )
+
+    def _fields(self, source: Vmsd, target: Vmsd) -> Iterator[Finding]:
+        theirs, ours = source.fields, target.fields
+        matcher = SequenceMatcher(None, [f.name for f in theirs], [f.name for f in ours], autojunk=False)
+        for tag, a, b, c, d in matcher.get_opcodes():
+            if tag == "equal":
+                for one, other in zip(theirs[a:b], ours[c:d], strict=True):
+                    yield from self._field(source, one, other)
+            else:
+                yield from self._changed(source, target, theirs[a:b], ours[c:d])
+
+    def _field(self, vmsd: Vmsd, source: VmsdField, target: VmsdField) -> Iterator[Finding]:
+        path = f"{vmsd.name}/{source.name}"
+        if source.version_id != target.version_id:
+            # It says from which version of the whole on a field is there; the wire does not hold it.
+            yield self._finding(
+                Severity.INFO,
+                Code.OTHER,
+                f"field {path}: there since version {source.version_id}, in the target since"
+                f" {target.version_id}",
+                path,
+                source.version_id,
+                target.version_id,
+            )
+        if source.vmsd is not None and target.vmsd is not None:
+            yield from self._vmsds(source.vmsd, target.vmsd)
+        elif source.vmsd is not None:
+            yield self._finding(
+                Severity.WARNING,
+                Code.SECTION_LAYOUT,
+                f"field {path}: described in the source, not in the target",
+                path,
+            )
+        elif target.vmsd is None and not _same_size(source, target):
+            theirs, ours = source.size * (source.count or 1), target.size * (target.count or 1)
+            yield self._finding(
+                Severity.ERROR,
+                Code.SECTION_LAYOUT,
+                f"field {path}: {theirs} bytes, the target has {ours}",
+                path,
+                theirs,
+                ours,
+            )
+
+    def _changed(
+        self, source: Vmsd, target: Vmsd, theirs: Sequence[VmsdField], ours: Sequence[VmsdField]
+    ) -> Iterator[Finding]:
+        """A run of fields that have no counterpart of the same name."""
+        flat_theirs, flat_ours = _flat(theirs), _flat(ours)
+        if [(f.name, f.size) for f in flat_theirs] == [(f.name, f.size) for f in flat_ours]:
+            yield self._renamed(source, theirs, ours, "are grouped in another way")
+            return
+        if len(flat_theirs) == len(flat_ours) and all(map(_same_size, flat_theirs, flat_ours)):
+            yield self._renamed(source, theirs, ours, "have other names")
+            return
+        if theirs and ours and _bytes(flat_theirs) == _bytes(flat_ours):
+            yield self._renamed(source, theirs, ours, "are other fields")
+            return
+        if theirs and ours and any(f.count is None and f.vmsd is None for f in flat_theirs + flat_ours):
+            # Arrays have lengths that this QEMU does not say: the bytes may be the same.
+            yield self._undecided(source, theirs, ours)
+            return
+        for field in theirs:
+            yield self._only_source(source, field)
+        for field in ours:
+            yield from self._only_target(source, target, field)
+
+    def _undecided(self, vmsd: Vmsd, theirs: Sequence[VmsdField], ours: Sequence[VmsdField]) -> Finding:
+        names = _names(theirs), _names(ours)
+        return self._finding(
+            Severity.WARNING,
+            Code.UNDECIDED,
+            f"fields of {vmsd.name}: {names[0]}, in the target {names[1]}; whether these are as many bytes"
+            " the descriptions do not say",
+            f"{vmsd.name}/{theirs[0].name}",
+            *names,
+        )
+
+    def _renamed(
+        self, vmsd: Vmsd, theirs: Sequence[VmsdField], ours: Sequence[VmsdField], how: str
+    ) -> Finding:
+        path = f"{vmsd.name}/{theirs[0].name}"
+        names = _names(theirs), _names(ours)
+        return self._finding(
+            Severity.INFO,
+            Code.OTHER,
+            f"fields of {vmsd.name} {how}: {names[0]}, in the target {names[1]}; of the same size",
+            path,
+            names[0],
+            names[1],
+        )
+
+    def _only_source(self, vmsd: Vmsd, field: VmsdField) -> Finding:
+        path = f"{vmsd.name}/{field.name}"
+        when = ", where the source's condition for it holds" if field.conditional else ""
+        return self._finding(
+            Severity.WARNING if field.conditional else Severity.ERROR,
+            Code.UNDECIDED if field.conditional else Code.SECTION_LAYOUT,
+            f"field {path}: the target has none, and its fields are misread{when}",
+            path,
+            field.name,
+        )
+
+    def _only_target(self, source: Vmsd, target: Vmsd, field: VmsdField) -> Iterator[Finding]:
+        path = f"{target.name}/{field.name}"
+        if field.version_id > source.version_id:
+            yield self._finding(
+                Severity.INFO,
+                Code.OTHER,
+                f"field {path}: only the target has it, and does not read it from version {source.version_id}"
+                f" of {source.name}",
+                path,
+                None,
+                field.name,
+            )
+            return
+        when = ", where its own condition for it holds" if field.conditional else ""
+        yield self._finding(
+            Severity.WARNING if field.conditional else Severity.ERROR,
+            Code.UNDECIDED if field.conditional else Code.SECTION_LAYOUT,
+            f"field {path}: only the target has it, and reads it from what is something else{when}",
+            path,
+            None,
+            field.name,
+        )
+
+
+def _flat(fields: Sequence[VmsdField]) -> list[VmsdField]:
+    """The fields without inner ones, in order."""
+    flat: list[VmsdField] = []
+    for field in fields:
+        inside = field.vmsd.fields if field.vmsd is not None and not field.vmsd.subsections else ()
+        flat += _flat(inside) if inside and field.count in (None, 1) else [field]
+    return flat
+
+
+def _names(fields: Sequence[VmsdField]) -> str:
+    return ", ".join(field.name for field in fields)
+
+
+def _bytes(fields: Sequence[VmsdField]) -> int:
+    return sum(field.size * (field.count or 1) for field in fields)
+
+
+def _same_size(one: VmsdField, other: VmsdField) -> bool:
+    """Whether two fields have the same size, as far as their lengths are said."""
+    counts = one.count == other.count or None in (one.count, other.count)
+    return one.size == other.size and counts
