@@ -136,6 +136,25 @@ def test_a_story_is_printed_in_80_columns(msixtool: Tool, story: Path) -> None:
     assert max(map(len, result.out.splitlines())) <= 80
 
 
+def test_a_dash_in_a_script_is_a_file_and_not_standard_input(
+    msixtool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"stream - e1000e\n")))
+    assert msixtool("replay", "-").error_line.startswith("msixtool: -:1: ./-: ")
+
+
+def test_long_words_are_broken_to_80_columns_and_cut_where_nobody_reads_on(
+    msixtool: Tool, script: Path
+) -> None:
+    name = "x" * 5000
+    script.write_text(f"init 2\nexpect state {name}\n")
+    result = msixtool("replay", script)
+    assert max(map(len, result.out.splitlines())) == 80
+    assert len(result.out) < 3000
+    assert name in msixtool("replay", "--json", script).out
+
+
 def test_the_load_path_of_a_device_is_recorded_as_a_script(
     msixtool: Tool, sample: Path, tmp_path: Path
 ) -> None:
