@@ -141,6 +141,13 @@ def test_a_story_fails_where_one_of_its_expectations_is_flipped(story: Path) -> 
             assert [step.line for step in steps if not step.ok] == [at + 1], broken[at]
 
 
+def test_the_example_of_the_documentation_holds() -> None:
+    example = (REPOSITORY / "docs" / "replay.md").read_text().split("```")[1]
+    steps = played(example)
+    assert failures(steps) == []
+    assert sum(step.is_expectation for step in steps) == 2
+
+
 # Recorded load paths
 
 
