@@ -51,7 +51,10 @@ def open_base(
     Raises InputError where there is no stream, and where it is damaged unless `damaged` allows it.
     """
     with _file(path) as file:
-        opened = open_source(cast("BinaryIO", file), offset=offset, snapshot=snapshot, progress=progress)
+        begin = file.tell()  # standard input may have been read before
+        opened = open_source(
+            cast("BinaryIO", file), offset=begin + offset, snapshot=snapshot, progress=progress
+        )
         with Dump(opened) as dump:
             if not damaged and dump.damage:
                 first = dump.damage[0]
@@ -66,6 +69,8 @@ def open_base(
 @contextmanager
 def _file(path: str) -> Iterator[io.FileIO]:
     """The base as a file that can be read at any offset. Unbuffered: its descriptor is used directly."""
+    if path == "-" and sys.stdin is None:
+        raise InputError("standard input is closed", path=path)
     try:
         file = io.FileIO(os.dup(sys.stdin.fileno()) if path == "-" else path)
     except (OSError, ValueError) as error:
@@ -93,7 +98,7 @@ def _spooled(pipe: io.FileIO, path: str) -> io.FileIO:
                     raise InputError(
                         "too long for a pipe", path=path, expected=f"at most {SPOOL_LIMIT} bytes"
                     )
-            temporary.flush()
+            temporary.seek(0)
             return io.FileIO(os.dup(temporary.fileno()), "rb+")
     except OSError as error:
         raise InputError(

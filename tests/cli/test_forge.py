@@ -125,7 +125,10 @@ def test_standard_output_and_standard_input(raw_sample: Path, tmp_path: Path) ->
     piped = subprocess.run(
         [*forge, "--spec", spec, "-"], input=raw_sample.read_bytes(), capture_output=True, timeout=60
     )
-    with raw_sample.open("rb") as file:
+    longer = tmp_path / "longer"
+    longer.write_bytes(b"read before" + raw_sample.read_bytes())
+    with longer.open("rb", buffering=0) as file:
+        file.read(11)
         redirected = subprocess.run([*forge, "-"], stdin=file, capture_output=True, timeout=60)
     assert (by_name.returncode, piped.returncode, redirected.returncode) == (0, 0, 0)
     assert by_name.stdout == piped.stdout != redirected.stdout == raw_sample.read_bytes()
