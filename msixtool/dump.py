@@ -5,16 +5,19 @@ from __future__ import annotations
 import fnmatch
 import os
 from functools import cached_property
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from msixtool.containers.base import Progress, Source
 from msixtool.containers.open import Opened, open_source
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import find_devices
 from msixtool.errors import InputError, UsageError
-from msixtool.stream.items import Damage, StreamIndex
+from msixtool.stream.items import Damage, DamageRule, StreamIndex
 from msixtool.stream.read import read_stream
 from msixtool.stream.writer import Writer, writer_of
+
+if TYPE_CHECKING:
+    from msixtool.containers.qcow2 import Snapshot
 
 
 class Dump:
@@ -71,6 +74,24 @@ class Dump:
         """What is wrong with a container though the stream in it can be read."""
         return self._opened.warnings
 
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """The internal snapshots of a qcow2 image that hold a VM's state; empty for anything else."""
+        image = self._opened.image
+        return [] if image is None else list(image.snapshots)
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The snapshot that is read, of a qcow2 image."""
+        return None if self._opened.image is None else self._opened.image.snapshot
+
+    def domain_xml(self) -> str | None:
+        """The domain's XML in a libvirt save image; None for anything else.
+
+        Raises ContainerError where it is damaged.
+        """
+        return None if self._opened.save_image is None else self._opened.save_image.xml()
+
     def verify(self) -> InputError | None:
         """Read what is compressed to its end, so that its checksums speak: the damage, if any."""
         return self._opened.verify()
@@ -99,8 +120,16 @@ class Dump:
 
     @property
     def damage(self) -> list[Damage]:
-        """What contradicts the format, of the stream first, then of its devices."""
-        return self.index.damage + self._found[1]
+        """What contradicts the format, of the stream first, then of its devices, then of a container."""
+        return self.index.damage + self._found[1] + self._container_damage
+
+    @cached_property
+    def _container_damage(self) -> list[Damage]:
+        """Damage of a layer that the reader did not run into, as a checksum at its end."""
+        if any(damage.rule == DamageRule.CONTAINER for damage in self.index.damage):
+            return []
+        error = self.verify()
+        return [] if error is None else [Damage.of(error, 0, DamageRule.CONTAINER)]
 
     @cached_property
     def writer(self) -> Writer:

@@ -19,25 +19,32 @@ if TYPE_CHECKING:
 @click.command()
 @options.files_argument
 @click.option("--sections", is_flag=True, help="List every section: offset, size, share of the file.")
+@click.option("--xml", is_flag=True, help="Print the domain XML of a libvirt save image, and nothing else.")
 @options.container_options
 @options.json_option
 @options.traceback_option
 def inspect(
-    files: tuple[str, ...], sections: bool, offset: int, snapshot: str | None, as_json: bool
+    files: tuple[str, ...], sections: bool, xml: bool, offset: int, snapshot: str | None, as_json: bool
 ) -> ExitStatus:
     """Show what a stream is, what it holds, and every device with MSI-X in it."""
     from msixtool.cli.output import console, for_each, print_json, report_damage
+    from msixtool.cli.progress import progress_bar
     from msixtool.dump import Dump
 
     def one(file: str) -> ExitStatus:
-        with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
-            if as_json:
+        with progress_bar(file) as progress:
+            dump = Dump.open(file, offset=offset, snapshot=snapshot, progress=progress)
+        with dump:
+            if xml:
+                click.echo(_xml(dump))
+            elif as_json:
                 from msixtool.documents import inspect_document
 
                 print_json(inspect_document(dump), one_line=len(files) > 1)
             else:
                 out = console()
                 _print_stream(out, dump)
+                _print_snapshots(out, dump)
                 _print_devices(out, dump)
                 if sections:
                     _print_sections(out, dump)
@@ -102,6 +109,36 @@ def _style(dump: Dump) -> str:
     vmdesc = "with vmdesc" if dump.index.description else "no vmdesc"
     footers = {True: "with footers", False: "no footers", None: "no footers"}[dump.index.footers]
     return f"{vmdesc}, {footers}"
+
+
+def _xml(dump: Dump) -> str:
+    from msixtool.errors import UsageError
+
+    text = dump.domain_xml()
+    if text is None:
+        raise UsageError("--xml", path=dump.path, expected="a libvirt save image")
+    return text
+
+
+def _print_snapshots(out: Console, dump: Dump) -> None:
+    """The internal snapshots of a qcow2 image; the one that is read is marked."""
+    from msixtool.cli.output import table
+    from msixtool.words import byte_size
+
+    if not dump.snapshots:
+        return
+    rows = table("Snapshot", ("Id", "right"), "Date (UTC)", ("VM clock", "right"), ("Size", "right"), "")
+    for snapshot in dump.snapshots:
+        rows.add_row(
+            snapshot.name,
+            str(snapshot.id),
+            f"{snapshot.date:%Y-%m-%d %H:%M:%S}",
+            f"{snapshot.vm_clock_ns / 1e9:.3f} s",
+            byte_size(snapshot.vm_state_size),
+            "shown" if snapshot == dump.snapshot else "",
+        )
+    out.print()
+    out.print(rows)
 
 
 def _print_devices(out: Console, dump: Dump) -> None:

@@ -40,9 +40,9 @@ def load(file: str, qemu_version: str | None, as_json: bool, **rest: Any) -> Exi
     """
     from msixtool.errors import NotAStreamError
     from msixtool.msix.versions import NEWEST
-    from msixtool.qemu.versions import parse_version
+    from msixtool.qemu.versions import whole_version
 
-    version = parse_version(qemu_version) if qemu_version else NEWEST
+    version = whole_version(qemu_version) if qemu_version else NEWEST
     try:
         return _load_stream(file, version, as_json, **rest)
     except NotAStreamError as error:

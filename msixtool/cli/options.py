@@ -32,9 +32,26 @@ device_option = click.option(
     help="Only these devices: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one.",
 )
 
+
+def _believe(ctx: click.Context, _: click.Parameter, ratio: float | None) -> None:
+    if ratio is not None:
+        from msixtool.containers.base import believed_ratio
+
+        token = believed_ratio.set(ratio or None)
+        ctx.call_on_close(lambda: believed_ratio.reset(token))
+
+
 container_options = _chain(
     click.option("--offset", type=click.IntRange(min=0), default=0, help="Skip this many leading bytes."),
     click.option("--snapshot", metavar="NAME", help="Internal snapshot of a qcow2 image [the newest]."),
+    click.option(
+        "--max-ratio",
+        type=click.FloatRange(min=0),
+        metavar="N",
+        expose_value=False,
+        callback=_believe,
+        help="Bytes that a compressed byte may unpack to [1000]; 0 for no bound.",
+    ),
 )
 
 traceback_option = click.option(

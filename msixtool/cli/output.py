@@ -71,7 +71,9 @@ def warn(message: str) -> None:
 
 
 def report_damage(dump: Dump) -> ExitStatus:
-    """Name what is damaged on standard error; the status that follows from it."""
+    """Name what is damaged, or only odd, on standard error; the status that follows from the damage."""
+    for warning in dump.warnings:
+        warn(f"{dump.path}: {warning}")
     for damage in dump.damage[:20]:
         warn(f"{dump.path}: damaged: {damage}")
     if len(dump.damage) > 20:

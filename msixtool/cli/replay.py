@@ -54,7 +54,7 @@ def replay(
     an expectation fails or an action is refused unexpectedly: the rest is played nevertheless.
     """
     from msixtool.msix.versions import NEWEST
-    from msixtool.tasks.replay.values import whole_version
+    from msixtool.qemu.versions import whole_version
 
     version = whole_version(qemu_version) if qemu_version else NEWEST
     if (script is None) == (record is None):

@@ -18,7 +18,9 @@ from msixtool.cli.status import ExitStatus
     metavar="PATTERN",
     help="The device: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one [the only one].",
 )
-@click.option("-o", "--output", metavar="OUT", required=True, help="The file to write; - for standard output.")
+@click.option(
+    "-o", "--output", metavar="OUT", required=True, help="The file to write; - for standard output."
+)
 @click.option("--text", is_flag=True, help="A SPEC in TOML instead, to edit and to forge back.")
 @click.option("--force", is_flag=True, help="Write over a file that is there. Never over FILE.")
 @options.container_options
@@ -39,8 +41,6 @@ def save(file: str, device: str | None, output: str, text: bool, force: bool, **
         refuse_terminal(output)
     with Dump.open(file, **container) as dump:
         chosen = dump.select_one(device)
-        data = (
-            spec_text(chosen, x86=dump.is_x86, origin=file).encode() if text else chosen.state.to_vmstate()
-        )
+        data = spec_text(chosen, x86=dump.is_x86, origin=file).encode() if text else chosen.state.to_vmstate()
         write_file(output, data, force=force, inputs=[file])
         return report_damage(dump)

@@ -42,6 +42,7 @@ def show(
 ) -> ExitStatus:
     """Show each vector: address, data, mask, pending bit, and what uses it."""
     from msixtool.cli.output import console, for_each, print_json, report_damage
+    from msixtool.cli.progress import progress_bar
     from msixtool.dump import Dump
     from msixtool.errors import UsageError
 
@@ -49,7 +50,9 @@ def show(
         raise UsageError("what to show", expected="FILE... or --qmp SOCKET, one of the two")
 
     def one(file: str) -> ExitStatus:
-        with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
+        with progress_bar(file) as progress:
+            dump = Dump.open(file, offset=offset, snapshot=snapshot, progress=progress)
+        with dump:
             chosen = dump.select(device)
             if as_json:
                 from msixtool.documents import show_document

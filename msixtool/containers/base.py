@@ -7,9 +7,16 @@ memory stays flat whatever the size of the file.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from msixtool.errors import TruncatedError
+
+MAGIC = b"QEVM"
+"""What a QEMU migration stream begins with, whatever its version."""
+
+believed_ratio: ContextVar[float | None] = ContextVar("believed_ratio", default=1000.0)
+"""Bytes that one byte of compressed data is believed to hold; None for no bound."""
 
 WINDOW = 1 << 20
 """Bytes that sequential readers fetch at a time."""

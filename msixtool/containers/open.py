@@ -6,34 +6,19 @@ import os
 import stat
 import sys
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from msixtool.containers.base import WINDOW, Progress, Source
-from msixtool.containers.codecs import codec_of
+from msixtool.containers.base import MAGIC, Progress, Source, believed_ratio
 from msixtool.containers.file import FileSource, ObjectSource, SliceSource
-from msixtool.containers.forward import ForwardSource
-from msixtool.containers.guess import describe
-from msixtool.containers.libvirt import LibvirtSource, is_save_image
-from msixtool.containers.pipe import PipeSource
-from msixtool.containers.qcow2 import Qcow2Source
-from msixtool.containers.unpack import MAX_RATIO, Budget, unpacked_source
-from msixtool.errors import ContainerError, InputError, MsixtoolError, NotAStreamError, UsageError
-from msixtool.formats import qcow2
+from msixtool.errors import InputError, MsixtoolError, UsageError
 
-MAGIC = b"QEVM"
-"""What a QEMU migration stream begins with, whatever its version."""
-
-DEPTH = 8
-"""Layers that may lie in one another."""
+if TYPE_CHECKING:
+    from msixtool.containers.libvirt import LibvirtSource
+    from msixtool.containers.qcow2 import Qcow2Source
 
 SPOOL_LIMIT = 8 << 30
 """Bytes that may be kept on disk, by default: what is neither RAM nor read forward once."""
-
-HEAD = 1024
-"""Bytes that tell what a layer is."""
-
-LOOK = 64 << 20
-"""Bytes that a block of bzip2, the largest of all that are checked as one, may well unpack to."""
 
 
 @dataclass
@@ -67,6 +52,10 @@ class Opened:
         Nothing of it is kept, and sources that are not compressed are not touched. Call it when a
         stream has been read, or has turned out to be damaged: the cause may be a damaged layer.
         """
+        if not self.layers:
+            return None
+        from msixtool.containers.forward import ForwardSource
+
         for source in reversed(self.sources):
             if isinstance(source, ForwardSource) and source.kind:
                 damage = source.verify()
@@ -91,15 +80,16 @@ def open_source(
     *,
     offset: int = 0,
     snapshot: str | None = None,
-    max_ratio: float | None = MAX_RATIO,
+    max_ratio: float | EllipsisType | None = ...,
     spool_limit: int = SPOOL_LIMIT,
     progress: Progress | None = None,
 ) -> Opened:
     """Open a file, standard input ("-") or a seekable binary file object down to the stream in it.
 
     `offset` skips leading bytes of the file. `snapshot` chooses one of a qcow2 image by its name
-    or id (default: the newest). `max_ratio` bounds what one byte may unpack to (None: no bound),
-    `spool_limit` the bytes kept in a temporary file. `progress` hears of the bytes read of the file.
+    or id (default: the newest). `max_ratio` bounds what one byte may unpack to (None: no bound;
+    left out: what `believed_ratio` says), `spool_limit` the bytes kept in a temporary file.
+    `progress` hears of the bytes read of the file.
 
     Raises NotAStreamError where there is no stream, ContainerError and TruncatedError where a
     layer is damaged or not supported, InputError where the file cannot be read, UsageError where
@@ -110,7 +100,13 @@ def open_source(
     try:
         if start or offset:
             _skip(opened, start, offset)
-        _descend(opened, snapshot, Budget(max_ratio, spool_limit))
+        if opened.source.read(0, len(MAGIC)) != MAGIC:
+            ratio = believed_ratio.get() if isinstance(max_ratio, EllipsisType) else max_ratio
+            _descend(opened, snapshot, ratio, spool_limit)
+        if snapshot is not None and opened.image is None:
+            raise UsageError(
+                "no qcow2 image, so there is no snapshot to choose", found=f"--snapshot {snapshot}"
+            )
     except MsixtoolError as error:
         opened.close()
         raise error.at(path=path) from None
@@ -118,6 +114,13 @@ def open_source(
         opened.close()
         raise
     return opened
+
+
+def _descend(opened: Opened, snapshot: str | None, max_ratio: float | None, spool_limit: int) -> None:
+    from msixtool.containers.layers import descend
+    from msixtool.containers.unpack import Budget
+
+    descend(opened, snapshot, Budget(max_ratio, spool_limit))
 
 
 def _outer(
@@ -135,6 +138,8 @@ def _outer(
     try:
         position = os.lseek(descriptor, 0, os.SEEK_CUR)
     except OSError:
+        from msixtool.containers.pipe import PipeSource
+
         return PipeSource(descriptor, path, spool_limit=spool_limit, progress=progress), path, 0
     return FileSource(path, descriptor, progress=progress), path, position
 
@@ -153,74 +158,3 @@ def _skip(opened: Opened, start: int, offset: int) -> None:
         raise UsageError("no bytes at --offset", offset=offset)
     opened.source = SliceSource(opened.source, start + offset)
     opened.origin = start + offset
-
-
-def _descend(opened: Opened, snapshot: str | None, budget: Budget) -> None:
-    """Go from layer to layer until the stream is there."""
-    while not (head := opened.source.read(0, HEAD)).startswith(MAGIC):
-        if len(opened.layers) == DEPTH:
-            raise ContainerError("too many layers in one another", expected=f"at most {DEPTH}")
-        if is_save_image(head):
-            _enter_libvirt(opened)
-        elif head.startswith(qcow2.MAGIC):
-            opened.image = Qcow2Source(opened.source, snapshot, budget)
-            _enter(opened, opened.image)
-        elif codec := codec_of(opened.source):
-            outermost = not any(
-                isinstance(source, ForwardSource) and source.kind for source in opened.sources
-            )
-            _enter(
-                opened,
-                unpacked_source(opened.source, codec, path=opened.path, budget=budget, outermost=outermost),
-            )
-        else:
-            raise _not_a_stream(opened, head)
-    if snapshot is not None and opened.image is None:
-        raise UsageError("no qcow2 image, so there is no snapshot to choose", found=f"--snapshot {snapshot}")
-
-
-def _enter(opened: Opened, source: Source) -> None:
-    """Go into a layer whose bytes have no place of their own in the file below."""
-    opened.sources.append(source)
-    opened.layers.append({"kind": source.kind, **source.details()})
-    opened.source = source
-    opened.origin = 0
-
-
-def _enter_libvirt(opened: Opened) -> None:
-    """Go into a save image, whose stream stands in it as it is if it is not compressed."""
-    image = LibvirtSource(opened.source)
-    origin = opened.origin + image.start
-    _enter(opened, image)
-    opened.origin = origin
-    opened.save_image = image
-    if not image.complete:
-        opened.warnings.append(
-            "libvirt marked this save image as incomplete: the save, or rewriting its header at the end, "
-            "did not finish; libvirt itself refuses to restore it"
-        )
-
-
-def _not_a_stream(opened: Opened, head: bytes) -> NotAStreamError:
-    """What to say of bytes that are neither a stream nor a container of one.
-
-    Raises the InputError of a damaged layer where that is the reason.
-    """
-    if opened.source.sequential:
-        _look_for_damage(opened.source)
-    inside = " in ".join(layer["kind"] for layer in reversed(opened.layers))
-    return NotAStreamError(
-        f"no QEMU migration stream{f' in {inside}' if inside else ''}",
-        expected="QEVM",
-        found=describe(head),
-    )
-
-
-def _look_for_damage(source: Source) -> None:
-    """Raises the InputError of damage near the start: bytes may come out wrong before it is noticed."""
-    for offset in range(0, LOOK, WINDOW):
-        data = source.read(offset, WINDOW)
-        source.drop(offset, offset + WINDOW)
-        if len(data) < WINDOW:
-            source.read(offset + len(data), 1)
-            return

@@ -17,8 +17,6 @@ FIRST_INPUT = 4 << 10
 OUTPUT = 256 << 10
 """Bytes that are unpacked at a time, at most."""
 
-MAX_RATIO = 1000.0
-"""Bytes that one byte is believed to hold, by default."""
 ALLOWANCE = 1 << 30
 """Bytes that a file may unpack to in any case."""
 MAX_KEPT_RATIO = 100.0

@@ -8,8 +8,8 @@ from msixtool.errors import UsageError
 
 Version = tuple[int, int]
 
-_MACHINE_VERSION = re.compile(r"-(\d+)\.(\d+)$")
-_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.\d+)*$")
+_MACHINE_VERSION = re.compile(r"-(\d{1,4})\.(\d{1,4})$", re.ASCII)
+_VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.\d{1,4})*$", re.ASCII)
 
 
 def parse_version(text: str) -> Version:
@@ -28,3 +28,12 @@ def machine_version(machine: str | None) -> Version | None:
     """The version in a machine type's name (`pc-q35-7.2`), or None for one without."""
     found = _MACHINE_VERSION.search(machine or "")
     return (int(found[1]), int(found[2])) if found else None
+
+
+def whole_version(text: str) -> tuple[int, ...]:
+    """A QEMU version with all its parts, as releases of a stable branch differ too.
+
+    Raises UsageError for anything that is no version.
+    """
+    parse_version(text)
+    return tuple(map(int, text.strip().split(".")))

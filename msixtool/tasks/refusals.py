@@ -14,7 +14,7 @@ from msixtool.devices.virtio import VirtioState
 from msixtool.dump import Dump
 from msixtool.formats import virtio as virtio_format
 from msixtool.msix.versions import NEWEST, QemuVersion
-from msixtool.stream.items import Damage
+from msixtool.stream.items import Damage, DamageRule
 from msixtool.tasks.finding import Code, Finding, Severity
 
 PCI_VERSION = 2
@@ -23,7 +23,7 @@ CHECKS_QUEUE_VECTORS: QemuVersion = (7, 2)
 """Since when QEMU checks a queue's vector before it uses it."""
 QUEUE_SEL_LIMIT = 1024
 
-_HARMLESS = frozenset({"vmdesc", "vector-count"})
+_HARMLESS = frozenset({DamageRule.VMDESC, DamageRule.VMDESC_MISMATCH, DamageRule.VECTOR_COUNT})
 """Damage that QEMU does not see: it reads no vmdesc, and knows its number of vectors itself."""
 
 

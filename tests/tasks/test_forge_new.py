@@ -104,7 +104,7 @@ def test_the_fixtures_give_states_and_streams_to_anyones_tests(tmp_path: Path) -
         "    with Dump.open(paths[1]) as dump:\n"
         "        assert dump.select_one('e1000e').state.pending == (4,)\n"
     )
-    plugin = ["-p", "msixtool.testing", "-p", "no:cacheprovider", "-q", "--rootdir", str(tmp_path)]
+    plugin = ["-p", "no:cacheprovider", "-q", "--rootdir", str(tmp_path)]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *plugin, str(tmp_path)],
         capture_output=True,

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from msixtool.errors import UsageError
 from msixtool.msix.events import BUS_MASTER_OFF, VECTOR_UNUSED, Event, VectorEvent
 from msixtool.msix.versions import QemuVersion
-from msixtool.qemu.versions import parse_version
+from msixtool.qemu.versions import whole_version
 
 U16, U32, U64 = (1 << 16) - 1, (1 << 32) - 1, (1 << 64) - 1
 
@@ -143,17 +143,6 @@ class Version(_OneWord):
 
     def format(self, value: QemuVersion) -> list[str]:
         return [".".join(map(str, value))]
-
-
-def whole_version(text: str) -> QemuVersion:
-    """A QEMU version with all its parts, as releases of a stable branch differ too.
-
-    Raises UsageError for anything else.
-    """
-    if len(text) > 20:
-        raise wrong(Version.expected, text)
-    parse_version(text)
-    return tuple(map(int, text.strip().split(".")))
 
 
 class Place(NamedTuple):
