@@ -29,6 +29,7 @@ _STYLES = {"added": "green", "removed": "red", "changed": ""}
 @click.argument("a")
 @click.argument("b")
 @options.device_option
+@click.option("--loaded", is_flag=True, help="Compare the states as they are after the load path.")
 @click.option("--fields", is_flag=True, help="Every vmstate field of every section too, and RAM by digest.")
 @click.option("--moving", is_flag=True, help="With --fields: fields that always move count too.")
 @click.option("--no-ram", is_flag=True, help="With --fields: leave RAM alone, which takes time to read.")
@@ -48,6 +49,7 @@ def diff(
     a: str,
     b: str,
     device: str | None,
+    loaded: bool,
     fields: bool,
     moving: bool,
     no_ram: bool,
@@ -66,7 +68,7 @@ def diff(
 
     from msixtool.errors import UsageError
     from msixtool.tasks.diff import diff_devices
-    from msixtool.tasks.diff_sides import sides_of
+    from msixtool.tasks.diff_sides import after_load, sides_of
 
     if (moving or no_ram) and not fields:
         raise UsageError("--moving and --no-ram", expected="--fields with them")
@@ -83,6 +85,8 @@ def diff(
             found = " and ".join(f"a {operand.kind}" for operand in operands)
             raise UsageError("--fields", expected="two streams", found=found)
         sides = sides_of(operands[0], operands[1], device=device, kind=kind)
+        if loaded:
+            sides = [after_load(side) for side in sides[0]], [after_load(side) for side in sides[1]]
         result = _Result(operands, sides, diff_devices(*sides))
         if fields:
             result.compare_fields(device, moving=moving, ram=not no_ram and device is None)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from msixtool.devices.device import MsixDevice
+from msixtool.devices.device import kind_of
 from msixtool.dump import Dump, matches
 from msixtool.errors import UsageError
+from msixtool.formats import msix as fmt
 from msixtool.msix.state import MsixState
-from msixtool.tasks.diff import Side, side_of, spec_alone, spec_side
+from msixtool.tasks.diff import CAPABILITY, Side, side_of, spec_alone, spec_side
 from msixtool.tasks.forge_spec import DeviceSpec, Spec
-
-StateOf = Callable[[MsixDevice], MsixState]
-"""What maps a device of a stream to the state that is compared."""
+from msixtool.tasks.load import load_state
 
 UNNAMED = "device"
 """What a device is called that no side names."""
@@ -36,9 +35,23 @@ class Operand:
         return "stream" if self.dump else "SPEC" if self.spec else "saved state"
 
 
-def as_saved(device: MsixDevice) -> MsixState:
-    """The state of a device as the stream holds it."""
-    return device.state
+def after_load(side: Side) -> Side:
+    """The same device as it is after the full load path in a fresh process.
+
+    What a SPEC or a saved state does not say is taken as `load` takes it: MSI-X enabled, bus
+    mastering on. A device of a stream that does not hold its capability stays as it is.
+    """
+    if CAPABILITY in side.facts:
+        return side
+    control = side.facts.get("capability.control")
+    loaded = load_state(
+        side.state,
+        name=side.name,
+        kind=kind_of(side.name),
+        control=fmt.CONTROL_ENABLE | side.state.vectors - 1 if control is None else control,
+        bus_master=side.facts.get("bus_master") is not False,
+    )
+    return replace(side, state=loaded.after)
 
 
 def sides_of(
@@ -47,14 +60,13 @@ def sides_of(
     *,
     device: str | None = None,
     kind: str | None = None,
-    state_of: StateOf = as_saved,
 ) -> tuple[list[Side], list[Side]]:
     """The devices of both inputs, those to be compared.
 
     `device` selects them as everywhere; `kind` says what device a saved state is of. Of a stream
     that is compared with a SPEC, only the devices that the SPEC names count: the others stay as
     they are. A saved state is compared with the one device that the other input has or that is
-    selected. `state_of` says which state of a stream's device counts.
+    selected.
 
     Raises UsageError where nothing is selected, where several devices could be meant, or where a
     SPEC does not fit, or sets fields of other sections.
@@ -67,34 +79,34 @@ def sides_of(
                 expected="--fields with the stream that forge makes of it",
             )
     if a.dump is not None and b.dump is not None:
-        left, right = _selected(a, device, state_of), _selected(b, device, state_of)
+        left, right = _selected(a, device), _selected(b, device)
         if device is not None and not left and not right:
             a.dump.select(device)  # raises with the candidates
         return left, right
     if a.state is not None or b.state is not None:
-        return _saved_state(a, b, device or kind, kind, state_of)
+        return _saved_state(a, b, device or kind, kind)
     if a.spec is not None and b.spec is not None:
         specs = _chosen(a, device) + _chosen(b, device)
         if device is not None and not specs:
             raise UsageError(f"no device of either SPEC matches {device!r}")
         return [spec_alone(s) for s in _chosen(a, device)], [spec_alone(s) for s in _chosen(b, device)]
     stream, spec = (a, b) if a.dump is not None else (b, a)
-    found = _stream_and_spec(stream, spec, device, state_of)
+    found = _stream_and_spec(stream, spec, device)
     return found if stream is a else (found[1], found[0])
 
 
-def _selected(operand: Operand, device: str | None, state_of: StateOf) -> list[Side]:
+def _selected(operand: Operand, device: str | None) -> list[Side]:
     """The devices of a stream that a pattern names; none is no error here."""
     assert operand.dump is not None
     return [
-        side_of(found, state_of(found))
+        side_of(found)
         for found in operand.dump.devices
         if device is None or matches(device, found.name, found.instance)
     ]
 
 
 def _saved_state(
-    a: Operand, b: Operand, device: str | None, kind: str | None, state_of: StateOf
+    a: Operand, b: Operand, device: str | None, kind: str | None
 ) -> tuple[list[Side], list[Side]]:
     """A saved state against the one device of the other input, or against another saved state."""
     if a.state is not None and b.state is not None:
@@ -104,7 +116,7 @@ def _saved_state(
     assert saved.state is not None
     if other.dump is not None:
         found = other.dump.select_one(device)
-        partner = side_of(found, state_of(found))
+        partner = side_of(found)
         own = Side(partner.name, partner.instance, saved.state)
     else:
         spec = _only(_chosen(other, device), other, device)
@@ -113,12 +125,10 @@ def _saved_state(
     return ([own], [partner]) if saved is a else ([partner], [own])
 
 
-def _stream_and_spec(
-    stream: Operand, spec: Operand, device: str | None, state_of: StateOf
-) -> tuple[list[Side], list[Side]]:
+def _stream_and_spec(stream: Operand, spec: Operand, device: str | None) -> tuple[list[Side], list[Side]]:
     """The devices that a SPEC names, as they are and as it makes them."""
     assert stream.dump is not None
-    devices = [side_of(found, state_of(found)) for found in stream.dump.devices]
+    devices = [side_of(found) for found in stream.dump.devices]
     left, right = [], []
     specs = _chosen(spec, device)
     if device is not None and not specs:

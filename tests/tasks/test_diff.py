@@ -292,15 +292,6 @@ def test_fields_of_other_sections_in_a_spec_are_not_passed_over(sample: Path) ->
         sides_of(Operand("a", dump=dump), Operand("b", spec=spec))
 
 
-def test_another_state_of_each_device_can_be_compared(sample: Path) -> None:
-    with Dump.open(sample) as dump:
-        stream, saved = Operand("a", dump=dump), Operand("b", state=state())
-        reset = sides_of(stream, stream, state_of=lambda device: MsixState.reset(device.vectors))[0]
-        assert all(one.state == MsixState.reset(one.state.vectors) for one in reset)
-        one = sides_of(stream, saved, device="e1000e", state_of=lambda device: state())
-        assert diff_devices(*one) == []
-
-
 entries = st.builds(
     MsixEntry, st.integers(0, (1 << 64) - 1), st.integers(0, (1 << 32) - 1), st.integers(0, (1 << 32) - 1)
 )
