@@ -156,3 +156,17 @@ def test_every_sample_loads(msixtool: Tool, tmp_path: Path) -> None:
         out = tmp_path / path.name
         assert msixtool("load", path, "-o", out).status == 0
         assert len(out.read_bytes()) == len(unpacked(path))
+
+
+def test_validate_says_what_a_load_does_with_a_pending_vector_that_is_live(
+    msixtool: Tool, lossy: Path, tmp_path: Path
+) -> None:
+    both = tmp_path / "both.mig"
+    msixtool("forge", lossy, "-o", both, "--device", "e1000e", "--unmask", "2")
+    messages = {
+        finding["device"].rsplit("/", 1)[-1]: finding["message"]
+        for finding in msixtool("validate", both, "--json").json["findings"]
+        if finding["rule"] == "pending-unmasked"
+    }
+    assert "a load loses it" in messages["virtio-blk"]
+    assert "a load sends it" in messages["e1000e"]

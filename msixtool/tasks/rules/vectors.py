@@ -12,8 +12,9 @@ from msixtool.devices.device import MsixDevice
 from msixtool.formats import msix
 from msixtool.msix.state import MsixEntry
 from msixtool.tasks.finding import Severity
+from msixtool.tasks.load import Message, load_device
 from msixtool.tasks.rules.catalogue import RULES, RuleFinding
-from msixtool.words import is_x86_msi
+from msixtool.words import dropped_in_words, is_x86_msi
 
 _CONTROL = 12
 """Offset of Vector Control in a table entry, in bytes."""
@@ -58,17 +59,30 @@ def _entry(device: MsixDevice, vector: int, entry: MsixEntry, x86: bool) -> Iter
 def _pending(device: MsixDevice) -> Iterator[RuleFinding]:
     table = msix.ENTRY_SIZE * device.vectors
     why = _function_mask(device)
+    fate = {message.vector: message for message in load_device(device).messages}
     for vector in device.state.pending:
         at = table + vector // 8
         if why is not None:
             text = f"pending, and {why}: the message waits"
             yield _finding(device, "pending-function-masked", text, vector, at)
         elif device.function_masked is False and not device.is_masked(vector):
-            text = "pending though enabled and unmasked: a running device would have sent the message"
+            text = (
+                "pending though enabled and unmasked: a running device would have sent the message; "
+                + _fate(fate.get(vector))
+            )
             yield _finding(device, "pending-unmasked", text, vector, at)
     for vector in device.state.stray_pending:
         text = f"pending bit of a vector that is not there: the device has {device.vectors}"
         yield _finding(device, "pending-beyond-table", text, vector, table + vector // 8)
+
+
+def _fate(message: Message | None) -> str:
+    """What a load does with a pending vector that is live, in words."""
+    if message is None or message.delivered is None:
+        return "a load clears the bit, and whether it sends the message is not known of this kind"
+    if message.delivered:
+        return "a load sends it"
+    return f"a load loses it: {dropped_in_words(str(message.reason))}"
 
 
 def _function_mask(device: MsixDevice) -> str | None:
