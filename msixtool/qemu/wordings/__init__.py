@@ -14,9 +14,11 @@ from msixtool.qemu.wordings.ram import RAM
 from msixtool.qemu.wordings.stream import STREAM
 from msixtool.qemu.wordings.wording import Role, Wording
 
-__all__ = ["HINTS", "WORDINGS", "Role", "Wording"]
+__all__ = ["WITH_HINT", "WORDINGS", "Role", "Wording"]
 
 WORDINGS: tuple[Wording, ...] = (*FRAME, *STREAM, *RAM, *DEVICES, *OUTSIDE)
 
-HINTS: tuple[bytes, ...] = tuple(sorted({wording.hint.encode() for wording in WORDINGS}))
-"""What to look for in a log: a part of it that holds none of these holds no message either."""
+WITH_HINT: dict[bytes, list[Wording]] = {}
+"""The wordings by their hint: what to look for in a log. A part that holds none of these holds no message."""
+for _wording in WORDINGS:
+    WITH_HINT.setdefault(_wording.hint.encode(), []).append(_wording)

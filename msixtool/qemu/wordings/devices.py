@@ -61,11 +61,11 @@ DEVICES = (
         "last_avail_idx 0x",
         base=16,
     ),
-    wording(
-        "queue-count",
-        rf"Invalid number of (?:virtqueues|PCI queues): 0x(?P<source>{HEX})",
-        "Invalid number of ",
-        base=16,
+    *(
+        wording(
+            "queue-count", rf"Invalid number of {what}: 0x(?P<source>{HEX})", f"number of {what}: 0x", base=16
+        )
+        for what in ("virtqueues", "PCI queues")
     ),
     wording(
         "config-length",
@@ -78,7 +78,7 @@ DEVICES = (
         "property-changed",
         rf"Property '(?P<field>{NAME})' (?:size )?changed from (?P<source>0x{HEX}|{NUMBER})"
         rf" to (?P<target>0x{HEX}|{NUMBER})",
-        "changed from ",
+        "Property ",
         base=0,
         since=(5, 1),
     ),

@@ -25,29 +25,35 @@ OUTSIDE = (
     ),
     wording(
         "blocked-device",
-        r"(?:Device (?P<section>[^\s'\"]{1,255}) is not migratable, but --only-migratable was specified"
-        r"|non-migratable device: (?P<type>[\w.,-]{1,255}))",
-        "migratable",
+        r"Device (?P<section>[^\s'\"]{1,255}) is not migratable, but --only-migratable was specified",
+        "is not migratable, but",
     ),
-    wording(
-        "blocked",
-        rf"(?P<reason>(?:Live )?[Mm]igration (?:is )?disabled(?: when|:) {REASON})",
-        "igration ",
+    wording("blocked-device", r"non-migratable device: (?P<type>[\w.,-]{1,255})", "non-migratable device: "),
+    *(
+        wording("blocked", rf"(?P<reason>{words}{REASON})", hint)
+        for words, hint in (
+            ("(?:Live m|M)igration disabled: ", "igration disabled: "),
+            ("Migration is disabled when ", "Migration is disabled when "),
+        )
     ),
-    wording(
-        "blocked",
-        rf"{START}(?P<reason>{NAME}: Migration (?:is )?disabled(?: for VFIO device)?)",
-        "Migration ",
-        weak=True,
+    *(
+        wording("blocked", rf"{START}(?P<reason>{NAME}: {words})", hint, weak=True)
+        for words, hint in (
+            ("Migration disabled", "Migration disabled"),
+            ("Migration is disabled for VFIO device", "Migration is disabled for VFIO"),
+        )
     ),
-    wording(
-        "blocked",
-        rf"(?P<reason>VFIO device doesn't support migration|virgl is not yet migratable"
-        rf"|'peer' devices are not migratable|The vdagent chardev doesn't (?:yet )?support migration"
-        rf"|Back-end of [^\n\"]{{1,120}} does not support migration through qemu"
-        rf"|(?:SEV|SEV-SNP|TDX): Migration is not implemented"
-        rf"|Migration is not supported for {NAME})",
-        "igrat",
+    *(
+        wording("blocked", rf"(?P<reason>{words})", hint)
+        for words, hint in (
+            ("VFIO device doesn't support migration", "VFIO device doesn"),
+            ("virgl is not yet migratable", "virgl is not yet migratable"),
+            ("'peer' devices are not migratable", "devices are not migratable"),
+            (r"The vdagent chardev doesn't (?:yet )?support migration", "The vdagent chardev doesn"),
+            (r"Back-end of [^\n\"]{1,120} does not support migration through qemu", "Back-end of "),
+            (r"(?:SEV|SEV-SNP|TDX): Migration is not implemented", "Migration is not implemented"),
+            (rf"Migration is not supported for {NAME}", "Migration is not supported for "),
+        )
     ),
     wording(
         "blocked-image",

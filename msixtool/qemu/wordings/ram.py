@@ -37,11 +37,14 @@ RAM = (
         base=16,
         until=(2, 1),
     ),
-    wording(
-        "block-too-large",
-        rf"(?:Size|Length) too large: {_BLOCK}: 0x(?P<source>{HEX}) > 0x(?P<target>{HEX})",
-        " too large: ",
-        base=16,
+    *(
+        wording(
+            "block-too-large",
+            rf"{words} too large: {_BLOCK}: 0x(?P<source>{HEX}) > 0x(?P<target>{HEX})",
+            f"{words} too large: ",
+            base=16,
+        )
+        for words in ("Size", "Length")
     ),
     wording(
         "block-page-size",

@@ -81,9 +81,17 @@ STREAM = (
     ),
     wording(
         "section-type",
-        rf"Unknown (?:savevm )?section type (?P<source>{NUMBER})",
-        "section type ",
+        rf"Unknown savevm section type (?P<source>{NUMBER})",
+        "Unknown savevm section type ",
         base=10,
+        until=_WORDY,
+    ),
+    wording(
+        "section-type",
+        rf"Unknown section type (?P<source>{NUMBER})",
+        "Unknown section type ",
+        base=10,
+        since=_CHAINED,
     ),
     wording(
         "section-id-unknown",
@@ -154,10 +162,9 @@ STREAM = (
         "stream error: ",
         since=_CHAINED,
     ),
-    wording(
-        "read-error",
-        rf"Failed to read (?:section ID|instance/version ID): (?P<errno>{NUMBER})",
-        "Failed to read ",
+    *(
+        wording("read-error", rf"{words}: (?P<errno>{NUMBER})", words)
+        for words in ("Failed to read section ID", "Failed to read instance/version ID")
     ),
     wording(
         "vmdesc-missing",

@@ -50,8 +50,8 @@ class _Found:
 
     def __init__(self) -> None:
         self.explanations: list[Explanation] = []
-        self._known: dict[str, list[Explanation]] = {}
-        self._ends: dict[str | None, Explanation] = {}
+        self._known: dict[tuple[str, str | None], list[Explanation]] = {}
+        self._ends: set[str | None] = set()
 
     @property
     def full(self) -> bool:
@@ -59,6 +59,9 @@ class _Found:
 
     def add(self, failure: Failure, evidence: Evidence | None) -> None:
         lines = tuple(dict.fromkeys(event.line for event in failure.events))
+        if all(event.role is Role.END for event in failure.events) and failure.errno in self._ends:
+            # That a load failed, without more, is most often said again of one that is explained.
+            return
         known = self._same(failure)
         if known is not None:
             known.repeat(failure.first.line, lines)
@@ -67,16 +70,13 @@ class _Found:
         first = failure.first
         made = Explanation(first.line, first.text, _tell(case), lines, qemu=failure.qemu)
         self.explanations.append(made)
-        self._known.setdefault(first.text, []).append(made)
+        self._known.setdefault(failure.identity, []).append(made)
         if failure.end is not None:
-            self._ends.setdefault(failure.errno, made)
+            self._ends.add(failure.errno)
 
     def _same(self, failure: Failure) -> Explanation | None:
         """The explanation of the same failure, where it stands in the log already."""
-        if failure.first.role is Role.END:
-            # That a load failed, without more, is most often said again of one that is explained.
-            return self._ends.get(failure.errno)
-        for known in self._known.get(failure.first.text, ()):
+        for known in self._known.get(failure.identity, ()):
             if failure.section in (None, known.told.section):
                 return known
         return None

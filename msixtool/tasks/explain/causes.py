@@ -265,32 +265,15 @@ def virtio_features(case: Case) -> Told:
     )
 
 
-_UNSIZED = 1024
-"""What QEMU 10.0.13 writes for each queue that the guest has not sized."""
-
-
 def queue_size(case: Case) -> Told:
     """A virtqueue that is longer than the device's, or that the device does not have."""
     queue, source, target = int(case.value("queue")), case.source, case.target
-    if not target:
-        message = f"The source's {case.it} has a queue {queue}, the target's has none of that number."
-        remedy = "Give the target's device as many queues as the source's (queues=, num-queues=, max_ports=)."
-    else:
+    if target:
         message = (
             f"Queue {queue} of {case.it} has {source} entries in the stream, the target's {target} at most."
         )
-        remedy = (
-            "Give the target's device the source's queue-size= (rx_queue_size=, tx_queue_size= of a NIC)."
-        )
-    if source == _UNSIZED and target:
-        message += (
-            f" {_UNSIZED} is also what QEMU 10.0.13 writes for queues that the guest has not set up: that is"
-            " a mistake of its own, and no property helps."
-        )
-        remedy = (
-            "If the source is QEMU 10.0.13: save once the guest's driver runs, or with another 10.0 release."
-            f" Otherwise: {remedy[0].lower()}{remedy[1:]}"
-        )
+    else:
+        message = f"The source's {case.it} has a queue {queue}, the target's has none of that number."
     return Told(
         Code.QUEUE_SIZE,
         message,
@@ -299,7 +282,7 @@ def queue_size(case: Case) -> Told:
         f"queue {queue} size",
         source=source,
         target=target,
-        advice=remedy,
+        advice=advice.on_queue(case.kind, source, target),
     )
 
 

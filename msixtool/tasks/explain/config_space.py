@@ -167,10 +167,9 @@ def _differences(byte: _Byte, place: Place) -> list[Difference]:
     if place.register.name in ("next pointer", "capabilities pointer"):
         return [Difference(place.name, _pointer(source, byte.config), _pointer(target, None))]
     compared = byte.compared << 8 * (byte.offset - place.register.offset)
-    found = differences(place.register.name, source, target, compared, known)
-    return [
-        Difference(place.name, d.source, d.target) if d.field == place.register.name else d for d in found
-    ]
+    own = place.register.name
+    found = differences(own, source, target, compared, known)
+    return [Difference(place.name + d.field.removeprefix(own), d.source, d.target) for d in found]
 
 
 def _pointer(offset: int, config: bytes | None) -> str:

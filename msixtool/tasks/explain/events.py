@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from msixtool.qemu.wordings import WORDINGS, Role, Wording
+from msixtool.qemu.wordings import WITH_HINT, Role, Wording
 from msixtool.tasks.explain.lines import Line
 
 MOST_IN_A_LINE = 1000
@@ -20,7 +20,8 @@ _REACH = 160
 class Event:
     """One message. `statement` numbers the lines within the log's line, which may have been several once.
 
-    `named`: QEMU's name stands before it. `process` is the pid in a journal's prefix, None without one.
+    `named`: its words are weak, and QEMU's name stands before them. `process` is the pid in a journal's
+    prefix, None without one.
     """
 
     wording: Wording
@@ -51,44 +52,49 @@ class Event:
 def find_events(line: Line) -> list[Event]:
     """The known messages of a line in their order; where two overlap, the one that begins first."""
     found = []
-    for wording in WORDINGS:
-        if wording.hint in line.text:
+    for hint in line.hints:
+        for wording in WITH_HINT[hint]:
             for number, match in enumerate(wording.pattern.finditer(line.text)):
                 if number == MOST_IN_A_LINE or match.start() >= line.limit:
                     break
                 found.append((match.start(), -match.end(), wording, match))
     found.sort(key=lambda entry: entry[:2])
     events: list[Event] = []
-    end = 0
+    statement = end = 0
     for start, _, wording, match in found:
         if start >= end:
-            events.append(_event(line, wording, match))
+            statement += line.text.count("\n", end, start)
             end = match.end()
+            events.append(_event(line, wording, match, statement))
     return events
 
 
-def _event(line: Line, wording: Wording, match: re.Match[str]) -> Event:
+def _event(line: Line, wording: Wording, match: re.Match[str], statement: int) -> Event:
     start = match.start()
     begin = line.text.rfind("\n", 0, start) + 1
-    # A journal's line that was several ones has its prefix before the first alone.
-    process = _process(line.text, begin, start) or _process(line.text, 0, start)
+    named = wording.weak and _NAMED.search(line.text, max(begin, start - _REACH), start) is not None
     return Event(
         wording,
         line.number,
-        line.text.count("\n", 0, start),
+        statement,
         printable(match[0]),
         {name: printable(value) for name, value in match.groupdict().items() if value is not None},
-        _NAMED.search(line.text, max(begin, start - _REACH), start) is not None,
-        process,
+        named,
+        # A journal's line that was several ones has its prefix before the first alone.
+        _process(line.text, begin, start) or (_process(line.text, 0, start) if begin else None),
     )
 
 
 def _process(text: str, begin: int, end: int) -> str | None:
     """The pid in the prefix of the line that begins at `begin`."""
-    found = _PROCESS.search(text, begin, max(begin, min(end, begin + _REACH)))
+    end = min(end, begin + _REACH)
+    bracket = text.find("]: ", begin, end)
+    found = _PROCESS.search(text, begin, bracket + 3) if bracket > 0 else None
     return None if found is None else found[1]
 
 
 def printable(text: str) -> str:
     """Text of a log, safe to be shown: what a terminal would act on is replaced."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -103,7 +103,7 @@ def _extended(config: bytes) -> Iterator[Standing]:
     offset = pci.FIRST_EXTENDED_CAPABILITY
     for _ in range(_MOST_EXTENDED):
         header = int.from_bytes(config[offset : offset + 4], "little")
-        if not header:
+        if not header or offset < pci.FIRST_EXTENDED_CAPABILITY:
             return
         yield header & 0xFFFF, offset
         offset = header >> 20 & 0xFFC

@@ -40,8 +40,13 @@ class Failure:
 
     @property
     def first(self) -> Event:
-        """What the failure is known by: its cause, or else its first message."""
-        return self.cause or self.events[0]
+        """What the failure is known by: its cause, else what names the section, else its first message."""
+        return self.cause or self.device or self.events[0]
+
+    @property
+    def identity(self) -> tuple[str, str | None]:
+        """What a repetition of the same failure has in common with it."""
+        return self.first.text, None if self.cause else self.errno
 
     @property
     def device(self) -> Event | None:
@@ -69,7 +74,11 @@ class Failure:
     @property
     def counts(self) -> bool:
         """Whether this is more than words that anything might have logged."""
-        return any(event.named or not event.wording.weak for event in self.events)
+        ends = {(event.line, event.statement) for event in self.events if event.role is Role.END}
+        others = [event for event in self.events if event.role is not Role.END]
+        return not others or any(
+            event.named or not event.wording.weak or (event.line, event.statement) in ends for event in others
+        )
 
     @property
     def qemu(self) -> tuple[Version | None, Version | None]:
@@ -91,6 +100,11 @@ class Failure:
         # The message that names the section is the last before the end.
         return event.role is Role.END or self.device is None
 
+    def drowns(self, event: Event) -> bool:
+        """Whether a message that anything might have logged is noise between this failure's own."""
+        vague = event.role is Role.CAUSE and event.wording.weak and not event.named
+        return vague and self.counts and self.device is None and self.end is None
+
 
 def _names_section(event: Event) -> bool:
     return event.role is Role.PLACE and "section" in event.values
@@ -104,6 +118,8 @@ def find_failures(events: Iterable[Event]) -> Iterator[Failure]:
             yield Failure([event])
             continue
         failure = open_failures.get(event.process)
+        if failure is not None and failure.drowns(event):
+            continue
         if failure is not None and failure.takes(event):
             if len(failure.events) < MOST_MESSAGES:
                 failure.events.append(event)

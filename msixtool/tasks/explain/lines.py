@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from msixtool.qemu.wordings import HINTS
+from msixtool.qemu.wordings import WITH_HINT
 
 BLOCK = 1 << 18
 """How much is read at once, in bytes."""
@@ -27,12 +27,14 @@ class Line:
     """One line of a log, or a piece of a very long one.
 
     `number` counts from 1. `text` is unescaped, and may be several lines by that. What begins at
-    `limit` or behind belongs to the next piece, which begins there.
+    `limit` or behind belongs to the next piece, which begins there. `hints` are those of the
+    wordings (qemu/wordings) that stand in it.
     """
 
     number: int
     text: str
     limit: int
+    hints: tuple[bytes, ...]
 
 
 def read_lines(log: BinaryIO) -> Iterator[Line]:
@@ -41,28 +43,40 @@ def read_lines(log: BinaryIO) -> Iterator[Line]:
     while block := log.read(BLOCK):
         data = rest + block
         end = data.rfind(b"\n") + 1
-        if not end and len(data) > LONGEST + OVERLAP:
-            end = len(data) - OVERLAP
-            yield from _lines(data, number, end)
-        elif end:
-            yield from _lines(data[:end], number)
+        if end:
+            yield from _whole_lines(data[:end], number)
             number += data.count(b"\n", 0, end)
+        elif len(data) > LONGEST + OVERLAP:
+            end = len(data) - OVERLAP
+            yield from _piece(data, number, end)
         rest = data[end:]
-    yield from _lines(rest, number)
+    yield from _piece(rest, number, len(rest))
 
 
-def _lines(data: bytes, number: int, limit: int | None = None) -> Iterator[Line]:
-    """The lines of whole lines, or the piece of one line whose own part ends at `limit`."""
-    if not any(hint in data for hint in HINTS):
-        return
-    if limit is not None:
-        text = unescaped(data.decode("utf-8", "replace"))
-        yield Line(number, text, len(unescaped(data[:limit].decode("utf-8", "replace"))))
-        return
-    for position, raw in enumerate(data.split(b"\n")):
-        if any(hint in raw for hint in HINTS):
-            text = unescaped(raw.decode("utf-8", "replace"))
-            yield Line(number + position, text, len(text))
+def _whole_lines(data: bytes, number: int) -> Iterator[Line]:
+    """Those of whole lines that have a hint; the first line of `data` has this number."""
+    hints: dict[int, list[bytes]] = {}
+    for hint in WITH_HINT:
+        found = data.find(hint)
+        while found >= 0:
+            start = data.rfind(b"\n", 0, found) + 1
+            hints.setdefault(start, []).append(hint)
+            found = data.find(hint, data.find(b"\n", found))
+    counted = 0
+    for start in sorted(hints):
+        number += data.count(b"\n", counted, start)
+        counted = start
+        text = unescaped(data[start : data.find(b"\n", start)].decode("utf-8", "replace"))
+        yield Line(number, text, len(text), tuple(hints[start]))
+
+
+def _piece(data: bytes, number: int, end: int) -> Iterator[Line]:
+    """A piece of one line whose own part ends at `end`, if it has a hint."""
+    hints = tuple(hint for hint in WITH_HINT if hint in data)
+    if hints:
+        own = unescaped(data[:end].decode("utf-8", "replace"))
+        text = own if end == len(data) else unescaped(data.decode("utf-8", "replace"))
+        yield Line(number, text, len(own), hints)
 
 
 _TERMINAL = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]")

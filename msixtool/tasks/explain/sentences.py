@@ -157,7 +157,10 @@ SENTENCES: dict[str, Sentence] = {
         " file.",
     ),
     "postcopy-state": Sentence(
-        Code.STREAM, "The stream holds the command {field} at a moment when it makes no sense.", _WHOLE
+        Code.STREAM,
+        "The stream holds the command {field} at a moment when it makes no sense.",
+        _WHOLE,
+        field="{field}",
     ),
     "postcopy-pages": Sentence(
         Code.PAGE_SIZE,

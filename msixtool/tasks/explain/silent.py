@@ -135,7 +135,7 @@ def _virtio(case: Case, errno: str) -> Told:
             f"{case.section} refused its state without a word: its ports (virtserialport, virtconsole) are"
             " not the source's, in number or in nr=, or a vector is out of range.",
             "ports_map",
-            "Give the target the source's virtserialport and virtconsole devices with the same nr=.",
+            advice.advise(Code.FIELD_MISMATCH.value, case.kind, "ports_map"),
         )
     if errno.startswith(_NOT_PERMITTED):
         return _told(
