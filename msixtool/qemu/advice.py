@@ -18,9 +18,11 @@ def _set(*properties: str, also: str = "") -> str:
 
 _LAYOUTS = {
     "xhci": _set("p2", "p3", "slots"),
-    "ICH9LPC": "Give the target the source's -smp, with its maxcpus=; and use " + _MACHINE + ".",
-    "piix4_pm": "Give the target the source's -smp, with its maxcpus=, and its acpi-pci-hotplug settings"
-    " (-global PIIX4_PM.…); and use " + _MACHINE + ".",
+    "ICH9LPC": "Give the target the source's -smp with its maxcpus= and -m with its slots=; and use "
+    + _MACHINE
+    + ".",
+    "piix4_pm": "Give the target the source's -smp with its maxcpus=, -m with its slots=, and its"
+    " acpi-pci-hotplug settings (-global PIIX4_PM.…); and use " + _MACHINE + ".",
     "e1000e": _set("migrate-timadj") + " It is off for machine types up to 7.2.",
     "pcie-root-port": _set("x-migrate-msix") + " It is off for machine types up to 2.9.",
     "virtio-console": _set("max_ports"),
@@ -61,7 +63,7 @@ def advise(code: str, kind: str, field: str | None) -> str | None:
         return "Use a target of the source's QEMU version, or save the source with an older machine type."
     if code == "other" and kind == "xhci" and field == "msix":
         return "Leave msix= of the USB controller at its default, on both sides."
-    if code == "undecided" and field == "guest_features":
+    if code in ("undecided", "features") and field == "guest_features":
         return _FEATURES
     return None
 

@@ -96,7 +96,7 @@ KINDS: dict[str, Kind] = {
     "PIIX3": Kind({}),
     "mch": Kind({}),
     "piix4_pm": Kind({}),
-    "bochs-display": Kind({0: _prefetch(0x1000000), 2: _memory(0x1000)}),
+    "bochs-display": Kind({2: _memory(0x1000)}),
     "cirrus_vga": Kind({0: _prefetch(0x2000000), 1: _memory(0x1000)}),
     "e1000": Kind({0: _memory(0x20000), 1: _io(0x40)}),
     "e1000e": Kind(
@@ -141,7 +141,7 @@ KINDS: dict[str, Kind] = {
         own_capabilities=True,
     ),
     "uhci": Kind({4: _io(0x20)}),
-    "vga": Kind({0: _prefetch(0x1000000), 2: _memory(0x1000)}),
+    "vga": Kind({2: _memory(0x1000)}),
     "vmxnet3": Kind({0: _memory(0x1000), 1: _memory(0x1000), 2: _memory(0x2000)}),
     "xhci": Kind({0: _wide(0x4000)}),
     "xio3130-express-downstream-port": _PORT,

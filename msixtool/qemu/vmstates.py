@@ -143,6 +143,18 @@ PER_CPU_SUBSECTIONS: dict[str, tuple[int, int]] = {"ich9_pm/cpuhp": (5, 10), "pi
 XHCI_ASSERTS_SINCE: Version = (7, 2)
 """Since when QEMU ends with a failed assertion where an xhci without MSI-X is loaded."""
 
+FEATURES: dict[int, Lifetime] = {
+    35: Lifetime((7, 2), (10, 0)),  # IN_ORDER
+    40: Lifetime((7, 1), (7, 2)),  # RING_RESET
+    54: Lifetime((7, 2), (10, 0)),  # GUEST_USO4
+    55: Lifetime((7, 2), (10, 0)),  # GUEST_USO6
+    56: Lifetime((7, 2), (10, 0)),  # HOST_USO
+}
+"""virtio feature bits that QEMU offers only since a release, by whether its devices have the property."""
+
+FEATURE_SUBSECTIONS: dict[int, str] = {32: "virtio/virtqueues", 34: "virtio/packed_virtqueues"}
+"""Feature bits (VERSION_1, RING_PACKED) that a device offers just where it saves this subsection."""
+
 FIELDS_BY_STATE = frozenset({("ide_drive", "identify_data")})
 """(vmsd, field) that are there or not by what was loaded before them: no matter for compatibility."""
 
@@ -151,10 +163,12 @@ FIELDS_BY_PROPERTY = frozenset(
         ("PCIDevice", "config[0]"),
         ("PCIDevice", "config[1]"),
         ("e1000e", "core.timadj"),
+        ("memory hotplug state", "devs"),
         ("piix4_pm", "acpi_pci_hotplug.acpi_index"),
         ("piix4_pm", "acpi_pci_hotplug.acpi_pcihp_pci_status"),
         ("piix4_pm", "acpi_pci_hotplug.acpi_pcihp_pci_status[0x0]"),
         ("piix4_pm", "acpi_pci_hotplug.hotplug_select"),
+        ("pvscsi", "parent_obj"),
         ("pcie-root-port", "parent_obj.parent_obj.parent_obj.parent_obj"),
     }
 )

@@ -48,7 +48,10 @@ class Side:
 
     def framebuffer_of(self, path: str) -> int:
         """Bytes of the display memory of the device at `path`, 0 where it has none."""
-        return self._block_of(path, lambda name: "vram" in name)
+        found = self._block_of(path, lambda name: "vram" in name)
+        # Machine types of old have one display, and its memory no owner in its name.
+        shared = self.blocks.get("vga.vram")
+        return found or (shared.used_length if shared else 0)
 
     def _block_of(self, path: str, wanted: object) -> int:
         assert callable(wanted)

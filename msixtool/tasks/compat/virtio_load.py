@@ -13,8 +13,9 @@ from msixtool.devices.virtio import Queue, VirtioState
 from msixtool.errors import FormatError
 from msixtool.formats import msix, pci, sizeof
 from msixtool.formats import virtio as fmt
-from msixtool.qemu import advice
+from msixtool.qemu import advice, vmstates
 from msixtool.qemu.versions import Version
+from msixtool.qemu.virtio_features import feature
 from msixtool.tasks import virtio_fields
 from msixtool.tasks.compat import pci_config
 from msixtool.tasks.compat.guide import objects
@@ -250,14 +251,32 @@ class _VirtioLoad:
             self._subsections("virtio_pci" if name == "virtio/extra_state" else name)
 
     def _features(self) -> None:
-        """What the guest negotiated has to be offered; a stream does not tell what is."""
-        features = self.low_features if self.high_features is None else self.high_features
-        if features:
-            self.owner.undecided(
-                f"features {features:#x} are negotiated: the target's stream does not tell which it offers",
+        """What the guest negotiated has to be offered, which a stream tells of few features."""
+        wanted = self.low_features if self.high_features is None else self.high_features
+        if not wanted:
+            return
+        missing = [bit for bit in range(64) if wanted >> bit & 1 and self._is_missing(bit)]
+        if missing:
+            names = ", ".join(feature(bit, self.owner.kind).name for bit in missing)
+            self.owner.refuse(
+                Code.FEATURES,
+                f"features {wanted:#x} are negotiated, of which the target does not offer {names}",
                 field="guest_features",
-                source=features,
+                source=wanted,
             )
+        self.owner.undecided(
+            f"features {wanted:#x} are negotiated: the target's stream does not tell which it offers",
+            field="guest_features",
+            source=wanted,
+        )
+
+    def _is_missing(self, bit: int) -> bool:
+        """Whether the target surely does not offer a feature."""
+        lifetime, version = vmstates.FEATURES.get(bit), self.owner.target.version
+        if lifetime is not None and version is not None and lifetime.covers(version) is False:
+            return True
+        needed = vmstates.FEATURE_SUBSECTIONS.get(bit)
+        return needed is not None and needed.encode() not in self.own[self.state.end :]
 
 
 def _device_length(field: bytes) -> int | None:
