@@ -19,7 +19,7 @@ Examples:
   msixtool capture -o fresh.mig --run -- qemu-system-x86_64 -M q35 -device e1000e"""
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EXAMPLES, short_help="Take the stream of a running VM.")
 @click.argument("words", metavar="SOCKET | --run -- COMMAND...", nargs=-1, type=click.UNPROCESSED)
 @click.option(
     "-o", "--output", metavar="FILE", required=True, help="The file to write; - for standard output."

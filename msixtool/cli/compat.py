@@ -21,7 +21,7 @@ Examples:
   msixtool compat old.json new.json      (two files of qemu -dump-vmstate)"""
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EXAMPLES, short_help="Will the target load it, and why not.")
 @click.argument("words", metavar="SOURCE... [TARGET]", nargs=-1, required=True)
 @click.option("--target-version", metavar="VERSION", help="The target's QEMU, if its stream leaves it open.")
 @click.option(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _STYLES = {"added": "green", "removed": "red", "changed": ""}
 
 
-@click.command()
+@click.command(short_help="What differs, by device and vector.")
 @click.argument("a")
 @click.argument("b")
 @options.device_option

@@ -25,7 +25,7 @@ LINES_SHOWN = 8
 """How many line numbers of a failure's repetitions are shown."""
 
 
-@click.command()
+@click.command(short_help="What the failures in a log mean.")
 @click.argument("log", metavar="[LOG]", required=False)
 @click.option("--text", metavar="TEXT", help="Explain this text instead of a log.")
 @click.option("--stream", metavar="FILE", help="The stream that was refused: says for sure what is in it.")

@@ -27,7 +27,7 @@ NUMBERS = 64
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-@click.command()
+@click.command(short_help="Every field of every section by name.")
 @options.files_argument
 @click.option(
     "--device",

@@ -28,7 +28,7 @@ Examples:
   msixtool forge --new --kind e1000e --unmask 0-4 -o state.bin"""
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EXAMPLES, short_help="Write a stream like another but for what you ask.")
 @click.argument("base", metavar="[BASE]", required=False)
 @click.option("-o", "--output", metavar="OUT", help="The file to write; - for standard output.")
 @click.option("--spec", "spec_file", metavar="FILE", help="Changes in JSON or TOML; - for standard input.")

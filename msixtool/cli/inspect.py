@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from msixtool.dump import Dump
 
 
-@click.command()
+@click.command(short_help="What a stream is, what it holds, its devices.")
 @options.files_argument
 @click.option("--sections", is_flag=True, help="List every section: offset, size, share of the file.")
 @click.option("--xml", is_flag=True, help="Print the domain XML of a libvirt save image, and nothing else.")

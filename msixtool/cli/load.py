@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from msixtool.tasks.load import Loaded
 
 
-@click.command()
+@click.command(short_help="What a load sets off, fires, loses, refuses.")
 @options.file_argument
 @options.device_option
 @click.option(

@@ -25,7 +25,7 @@ LONGEST = 600
 """Characters of an action, or of what happens, that are shown; --json has it whole."""
 
 
-@click.command()
+@click.command(short_help="Play a script of actions on the MSI-X model.")
 @click.argument("script", metavar="[SCRIPT]", required=False)
 @click.option(
     "--record", metavar="FILE", help="Print the load path of a stream's device as a script instead."

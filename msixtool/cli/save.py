@@ -10,7 +10,7 @@ from msixtool.cli import options
 from msixtool.cli.status import ExitStatus
 
 
-@click.command()
+@click.command(short_help="Take one device's MSI-X state out.")
 @options.file_argument
 @click.option(
     "--device",

@@ -21,7 +21,7 @@ FOLD = 4
 """Runs of at least this many equal, untouched vectors become one row."""
 
 
-@click.command()
+@click.command(short_help="Each vector: address, data, mask, pending bit.")
 @click.argument("files", metavar="FILE...", nargs=-1)
 @click.option("--qmp", metavar="SOCKET", help="Capture the VM behind this QMP socket first, and show that.")
 @options.device_option

@@ -20,7 +20,7 @@ STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 SEVERITIES = ("error", "warning", "info")
 
 
-@click.command()
+@click.command(short_help="What is wrong with a stream, rule by rule.")
 @options.files_argument
 @click.option("--ignore", metavar="RULE", multiple=True, help="Leave out this rule. May be given again.")
 @click.option(
