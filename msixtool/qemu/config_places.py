@@ -115,8 +115,8 @@ _TEMPLATES = {
 def place_at(
     offset: int, layout: Layout, kind: str | None = None, config: bytes | None = None
 ) -> Place | None:
-    """The register at `offset` of a device with this layout; `config` is its configuration space, if at hand."""
-    found = [place for place in _places(layout, kind, config) if _covers(place.register, offset)]
+    """The register at `offset` of a device with this layout; `config` is its configuration space, if any."""
+    found = [place for place in places(layout, kind, config) if _covers(place.register, offset)]
     # Where registers overlap, that of the capability that begins later is meant.
     return max(found, key=lambda place: place.base or 0, default=None)
 
@@ -125,7 +125,8 @@ def _covers(register: Register, offset: int) -> bool:
     return register.offset <= offset < register.offset + register.size
 
 
-def _places(layout: Layout, kind: str | None, config: bytes | None) -> Iterator[Place]:
+def places(layout: Layout, kind: str | None, config: bytes | None) -> Iterator[Place]:
+    """All registers of a device with this layout; some may overlap."""
     header = masks.BRIDGE if layout.header == pci.HeaderType.BRIDGE else ()
     for register in (*masks.IDENTITY, masks.POINTER, *header, *_bars(layout.header)):
         yield Place(register)

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from msixtool.dump import Dump
-from msixtool.formats import pci
 from msixtool.qemu import config_masks as masks
 from msixtool.qemu.config_fields import FIELDS
-from msixtool.qemu.config_places import LAYOUTS, layouts_of, place_at
+from msixtool.qemu.config_places import LAYOUTS, layouts_of, places
 from msixtool.qemu.config_words import differences
 from msixtool.tasks.explain import Told, explain
 from msixtool.tasks.explain.evidence import layout_of
@@ -222,13 +221,9 @@ def test_the_layouts_that_are_known_of_the_kinds_are_those_of_the_samples(path: 
 
 
 def test_every_register_with_words_is_one_that_a_device_can_have() -> None:
-    names = set()
-    for kind in (*LAYOUTS, "virtio-net"):
-        for layout in layouts_of(kind):
-            for offset in range(pci.EXPRESS_CONFIG_SIZE if layout.extended else pci.CONFIG_SIZE):
-                place = place_at(offset, layout, kind)
-                if place is not None:
-                    names.add(place.register.name)
+    kinds = [*LAYOUTS, "virtio-net"]
+    layouts = [(kind, layout) for kind in kinds for layout in layouts_of(kind)]
+    names = {place.register.name for kind, layout in layouts for place in places(layout, kind, None)}
     # Of capabilities that no device here has there are words all the same.
     rare = {"virtio notify multiplier", "ATS Capability"}
     assert set(FIELDS) - names <= rare
