@@ -88,6 +88,9 @@ def _invoke(words: list[str]) -> int:
         return error.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return ExitStatus.USAGE
     except click.ClickException as error:
         return _complain(_usage_line(error), words)
     except MsixtoolError as error:

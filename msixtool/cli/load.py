@@ -145,46 +145,52 @@ def _report(
 
 
 def _print_device(out: Console, loaded: Loaded, *, x86: bool) -> None:
+    from rich.padding import Padding
+    from rich.table import Table
+
     name = f"{loaded.name}@{loaded.instance}" if loaded.instance else loaded.name
     out.print(name, style="bold")
-    for line in _steps(loaded, x86=x86):
-        out.print(f"  {line}")
+    steps = Table.grid(padding=(0, 2))
+    steps.add_column(no_wrap=True)
+    steps.add_column(overflow="fold")
+    for what, text in _steps(loaded, x86=x86):
+        steps.add_row(what, text)
+    out.print(Padding(steps, (0, 0, 0, 2)))
     if loaded.lost or loaded.function_masked is None or any(m.delivered is None for m in loaded.messages):
-        out.print(f"  {loaded.recovery}", style="yellow")
+        out.print(Padding(loaded.recovery, (0, 0, 0, 2)), style="yellow")
     out.print()
 
 
-def _steps(loaded: Loaded, *, x86: bool) -> list[str]:
-    """The load path in words, one step a line; runs of vectors that become live are one line."""
+def _steps(loaded: Loaded, *, x86: bool) -> list[tuple[str, str]]:
+    """The load path in words, one step a row; the vectors that become live are one step."""
     from msixtool.msix import events as ev
     from msixtool.words import number_ranges, plural
 
     before = loaded.before
     pending = f", pending {number_ranges(before.pending)}" if before.pending else ", nothing pending"
-    lines = [f"restored  {plural(before.vectors, 'vector')}{pending}"]
+    rows = [("restored", f"{plural(before.vectors, 'vector')}{pending}")]
     live = [event.vector for event in loaded.events if isinstance(event, ev.Unmask)]
     for event in loaded.events:
         if isinstance(event, ev.FunctionMask):
-            lines.append(f"function  {'masked: no vector is live' if event.masked else 'open'}")
+            rows.append(("function", "masked: no vector is live" if event.masked else "open"))
             if live:
-                lines.append(f"live      {number_ranges(live)}")
-        elif text := _step(event, loaded, x86=x86):
-            lines.append(text)
-    kept = loaded.after.pending
-    if kept:
-        lines.append(f"after     still pending: {number_ranges(kept)}")
-    return lines
+                rows.append(("live", number_ranges(live)))
+        elif row := _step(event, x86=x86):
+            rows.append(row)
+    if loaded.after.pending:
+        rows.append(("after", f"still pending: {number_ranges(loaded.after.pending)}"))
+    return rows
 
 
-def _step(event: Event, loaded: Loaded, *, x86: bool) -> str | None:
+def _step(event: Event, *, x86: bool) -> tuple[str, str] | None:
     from msixtool.msix import events as ev
     from msixtool.words import dropped_in_words, x86_message
 
     if isinstance(event, ev.Message):
         hit = f" ({x86_message(event.address, event.data)})" if x86 else ""
-        return f"sent      vector {event.vector}: {event.data:#x} to {event.address:#x}{hit}"
+        return "sent", f"vector {event.vector}: {event.data:#x} to {event.address:#x}{hit}"
     if isinstance(event, ev.MessageDropped):
-        return f"LOST      vector {event.vector}: {dropped_in_words(event.reason)}"
+        return "LOST", f"vector {event.vector}: {dropped_in_words(event.reason)}"
     return None
 
 

@@ -93,3 +93,10 @@ def test_a_closed_pipe_ends_quietly() -> None:
     )
     assert run.stdout
     assert run.stderr == ""
+
+
+def test_without_arguments_the_help_is_shown(msixtool: Tool) -> None:
+    result = msixtool()
+    assert result.status == ExitStatus.USAGE
+    assert "Commands:" in result.err
+    assert len(result.err.splitlines()) > 10
