@@ -44,17 +44,25 @@ def describe(data: Buffer, capability: MsixCapability | None = None) -> dict[str
         state = virtio.read(blob, capability=capability)
     except FormatError:
         return None
-    config_size = len(state.config_space.data)
-    levels = blob[4 + config_size : state.msix_offset]
-    # On other buses something else stands first, and no PCI function has these vendors.
-    if int.from_bytes(blob[:4], "big") > 2 or levels.strip(b"\0\1") or blob[4:6] in (b"\0\0", b"\xff\xff"):
+    if not _is_pci_function(blob[: state.msix_offset]):
         return None
+    config_size = len(state.config_space.data)
     records = _subsections(blob, state.end)
     tail = records[0].offset if records else len(blob)
     fields = _head(state, config_size)
     if tail > state.end:
         fields.append({"name": DEVICE, "type": "buffer", "size": tail - state.end})
     return {"vmsd_name": "virtio", "fields": fields, "subsections": _nested(records)}
+
+
+def _is_pci_function(device: bytes) -> bool:
+    """Whether a PCIDevice stands there: on other buses something else stands first."""
+    levels = device[-4 * pci.INTX_PINS :]
+    return (
+        int.from_bytes(device[:4], "big") <= 2
+        and device[4:6] not in (b"\0\0", b"\xff\xff")
+        and all(levels[at : at + 4] in (b"\0\0\0\0", b"\0\0\0\1") for at in range(0, len(levels), 4))
+    )
 
 
 def _head(state: VirtioState, config_size: int) -> list[dict[str, Any]]:

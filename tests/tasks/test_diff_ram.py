@@ -117,6 +117,9 @@ def test_deltas_are_followed_but_not_exact() -> None:
     assert not digest(delta).exact
     assert digest(delta).digest != digest(ONE).digest
     assert digest(delta).digest != digest(ONE + xbzrle(0, b"\x00\x01\x08")).digest
+    # What the page was before counts, wherever it stands.
+    after = [ONE + page(5 * PAGE, content(seed)) + xbzrle(5 * PAGE, b"\x00\x01\x07") for seed in (1, 2)]
+    assert digest(after[0]).digest != digest(after[1]).digest
     (change,) = diff_ram([digest(delta)], [digest(ONE)])
     assert not change.exact
 

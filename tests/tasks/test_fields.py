@@ -150,13 +150,35 @@ def test_a_blob_without_subsections_is_the_device_to_its_end(blob: bytes) -> Non
     assert values["device"] == opened(blob)["device"]
 
 
-@pytest.mark.parametrize(
-    "damaged",
-    [b"", b"\0" * 300, b"\xff" * 50_000, b"\0\0\0\3" + bytes(5000)],
-    ids=["empty", "short", "all ones", "a version that no PCIDevice has"],
-)
+@pytest.mark.parametrize("damaged", [b"", b"\0" * 300, b"\xff" * 50_000], ids=["empty", "zeros", "ones"])
 def test_what_is_no_virtio_of_a_pci_device_stays_closed(damaged: bytes) -> None:
     assert virtio_fields.describe(damaged) is None
+
+
+@pytest.mark.parametrize(
+    ("offset", "byte"),
+    [(3, 3), (2, 1), (4 + 256, 1), (4 + 256 + 15, 2)],
+    ids=["version 3", "version 258", "first level", "last level"],
+)
+def test_a_version_or_a_level_that_no_pci_device_has_keeps_it_closed(
+    blob: bytes, offset: int, byte: int
+) -> None:
+    damaged = bytearray(blob)
+    damaged[offset] = byte
+    assert virtio_fields.describe(bytes(damaged)) is None
+
+
+def test_a_level_that_is_set_is_sound(blob: bytes) -> None:
+    raised = bytearray(blob)
+    raised[4 + 256 + 15] = 1
+    assert opened(bytes(raised))["pci"]["irq_state"] == [0, 0, 0, 1]
+
+
+def test_a_device_type_without_a_state_of_its_own_has_none() -> None:
+    with Dump.open(REPOSITORY / "samples" / "q35-nvme-igb-11.1.mig.xz") as dump:
+        (gpu,) = sections(dump, "virtio-gpu")
+    assert "device" not in gpu.values()["virtio"]
+    assert list(gpu.values()) == ["virtio", "virtio-gpu"]
 
 
 def test_a_stream_full_of_headers_of_subsections_takes_no_time(blob: bytes) -> None:
