@@ -13,11 +13,15 @@ from msixtool.qemu.config_fields import FIELDS, Field
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field that differs: its name in words, and both values in words."""
+    """One field that differs: its name and both values in words.
+
+    `part` says which byte of the register the values are, where no more of it is known.
+    """
 
     field: str
     source: str
     target: str
+    part: str = ""
 
 
 def differences(register: str, source: int, target: int, compared: int, known: int) -> list[Difference]:
@@ -33,7 +37,7 @@ def differences(register: str, source: int, target: int, compared: int, known: i
             found.append(_difference(register, field, source, target, known))
             rest &= ~field.mask
     if rest:
-        found.append(Difference(register, _part(source, known), _part(target, known)))
+        found.append(_partial(register, source, target, known))
     return found
 
 
@@ -42,15 +46,15 @@ def _difference(register: str, field: Field, source: int, target: int, known: in
     lowest = field.mask & -field.mask
     if not field.mask & ~known or (field.low_part_tells and known & lowest):
         return Difference(name, field.words(field.value(source)), field.words(field.value(target)))
-    return Difference(name, _part(source & field.mask, known), _part(target & field.mask, known))
+    return _partial(name, source & field.mask, target & field.mask, known)
 
 
-def _part(value: int, known: int) -> str:
-    """A register of which only some bytes are known, as far as it is: `0x41`, or `0x41 in byte 1`."""
+def _partial(name: str, source: int, target: int, known: int) -> Difference:
+    """As far as both values are known: the whole register, or a byte of it."""
     low = (known & -known).bit_length() - 1 >> 3 if known else 0
-    width = max(1, (known >> 8 * low).bit_length() + 7 >> 3)
-    text = f"{(value & known) >> 8 * low:#0{2 * width + 2}x}"
-    return f"{text} in byte {low}" if low else text
+    digits = max(2, (known >> 8 * low).bit_length() + 7 >> 3 << 1)
+    theirs, ours = (f"{(value & known) >> 8 * low:#0{digits + 2}x}" for value in (source, target))
+    return Difference(name, theirs, ours, f", byte {low}" if low else "")
 
 
 def capability_name(identifier: int) -> str:

@@ -253,6 +253,7 @@ def test_features_are_named_by_the_kind_of_the_device() -> None:
     ]
     told = one(*lines).told
     assert "STATUS, CTRL_VQ" in told.message
+    assert "MRG_RXBUF" not in told.message
     assert told.advice is not None
     assert "ctrl_vq" in told.advice
     block = [line.replace("virtio-net", "virtio-blk") for line in lines]
@@ -281,6 +282,14 @@ def test_a_bare_refusal_of_a_virtio_device_is_its_vectors_or_its_ports() -> None
     assert refused("virtio-blk", "No such file or directory") == "subsection-unknown"
     assert refused("virtio-blk", "Input/output error") == "stream"
     assert one(f"qemu-kvm: {CHAIN}").told.code == "vector-range"
+    inner = "Failed to load virtio-mem-device:tmp"
+    assert one(inner, "Failed to load virtio-mem:virtio", PLACE, END).told.code == "other"
+    config = one(*VECTORS[1:]).told
+    assert (config.code, config.field, config.section) == (
+        "config-mismatch",
+        "config",
+        "0000:00:03.0/virtio-net",
+    )
     assert one(f"{END}: {PLACE.replace('virtio-net', 'cirrus_vga')}").told.code == "other"
 
 
@@ -290,7 +299,7 @@ def test_what_a_terminal_would_act_on_is_not_repeated() -> None:
 
 
 def test_a_line_longer_than_any_buffer_is_searched_to_its_end() -> None:
-    for gap in (BLOCK - 60, 2 * BLOCK, 5 * BLOCK - 33):
+    for gap in (BLOCK - 66, 2 * BLOCK - 66, 3 * BLOCK - 66, 5 * BLOCK):
         explanation = one("first", "x" * gap + f" qemu-kvm: {CONFIG} " + "y" * gap + f" {BLOCK_LOST[0]}")
         assert explanation.line == 2
         assert explanation.told.config_offset == 0x9A

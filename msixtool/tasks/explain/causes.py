@@ -161,6 +161,21 @@ def footer_missing(case: Case) -> Told:
     )
 
 
+def footer_id(case: Case) -> Told:
+    """A footer of another section."""
+    section = case.section or ""
+    return Told(
+        Code.SECTION_LAYOUT,
+        f"Behind {section} stands the footer of section {case.source} instead of {case.target}: QEMU reads"
+        " this section in another layout than the one in which it was written, or the stream is damaged.",
+        section,
+        case.instance,
+        source=case.source,
+        target=case.target,
+        advice=advice.advise(Code.SECTION_LAYOUT.value, kind_of(section), None),
+    )
+
+
 def stream_error(case: Case) -> Told:
     """The stream ended, or its transport broke, while something was read."""
     what = case.section or case.value("vmsd")
@@ -252,10 +267,10 @@ def virtio_features(case: Case) -> Told:
     missing = features(case.source & ~case.target, case.kind)
     names = ", ".join(feature.name for feature in missing)
     properties = sorted({feature.prop for feature in missing if feature.prop})
-    told = f"features {names}, which it" if missing else "a combination of features that it"
+    used = f"features {names}, which" if missing else "features of which QEMU names none, and which"
     return Told(
         Code.FEATURES,
-        f"The guest's driver of {case.it} uses {told} does not have in the target.",
+        f"The guest's driver of {case.it} uses {used} the target does not offer.",
         case.section,
         case.instance,
         "guest_features",
@@ -327,6 +342,7 @@ CAUSES: dict[str, Callable[[Case], Told]] = {
     "version-too-new": version_too_new,
     "version-too-old": version_too_old,
     "footer-missing": footer_missing,
+    "footer-id": footer_id,
     "stream-error": stream_error,
     "not-equal": not_equal,
     "at-most": at_most,

@@ -6,7 +6,7 @@ capability lists say it; without it, the kind of the device and where such devic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from msixtool.devices.device import kind_of
 from msixtool.formats import pci
@@ -138,7 +138,7 @@ def _doubt(byte: _Byte, layout: Layout, kind: str | None) -> str:
         )
     if byte.offset < pci.HEADER_SIZE:
         return ""
-    return f" That goes by where a {kind} has its capabilities as a rule; --stream tells for sure."
+    return f" That goes by where devices of the kind {kind} have it as a rule; --stream tells for sure."
 
 
 def _message(byte: _Byte, place: Place | None, section: str | None, doubt: str) -> str:
@@ -147,7 +147,7 @@ def _message(byte: _Byte, place: Place | None, section: str | None, doubt: str) 
     if place is None:
         return f"{where} is {byte.source:#04x} in the stream and {byte.target:#04x} in the target."
     found = _differences(byte, place) or [Difference(place.name, hex(byte.source), hex(byte.target))]
-    told = "; ".join(f"{d.field}: {d.source} in the stream, {d.target} in the target" for d in found)
+    told = "; ".join(f"{d.field}{d.part}: {d.source} in the stream, {d.target} in the target" for d in found)
     if place.base is None:
         part = "is in the header"
     else:
@@ -169,7 +169,7 @@ def _differences(byte: _Byte, place: Place) -> list[Difference]:
     compared = byte.compared << 8 * (byte.offset - place.register.offset)
     own = place.register.name
     found = differences(own, source, target, compared, known)
-    return [Difference(place.name + d.field.removeprefix(own), d.source, d.target) for d in found]
+    return [replace(d, field=place.name + d.field.removeprefix(own)) for d in found]
 
 
 def _pointer(offset: int, config: bytes | None) -> str:

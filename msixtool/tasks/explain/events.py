@@ -55,7 +55,7 @@ def find_events(line: Line) -> list[Event]:
     for hint in line.hints:
         for wording in WITH_HINT[hint]:
             for number, match in enumerate(wording.pattern.finditer(line.text)):
-                if number == MOST_IN_A_LINE or match.start() >= line.limit:
+                if number == MOST_IN_A_LINE:
                     break
                 found.append((match.start(), -match.end(), wording, match))
     found.sort(key=lambda entry: entry[:2])

@@ -24,16 +24,14 @@ OVERLAP = 1 << 12
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a log, or a piece of a very long one.
+    """One line of a log, or a piece of a very long one, which overlaps the next.
 
-    `number` counts from 1. `text` is unescaped, and may be several lines by that. What begins at
-    `limit` or behind belongs to the next piece, which begins there. `hints` are those of the
-    wordings (qemu/wordings) that stand in it.
+    `number` counts from 1. `text` is unescaped, and may be several lines by that. `hints` are those
+    of the wordings (qemu/wordings) that stand in it.
     """
 
     number: int
     text: str
-    limit: int
     hints: tuple[bytes, ...]
 
 
@@ -48,9 +46,9 @@ def read_lines(log: BinaryIO) -> Iterator[Line]:
             number += data.count(b"\n", 0, end)
         elif len(data) > LONGEST + OVERLAP:
             end = len(data) - OVERLAP
-            yield from _piece(data, number, end)
+            yield from _piece(data, number)
         rest = data[end:]
-    yield from _piece(rest, number, len(rest))
+    yield from _piece(rest, number)
 
 
 def _whole_lines(data: bytes, number: int) -> Iterator[Line]:
@@ -67,16 +65,14 @@ def _whole_lines(data: bytes, number: int) -> Iterator[Line]:
         number += data.count(b"\n", counted, start)
         counted = start
         text = unescaped(data[start : data.find(b"\n", start)].decode("utf-8", "replace"))
-        yield Line(number, text, len(text), tuple(hints[start]))
+        yield Line(number, text, tuple(hints[start]))
 
 
-def _piece(data: bytes, number: int, end: int) -> Iterator[Line]:
-    """A piece of one line whose own part ends at `end`, if it has a hint."""
+def _piece(data: bytes, number: int) -> Iterator[Line]:
+    """A line, or a piece of one, if it has a hint."""
     hints = tuple(hint for hint in WITH_HINT if hint in data)
     if hints:
-        own = unescaped(data[:end].decode("utf-8", "replace"))
-        text = own if end == len(data) else unescaped(data.decode("utf-8", "replace"))
-        yield Line(number, text, len(own), hints)
+        yield Line(number, unescaped(data.decode("utf-8", "replace")), hints)
 
 
 _TERMINAL = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]")

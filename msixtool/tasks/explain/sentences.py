@@ -100,11 +100,6 @@ SENTENCES: dict[str, Sentence] = {
         f"{_ONE_TARGET_SINCE}, or save it again with a machine type that both QEMU releases have.",
         field="version_id",
     ),
-    "footer-id": Sentence(
-        Code.SECTION_LAYOUT,
-        "Behind {it} stands the footer of section {source} instead of {target}: QEMU reads this section in"
-        " another layout than the one in which it was written, or the stream is damaged.",
-    ),
     "footer-unreadable": Sentence(
         Code.STREAM, "The stream ends where the footer of {it} should stand.", _WHOLE
     ),
