@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from msixtool.errors import UsageError as UsageError
     from msixtool.msix.state import MsixEntry as MsixEntry
     from msixtool.msix.state import MsixState as MsixState
+    from msixtool.spec import make_spec as make_spec
+    from msixtool.spec import read_spec as read_spec
+    from msixtool.tasks.forge_new import make_state as make_state
+    from msixtool.tasks.forge_output import forge as forge
 
 _HOMES = {
     "ContainerError": "errors",
@@ -35,6 +39,10 @@ _HOMES = {
     "OutputError": "errors",
     "TruncatedError": "errors",
     "UsageError": "errors",
+    "forge": "tasks.forge_output",
+    "make_spec": "spec",
+    "make_state": "tasks.forge_new",
+    "read_spec": "spec",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

@@ -86,6 +86,9 @@ def _invoke(words: list[str]) -> int:
         return int(status or ExitStatus.DONE)
     except click.exceptions.Exit as error:
         return error.exit_code
+    except SystemExit:
+        # click's own answer to a pipe that nobody reads any more.
+        raise BrokenPipeError from None
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.exceptions.NoArgsIsHelpError as error:

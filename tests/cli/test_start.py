@@ -85,13 +85,16 @@ def test_a_traceback_appears_only_when_it_is_asked_for(msixtool: Tool, tmp_path:
 def test_a_closed_pipe_ends_quietly() -> None:
     sample = REPOSITORY / "samples" / "pc-2048-vectors-11.1.mig.xz"
     run = subprocess.run(
-        f"{sys.executable} -m msixtool show --all {sample} | head -1",
-        shell=True,
+        [
+            "bash",
+            "-c",
+            f"{sys.executable} -m msixtool show --all {sample} | head -1; echo ${{PIPESTATUS[0]}}",
+        ],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert run.stdout
+    assert run.stdout.splitlines()[-1] == "0"
     assert run.stderr == ""
 
 
