@@ -251,7 +251,7 @@ def no_footers(binary: str, arguments: Sequence[str]) -> bytes:
         return guest.save()
 
 
-@recipe("-machine", "suppress-vmdesc=on", *pc("pc-i440fx-2.4", NET, NIC))
+@recipe("-machine", "suppress-vmdesc=on", *pc("pc-i440fx-2.4", NET, NIC), until=(10, 0))
 def no_vmdesc(binary: str, arguments: Sequence[str]) -> bytes:
     with Guest(arguments, binary=binary, memory=4) as guest:
         return guest.save()
