@@ -134,9 +134,6 @@ EQUAL_AFTER_LOAD: dict[str, dict[str, str]] = {
 """Fields that a device compares with its own when all is read: by kind of section, with their names in
 words. Nothing in the vmdesc tells of it."""
 
-COUNTED_VMSDS = frozenset({"PCIE_AER_ERROR_LOG"})
-"""Structs whose length follows from a number in them: they are as long as the source's."""
-
 PER_CPU_SUBSECTIONS: dict[str, tuple[int, int]] = {"ich9_pm/cpuhp": (5, 10), "piix4_pm/cpuhp": (5, 10)}
 """Subsections with an element for each possible CPU: bytes before the elements, bytes of one."""
 
@@ -155,7 +152,7 @@ FEATURES: dict[int, Lifetime] = {
 FEATURE_SUBSECTIONS: dict[int, str] = {32: "virtio/virtqueues", 34: "virtio/packed_virtqueues"}
 """Feature bits (VERSION_1, RING_PACKED) that a device offers just where it saves this subsection."""
 
-FIELDS_BY_STATE = frozenset({("ide_drive", "identify_data")})
+FIELDS_BY_STATE = frozenset({("PCIE_AER_ERROR_LOG", "log"), ("ide_drive", "identify_data")})
 """(vmsd, field) that are there or not by what was loaded before them: no matter for compatibility."""
 
 FIELDS_BY_PROPERTY = frozenset(

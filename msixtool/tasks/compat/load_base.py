@@ -16,6 +16,7 @@ from msixtool.stream.items import Item
 from msixtool.tasks.compat.guide import SUBSECTION, Guide
 from msixtool.tasks.compat.sides import Side, Target
 from msixtool.tasks.finding import Code, Finding, Severity
+from msixtool.words import plural
 
 _SUBSECTION_HEAD = 6
 """Bytes of a subsection's header without its name."""
@@ -141,3 +142,9 @@ class Load:
                 source=count,
                 target=ours,
             )
+        self.undecided(
+            f"subsection {name}: elements for {plural(count, 'possible CPU')}; how many the target can have,"
+            " its stream does not tell",
+            field=name,
+            source=count,
+        )

@@ -136,7 +136,8 @@ class SectionLoad(Load):
             return at, local
         inner = vmdesc.nested(field) if size and count == 1 else None
         if inner is not None and type_name not in DYNAMIC_TYPES and objects(inner, "fields"):
-            return self._struct(inner, at, local, size, f"{name}.")
+            at, _ = self.vmsd(inner, at, local, f"{name}.")
+            return at, local + size
         if inner is not None and size == 1:
             type_name = "nullptr"  # the way in which QEMU up to 9.2 describes an empty pointer
         check = self._CHECKS.get(type_name)
@@ -145,14 +146,6 @@ class SectionLoad(Load):
         if str(field.get("name")) in self._watched:
             self.seen[str(field.get("name"))] = (self.number(at, size), self.own_number(local, size))
         return at + self._length(name, type_name, at, size * count), local + size * count
-
-    def _struct(self, inner: dict[str, Any], at: int, local: int, size: int, path: str) -> tuple[int, int]:
-        end, _ = self.vmsd(inner, at, local, path)
-        name = str(inner.get("vmsd_name", ""))
-        node = next(iter(self.guide.of_vmsd(at, name)), None)
-        if node is not None and name in vmstates.COUNTED_VMSDS:
-            end = node.end
-        return end, local + size
 
     def _length(self, name: str, type_name: str, at: int, size: int) -> int:
         """How many bytes the target takes for a field that has `size` bytes in its own stream."""

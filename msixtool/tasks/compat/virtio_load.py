@@ -31,6 +31,15 @@ _LEGACY_REGISTERS, _LEGACY_REGISTERS_MSIX = 20, 24
 _MAX_PORTS = 511
 """The most ports that a virtio-serial device can have: two queues each, and two for control."""
 
+_FIXED_STATE = {"virtio-balloon": 8, "virtio-gpu": 0, "virtio-input": 0, "virtio-rng": 0, "virtio-scsi": 0}
+"""Bytes of the state of a device type that has always the same, before its subsections."""
+
+_DEVICE_SUBSECTIONS = {
+    "virtio-balloon-device/free-page-report": 8,
+    "virtio-balloon-device/page-poison": 4,
+}
+"""Bytes of the subsections of device types."""
+
 _DYNAMIC_STATE = frozenset({"virtio-blk", "virtio-iommu", "virtio-net", "vhost-user-fs"})
 """Kinds whose own state is as long as its content, not as its layout."""
 
@@ -169,6 +178,10 @@ class _VirtioLoad:
         if self.owner.kind == "virtio-console":
             self._serial_ports()
             return
+        if self.owner.kind in _FIXED_STATE:
+            self.at += _FIXED_STATE[self.owner.kind]
+            self._subsections(f"{self.owner.kind}-device")
+            return
         theirs = _device_length(self._source_field())
         ours = _device_length(self.own)
         if theirs is None or ours is None:
@@ -242,12 +255,12 @@ class _VirtioLoad:
                     field=name,
                     source=name,
                 )
-            if schema is None:
+            if schema is None and name not in _DEVICE_SUBSECTIONS:
                 owner.undecided(f"subsection {name} is not known: its length is not told", field=name)
                 raise LoadStoppedError
             if name == "virtio/64bit_features":
                 self.high_features = owner.number(body, 8)
-            self.at = body + sizeof(schema)
+            self.at = body + (_DEVICE_SUBSECTIONS[name] if schema is None else sizeof(schema))
             self._subsections("virtio_pci" if name == "virtio/extra_state" else name)
 
     def _features(self) -> None:

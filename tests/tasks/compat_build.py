@@ -1,0 +1,156 @@
+"""Small streams made to measure: a machine, RAM blocks, and sections whose vmdesc is right."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from msixtool import Dump
+from msixtool.qemu.versions import Version
+from msixtool.tasks.compat import Comparison, compare
+from msixtool.tasks.compat.vmstate_file import VmstateFile
+
+PAGE = 4096
+RAM_ID = 1
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field: its bytes, or of a struct its inside. `count` elements of an array are one field."""
+
+    name: str
+    type: str
+    data: bytes = b""
+    inside: Vmsd | None = None
+    count: int = 1
+
+    @property
+    def bytes(self) -> bytes:
+        return self.data if self.inside is None else self.inside.bytes
+
+    @property
+    def described(self) -> dict[str, Any]:
+        entry: dict[str, Any] = {"name": self.name, "type": self.type}
+        if self.count > 1:
+            entry["array_len"] = self.count
+        if self.inside is not None:
+            entry["struct"] = self.inside.described
+        return entry | {"size": len(self.bytes) // self.count}
+
+
+@dataclass(frozen=True)
+class Vmsd:
+    """A description with its fields and subsections."""
+
+    name: str
+    fields: Sequence[Field] = ()
+    subsections: Sequence[Vmsd] = ()
+    version: int = 1
+
+    @property
+    def bytes(self) -> bytes:
+        data = b"".join(each.bytes for each in self.fields)
+        for each in self.subsections:
+            data += b"\x05" + string(each.name) + each.version.to_bytes(4, "big") + each.bytes
+        return data
+
+    @property
+    def described(self) -> dict[str, Any]:
+        entry: dict[str, Any] = {
+            "vmsd_name": self.name,
+            "version": self.version,
+            "fields": [each.described for each in self.fields],
+        }
+        if self.subsections:
+            entry["subsections"] = [each.described for each in self.subsections]
+        return entry
+
+
+@dataclass(frozen=True)
+class Section:
+    """A FULL section; `vmsd` has its name where they are the same."""
+
+    name: str
+    vmsd: Vmsd
+    instance: int = 0
+
+
+def section(name: str, *fields: Field, subsections: Sequence[Vmsd] = (), version: int = 1) -> Section:
+    """A section whose vmsd has the last part of its name."""
+    return Section(name, Vmsd(name.rpartition("/")[2], fields, subsections, version))
+
+
+def number(name: str, value: int, type_name: str = "uint32") -> Field:
+    """An integer field of a size that its type's name says."""
+    bits = int("".join(filter(str.isdigit, type_name)))
+    return Field(name, type_name, value.to_bytes(bits // 8, "big"))
+
+
+def struct(name: str, inside: Vmsd) -> Field:
+    return Field(name, "struct", inside=inside)
+
+
+def string(text: str) -> bytes:
+    return bytes([len(text)]) + text.encode()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A stream. `style` is that of the QEMU that wrote it: 7.2, 10.0 or 11.1."""
+
+    sections: Sequence[Section] = ()
+    name: str = "pc-q35-7.2"
+    blocks: Mapping[str, int] = field(default_factory=lambda: {"pc.ram": 2 * PAGE})
+    style: str = "7.2"
+    configured: bool = True
+    footers: bool = True
+    extra: bytes = b""
+    """Subsections of the configuration."""
+
+    def footer(self, section_id: int) -> bytes:
+        return b"\x7e" + section_id.to_bytes(4, "big") if self.footers else b""
+
+    @property
+    def bytes(self) -> bytes:
+        data = b"QEVM" + (3).to_bytes(4, "big")
+        if self.configured:
+            data += b"\x07" + len(self.name).to_bytes(4, "big") + self.name.encode() + self.extra
+        listed = b"".join(string(name) + size.to_bytes(8, "big") for name, size in self.blocks.items())
+        start = b"\x01" + RAM_ID.to_bytes(4, "big") + string("ram") + bytes(4) + (4).to_bytes(4, "big")
+        eos = (0x10).to_bytes(8, "big")
+        total = sum(self.blocks.values())
+        data += start + (total | 4).to_bytes(8, "big") + listed + eos + self.footer(RAM_ID)
+        data += b"\x03" + RAM_ID.to_bytes(4, "big") + eos + self.footer(RAM_ID)
+        for position, each in enumerate(self.sections, RAM_ID + 1):
+            data += b"\x04" + position.to_bytes(4, "big") + string(each.name)
+            data += each.instance.to_bytes(4, "big") + each.vmsd.version.to_bytes(4, "big")
+            data += each.vmsd.bytes + self.footer(position)
+        text = json.dumps(self.described).encode()
+        return data + b"\x00\x06" + len(text).to_bytes(4, "big") + text
+
+    @property
+    def described(self) -> dict[str, Any]:
+        devices = [
+            {"name": each.name, "instance_id": each.instance, **each.vmsd.described} for each in self.sections
+        ]
+        document: dict[str, Any] = {"page_size": PAGE, "devices": devices}
+        if self.style != "7.2":
+            document = {"configuration": {}, **document}
+        return document
+
+    def dump(self) -> Dump:
+        return Dump.open(io.BytesIO(self.bytes))
+
+
+def comparison(
+    source: Machine,
+    target: Machine,
+    *,
+    version: Version | None = None,
+    vmstate: VmstateFile | None = None,
+) -> Comparison:
+    """What `compare` says of two machines."""
+    return compare(source.dump(), target.dump(), target_version=version, vmstate=vmstate)

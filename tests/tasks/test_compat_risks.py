@@ -1,0 +1,66 @@
+"""What is at risk between a stream and a QEMU release, without a target."""
+
+from __future__ import annotations
+
+from msixtool import Dump
+from msixtool.qemu import history
+from msixtool.qemu.versions import Version
+from msixtool.tasks.compat.risks import risks
+from msixtool.tasks.finding import Code, Finding, Severity
+from tests.conftest import REPOSITORY, SAMPLES
+
+
+def of_sample(name: str, to: Version) -> list[Finding]:
+    with Dump.open(REPOSITORY / "samples" / f"{name}.mig.xz") as dump:
+        return risks(dump, to)
+
+
+def settings(findings: list[Finding], section: str) -> set[str | None]:
+    return {finding.field for finding in findings if finding.section == section}
+
+
+def test_all_of_it_is_warnings() -> None:
+    for path in SAMPLES:
+        with Dump.open(path) as dump:
+            for to in ((5, 2), (8, 0), (11, 1)):
+                assert {finding.severity for finding in risks(dump, to)} <= {Severity.WARNING}
+
+
+def test_nothing_is_at_risk_in_the_release_of_the_machine_type() -> None:
+    assert of_sample("q35-virtio-e1000e-7.2", (7, 2)) == []
+
+
+def test_a_machine_type_that_an_older_qemu_cannot_have() -> None:
+    (found,) = (f for f in of_sample("q35-nvme-igb-11.1", (10, 0)) if f.field == "machine")
+    assert (found.code, found.source) == (Code.MACHINE_TYPE, "pc-q35-11.1")
+
+
+def test_a_machine_type_that_is_gone() -> None:
+    assert history.newest_removed((11, 1)) == (5, 2)
+    assert history.newest_removed((11, 2)) == (5, 2)
+    assert history.newest_removed((4, 0)) is None
+    assert history.oldest_machine((6, 0)) == (1, 4)
+    assert not [f for f in of_sample("pc-megasas-vmxnet3-5.2", (11, 1)) if f.field == "machine"]
+
+
+def test_what_newer_machine_types_change_about_the_devices_that_are_there() -> None:
+    found = of_sample("pc-megasas-vmxnet3-5.2", (11, 1))
+    assert "e1000e,migrate-timadj=off" in settings(found, "0000:00:04.0/e1000e")
+    assert "virtio-pci,x-pcie-pm-no-soft-reset=off" in settings(found, "0000:00:05.0/virtio-input")
+    assert not any("virtio-net" in str(finding.field) for finding in found)
+    found = of_sample("q35-net-3-vectors-7.2", (6, 0))
+    assert "virtio-net-pci-base,vectors=3" not in settings(found, "0000:00:02.0/virtio-net")
+
+
+def test_devices_that_an_older_release_cannot_load() -> None:
+    found = [f for f in of_sample("q35-nvme-igb-11.1", (7, 2)) if f.code is Code.SECTION_UNKNOWN]
+    assert {f.section for f in found} == {"0000:00:02.0/igb", "0000:00:03.0/nvme"}
+    found = [f for f in of_sample("q35-nvme-igb-11.1", (10, 0)) if f.code is Code.SECTION_UNKNOWN]
+    assert {f.section for f in found} == {"0000:00:03.0/nvme"}
+
+
+def test_queues_that_a_newer_release_refuses() -> None:
+    found = of_sample("q35-root-ports-10.0", (11, 1))
+    sizes = [f for f in found if f.code is Code.QUEUE_SIZE]
+    assert "0000:00:03.0:00.0/virtio-balloon" in {f.section for f in sizes}
+    assert not [f for f in of_sample("q35-root-ports-10.0", (10, 0)) if f.code is Code.QUEUE_SIZE]
