@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import random
+from string import Formatter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msixtool.tasks.explain import MOST, Explanation, explain
+from msixtool.qemu.wordings import WORDINGS, Role
+from msixtool.tasks.explain import _CAUSES, _SENTENCES, MOST, Explanation, explain
 from msixtool.tasks.explain.lines import BLOCK
 
 CONFIG = "get_pci_config_device: Bad config data: i=0x9a read: 3 device: 8 cmask: ff wmask: 0 w1cmask:0"
@@ -96,6 +98,13 @@ def test_what_json_escaped_is_read_as_what_it_was(depth: int) -> None:
 def test_what_html_and_syslog_escaped_is_read_as_what_it_was() -> None:
     escaped = "#012".join(VECTORS).replace("'", "&apos;")
     assert_vectors(one(f"host libvirtd[7]: internal error: QEMU unexpectedly closed the monitor: {escaped}"))
+
+
+def test_lines_may_end_as_on_other_systems_and_terminals() -> None:
+    explanation = explain(io.BytesIO("\r\n".join(VECTORS).encode()))
+    assert [each.lines for each in explanation] == [(1, 2, 3, 4, 5)]
+    blocked = explain(io.BytesIO(b"50%\rvirsh: Migration disabled: some reason\r\n"))
+    assert blocked[0].told.message == "The VM cannot be saved: Migration disabled: some reason."
 
 
 def test_messages_that_run_together_on_one_line_are_told_apart() -> None:
@@ -261,6 +270,15 @@ def test_features_are_named_by_the_kind_of_the_device() -> None:
     assert "SECURE_ERASE" in one(*block).told.message
 
 
+def test_every_wording_of_a_cause_has_its_explanation_and_the_values_that_this_needs() -> None:
+    for wording in WORDINGS:
+        if wording.role in (Role.CAUSE, Role.NOTE) and wording.name not in _CAUSES:
+            sentence = _SENTENCES[wording.name]
+            texts = " ".join(filter(None, (sentence.message, sentence.advice, sentence.field)))
+            used = {name for _, name, _, _ in Formatter().parse(texts) if name} - {"it"}
+            assert used <= set(wording.pattern.groupindex), (wording.name, used)
+
+
 def test_a_warning_is_explained_as_one() -> None:
     told = one(
         "qemu-kvm: warning: UUID is received 00010203-0405-0607-0809-0a0b0c0d0e0f, but local uuid isn't set"
@@ -338,6 +356,7 @@ def test_repeated_beginnings_of_messages_neither_hang_nor_fail(piece: bytes) -> 
 def test_numbers_beyond_all_measure_are_read() -> None:
     told = one(f"VQ {'9' * 20} vring.num {'9' * 20} exceeds allocated max 1").told
     assert told.source == int("9" * 20)
+    assert one("Property 'x' changed from 010 to 0x0").told.source == 10
     assert (
         explained("Received TARGET_PAGE_BITS is 99999999999999999999 but local is -5")[0].told.code
         == "page-size"

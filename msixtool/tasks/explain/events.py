@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
 
 from msixtool.qemu.wordings import WITH_HINT, Role, Wording
 from msixtool.tasks.explain.lines import Line
@@ -46,26 +49,38 @@ class Event:
         base = self.wording.base
         if text is None or base is None:
             return text
+        if base == 0:
+            base = 16 if text.startswith("0x") else 10
         return int(text, base)
 
 
+_Found = tuple[int, int, Wording, re.Match[str]]
+"""Where a match begins and ends, and what matched."""
+
+
 def find_events(line: Line) -> list[Event]:
-    """The known messages of a line in their order; where two overlap, the one that begins first."""
+    """The known messages of a line in their order.
+
+    Where two overlap, the one that begins first counts, and weak words less than others.
+    """
     found = []
     for hint in line.hints:
         for wording in WITH_HINT[hint]:
-            for number, match in enumerate(wording.pattern.finditer(line.text)):
-                if number == MOST_IN_A_LINE:
-                    break
-                found.append((match.start(), -match.end(), wording, match))
-    found.sort(key=lambda entry: entry[:2])
+            matches = islice(wording.pattern.finditer(line.text), MOST_IN_A_LINE)
+            found += [(match.start(), match.end(), wording, match) for match in matches]
+    found.sort(key=lambda entry: (entry[2].weak, entry[0], -entry[1]))
+    kept: list[_Found] = []
+    for entry in found:
+        place = bisect(kept, entry[0], key=itemgetter(0))
+        clear_before = not place or kept[place - 1][1] <= entry[0]
+        if clear_before and (place == len(kept) or entry[1] <= kept[place][0]):
+            kept.insert(place, entry)
     events: list[Event] = []
-    statement = end = 0
-    for start, _, wording, match in found:
-        if start >= end:
-            statement += line.text.count("\n", end, start)
-            end = match.end()
-            events.append(_event(line, wording, match, statement))
+    statement = position = 0
+    for start, end, wording, match in kept:
+        statement += line.text.count("\n", position, start)
+        position = end
+        events.append(_event(line, wording, match, statement))
     return events
 
 

@@ -95,7 +95,7 @@ def unescaped(text: str) -> str:
         text = html.unescape(text)
     if "#0" in text:
         text = _SYSLOG.sub(lambda found: chr(int(found[1], 8)), text)
-    return text
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def _unescape(found: re.Match[str]) -> str:
