@@ -95,8 +95,8 @@ class MsixFunction(MsixVectors):
         self.control = control
         self.bus_master = bus_master
 
-    # Table and pending bits by MMIO: double words, and quad words as two of them. What is not made
-    # of aligned double words the memory core refuses: it reads as 0, or is ignored.
+    # Table and pending bits by MMIO: the memory core splits an access into aligned pieces, and takes
+    # those that are double words. The rest reads as 0, or is ignored.
 
     def table_mmio_read(self, address: int, size: int = 4) -> MmioRead:
         """Read `size` bytes at `address` of the table.
@@ -112,11 +112,11 @@ class MsixFunction(MsixVectors):
         Each double word updates the vector's mask, so that one to Vector Control may send what is
         pending. Past the table it is as in table_mmio_read.
         """
-        for step, at in enumerate(_double_words(address, size)):
+        for at in _double_words(address, size):
             self._check_table_access(at, 4)
             vector = at // fmt.ENTRY_SIZE
             was_masked = self.is_masked(vector)
-            self._table[at : at + 4] = (value >> 32 * step & 0xFFFFFFFF).to_bytes(4, "little")
+            self._table[at : at + 4] = (value >> 8 * (at - address) & 0xFFFFFFFF).to_bytes(4, "little")
             self.handle_mask_update(vector, was_masked)
 
     def pba_mmio_read(self, address: int, size: int = 4) -> MmioRead:
@@ -263,14 +263,15 @@ class MsixFunction(MsixVectors):
 
 
 def _double_words(address: int, size: int) -> range:
-    """The double words that the memory core makes of an access: none of one that it refuses."""
-    if size not in (4, 8) or address < 0 or address % 4:
+    """The aligned double words in an access of 4 or 8 bytes; none in any other."""
+    if size not in (4, 8) or address < 0:
         return range(0)
-    return range(address, address + size, 4)
+    return range(address + -address % 4, address + size - 3, 4)
 
 
 def _value(memory: bytearray, address: int, size: int) -> int:
-    """What an access reads; 0 where it is refused or past the end."""
-    if not _double_words(address, size):
-        return 0
-    return int.from_bytes(memory[address : address + size], "little")
+    """What an access reads: its double words in their places, 0 for what is refused or past the end."""
+    return sum(
+        int.from_bytes(memory[at : at + 4], "little") << 8 * (at - address)
+        for at in _double_words(address, size)
+    )

@@ -7,7 +7,7 @@ import pytest
 from msixtool.msix import events as ev
 from tests.msix.build import address, data, function
 
-REFUSED = [(0, 1), (0, 2), (2, 4), (1, 4), (4, 3), (0, 16), (-4, 4), (2, 8), (0, 0)]
+REFUSED = [(0, 1), (0, 2), (2, 4), (1, 4), (4, 3), (0, 16), (-4, 4), (0, 0)]
 """Address and size of accesses that the memory core refuses."""
 
 
@@ -192,3 +192,14 @@ def test_pba_mmio_write_ended_qemu_before_2_5() -> None:
     (error,) = function(qemu_version=(2, 4)).pba_mmio_write(0, 0)
     assert error == ev.Error("QEMU aborts: no handler for writes to the pending bits")
     assert function(qemu_version=(2, 5)).pba_mmio_write(0, 0) == ()
+
+
+@pytest.mark.parametrize(("at", "read"), [(1, 0x77665544000000), (2, 0x665544330000), (3, 0x5544332200)])
+def test_of_eight_bytes_that_are_not_aligned_the_double_word_inside_counts(at: int, read: int) -> None:
+    device = function()
+    before = device.save()
+    device.table_mmio_write(at, 0x8877665544332211, 8)
+    assert device.save()[:4] == before[:4]
+    assert device.save()[8:] == before[8:]
+    assert device.table_mmio_read(at, 8).value == read
+    assert int.from_bytes(device.save()[4:8], "little") == read >> 8 * (4 - at) & 0xFFFFFFFF
