@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from msixtool.dump import Dump
-    from msixtool.stream.items import Item
+    from msixtool.stream.items import Damage, Item
     from msixtool.tasks.field_tree import Elements, Group, Leaf, Node
     from msixtool.tasks.fields import Section
 
@@ -60,19 +60,25 @@ def fields(
             if desc:
                 _print_description(dump, chosen if device else None, as_json, len(files) > 1)
                 return report_damage(dump)
-            sections = [read_section(dump, item) for item in chosen]
+            broken: list[Damage] = []
+
+            def sections() -> Iterator[Section]:
+                for item in chosen:
+                    section = read_section(dump, item)
+                    broken.extend([section.damage] if section.damage else [])
+                    yield section
+
             if as_json:
                 from msixtool.documents_fields import fields_document
 
                 # Arrays of 10^5 numbers, one to a line, are of no use to anybody.
-                print_json(fields_document(dump, sections), one_line=True)
+                print_json(fields_document(dump, sections()), one_line=True)
             else:
                 out = console()
-                for number, section in enumerate(sections):
+                for number, section in enumerate(sections()):
                     if number:
                         out.print()
                     _print_section(out, dump, section, show_all)
-            broken = [section.damage for section in sections if section.damage]
             for damage in broken:
                 warn(f"{dump.path}: damaged: {damage}")
             return max(report_damage(dump), ExitStatus.USAGE if broken else ExitStatus.DONE)

@@ -85,6 +85,7 @@ _FIXED: dict[str, Any] = {BOOL: Flag, **INTEGERS, **FLOATS}
 _SIZES = {name: sizeof(schema) for name, schema in _FIXED.items()}
 # A section may have 10^5 integers: the same encodings without construct's bookkeeping.
 _CODES = {name: schema.fmtstr[1] for name, schema in INTEGERS.items()}
+_UNPACK = {name: struct.Struct(f">{code}").unpack for name, code in _CODES.items()}
 
 
 def fixed_size(type_name: str) -> int | None:
@@ -109,7 +110,7 @@ def decode(type_name: str, data: Buffer) -> Value:
     """
     size = len(data)
     if type_name in _CODES and size == _SIZES[type_name]:
-        value: Value = struct.unpack(f">{_CODES[type_name]}", data)[0]
+        value: Value = _UNPACK[type_name](data)[0]
         return value
     if is_null(type_name, size) and bytes(data) == NULL_MARKER:
         return None

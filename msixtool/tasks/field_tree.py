@@ -52,6 +52,10 @@ class Leaf:
         """One value of an array."""
         return Leaf(self.type, self.offset + index * self.size, self.size)
 
+    def shifted(self, by: int) -> Leaf:
+        """The same `by` bytes further on."""
+        return Leaf(self.type, self.offset + by, self.size, self.count)
+
 
 @dataclass(slots=True)
 class Group:
@@ -63,6 +67,10 @@ class Group:
         """The members' values, nested."""
         return {name: member.value(data) for name, member in self.members.items()}
 
+    def shifted(self, by: int) -> Group:
+        """The same `by` bytes further on."""
+        return Group({name: member.shifted(by) for name, member in self.members.items()})
+
 
 @dataclass(slots=True)
 class Elements:
@@ -73,6 +81,10 @@ class Elements:
     def value(self, data: bytes) -> list[Any]:
         """The elements' values."""
         return [element.value(data) for element in self.elements]
+
+    def shifted(self, by: int) -> Elements:
+        """The same `by` bytes further on."""
+        return Elements([element.shifted(by) for element in self.elements])
 
 
 Node = Leaf | Group | Elements
@@ -94,6 +106,7 @@ class _Builder:
     def __init__(self, data: bytes, inside: dict[str, Inside]) -> None:
         self.data = data
         self.inside = inside
+        self.variable = {*inside, vmstate.TREE_TYPE, *vmstate.LIST_TYPES}
         self.values = 0
 
     def group(self, description: dict[str, Any], offset: int, end: int) -> Group:
@@ -147,10 +160,30 @@ class _Builder:
             return
         array = group.members.setdefault(name, Elements())
         assert isinstance(array, Elements)  # a name that repeats never makes anything else
-        for _ in range(number):
-            if not self.is_valid_marker(entry, offset):
-                array.elements.append(self.node(entry, offset, size))
-            offset += size
+        array.elements += self.elements(entry, offset, size, number)
+
+    def elements(self, entry: dict[str, Any], offset: int, size: int, number: int) -> Iterator[Node]:
+        """`number` elements of one kind, one behind another."""
+        if number > 1 and self.is_fixed(entry):
+            # There may be 10^3 of them, all laid out alike.
+            before = self.values
+            first = self.node(entry, offset, size)
+            self.count((self.values - before) * (number - 1))
+            yield first
+            yield from (first.shifted(size * index) for index in range(1, number))
+            return
+        for place in range(offset, offset + size * number, size) if size else [offset] * number:
+            if not self.is_valid_marker(entry, place):
+                yield self.node(entry, place, size)
+
+    def is_fixed(self, entry: dict[str, Any]) -> bool:
+        """Whether the vmdesc alone says how such an element is laid out, and nothing in the data."""
+        if _type(entry) in self.variable or _type(entry) in vmstate.NULL_TYPES:
+            return False
+        inner = vmdesc.nested(entry)
+        if inner is None:
+            return True
+        return not _objects(inner, "subsections") and all(map(self.is_fixed, _objects(inner, "fields")))
 
     def count(self, number: int) -> None:
         self.values += number
@@ -159,8 +192,8 @@ class _Builder:
 
     def is_plain(self, entry: dict[str, Any]) -> bool:
         """Whether elements of this kind are plain values."""
-        special = (vmstate.IRQ_STATE, vmstate.TREE_TYPE, *vmstate.LIST_TYPES, *self.inside)
-        return vmdesc.nested(entry) is None and _type(entry) not in special
+        special = _type(entry) == vmstate.IRQ_STATE or _type(entry) in self.variable
+        return not special and vmdesc.nested(entry) is None
 
     def is_valid_marker(self, entry: dict[str, Any], offset: int) -> bool:
         """Whether this is the byte that says that the next field object is the element."""
