@@ -34,7 +34,7 @@ def fields_document(dump: Dump, sections: Iterable[Section]) -> Document:
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """Keep the cycle collector from going through 10^6 new objects, none of them in a cycle, again and again."""
+    """Keep the cycle collector from going through 10^6 new objects again and again: none is in a cycle."""
     enabled = gc.isenabled()
     gc.disable()
     try:
