@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from msixtool.formats import pci
 from msixtool.qemu import config_masks as masks
+from msixtool.qemu.config_kinds import kind_of
 from msixtool.qemu.config_masks import Register
 from msixtool.qemu.config_words import capability_name, extended_capability_name
 
@@ -130,7 +131,7 @@ def places(layout: Layout, kind: str | None, config: bytes | None) -> Iterator[P
     header = masks.BRIDGE if layout.header == pci.HeaderType.BRIDGE else ()
     for register in (*masks.IDENTITY, masks.POINTER, *header, *_bars(layout.header)):
         yield Place(register)
-    context = masks.Context(None if kind is None else masks.kind_of(kind))
+    context = masks.Context(None if kind is None else kind_of(kind))
     for identifier, base in layout.capabilities:
         data = _data(config, base) or _TEMPLATES.get(identifier, bytes([identifier]))  # type: ignore[call-overload]
         rule = masks.CAPABILITIES.get(identifier, masks.unknown_capability)

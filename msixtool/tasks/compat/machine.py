@@ -7,6 +7,7 @@ read, and checked, before the machine type is.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from msixtool.stream import items as kinds
 from msixtool.stream.items import StreamIndex
@@ -48,8 +49,8 @@ def _has_configuration(index: StreamIndex) -> bool:
     return any(item.type == kinds.CONFIGURATION for item in index.items)
 
 
-def _finding(code: Code, message: str, *, advice: str, **details: object) -> Finding:
-    return Finding(Severity.ERROR, code, message, SECTION, advice=advice, **details)  # type: ignore[arg-type]
+def _finding(code: Code, message: str, *, advice: str, **details: Any) -> Finding:
+    return Finding(Severity.ERROR, code, message, SECTION, advice=advice, **details)
 
 
 def _machine(theirs: str | None, ours: str | None) -> Iterator[Finding]:

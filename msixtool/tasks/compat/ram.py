@@ -7,6 +7,7 @@ the target has are no matter.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from msixtool.formats.ram import SECTION
 from msixtool.qemu import advice
@@ -34,7 +35,7 @@ def findings(source: Side, target: Target) -> Iterator[Finding]:
             yield from _address(block, ours)
 
 
-def _finding(code: Code, message: str, block: RamBlock, **details: object) -> Finding:
+def _finding(code: Code, message: str, block: RamBlock, **details: Any) -> Finding:
     return Finding(
         Severity.ERROR,
         code,
@@ -43,7 +44,7 @@ def _finding(code: Code, message: str, block: RamBlock, **details: object) -> Fi
         0,
         field=block.idstr,
         advice=advice.on_ram(block.idstr, code.value),
-        **details,  # type: ignore[arg-type]
+        **details,
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.formats import pci
+from msixtool.qemu import config_kinds as kinds
 from msixtool.qemu import config_masks as masks
 from msixtool.qemu.config_masks import Context, Register
 from msixtool.qemu.versions import Version
@@ -41,7 +42,7 @@ class Device:
 def registers(device: Device) -> list[Register]:
     """All registers that are compared, by offset; none overlaps the next."""
     space = ConfigSpace(device.config)
-    kind = masks.kind_of(device.name)
+    kind = kinds.kind_of(device.name)
     found = [*masks.IDENTITY, *_bars(device, space, kind), masks.POINTER]
     if header_type(device.config) == pci.HeaderType.BRIDGE:
         found += masks.BRIDGE
@@ -96,7 +97,7 @@ def _extended_capabilities(config: bytes, context: Context) -> Iterator[Register
         yield from (register.at(offset) for register in rule(data, context))
 
 
-def _bars(device: Device, space: ConfigSpace, kind: masks.Kind | None) -> Iterator[Register]:
+def _bars(device: Device, space: ConfigSpace, kind: kinds.Kind | None) -> Iterator[Register]:
     layout = header_type(device.config)
     if layout not in masks.BARS:
         return
@@ -124,10 +125,10 @@ def _bar_word(config: bytes, number: int) -> int:
     return int.from_bytes(config[offset : offset + 4], "little")
 
 
-def bar_sizes(device: Device, space: ConfigSpace, kind: masks.Kind | None) -> dict[int, int]:
+def bar_sizes(device: Device, space: ConfigSpace, kind: kinds.Kind | None) -> dict[int, int]:
     """The sizes in bytes of the BARs that are known to be registered, by number."""
     sizes = _registered(device.config, kind) if kind else {}
-    framebuffer = masks.FRAMEBUFFER_BAR.get(device.name)
+    framebuffer = kinds.FRAMEBUFFER_BAR.get(device.name)
     if framebuffer is not None and device.framebuffer:
         sizes[framebuffer] = _power_of_two(device.framebuffer)
     for number, end in _used_ends(space, device.config, kind):
@@ -138,7 +139,7 @@ def bar_sizes(device: Device, space: ConfigSpace, kind: masks.Kind | None) -> di
     return sizes
 
 
-def _registered(config: bytes, kind: masks.Kind) -> dict[int, int]:
+def _registered(config: bytes, kind: kinds.Kind) -> dict[int, int]:
     """Of a kind's BARs those whose type bits are there: without them it was not registered."""
     return {
         number: bar.size
@@ -147,13 +148,13 @@ def _registered(config: bytes, kind: masks.Kind) -> dict[int, int]:
     }
 
 
-def _used_ends(space: ConfigSpace, config: bytes, kind: masks.Kind | None) -> Iterator[tuple[int, int]]:
+def _used_ends(space: ConfigSpace, config: bytes, kind: kinds.Kind | None) -> Iterator[tuple[int, int]]:
     """(BAR, end in bytes) of what the capabilities place in BARs: MSI-X, and a virtio device's structures."""
     capability = space.msix
     if capability is not None:
         yield capability.table.bar, capability.table.offset + 16 * capability.vectors
         yield capability.pba.bar, capability.pba.offset + (capability.vectors + 63) // 64 * 8
-    if kind is masks.VIRTIO:
+    if kind is kinds.VIRTIO:
         yield from masks.virtio_structures(config, [c.offset for c in space.capabilities])
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from msixtool.devices.device import kind_of
 from msixtool.errors import FormatError
@@ -40,7 +41,7 @@ def findings(source: Side, target: Target) -> Iterator[Finding]:
         yield from _load(source, target, item, own)
 
 
-def _finding(code: Code, message: str, item: Item, advised: str | None, **details: object) -> Finding:
+def _finding(code: Code, message: str, item: Item, advised: str | None, **details: Any) -> Finding:
     return Finding(
         Severity.ERROR,
         code,
@@ -48,7 +49,7 @@ def _finding(code: Code, message: str, item: Item, advised: str | None, **detail
         str(item.idstr),
         item.instance_id or 0,
         advice=advised,
-        **details,  # type: ignore[arg-type]
+        **details,
     )
 
 

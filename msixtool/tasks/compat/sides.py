@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 from msixtool.devices.device import kind_of
@@ -53,8 +54,7 @@ class Side:
         shared = self.blocks.get("vga.vram")
         return found or (shared.used_length if shared else 0)
 
-    def _block_of(self, path: str, wanted: object) -> int:
-        assert callable(wanted)
+    def _block_of(self, path: str, wanted: Callable[[str], bool]) -> int:
         for name, block in self.blocks.items():
             owner, slash, rest = name.rpartition("/")
             if slash and owner == path and wanted(rest):

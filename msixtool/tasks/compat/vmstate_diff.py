@@ -145,10 +145,13 @@ class _Device:
         yield from self._subsections(source, target)
 
     def _subsections(self, source: Vmsd, target: Vmsd) -> Iterator[Finding]:
-        ours = {subsection.name: subsection for subsection in target.subsections}
+        # A name can come twice (sd-card of 11.1 has one so): the first belongs to the first.
+        ours = list(target.subsections)
         for subsection in source.subsections:
-            if subsection.name in ours:
-                yield from self._vmsds(subsection, ours[subsection.name])
+            other = next((each for each in ours if each.name == subsection.name), None)
+            if other is not None:
+                ours.remove(other)
+                yield from self._vmsds(subsection, other)
             else:
                 yield self._finding(
                     Severity.ERROR,
