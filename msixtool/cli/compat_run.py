@@ -65,13 +65,12 @@ class Run:
         try:
             with Dump.open(path, offset=self.offset, snapshot=self.snapshot) as source:
                 report.add(source, *question.answer(source))
-        except NotAStreamError as error:
-            if not from_folder:
-                raise
-            warn(f"{error.at(path=path)}: left out")
         except MsixtoolError as error:
             if not report.several:
                 raise
+            if from_folder and isinstance(error, NotAStreamError):
+                warn(f"{error.at(path=path)}: left out")
+                return
             warn(str(error.at(path=path)))
             report.status = ExitStatus.USAGE
 
@@ -181,11 +180,11 @@ class _Report:
         first = comparison.first
         out = console()
         if first is None:
-            _wrapped(out, f"{path}: loads", indent="")
+            out.print(f"{path}: loads", soft_wrap=True)
             return
         self.causes[_cause(first)] += 1
         place = f"{first.section}: " if first.section else ""
-        _wrapped(out, f"{path}: {place}{first.message}", indent="")
+        out.print(f"{path}: {place}{first.message}", soft_wrap=True)
 
     def end(self) -> ExitStatus:
         """Print the summary of several sources; the status of the whole."""

@@ -1,0 +1,165 @@
+"""`msixtool compat` from outside: what it prints, its document, its statuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Result
+from tests.cli.examples import check_examples
+from tests.conftest import REPOSITORY, unpacked
+
+SAMPLES = REPOSITORY / "samples"
+FOUR = SAMPLES / "q35-net-4-vectors-7.2.mig.xz"
+THREE = SAMPLES / "q35-net-3-vectors-7.2.mig.xz"
+VIRTIO = SAMPLES / "q35-virtio-e1000e-7.2.mig.xz"
+
+Tool = Callable[..., Result]
+
+
+def test_the_document_has_the_findings_of_the_contract(msixtool: Tool) -> None:
+    result = msixtool("compat", FOUR, THREE, "--json")
+    assert (result.status, result.err) == (1, "")
+    document = result.json
+    assert {"schema", "source", "target", "compatible", "findings"} <= set(document)
+    assert document["schema"] == "msixtool.compat/1"
+    assert document["source"]["path"] == str(FOUR)
+    assert document["target"]["layers"] == [{"kind": "xz"}]
+    assert document["compatible"] is False
+    (found,) = document["findings"]
+    assert found == {
+        "severity": "error",
+        "code": "config-mismatch",
+        "section": "0000:00:02.0/virtio-net",
+        "instance": 0,
+        "field": "MSI-X table size",
+        "config_offset": 0x9A,
+        "source": 3,
+        "target": 2,
+        "message": "MSI-X table size: 4 vectors, the target has 3",
+        "advice": found["advice"],
+    }
+    assert "vectors=" in found["advice"]
+
+
+def test_a_stream_that_loads_is_status_0_and_warnings_do_not_change_that(msixtool: Tool) -> None:
+    assert msixtool("compat", FOUR, FOUR).status == 0
+    result = msixtool("compat", VIRTIO, VIRTIO, "--json")
+    assert (result.status, result.json["compatible"]) == (0, True)
+    assert {(f["severity"], f["code"]) for f in result.json["findings"]} == {("warning", "undecided")}
+
+
+def test_the_target_version_decides_what_its_style_leaves_open(msixtool: Tool) -> None:
+    assert msixtool("compat", VIRTIO, VIRTIO, "--target-version", "5.2").status == 1
+    assert msixtool("compat", VIRTIO, VIRTIO, "--target-version", "7.2").status == 0
+    result = msixtool("compat", VIRTIO, VIRTIO, "--target-version", "new")
+    assert result.status == 2
+    assert "QEMU version" in result.error_line
+
+
+def test_many_sources_are_a_line_each_and_a_summary(msixtool: Tool, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    shutil.copy(FOUR, tmp_path / "a" / "four.mig.xz")
+    shutil.copy(THREE, tmp_path / "three.mig.xz")
+    (tmp_path / "notes.txt").write_text("nothing\n")
+    result = msixtool("compat", tmp_path, THREE)
+    assert result.status == 1
+    lines = result.out.splitlines()
+    assert any(line.endswith("three.mig.xz: loads") for line in lines)
+    assert "2 streams: 1 would load" in lines
+    assert "   1  config-mismatch of virtio-net: MSI-X table size" in lines
+    assert "notes.txt" in result.error_line
+    assert "left out" in result.error_line
+
+
+def test_many_sources_are_a_document_a_line(msixtool: Tool) -> None:
+    result = msixtool("compat", FOUR, THREE, THREE, "--json")
+    documents = [json.loads(line) for line in result.out.splitlines()]
+    assert [document["compatible"] for document in documents] == [False, True]
+
+
+def test_one_source_of_many_that_cannot_be_read_is_named_and_the_others_go_on(
+    msixtool: Tool, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.mig"
+    broken.write_bytes(b"QEVM\0\0\0\2")
+    result = msixtool("compat", broken, THREE, THREE)
+    assert result.status == 2
+    assert "loads" in result.out
+    assert str(broken) in result.error_line
+
+
+def test_a_damaged_source_is_a_finding_and_status_2(msixtool: Tool, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mig"
+    data = unpacked(FOUR)
+    cut.write_bytes(data[: len(data) // 2])
+    result = msixtool("compat", cut, FOUR, "--json")
+    assert result.status == 2
+    assert result.json["compatible"] is False
+    assert result.json["findings"][0]["code"] == "stream"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([FOUR], "no target"),
+        ([FOUR, "--try", "--to", "11.1"], "--try needs --qemu"),
+        ([FOUR, "--qemu", "x", "--to", "11.1"], "not both"),
+        ([FOUR, "--qemu", "'"], "the command of QEMU"),
+        ([FOUR, "--qemu", "/nowhere/qemu"], "cannot be started"),
+        (["/nowhere/source", FOUR], "/nowhere/source"),
+        ([FOUR, THREE, "--target-vmstate", "/nowhere/vmstate"], "/nowhere/vmstate"),
+    ],
+)
+def test_wrong_use_is_one_line_and_status_2(msixtool: Tool, arguments: list[Any], expected: str) -> None:
+    result = msixtool("compat", *arguments)
+    assert result.status == 2
+    assert expected in result.error_line
+    assert result.out == ""
+
+
+def vmstate(folder: Path, name: str, size: int) -> Path:
+    description = {
+        "name": "dev",
+        "version_id": 1,
+        "minimum_version_id": 1,
+        "Fields": [{"field": "a", "version_id": 0, "field_exists": False, "size": size}],
+    }
+    entry = {"Name": "dev", "version_id": 1, "minimum_version_id": 1, "Description": description}
+    path = folder / name
+    path.write_text(json.dumps({"vmschkmachine": {"Name": "pc-q35-7.2"}, "dev": entry}))
+    return path
+
+
+def test_two_vmstate_descriptions_are_compared(msixtool: Tool, tmp_path: Path) -> None:
+    one, other = vmstate(tmp_path, "one.json", 4), vmstate(tmp_path, "other.json", 8)
+    assert msixtool("compat", one, one).status == 0
+    result = msixtool("compat", one, other, "--json")
+    assert result.status == 1
+    assert result.json["target"]["machine"] == "pc-q35-7.2"
+    (found,) = result.json["findings"]
+    assert (found["code"], found["section"], found["field"]) == ("section-layout", "dev", "dev/a")
+    assert "dev/a: 4 bytes, the target has 8" in msixtool("compat", one, other).out
+
+
+def test_a_description_and_a_stream_are_not_compared(msixtool: Tool, tmp_path: Path) -> None:
+    one = vmstate(tmp_path, "one.json", 4)
+    result = msixtool("compat", FOUR, one)
+    assert result.status == 2
+    assert "--target-vmstate" in result.error_line
+
+
+def test_without_a_target_all_is_warnings(msixtool: Tool) -> None:
+    result = msixtool("compat", VIRTIO, "--to", "11.1", "--json")
+    assert (result.status, result.json["compatible"]) == (0, True)
+    assert result.json["target"] == {"qemu": "11.1"}
+    assert {finding["severity"] for finding in result.json["findings"]} == {"warning"}
+
+
+def test_the_page_shows_what_the_command_prints(tmp_path: Path) -> None:
+    check_examples("compat.md", tmp_path, 3)
