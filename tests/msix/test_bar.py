@@ -33,8 +33,10 @@ def test_exclusive_bar_grows_with_the_table(vectors: int, pba: int, size: int) -
 
 @pytest.mark.parametrize("version", [(2, 4), (3, 1)])
 def test_exclusive_bar_left_more_room_for_pending_bits_before_4_0(version: QemuVersion) -> None:
-    sizes = {n: exclusive_bar(n, 1, Behaviour(version))[0].bar_size for n in (1, 128, 240, 241, 254, 255)}
-    assert sizes == {1: 4096, 128: 4096, 240: 4096, 241: 8192, 254: 8192, 255: 8192}
+    sizes = {
+        n: exclusive_bar(n, 1, Behaviour(version))[0].bar_size for n in (1, 128, 240, 241, 255, 1927, 1928)
+    }
+    assert sizes == {1: 4096, 128: 4096, 240: 4096, 241: 8192, 255: 8192, 1927: 32768, 1928: 65536}
     assert exclusive_bar(241, 1, Behaviour((4, 0)))[0].bar_size == 4096
 
 
@@ -71,8 +73,9 @@ def test_vector_count_is_1_to_2048(version: QemuVersion) -> None:
         (Placement(0, 8, 88), Placement(0, 0, 88)),
         (Placement(0, 0, 80), Placement(1, 0, 8)),
         (Placement(1, 0, 80), Placement(0, 0, 8)),
+        (Placement(0, 16, 96), Placement(0, 0, 96)),
     ],
-    ids=["PBA right behind", "table right behind", "two BARs", "two BARs, PBA in the lower"],
+    ids=["PBA right behind", "table right behind", "two BARs", "two BARs, PBA in the lower", "a gap between"],
 )
 def test_check_layout_accepts_what_touches_and_fits_exactly(table: Placement, pba: Placement) -> None:
     check_layout(5, table, pba)

@@ -48,6 +48,7 @@ def test_present_is_having_msix() -> None:
     assert not MsixFunction().present()
     assert not MsixFunction().enabled()
     assert MsixFunction().function_masked
+    assert not MsixFunction().bus_master
     assert not MsixFunction.from_state(MsixState.reset(0), control=0x8000).enabled()
 
 
@@ -169,6 +170,7 @@ def test_init_cut_the_number_of_vectors_to_16_bits_before_10_2() -> None:
 def test_init_exclusive_bar_places_table_and_pending_bits_in_one_bar() -> None:
     device = MsixFunction()
     assert device.init_exclusive_bar(4, 1) == ()
+    assert device.control == 3
     assert device.table == Placement(1, 0, 4096)
     assert device.pba == Placement(1, 0x800, 4096)
     assert device.state == MsixState.reset(4)
@@ -364,6 +366,17 @@ def test_load_into_a_live_device_masks_without_releasing() -> None:
         ev.FunctionMask(False, False),
         ev.Mask(0),
     )
+
+
+@pytest.mark.parametrize("vectors", [1, 8, 9, 64, 65, 120, 129, 2048])
+def test_load_of_a_save_keeps_the_last_vector_and_the_size_of_memory(vectors: int) -> None:
+    device = fresh(vectors)
+    given = state(vectors, masked=range(vectors), pending=[0, vectors - 1])
+    assert device.load(given.to_vmstate())[0] == ev.StateRestored()
+    assert device.save() == given.to_vmstate()
+    padding = (vectors + 63) // 64 * 64
+    assert device.set_pending(padding - 1) == (() if padding == vectors else (ev.PendingSet(padding - 1),))
+    assert isinstance(device.set_pending(padding)[0], ev.Error)
 
 
 def test_load_uses_the_restored_enable_and_not_the_size_of_the_table() -> None:
