@@ -129,7 +129,10 @@ class Dump:
         if any(damage.rule == DamageRule.CONTAINER for damage in self.index.damage):
             return []
         error = self.verify()
-        return [] if error is None else [Damage.of(error, 0, DamageRule.CONTAINER)]
+        # What ended the stream too early is said already, as the reader met it.
+        if error is None or any(damage.text == error.explanation for damage in self.index.damage):
+            return []
+        return [Damage.of(error, 0, DamageRule.CONTAINER)]
 
     @cached_property
     def writer(self) -> Writer:

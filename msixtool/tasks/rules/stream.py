@@ -22,7 +22,8 @@ def check_stream(dump: Dump) -> Iterator[RuleFinding]:
         yield RuleFinding(
             damage.rule, severity, damage.text, damage.section, damage.instance, offset=damage.offset
         )
-    yield from _container(dump)
+    for warning in dump.warnings:
+        yield _finding("incomplete-image", warning)
     if dump.index.terminated:
         yield from _behind_the_end(dump)
         yield from _unfinished(dump)
@@ -46,14 +47,6 @@ def _finding(
     offset: int | None = None,
 ) -> RuleFinding:
     return RuleFinding(rule, severity or RULES[rule].severity, message, device, instance, offset=offset)
-
-
-def _container(dump: Dump) -> Iterator[RuleFinding]:
-    for warning in dump.warnings:
-        yield _finding("incomplete-image", warning)
-    error = dump.verify()
-    if error is not None and not any(damage.rule == DamageRule.CONTAINER for damage in dump.damage):
-        yield _finding("container", error.explanation, offset=error.where.offset)
 
 
 def _blames_the_description(dump: Dump) -> bool:

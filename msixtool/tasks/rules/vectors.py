@@ -47,12 +47,12 @@ def _entry(device: MsixDevice, vector: int, entry: MsixEntry, x86: bool) -> Iter
         yield _finding(device, "address-unaligned", text, vector, at, severity)
     if entry.masked:
         return
-    later = ", once the function is unmasked" if device.function_masked else ""
+    state = "unmasked (but the function is masked)" if device.function_masked else "unmasked"
     if not entry.address:
-        text = f"unmasked with message address 0: its messages go to memory at 0{later}"
+        text = f"{state} with message address 0: its messages go to memory at 0"
         yield _finding(device, "address-zero", text, vector, at, severity)
     elif x86 and not is_x86_msi(entry.address):
-        text = f"unmasked, and a write to {entry.address:#x} is no interrupt on x86{later}"
+        text = f"{state} with message address {entry.address:#x}: no interrupt on x86"
         yield _finding(device, "address-not-msi", text, vector, at, severity)
 
 
