@@ -8,6 +8,7 @@ from msixtool.qemu.versions import Version
 from msixtool.tasks.compat.risks import risks
 from msixtool.tasks.finding import Code, Finding, Severity
 from tests.conftest import REPOSITORY, SAMPLES
+from tests.tasks.compat_build import Field, Machine, section
 
 
 def of_sample(name: str, to: Version) -> list[Finding]:
@@ -50,6 +51,19 @@ def test_what_newer_machine_types_change_about_the_devices_that_are_there() -> N
     assert not any("virtio-net" in str(finding.field) for finding in found)
     found = of_sample("q35-net-3-vectors-7.2", (6, 0))
     assert "virtio-net-pci-base,vectors=3" not in settings(found, "0000:00:02.0/virtio-net")
+
+
+def test_a_change_counts_from_the_machine_type_after_the_last_that_has_the_old_value() -> None:
+    def fields(machine: str, to: Version) -> set[str | None]:
+        nic = section("0000:00:02.0/virtio-net", Field("virtio", "buffer", bytes(8)))
+        with Machine([nic], name=machine).dump() as dump:
+            return settings(risks(dump, to), "0000:00:02.0/virtio-net")
+
+    vectors = "virtio-net-pci-base,vectors=3"
+    assert vectors in fields("pc-q35-5.2", (6, 0))
+    assert vectors in fields("pc-q35-5.1", (7, 2))
+    assert vectors not in fields("pc-q35-6.0", (7, 2))
+    assert vectors not in fields("pc-q35-5.1", (5, 2))
 
 
 def test_devices_that_an_older_release_cannot_load() -> None:

@@ -196,6 +196,15 @@ def test_names_and_types_do_not_matter_where_the_bytes_are_as_many() -> None:
     assert codes(comparison(source, target)) == []
 
 
+def test_a_field_in_the_place_of_another_is_another_layout_where_it_is_longer() -> None:
+    source, target = (
+        device(number("a", 1), number("old", 1)),
+        device(number("a", 1), number("new", 1, "uint64")),
+    )
+    assert codes(comparison(source, target)) == [Code.SECTION_LAYOUT]
+    assert codes(comparison(target, source)) == [Code.SECTION_LAYOUT]
+
+
 def test_a_list_is_as_long_as_the_source_has_it() -> None:
     source = device(Field("queue", "qtailq", b"\x01abcd\x01efgh\x00"), number("b", 1, "uint32 equal"))
     target = device(Field("queue", "qtailq", b"\x00"), number("b", 1, "uint32 equal"))

@@ -50,8 +50,10 @@ def compare(
     """
     version = target_version or target.writer.min
     known = Knowledge(vmstate, version, source.writer.min)
-    here, there = Side(source), Target(target, version, known)
+    here, there = Side(source), Target(target, target_version, known)
     found = [_damaged(str(damage)) for damage in source.damage if damage.rule not in _HARMLESS]
+    if target.index.description is None:
+        found.append(_undescribed())
     found += machine.findings(here, there)
     found += sections.findings(here, there)
     return Comparison(tuple(found))
@@ -59,6 +61,15 @@ def compare(
 
 _HARMLESS = frozenset({"vmdesc", "vector-count"})
 """Damage that QEMU does not see: it reads no vmdesc, and knows the number of vectors itself."""
+
+
+def _undescribed() -> Finding:
+    return Finding(
+        Severity.WARNING,
+        Code.UNDECIDED,
+        "the target's stream has no vmdesc: layouts that differ cannot be told",
+        advice="Take it without suppress-vmdesc=on.",
+    )
 
 
 def _damaged(message: str) -> Finding:

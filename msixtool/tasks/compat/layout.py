@@ -23,7 +23,7 @@ DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "scsi-requests", "bitmap"
 def align(source: dict[str, Any], target: dict[str, Any]) -> list[Pair] | None:
     """The fields of both in order; None where the layouts differ in more than fields that one side lacks.
 
-    A field of another name and the same size counts as renamed; one of another size, or an array of another
+    A field of another name at the same place counts as renamed; one of another size, or an array of another
     length, as another layout.
     """
     theirs, ours = objects(source, "fields"), objects(target, "fields")
@@ -54,11 +54,8 @@ def align(source: dict[str, Any], target: dict[str, Any]) -> list[Pair] | None:
 
 
 def _same(there: Field, here: Field, left_theirs: Counter[str], left_ours: Counter[str]) -> bool:
-    """Whether two fields are one: by name, or renamed."""
-    if _name(there) == _name(here):
-        return True
-    gone = not left_ours[_name(there)] and not left_theirs[_name(here)]
-    return gone and total_size(there) == total_size(here)
+    """Whether two fields are one: by name, or as neither side has the other's any more."""
+    return _name(there) == _name(here) or (not left_ours[_name(there)] and not left_theirs[_name(here)])
 
 
 def _fits(there: Field, here: Field) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from msixtool.devices.config_space import ConfigSpace
+from msixtool.devices.locate import layout_of
 from msixtool.formats import pci, qevm
 from msixtool.qemu import vmstates
 from msixtool.stream import description as vmdesc
@@ -51,11 +52,11 @@ class SectionLoad(Load):
     def run(self) -> list[Finding]:
         """All that the target's QEMU would say of this section, and what it cannot be known whether it
         would."""
-        description = self.own.description
-        if description is None:
-            return self.findings
-        at = self.item.data_offset
+        description, at = self._layout(), self.item.data_offset
         try:
+            if description is None:
+                self._undescribed()
+                return self.findings
             if "vmsd_name" in description:
                 at, _ = self.vmsd(description, at, self.own.data_offset)
                 self._check_after_load()
@@ -66,6 +67,21 @@ class SectionLoad(Load):
         except LoadStoppedError:
             pass
         return self.findings
+
+    def _layout(self) -> dict[str, Any] | None:
+        """The target's layout; where its stream has no vmdesc, the source's for data of the same length."""
+        if self.own.description is None and self.own.data_length == self.item.data_length:
+            return self.item.description
+        return self.own.description
+
+    def _undescribed(self) -> None:
+        """Without a vmdesc: configuration space and virtio, where the kind says where they stand."""
+        place = layout_of(self.target.dump.source, self.own)
+        at, local = self.item.data_offset, self.own.data_offset
+        if place is not None and place.virtio is not None:
+            virtio_load.load(self, at + place.virtio, local + place.virtio, self.own.data_length)
+        elif place is not None and place.config is not None:
+            self._config("config", at + place.config, local + place.config, place.config_size)
 
     # Walking the target's layout
 

@@ -78,6 +78,12 @@ class Target(Side):
         """The release whose rules count: as told, or the oldest that the stream's style allows."""
         self.knowledge = knowledge or Knowledge()
 
+        self._newest = version or dump.writer.max
+
+    def may_be_at_least(self, version: Version) -> bool:
+        """Whether nothing speaks against the target's QEMU being of this release or a later one."""
+        return self._newest is None or self._newest >= version
+
     def is_at_least(self, version: Version) -> bool:
         """Whether the target's QEMU is of this release or a later one; not where nothing tells."""
         return self.version is not None and self.version >= version

@@ -154,15 +154,8 @@ class _VirtioLoad:
     def _queue(self, index: int, queue: Queue) -> None:
         owner, name = self.owner, f"queue {index}"
         ours = self.state.queues[index].num if index < len(self.state.queues) else 0
-        if queue.num > ours and owner.target.is_at_least(CHECKS_QUEUE_SIZE):
-            owner.refuse(
-                Code.QUEUE_SIZE,
-                f"{name}: {queue.num} entries, the target has {ours}",
-                field=f"{name} size",
-                source=queue.num,
-                target=ours,
-                advice=advice.on_queue(owner.kind, queue.num, ours),
-            )
+        if queue.num > ours:
+            self._longer(name, queue.num, ours)
         if not queue.desc and queue.last_avail_idx:
             owner.refuse(
                 Code.OTHER,
@@ -172,6 +165,24 @@ class _VirtioLoad:
             )
         if queue.vector is not None:
             self._vector(f"{name} vector", queue.vector)
+
+    def _longer(self, name: str, size: int, ours: int) -> None:
+        """A queue that is longer than the target's, or that the target does not have."""
+        owner = self.owner
+        message = f"{name}: {size} entries, the target has {ours}"
+        if owner.target.is_at_least(CHECKS_QUEUE_SIZE):
+            owner.refuse(
+                Code.QUEUE_SIZE,
+                message,
+                field=f"{name} size",
+                source=size,
+                target=ours,
+                advice=advice.on_queue(owner.kind, size, ours),
+            )
+        if owner.target.may_be_at_least(CHECKS_QUEUE_SIZE):
+            owner.undecided(
+                f"{message}, which QEMU 11 refuses", field=f"{name} size", source=size, target=ours
+            )
 
     def _device(self) -> None:
         """The state of the device type."""
