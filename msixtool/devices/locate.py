@@ -24,6 +24,8 @@ from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
 from msixtool.stream.iterable import vfio_config
 from msixtool.stream.window import Window
 
+MAX_DAMAGE = 1000
+"""How many damaged places in devices are reported before the rest of the devices is left."""
 _VIRTIO_HEAD = 1 << 17
 """How much of a virtio blob is read: transport of 2048 vectors, configuration and 1024 queues."""
 _AER_ENTRY_SIZE = 4 * (1 + 4 + 4) + 8
@@ -65,6 +67,8 @@ def find_devices(source: Source, index: StreamIndex) -> tuple[list[MsixDevice], 
         damage += trouble
         if device is not None:
             devices.append(device)
+        if len(damage) >= MAX_DAMAGE:
+            break
     return devices, damage
 
 

@@ -328,6 +328,17 @@ def test_a_hostile_stream_costs_no_more_than_it_is_large(name: str) -> None:
     assert source.count < 60 * len(data)  # type: ignore[attr-defined]
 
 
+def test_devices_without_end_that_cannot_be_read_are_not_all_listed() -> None:
+    data = bytes(Stream(vmdesc=False))[: -len(END_MARKER)] + b"".join(
+        b"\x04" + u32(n) + b"\x0600/igb" + bytes(8) + b"\x7e" + u32(n) for n in range(3000)
+    )
+    index = walked(data + END_MARKER)
+    assert len(list(index.full_sections())) == 3000
+    devices, damage = find_devices(BytesSource(data), index)
+    assert devices == []
+    assert len(damage) == 1000
+
+
 def test_a_description_nested_too_deeply_is_damage() -> None:
     inner = '{"vmsd_name": "a", "fields": []}'
     for _ in range(100):
