@@ -42,7 +42,11 @@ _EQUAL = {
     ("virtio-console", "ports"): "Give the target the source's virtserialport and virtconsole devices,"
     " each with the same nr=.",
     ("virtio-net", "max_queue_pairs"): "Give the target's network backend the source's queues=.",
-    ("pcie-root-port", "log_max"): _set("aer_log_max"),
+    **{
+        (kind, field): _set(name)
+        for kind in ("virtio-mem", "virtio-mem-device-early")
+        for field, name in (("addr", "memaddr"), ("block_size", "block-size"), ("node", "node"))
+    },
 }
 
 

@@ -134,6 +134,12 @@ EQUAL_AFTER_LOAD: dict[str, dict[str, str]] = {
 """Fields that a device compares with its own when all is read: by kind of section, with their names in
 words. Nothing in the vmdesc tells of it."""
 
+EQUAL_VMSDS = frozenset({"virtio-mem-device/sanity-checks"})
+"""Structs of which every field must be the target's."""
+
+MEMORY_CHECKS = (("addr", 8), ("region_size", 8), ("block_size", 8), ("node", 4))
+"""The fields of virtio-mem's checks, and their bytes: in an early section, or before its own state."""
+
 PER_CPU_SUBSECTIONS: dict[str, tuple[int, int]] = {"ich9_pm/cpuhp": (5, 10), "piix4_pm/cpuhp": (5, 10)}
 """Subsections with an element for each possible CPU: bytes before the elements, bytes of one."""
 

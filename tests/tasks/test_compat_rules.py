@@ -265,6 +265,31 @@ def test_what_an_e1000e_compares_by_itself() -> None:
     )
 
 
+def test_what_a_virtio_mem_checks_before_its_state() -> None:
+    def memory(block_size: int) -> Machine:
+        checks = Vmsd("virtio-mem-device/sanity-checks", [number("block_size", block_size, "uint64")])
+        return Machine([section("0000:00:05.0/virtio-mem-device-early", struct("tmp", checks))])
+
+    found = only(comparison(memory(0x200000), memory(0x100000)))
+    assert (found.code, found.field) == (Code.FIELD_MISMATCH, "tmp.block_size")
+    assert found.advice == "Give the target's device the source's block-size=."
+
+
+def test_a_sound_section_is_read_by_a_qemu_that_no_longer_writes_it() -> None:
+    source = Machine([section("audio", number("a", 1))])
+    assert codes(comparison(source, Machine(), version=(7, 2))) == [Code.UNDECIDED]
+    assert codes(comparison(source, Machine(), version=(5, 2))) == [Code.SECTION_UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"), [((7, 1), []), ((7, 2), [Code.OTHER]), (None, [Code.UNDECIDED])]
+)
+def test_an_xhci_without_msix_ends_a_qemu_that_asserts(version: Version | None, expected: list[Code]) -> None:
+    config = Field("config", "pci config", bytes(256))
+    hub = Machine([section("0000:00:05.0/xhci", struct("parent_obj", Vmsd("PCIDevice", [config])))], "pc")
+    assert codes(comparison(hub, hub, version=version)) == expected
+
+
 # Subsections
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from msixtool.dump import Dump
 from msixtool.qemu.versions import Version
 from msixtool.tasks.compat import machine, sections
-from msixtool.tasks.compat.knowledge import Knowledge
+from msixtool.tasks.compat.knowledge import Knowledge, Releases
 from msixtool.tasks.compat.sides import Side, Target
 from msixtool.tasks.compat.vmstate_file import VmstateFile
 from msixtool.tasks.finding import Code, Finding, Severity
@@ -48,9 +48,9 @@ def compare(
     `target_version` is its release, where the stream's style does not tell enough; `vmstate` its own
     description of what it reads (-dump-vmstate).
     """
-    version = target_version or target.writer.min
-    known = Knowledge(vmstate, version, source.writer.min)
-    here, there = Side(source), Target(target, target_version, known)
+    style = target.writer
+    releases = Releases(target_version or style.min, target_version or style.max)
+    here, there = Side(source), Target(target, Knowledge(releases, vmstate, source.writer.min))
     found = [_damaged(str(damage)) for damage in source.damage if damage.rule not in _HARMLESS]
     if target.index.description is None:
         found.append(_undescribed())

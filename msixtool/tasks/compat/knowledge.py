@@ -13,14 +13,39 @@ from msixtool.qemu.versions import Version
 from msixtool.tasks.compat.vmstate_file import VmstateFile
 
 
-@dataclass(slots=True)
-class Knowledge:
-    """`file` is the target's -dump-vmstate, where there is one; `version` its release; `source_version` the
-    oldest release that can have written the source."""
+@dataclass(frozen=True, slots=True)
+class Releases:
+    """The QEMU releases that the target can be of, both ends included; None where an end is open."""
 
+    oldest: Version | None = None
+    newest: Version | None = None
+
+    def all_since(self, version: Version) -> bool:
+        """Whether each of them is this release or a later one."""
+        return self.oldest is not None and self.oldest >= version
+
+    def some_since(self, version: Version) -> bool:
+        """Whether any of them may be this release or a later one."""
+        return self.newest is None or self.newest >= version
+
+    def cover(self, lifetime: vmstates.Lifetime) -> bool | None:
+        """Whether all of them have something, or none has; None where that is not known."""
+        if self.oldest is None:
+            return None
+        # What is released after the newest that is recorded still has what that one has.
+        first = lifetime.covers(self.oldest)
+        last = lifetime.covers(self.newest) if self.newest is not None else True
+        return first if first == last else None
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """`file` is the target's -dump-vmstate, where there is one; `source` the oldest release that can have
+    written the source."""
+
+    releases: Releases = Releases()
     file: VmstateFile | None = None
-    version: Version | None = None
-    source_version: Version | None = None
+    source: Version | None = None
 
     def knows_subsection(self, parent: str, name: str) -> bool | None:
         """Whether the target's vmsd `parent` has a subsection `name`; None where nothing tells."""
@@ -28,7 +53,12 @@ class Knowledge:
             found = self.file.vmsds(parent)
             if found:
                 return any(sub.name == name for vmsd in found for sub in vmsd.subsections)
-        return self._recorded(vmstates.SUBSECTIONS.get(name))
+        lifetime = vmstates.SUBSECTIONS.get(name)
+        if lifetime is not None:
+            return self.releases.cover(lifetime)
+        if self.source is not None and self.releases.all_since(self.source):
+            return True
+        return None
 
     def minimum_version(self, vmsd: str) -> int | None:
         """The oldest version_id of `vmsd` that the target reads; None where nothing tells."""
@@ -36,11 +66,6 @@ class Knowledge:
             found = self.file.vmsds(vmsd)
             if found:
                 return min(entry.minimum_version_id for entry in found)
-        return vmstates.minimum_version(vmsd, self.version)
-
-    def _recorded(self, lifetime: vmstates.Lifetime | None) -> bool | None:
-        if lifetime is not None:
-            return None if self.version is None else lifetime.covers(self.version)
-        if self.version and self.source_version and self.source_version <= self.version:
-            return True
-        return None
+        oldest, newest = self.releases.oldest, self.releases.newest
+        minimum = vmstates.minimum_version(vmsd, oldest)
+        return minimum if newest is None or minimum == vmstates.minimum_version(vmsd, newest) else None

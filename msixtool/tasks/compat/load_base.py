@@ -65,6 +65,17 @@ class Load:
         self.findings.append(self.finding(code, message, **details))
         raise LoadStoppedError
 
+    def must_be_equal(self, name: str, theirs: int, ours: int) -> None:
+        """Refuse a field that differs. Raises LoadStoppedError."""
+        if theirs != ours:
+            self.refuse(
+                Code.FIELD_MISMATCH,
+                f"{name}: {theirs}, the target has {ours}, and they must be equal",
+                field=name,
+                source=theirs,
+                target=ours,
+            )
+
     def undecided(self, message: str, **details: Any) -> None:
         """Note what the streams do not tell."""
         made = self.finding(Code.UNDECIDED, message, **details)

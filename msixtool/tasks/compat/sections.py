@@ -57,7 +57,7 @@ def _unknown(item: Item, source: Side, target: Target) -> Iterator[Finding]:
     name = str(item.idstr)
     if name in vmstates.REGISTERED_ALWAYS:
         return
-    if name in vmstates.REGISTERED_SILENTLY and target.is_at_least((6, 0)):
+    if name in vmstates.REGISTERED_SILENTLY and target.releases.all_since((6, 0)):
         found = _finding(
             Code.UNDECIDED,
             f"section {name}: QEMU reads it where it has such a device, and writes none that would show it",

@@ -10,7 +10,7 @@ from msixtool.dump import Dump
 from msixtool.qemu.versions import Version
 from msixtool.stream.items import Item, RamBlock
 from msixtool.stream.window import Window
-from msixtool.tasks.compat.knowledge import Knowledge
+from msixtool.tasks.compat.knowledge import Knowledge, Releases
 
 Key = tuple[str, int]
 """A section: its idstr and instance_id."""
@@ -70,20 +70,16 @@ class Side:
 class Target(Side):
     """The side that loads: a fresh stream of its command line, and what is known of its QEMU."""
 
-    def __init__(
-        self, dump: Dump, version: Version | None = None, knowledge: Knowledge | None = None
-    ) -> None:
+    def __init__(self, dump: Dump, knowledge: Knowledge) -> None:
         super().__init__(dump)
-        self.version = version or dump.writer.min
-        """The release whose rules count: as told, or the oldest that the stream's style allows."""
-        self.knowledge = knowledge or Knowledge()
+        self.knowledge = knowledge
 
-        self._newest = version or dump.writer.max
+    @property
+    def releases(self) -> Releases:
+        """Those that its QEMU can be of."""
+        return self.knowledge.releases
 
-    def may_be_at_least(self, version: Version) -> bool:
-        """Whether nothing speaks against the target's QEMU being of this release or a later one."""
-        return self._newest is None or self._newest >= version
-
-    def is_at_least(self, version: Version) -> bool:
-        """Whether the target's QEMU is of this release or a later one; not where nothing tells."""
-        return self.version is not None and self.version >= version
+    @property
+    def version(self) -> Version | None:
+        """The release whose rules count where only one set can: the oldest possible."""
+        return self.releases.oldest

@@ -170,7 +170,7 @@ class _VirtioLoad:
         """A queue that is longer than the target's, or that the target does not have."""
         owner = self.owner
         message = f"{name}: {size} entries, the target has {ours}"
-        if owner.target.is_at_least(CHECKS_QUEUE_SIZE):
+        if owner.target.releases.all_since(CHECKS_QUEUE_SIZE):
             owner.refuse(
                 Code.QUEUE_SIZE,
                 message,
@@ -179,7 +179,7 @@ class _VirtioLoad:
                 target=ours,
                 advice=advice.on_queue(owner.kind, size, ours),
             )
-        if owner.target.may_be_at_least(CHECKS_QUEUE_SIZE):
+        if owner.target.releases.some_since(CHECKS_QUEUE_SIZE):
             owner.undecided(
                 f"{message}, which QEMU 11 refuses", field=f"{name} size", source=size, target=ours
             )
@@ -189,6 +189,8 @@ class _VirtioLoad:
         if self.owner.kind == "virtio-console":
             self._serial_ports()
             return
+        if self.owner.kind == "virtio-mem":
+            self._memory_checks()
         if self.owner.kind in _FIXED_STATE:
             self.at += _FIXED_STATE[self.owner.kind]
             self._subsections(f"{self.owner.kind}-device")
@@ -203,6 +205,16 @@ class _VirtioLoad:
                 f"the state of the device type: {theirs} bytes, the target has {ours}", field="device"
             )
         self.at += theirs
+
+    def _memory_checks(self) -> None:
+        """virtio-mem: what it compares, unless an early section did."""
+        if (f"{self.owner.path}/virtio-mem-device-early", 0) in self.owner.target.sections:
+            return
+        at, local = self.at, self.state.end
+        for name, size in vmstates.MEMORY_CHECKS:
+            ours = int.from_bytes(self.own[local : local + size], "big")
+            self.owner.must_be_equal(name, self.owner.number(at, size), ours)
+            at, local = at + size, local + size
 
     def _source_field(self) -> bytes:
         """The source's whole field; without a vmdesc, all that is left of its section."""
@@ -296,8 +308,8 @@ class _VirtioLoad:
 
     def _is_missing(self, bit: int) -> bool:
         """Whether the target surely does not offer a feature."""
-        lifetime, version = vmstates.FEATURES.get(bit), self.owner.target.version
-        if lifetime is not None and version is not None and lifetime.covers(version) is False:
+        lifetime = vmstates.FEATURES.get(bit)
+        if lifetime is not None and self.owner.target.releases.cover(lifetime) is False:
             return True
         needed = vmstates.FEATURE_SUBSECTIONS.get(bit)
         return needed is not None and needed.encode() not in self.own[self.state.end :]
