@@ -77,6 +77,11 @@ def _is_cut_header(data: bytes) -> bool:
     return not whole and not any(data[1:3]) and (not name or bool(_PRINTABLE.match(name[: data[5]])))
 
 
+def _reach(window: bytes) -> int:
+    """How far into a window to look: all of the last one, not what the next begins with of the others."""
+    return len(window) if len(window) < WINDOW + _OVERLAP else WINDOW
+
+
 def find_footer(source: Source, offset: int, section_id: int, known_ids: Set[int]) -> int | None:
     """The offset of the footer of `section_id` at or after `offset`, or None before the end.
 
@@ -88,9 +93,7 @@ def find_footer(source: Source, offset: int, section_id: int, known_ids: Set[int
         window = source.read(offset, WINDOW + _OVERLAP)
         at_end = len(window) < WINDOW + _OVERLAP
         position = -1
-        while (position := window.find(needle, position + 1)) >= 0:
-            if position >= WINDOW:
-                break
+        while 0 <= (position := window.find(needle, position + 1)) < _reach(window):
             behind = window[position + FOOTER_SIZE : position + _OVERLAP]
             if plausible_item(behind, known_ids, at_end):
                 return offset + position
@@ -113,7 +116,7 @@ def find_header(source: Source, offset: int, seen_ids: Set[int], limit: int | No
         position = 0
         while found := pattern.search(window, position):
             position = found.start() + 1
-            if found.start() >= WINDOW or (limit is not None and offset + found.start() >= limit):
+            if found.start() >= _reach(window) or (limit is not None and offset + found.start() >= limit):
                 break
             header = section_header(window[found.start() : found.start() + HEADER_MAX])
             if header is not None and header.section_id not in seen_ids and len(header.idstr) > 2:
@@ -142,7 +145,7 @@ def _behind_a_footer(source: Source, offset: int, known_ids: Set[int]) -> int | 
         window = source.read(offset, WINDOW + _OVERLAP)
         for found in pattern.finditer(window):
             behind = window[found.end() : found.end() + HEADER_MAX]
-            if found.start() < WINDOW and plausible_item(behind, known_ids, at_end=False):
+            if found.start() < _reach(window) and plausible_item(behind, known_ids, at_end=False):
                 return offset + found.end()
         if len(window) < WINDOW + _OVERLAP:
             return None

@@ -368,3 +368,23 @@ def test_a_package_must_end_where_an_item_does() -> None:
         stream = Stream(vmdesc=False).command(CommandType.PACKAGED, u32(size)).full(4, "timer", bytes(24))
         index = read_stream(BytesSource(bytes(stream)))
         assert [damage.text for damage in index.damage] == expected
+
+
+def test_a_virtio_device_whose_capabilities_cannot_be_read_is_not_passed_over_in_silence() -> None:
+    config = bytearray(config_space(0, vendor=0x1AF4))
+    config[0x34] = 0x20  # into the header
+    blob = pci_device(bytes(config)) + bytes(400)
+    field = {"name": "virtio", "type": "virtio", "size": len(blob)}
+    stream = Stream().full(5, f"{PATH}/virtio-net", blob, [field]).full(9, "globalstate", bytes(104))
+    devices, damage = found(stream)
+    assert devices == []
+    assert [(entry.rule, entry.section) for entry in damage] == [("capability-list", f"{PATH}/virtio-net")]
+
+
+def test_a_stranger_whose_interrupt_levels_make_no_sense_is_no_device() -> None:
+    """Without a vmdesc what follows configuration space must look like what follows it in a PCIDevice."""
+    config = config_space(3, control=ENABLED)
+    for levels, count in (((0, 1, 0, 0), 1), ((0, 1, 0, 2), 0)):
+        body = pci_device(config, levels=levels) + STATE.to_vmstate()
+        stream = Stream(vmdesc=False).full(5, f"{PATH}/strange", body).full(9, "globalstate", bytes(104))
+        assert len(found(stream)[0]) == count

@@ -1,0 +1,177 @@
+"""Looking for footers and headers: what counts as one, and what does not, at the edges of a window too."""
+
+from __future__ import annotations
+
+import pytest
+
+from msixtool.containers.base import WINDOW
+from msixtool.containers.file import BytesSource
+from msixtool.formats import build, qevm
+from msixtool.stream.scan import (
+    MAX_SECTION_ID,
+    MAX_VERSION_ID,
+    find_footer,
+    find_header,
+    plausible_item,
+    resynchronise,
+    section_header,
+)
+from tests.stream.build import u32
+
+NOBODY: frozenset[int] = frozenset()
+FOOTER = b"\x7e" + u32(5)
+NEXT = b"\x04" + u32(6) + b"\x05timer" + bytes(4) + u32(2)
+"""A header that may follow a footer."""
+
+
+def header(name: str = "timer", *, sid: int = 6, version: int = 2, instance: int = 0, kind: int = 4) -> bytes:
+    value = {
+        "type": kind,
+        "section_id": sid,
+        "idstr": name,
+        "instance_id": instance,
+        "version_id": version,
+    }
+    return build(qevm.SECTION_HEADER, value, what="header")
+
+
+def test_a_header_is_read_with_its_size() -> None:
+    found = section_header(header("0000:00:03.0/e1000e", sid=40, version=1, instance=7) + b"data")
+    assert found is not None
+    assert (found.section_id, found.idstr, found.instance_id, found.version_id) == (
+        40,
+        "0000:00:03.0/e1000e",
+        7,
+        1,
+    )
+    assert found.size == 1 + 4 + 1 + 19 + 4 + 4
+
+
+@pytest.mark.parametrize(
+    ("data", "sound"),
+    [
+        (header(sid=MAX_SECTION_ID), True),
+        (header(sid=MAX_SECTION_ID + 1), False),
+        (header(version=MAX_VERSION_ID), True),
+        (header(version=MAX_VERSION_ID + 1), False),
+        (header(instance=0xFFFFFFFF), True),
+        (header("x" * 255), True),
+        (header("a b~"), True),
+        (header(""), False),
+        (header("tim\x1fr"), False),
+        (header("tim\x7fr"), False),
+        (header("tim\xe9r"), False),
+        (header(kind=1), True),
+        (header(kind=2), False),
+        (header()[:-1], False),
+        (header()[:5], False),
+        (b"", False),
+    ],
+)
+def test_what_makes_a_header_plausible(data: bytes, sound: bool) -> None:
+    assert (section_header(data) is not None) is sound
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+@pytest.mark.parametrize(
+    ("data", "sound"),
+    [
+        (NEXT, True),
+        (header(sid=MAX_SECTION_ID + 1), False),
+        (b"\x02" + u32(9), True),
+        (b"\x03" + u32(9) + b"more", True),
+        (b"\x02" + u32(8), False),
+        (b"\x08\0\x02\0\x04", True),
+        (b"\x08\0\x1f\0\x04", True),
+        (b"\x08\0\x20\0\x04", False),
+        (b"\x08\x01\x02\0\x04", False),
+        (b"\x08\0\x02\x01\x04", False),
+        (b"\0", True),
+        (b"\0\0", True),
+        (b"\0\x06", True),
+        (b"\0\x05", False),
+        (b"\x05", False),
+        (b"\x7e" + u32(5), False),
+        (b"\x09", False),
+    ],
+)
+def test_what_may_begin_an_item(data: bytes, sound: bool, at_end: bool) -> None:
+    assert plausible_item(data, {9}, at_end) is sound
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x02\0\0", b"\x08\0", NEXT[:1], NEXT[:5], NEXT[:6], NEXT[:9], NEXT[:11], NEXT[:15], NEXT[:-1]],
+)
+def test_an_item_that_the_stream_ends_inside_is_one_at_the_end_alone(data: bytes) -> None:
+    assert plausible_item(data, {9}, at_end=True)
+    assert not plausible_item(data, {9}, at_end=False)
+
+
+@pytest.mark.parametrize("data", [b"\x04\x01", b"\x04\0\x01\0", NEXT[:6] + b"\xff", NEXT[:8] + b"\n"])
+def test_what_no_header_begins_with_is_no_cut_one(data: bytes) -> None:
+    assert not plausible_item(data, {9}, at_end=True)
+
+
+EDGES = [0, 1, WINDOW - 6, WINDOW - 5, WINDOW - 1, WINDOW, WINDOW + 1, WINDOW + 200, 2 * WINDOW - 3]
+
+
+@pytest.mark.parametrize("after", [0, 600])
+@pytest.mark.parametrize("before", EDGES)
+def test_a_footer_is_found_wherever_it_stands(before: int, after: int) -> None:
+    source = BytesSource(bytes(before) + FOOTER + NEXT + bytes(after))
+    assert find_footer(source, 0, 5, NOBODY) == before
+    if before:
+        assert find_footer(source, before, 5, NOBODY) == before
+    assert find_footer(source, before + 1, 5, NOBODY) is None
+    assert find_footer(source, 0, 7, NOBODY) is None
+
+
+def test_a_footer_counts_if_an_item_follows() -> None:
+    decoy = FOOTER + b"\x55" * 20
+    source = BytesSource(decoy * 3 + FOOTER + NEXT)
+    assert find_footer(source, 0, 5, NOBODY) == 3 * len(decoy)
+
+
+def test_a_footer_before_an_end_marker_and_foreign_bytes_counts_where_there_is_no_better() -> None:
+    doubtful = b"\x11" * 10 + FOOTER + b"\0\x55\x55"
+    assert find_footer(BytesSource(doubtful), 0, 5, NOBODY) == 10
+    assert find_footer(BytesSource(doubtful + doubtful), 0, 5, NOBODY) == 10
+    assert find_footer(BytesSource(doubtful + FOOTER + NEXT), 0, 5, NOBODY) == len(doubtful)
+    assert find_footer(BytesSource(b"\x11" * 10 + FOOTER + b"\x55\0"), 0, 5, NOBODY) is None
+
+
+def test_a_footer_at_the_very_end_counts() -> None:
+    assert find_footer(BytesSource(bytes(9) + FOOTER), 0, 5, NOBODY) == 9
+
+
+@pytest.mark.parametrize("after", [0, 600])
+@pytest.mark.parametrize("before", EDGES)
+def test_a_header_is_found_wherever_it_stands(before: int, after: int) -> None:
+    source = BytesSource(bytes(before) + NEXT + bytes(after))
+    assert find_header(source, 0, NOBODY) == before
+    assert find_header(source, before + 1, NOBODY) is None
+    assert find_header(source, 0, {6}) is None
+    assert find_header(source, 0, NOBODY, before + 1) == before
+    assert find_header(source, 0, NOBODY, before) is None
+
+
+def test_a_header_with_a_short_name_or_one_seen_already_is_passed_over() -> None:
+    source = BytesSource(header("ab", sid=4) + header("seen", sid=5) + NEXT)
+    assert find_header(source, 0, {5}) == len(header("ab")) + len(header("seen"))
+
+
+def test_the_reader_is_in_step_again_at_the_nearer_of_footer_and_header() -> None:
+    part = b"\x02" + u32(9)
+    behind_footer = b"\x55" * 30 + b"\x7e" + u32(77) + part + bytes(40)
+    assert resynchronise(BytesSource(behind_footer + NEXT), 0, {9}, NOBODY) == 35
+    assert resynchronise(BytesSource(NEXT + behind_footer), 0, {9}, NOBODY) == 0
+    assert resynchronise(BytesSource(NEXT + behind_footer), 0, {9}, {6}) == len(NEXT) + 35
+    assert resynchronise(BytesSource(behind_footer), 0, {8}, NOBODY) is None
+    assert resynchronise(BytesSource(b"\x55" * 99), 0, {9}, NOBODY) is None
+
+
+@pytest.mark.parametrize("before", EDGES)
+def test_a_footer_at_the_edge_of_a_window_brings_the_reader_in_step(before: int) -> None:
+    source = BytesSource(b"\x55" * before + b"\x7e" + u32(77) + b"\x02" + u32(9))
+    assert resynchronise(source, 0, {9}, NOBODY) == before + 5
