@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -22,6 +24,17 @@ def opened(name: str, tmp_path: Path) -> Dump:
 def kinds(index: StreamIndex, name: str) -> list[str]:
     """The types of the items of one section, in order, or of the commands of one kind."""
     return [item.type for item in index.items if item.idstr == name]
+
+
+def test_the_readme_tells_the_provenance_of_every_file() -> None:
+    text = (RARE[0].parent / "README.md").read_text()
+    rows = re.findall(
+        r"^\| `(\S+\.mig\.xz)` \|.*\| (\d+) \| (\d+) \| `([0-9a-f]{64})` \|$", text, re.MULTILINE
+    )
+    files = {path.name: (str(len(path.read_bytes())), str(len(unpacked(path)))) for path in RARE}
+    assert {name: (size, whole) for name, size, whole, _ in rows} == files
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in RARE}
+    assert {name: digest for name, _, _, digest in rows} == digests
 
 
 @pytest.mark.parametrize(("name", "doorbell"), [("aarch64-virt", 0x8020040), ("riscv64-virt", 0x28000000)])
