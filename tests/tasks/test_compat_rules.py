@@ -244,6 +244,27 @@ def test_an_error_log_is_as_long_as_its_number_says() -> None:
     assert codes(comparison(port(2), port(0))) == []
 
 
+def test_elements_behind_pointers_are_there_where_the_source_has_them() -> None:
+    def queues(*used: int) -> list[Field]:
+        element = Vmsd("queue", [number("head", 1), number("tail", 2, "uint64")])
+        fields = []
+        for index in range(4):
+            fields.append(Field("sq", "ptr-marker", b"1" if index in used else b"0"))
+            if index in used:
+                fields.append(struct("sq", element))
+        return fields
+
+    fresh = [Field("sq", "ptr-marker", b"0000", count=4)]
+    behind = number("b", 7, "uint32 equal")
+    for used in ((), (0,), (1, 3), (0, 1, 2, 3)):
+        assert codes(comparison(device(*queues(*used), behind), device(*fresh, behind))) == []
+
+
+def test_a_pointer_that_only_the_source_has_is_refused() -> None:
+    source, target = device(Field("p", "nullptr", b"1")), device(Field("p", "nullptr", b"0"))
+    assert codes(comparison(source, target)) == [Code.OTHER]
+
+
 @pytest.mark.parametrize("bits", [8, 16, 32, 64])
 def test_fields_that_must_be_equal(bits: int) -> None:
     kind = f"int{bits} equal" if bits == 64 else f"uint{bits} equal"

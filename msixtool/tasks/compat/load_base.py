@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from msixtool.devices.device import kind_of
+from msixtool.errors import FormatError
 from msixtool.formats import qevm
 from msixtool.qemu import advice, vmstates
 from msixtool.stream.items import Item
@@ -17,6 +18,9 @@ from msixtool.tasks.compat.guide import SUBSECTION, Guide
 from msixtool.tasks.compat.sides import Side, Target
 from msixtool.tasks.finding import Code, Finding, Severity
 from msixtool.words import plural
+
+MAX_FIELD = 1 << 24
+"""The longest field that is looked at, in bytes; those of virtio devices have some 100 KiB."""
 
 _SUBSECTION_HEAD = 6
 """Bytes of a subsection's header without its name."""
@@ -84,16 +88,17 @@ class Load:
     # Reading
 
     def read(self, at: int, size: int) -> bytes:
-        """`size` bytes of the source; QEMU reads zeros behind the end."""
-        return self.source.window.peek(at, size).ljust(size, b"\0")
+        """`size` bytes of the source; QEMU reads zeros behind the end. Raises FormatError for a size that no
+        field has."""
+        return _padded(self.source, at, size)
 
     def number(self, at: int, size: int, *, signed: bool = False) -> int:
         """A big-endian integer of the source."""
         return int.from_bytes(self.read(at, size), "big", signed=signed)
 
     def own_bytes(self, local: int, size: int) -> bytes:
-        """`size` bytes of the target's stream."""
-        return self.target.window.peek(local, size).ljust(size, b"\0")
+        """`size` bytes of the target's stream; errors as of `read`."""
+        return _padded(self.target, local, size)
 
     def own_number(self, local: int, size: int, *, signed: bool = False) -> int:
         """A big-endian integer of the target."""
@@ -159,3 +164,9 @@ class Load:
             field=name,
             source=count,
         )
+
+
+def _padded(side: Side, offset: int, size: int) -> bytes:
+    if size > MAX_FIELD:
+        raise FormatError("a field", offset=offset, expected=f"at most {MAX_FIELD} bytes", found=size)
+    return side.window.peek(offset, size).ljust(size, b"\0")

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.locate import layout_of
+from msixtool.errors import FormatError
 from msixtool.formats import pci, qevm
 from msixtool.qemu import vmstates
 from msixtool.stream import description as vmdesc
@@ -26,6 +27,10 @@ from msixtool.tasks.compat.sides import Side, Target
 from msixtool.tasks.finding import Code, Finding
 
 NULL_MARKER, VALID_MARKER = 0x30, 0x31
+MAX_POINTERS = 1 << 16
+"""The most elements of an array of pointers that are looked at one by one; nvme has 65."""
+MAX_NUMBER = 8
+"""Bytes of the longest integer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +150,11 @@ class SectionLoad(Load):
     def _field(self, field: dict[str, Any], at: int, local: int, path: str, vmsd: str) -> tuple[int, int]:
         size, count = vmdesc.field_size(field), vmdesc.element_count(field)
         name, type_name = f"{path}{field.get('name', '')}", str(field.get("type", ""))
+        if type_name == "ptr-marker":
+            return self._markers(at, count), local + size * count
         special = _SPECIAL.get(type_name)
-        if special is not None:
-            for _ in range(min(count, self.own.data_length)):
-                at, local = special(self, at, local, size), local + size
-            return at, local
+        if special is not None and count == 1:
+            return special(self, at, local, size), local + size
         inner = vmdesc.nested(field) if size and count == 1 else None
         if inner is not None and type_name not in DYNAMIC_TYPES and objects(inner, "fields"):
             at, _ = self.vmsd(inner, at, local, f"{name}.")
@@ -157,9 +162,9 @@ class SectionLoad(Load):
         if inner is not None and size == 1:
             type_name = "nullptr"  # the way in which QEMU up to 9.2 describes an empty pointer
         check = SectionLoad._equal if vmsd in vmstates.EQUAL_VMSDS else self._CHECKS.get(type_name)
-        if check is not None:
+        if check is not None and (size <= MAX_NUMBER or check not in _OF_NUMBERS):
             check(self, name, at, local, size)
-        if str(field.get("name")) in self._watched:
+        if str(field.get("name")) in self._watched and size <= MAX_NUMBER:
             self.seen[str(field.get("name"))] = (self.number(at, size), self.own_number(local, size))
         return at + self._length(name, type_name, at, size * count), local + size * count
 
@@ -201,6 +206,20 @@ class SectionLoad(Load):
                     Code.OTHER, f"irq state {level} of pin {pin}: must be 0 or 1", field=name, source=level
                 )
 
+    def _markers(self, at: int, count: int) -> int:
+        """An array of pointers that may be empty: a byte for each, and the element where there is one."""
+        for _ in range(MAX_POINTERS):
+            markers = self.read(at, min(count, MAX_POINTERS))
+            empty = markers.find(VALID_MARKER)
+            step = len(markers) if empty < 0 else empty + 1
+            at, count = at + step, count - step
+            if empty >= 0:
+                node = self.guide.of_type(at, "struct") or self.guide.leaf(at)
+                at = node.end if node else at
+            if not count:
+                return at
+        raise FormatError("an array of pointers", expected=f"at most {MAX_POINTERS} that are set")
+
     def _null(self, name: str, at: int, local: int, size: int) -> None:
         marker = self.number(at, 1)
         if marker != NULL_MARKER:
@@ -213,6 +232,8 @@ class SectionLoad(Load):
             )
 
     def _config(self, name: str, at: int, local: int, size: int) -> None:
+        if size not in (pci.CONFIG_SIZE, pci.EXPRESS_CONFIG_SIZE):
+            raise FormatError(f"vmdesc: size of {name}", expected="256 or 4096", found=size)
         self._own_config = self.own_bytes(local, size)
         pci_config.compare(self, self.read(at, size), self._own_config)
 
@@ -312,16 +333,10 @@ class SectionLoad(Load):
         return f"{found.source_field} in the source, {found.field} in the target"
 
 
-def _marker(load: Load, at: int, local: int, size: int) -> int:
-    """An element of an array of pointers that may be empty: a byte, and the element where there is one."""
-    if load.number(at, 1) != VALID_MARKER:
-        return at + 1
-    node = load.guide.leaf(at + 1) or load.guide.of_type(at + 1, "struct")
-    return node.end if node else at + 1
-
+_OF_NUMBERS = (SectionLoad._equal, SectionLoad._at_most)
+"""Checks of integers: a field of such a type that is longer is damage."""
 
 _SPECIAL: dict[str, Callable[[Load, int, int, int], int]] = {
-    "ptr-marker": _marker,
     "virtio": virtio_load.load,
     "virtio-gpu": virtio_gpu.load,
 }

@@ -129,7 +129,8 @@ def _load(source: Side, target: Target, item: Item, own: Item) -> list[Finding]:
     try:
         return SectionLoad(source, target, item, own).run()
     except FormatError as error:
-        found = _finding(
-            Code.UNDECIDED, f"section {item.idstr}: its vmdesc is damaged: {error.explanation}", item, None
-        )
-        return [replace(found, severity=Severity.WARNING)]
+        reason = error.explanation
+    except RecursionError:
+        reason = "it is nested too deep"
+    found = _finding(Code.UNDECIDED, f"section {item.idstr}: its vmdesc is damaged: {reason}", item, None)
+    return [replace(found, severity=Severity.WARNING)]

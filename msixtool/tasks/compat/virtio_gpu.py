@@ -11,6 +11,8 @@ from msixtool.tasks.finding import Code
 _RESOURCE_SIZE = 20
 """Bytes of a resource before its backing: id, width, height, format, number of pages."""
 _BACKING_SIZE = 12
+MAX_RESOURCES = 1 << 16
+"""The most resources that are passed over; guests have some dozens."""
 _PIXEL_SIZE = 4
 
 
@@ -18,7 +20,9 @@ def load(owner: Load, at: int, local: int, size: int) -> int:
     """Load the field at `at`; `size` bytes is what a fresh target has, without a resource. The offset
     behind it."""
     end = owner.item.data_offset + owner.item.data_length
-    while owner.number(at, 4) and at < end:
+    for _ in range(MAX_RESOURCES):
+        if not owner.number(at, 4) or at >= end:
+            break
         width, height, pages = (owner.number(at + offset, 4) for offset in (4, 8, 16))
         at += _RESOURCE_SIZE + _BACKING_SIZE * pages + _PIXEL_SIZE * width * height
     at += 4

@@ -240,7 +240,7 @@ class _VirtioLoad:
                 )
         active = self._take(4)
         known = self._port_ids()
-        for _ in range(active):
+        for _ in range(min(active, _MAX_PORTS)):
             port = self._take(4)
             if port not in known:
                 self.owner.refuse(
