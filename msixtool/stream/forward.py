@@ -161,7 +161,7 @@ class ForwardReader:
         if header is None:
             if len(data) < scan.HEADER_MAX and len(data) < 14 + (data[5] if len(data) > 5 else 0):
                 raise TruncatedError("the stream ends inside a section header", offset=offset)
-            raise FormatError("section header", offset=offset, expected="a printable idstr and small numbers")
+            raise FormatError("section header", offset=offset, expected="a printable idstr")
         if header.type == ItemType.SECTION_START:
             self.ends.announced[header.section_id] = header
         elif self._past_ram:

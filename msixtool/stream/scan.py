@@ -2,7 +2,8 @@
 
 A footer is 0x7e and the section_id: five known bytes. They may occur in data by accident, so
 a hit counts only when what follows parses as an item too. Without footers the next section
-header has to be recognised by itself.
+header has to be recognised by itself: by its name, and by numbers as sections of QEMU have them.
+Where a header must stand, any numbers are read as QEMU reads them.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import InputError
 from msixtool.formats.qevm import FOOTER_SIZE, ItemType
 
-MAX_SECTION_ID = 0xFFFF
-"""section_ids count the registrations of one process, so they are small."""
-MAX_VERSION_ID = 0xFFFF
+SMALL = 0xFFFF
+"""What a number in a header that is searched for may be at most. section_ids count the registrations
+of one process. An instance_id may be any (an address, a CPU's number), and so may a version_id (a date
+in the `eeprom` of hw/nvram/eeprom93xx.c), but no section of QEMU has a large one of both."""
 HEADER_MAX = 1 + 4 + 1 + 255 + 4 + 4
 """The longest section header, in bytes."""
 
@@ -40,19 +42,25 @@ class SectionHeader:
 
 
 def section_header(data: bytes) -> SectionHeader | None:
-    """The plausible START or FULL header at the start of `data`: printable idstr, small numbers."""
+    """The START or FULL header at the start of `data`, if a printable idstr stands in it."""
     if len(data) < 6 or data[0] not in _WITH_HEADER:
         return None
     end = 6 + data[5]
     name = data[6:end]
+    if len(data) < end + 8 or not _PRINTABLE.match(name):
+        return None
     section_id = int.from_bytes(data[1:5], "big")
-    if len(data) < end + 8 or section_id > MAX_SECTION_ID or not _PRINTABLE.match(name):
-        return None
-    version_id = int.from_bytes(data[end + 4 : end + 8], "big")
-    if version_id > MAX_VERSION_ID:
-        return None
     instance_id = int.from_bytes(data[end : end + 4], "big")
+    version_id = int.from_bytes(data[end + 4 : end + 8], "big")
     return SectionHeader(data[0], section_id, name.decode("ascii"), instance_id, version_id, end + 8)
+
+
+def plausible_header(data: bytes) -> SectionHeader | None:
+    """The header at the start of `data` if its numbers are such as sections of QEMU have."""
+    header = section_header(data)
+    if header is None or header.section_id > SMALL or min(header.instance_id, header.version_id) > SMALL:
+        return None
+    return header
 
 
 def plausible_item(data: bytes, known_ids: Set[int], at_end: bool) -> bool:
@@ -61,7 +69,7 @@ def plausible_item(data: bytes, known_ids: Set[int], at_end: bool) -> bool:
         return at_end
     kind = data[0]
     if kind in _WITH_HEADER:
-        return section_header(data) is not None or (at_end and _is_cut_header(data))
+        return plausible_header(data) is not None or (at_end and _is_cut_header(data))
     if kind in (ItemType.SECTION_PART, ItemType.SECTION_END):
         return int.from_bytes(data[1:5], "big") in known_ids if len(data) >= 5 else at_end
     if kind == ItemType.COMMAND:
@@ -118,7 +126,7 @@ def find_header(source: Source, offset: int, seen_ids: Set[int], limit: int | No
             position = found.start() + 1
             if found.start() >= _reach(window) or (limit is not None and offset + found.start() >= limit):
                 break
-            header = section_header(window[found.start() : found.start() + HEADER_MAX])
+            header = plausible_header(window[found.start() : found.start() + HEADER_MAX])
             if header is not None and header.section_id not in seen_ids and len(header.idstr) > 2:
                 return offset + found.start()
         if len(window) < WINDOW + _OVERLAP:

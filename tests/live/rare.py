@@ -257,6 +257,22 @@ def no_vmdesc(binary: str, arguments: Sequence[str]) -> bytes:
         return guest.save()
 
 
+EEPROMS = ("i82559er,romfile=", "tulip,romfile=", NIC)
+"""The serial EEPROMs of these are sections of their own, whose version_id is a date."""
+
+
+@recipe(*pc("pc", *EEPROMS))
+def eeproms(binary: str, arguments: Sequence[str]) -> bytes:
+    with Guest(arguments, binary=binary, memory=4) as guest:
+        return guest.save()
+
+
+@recipe(*pc("pc-i440fx-2.1", *EEPROMS), until=(7, 2))
+def eeproms_no_footers_no_vmdesc(binary: str, arguments: Sequence[str]) -> bytes:
+    with Guest(arguments, binary=binary, memory=4) as guest:
+        return guest.save()
+
+
 def disk(folder: Path, size: str) -> Path:
     """An empty qcow2 image. Raises GuestError where qemu-img is not installed."""
     program = shutil.which("qemu-img")

@@ -388,3 +388,17 @@ def test_a_stranger_whose_interrupt_levels_make_no_sense_is_no_device() -> None:
         body = pci_device(config, levels=levels) + STATE.to_vmstate()
         stream = Stream(vmdesc=False).full(5, f"{PATH}/strange", body).full(9, "globalstate", bytes(104))
         assert len(found(stream)[0]) == count
+
+
+def test_where_a_header_must_stand_its_numbers_may_be_any() -> None:
+    largest = 0xFFFFFFFF
+    stream = Stream().ram(sid=1)
+    stream.full(largest - 1, "name" * 63, b"abc", instance=largest, version=largest)
+    stream.full(7, "a b~", b"def", instance=0x09000000, version=20061112)
+    for way in WAYS:
+        index = way(bytes(stream), 0)
+        assert [str(damage) for damage in index.damage] == []
+        assert [(i.section_id, i.idstr, i.instance_id, i.version_id) for i in index.full_sections()] == [
+            (largest - 1, "name" * 63, largest, largest),
+            (7, "a b~", 0x09000000, 20061112),
+        ]

@@ -113,6 +113,16 @@ def test_a_section_that_is_one_buffer() -> None:
     assert [f["type"] for f in slirp.description["fields"]] == ["buffer"]
 
 
+@pytest.mark.parametrize("name", ["eeproms", "eeproms-no-footers-no-vmdesc"])
+def test_a_section_whose_version_is_a_date(tmp_path: Path, name: str) -> None:
+    dump = opened(name, tmp_path)
+    found = [item for item in dump.index.full_sections() if str(item.idstr).endswith("/eeprom")]
+    assert [item.idstr for item in found] == ["0000:00:02.0/eeprom", "0000:00:03.0/eeprom"]
+    assert {item.version_id for item in found} == {20061113}
+    assert [device.name for device in dump.devices] == ["0000:00:04.0/e1000e"]
+    assert dump.damage == []
+
+
 def test_an_early_section_stands_before_ram() -> None:
     index = walked(rare("virtio-mem-early"))
     names = [item.idstr for item in index.items]

@@ -8,10 +8,10 @@ from msixtool.containers.base import WINDOW
 from msixtool.containers.file import BytesSource
 from msixtool.formats import build, qevm
 from msixtool.stream.scan import (
-    MAX_SECTION_ID,
-    MAX_VERSION_ID,
+    SMALL,
     find_footer,
     find_header,
+    plausible_header,
     plausible_item,
     resynchronise,
     section_header,
@@ -50,11 +50,7 @@ def test_a_header_is_read_with_its_size() -> None:
 @pytest.mark.parametrize(
     ("data", "sound"),
     [
-        (header(sid=MAX_SECTION_ID), True),
-        (header(sid=MAX_SECTION_ID + 1), False),
-        (header(version=MAX_VERSION_ID), True),
-        (header(version=MAX_VERSION_ID + 1), False),
-        (header(instance=0xFFFFFFFF), True),
+        (header(sid=0xFFFFFFFF, version=0xFFFFFFFF, instance=0xFFFFFFFF), True),
         (header("x" * 255), True),
         (header("a b~"), True),
         (header(""), False),
@@ -68,8 +64,32 @@ def test_a_header_is_read_with_its_size() -> None:
         (b"", False),
     ],
 )
-def test_what_makes_a_header_plausible(data: bytes, sound: bool) -> None:
+def test_what_makes_a_header(data: bytes, sound: bool) -> None:
     assert (section_header(data) is not None) is sound
+    assert sound or plausible_header(data) is None
+
+
+DATE = 20061113
+"""The version_id of an eeprom93xx."""
+
+
+@pytest.mark.parametrize(
+    ("data", "plausible"),
+    [
+        (header(sid=SMALL), True),
+        (header(sid=SMALL + 1), False),
+        (header("0000:00:03.0/eeprom", version=DATE, instance=SMALL), True),
+        (header(version=0xFFFFFFFF), True),
+        (header(instance=0xFFFFFFFF), True),
+        (header(version=SMALL + 1, instance=SMALL + 1), False),
+    ],
+)
+def test_a_header_that_is_searched_for_has_numbers_as_sections_have(data: bytes, plausible: bool) -> None:
+    assert section_header(data) is not None
+    assert (plausible_header(data) is not None) is plausible
+    assert plausible_item(data, NOBODY, at_end=False) is plausible
+    assert (find_header(BytesSource(b"\x55" * 9 + data), 0, NOBODY) is not None) is plausible
+    assert (find_footer(BytesSource(FOOTER + data), 0, 5, NOBODY) is not None) is plausible
 
 
 @pytest.mark.parametrize("at_end", [False, True])
@@ -77,7 +97,7 @@ def test_what_makes_a_header_plausible(data: bytes, sound: bool) -> None:
     ("data", "sound"),
     [
         (NEXT, True),
-        (header(sid=MAX_SECTION_ID + 1), False),
+        (header(sid=SMALL + 1), False),
         (b"\x02" + u32(9), True),
         (b"\x03" + u32(9) + b"more", True),
         (b"\x02" + u32(8), False),
