@@ -1,107 +1,122 @@
 """How long msixtool takes, and how much memory: `python -m tests.benchmarks`.
 
-Makes its own inputs with an installed QEMU (kept in --inputs, else thrown away), runs each command
-as a whole process several times and prints one table: the median of the seconds, the peak of the
-resident memory, and beside it QEMU's scripts/analyze-migration.py where --reference names it.
+Makes its own inputs with an installed QEMU (kept in --inputs, else thrown away), runs every command
+as a whole process several times, in turns with QEMU's scripts/analyze-migration.py where that does
+the same, and prints one table and the figures to reach. docs/benchmarks.md says how to get the script.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
-from tests.benchmarks.inputs import INPUTS, LARGE, make, room_for
-
-TOOL = [sys.executable, "-m", "msixtool"]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """Median wall-clock seconds of several runs, and the largest peak of resident memory in MiB."""
-
-    seconds: float
-    memory: float
+from tests.benchmarks import figures, machine, report
+from tests.benchmarks.inputs import make, missing_room
+from tests.benchmarks.jobs import Tools, groups
+from tests.benchmarks.measure import Job, Results, measure, read_through
+from tests.live.guest import GuestError, find_qemu
 
 
-# Peak memory is inherited from the process that forks, so a small one has to do it.
-LAUNCHER = """
-import os, sys, time
-null = os.open(os.devnull, os.O_WRONLY)
-begin = time.perf_counter()
-child = os.fork()
-if not child:
-    os.dup2(null, 1)
-    os.dup2(null, 2)
-    os.execvp(sys.argv[1], sys.argv[1:])
-_, status, usage = os.wait4(child, 0)
-print(time.perf_counter() - begin, usage.ru_maxrss, os.waitstatus_to_exitcode(status))
-"""
-
-
-def measure(command: Sequence[str], runs: int) -> Measure:
-    """Run a command several times. Raises CalledProcessError where it fails."""
-    seconds, memory = [], 0.0
-    for _ in range(runs):
-        launch = [sys.executable, "-I", "-S", "-c", LAUNCHER, *command]
-        output = subprocess.run(launch, capture_output=True, text=True, check=True).stdout.split()
-        if output[2] != "0":
-            raise subprocess.CalledProcessError(int(output[2]), command)
-        seconds.append(float(output[0]))
-        memory = max(memory, int(output[1]) / 1024)
-    return Measure(statistics.median(seconds), memory)
-
-
-def main() -> None:
-    """Parse the arguments, make the inputs, measure, print."""
+def parse() -> argparse.Namespace:
+    """The command line."""
+    script = os.environ.get("MSIXTOOL_ANALYZE_MIGRATION") or None
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="runs of each command [5]")
-    parser.add_argument("--inputs", type=Path, help="folder to keep the inputs in")
-    parser.add_argument("--large", action="store_true", help="4 and 8 GiB too (needs some 30 GiB of disk)")
-    parser.add_argument("--reference", type=Path, help="QEMU's scripts/analyze-migration.py")
+    parser.add_argument("--inputs", type=Path, help="folder to keep the inputs in [a temporary one]")
+    parser.add_argument(
+        "--small", action="store_true", help="leave out 4 and 8 GiB, which need 40 GiB of disk"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="PATTERN",
+        help="only what matches a glob of 'INPUT: COMMAND', as '8 GiB*: inspect'; may be given again",
+    )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        default=script,
+        help="QEMU's scripts/analyze-migration.py [$MSIXTOOL_ANALYZE_MIGRATION]",
+    )
+    parser.add_argument(
+        "--python",
+        type=Path,
+        default=Path(sys.executable),
+        help="the Python of both, whose msixtool is measured, such as that of another venv [this one]",
+    )
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the tables into this page too")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="msixtool-bench-") as scratch:
-        folder = options.inputs or Path(scratch)
+    if options.runs < 1:
+        parser.error("--runs: expected 1 or more")
+    if options.reference is not None and not options.reference.is_file():
+        parser.error(f"{options.reference}: no such file")
+    if find_qemu() is None:
+        parser.error("no qemu-system-x86_64 is installed (MSIXTOOL_QEMU names another)")
+    return options
+
+
+def main() -> int:
+    """Make the inputs, measure, print; 1 where a figure is not reached, 2 where a command fails."""
+    options = parse()
+    with tempfile.TemporaryDirectory(prefix="msixtool-bench-", dir="/var/tmp") as scratch:
+        folder = (options.inputs or Path(scratch)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        inputs = INPUTS + (LARGE if options.large else ())
-        if not room_for(inputs, folder):
-            parser.error(f"not enough room in {folder}")
-        report([(made.name, make(made, folder)) for made in inputs], options.runs, options.reference)
+        reference = options.reference.absolute() if options.reference else None
+        tools = Tools(options.python.absolute(), reference, folder)
+        chosen = [_choose(group, options.only) for group in groups(tools, large=not options.small)]
+        try:
+            return _run([group for group in chosen if group], tools, options)
+        except (GuestError, OSError, ValueError, subprocess.CalledProcessError) as error:
+            _say("")
+            print(f"{error}: {getattr(error, 'stderr', '')}", file=sys.stderr)
+            return 2
 
 
-def report(inputs: list[tuple[str, Path]], runs: int, reference: Path | None) -> None:
-    """Print the table."""
-    console = Console()
-    table = Table("Input", "Command", "Seconds", "Peak MiB", "analyze-migration", box=None)
-    bare = measure([sys.executable, "-c", "import click"], runs)
-    table.add_row("-", "python -c 'import click'", f"{bare.seconds:.3f}", f"{bare.memory:.0f}", "")
-    start = measure([*TOOL, "--version"], runs)
-    table.add_row("-", "--version", f"{start.seconds:.3f}", f"{start.memory:.0f}", "")
-    for name, path in inputs:
-        other = None if reference is None else _reference(reference, path, runs)
-        for command in (["inspect"], ["show", "--json"], ["load", "--json"]):
-            mine = measure([*TOOL, *command, str(path)], runs)
-            ratio = (
-                "" if other is None else f"{other.seconds:.2f} s, {other.seconds / mine.seconds:.1f} times"
-            )
-            table.add_row(name, command[0], f"{mine.seconds:.3f}", f"{mine.memory:.0f}", ratio)
-    console.print(table)
+def _run(chosen: list[list[Job]], tools: Tools, options: argparse.Namespace) -> int:
+    inputs = list(dict.fromkeys(each for group in chosen for job in group for each in job.reads))
+    missing = missing_room(inputs, tools.folder)
+    if missing:
+        print(
+            f"{tools.folder}: {missing >> 20} MiB more of disk needed (--small needs less)", file=sys.stderr
+        )
+        return 2
+    for each in inputs:
+        _say(f"making {each.name}")
+        make(each, tools.folder)
+    load, results, jobs = machine.load_average(), Results(), list[Job]()
+    for group in chosen:
+        read_through({each.path(tools.folder) for job in group for each in job.reads})
+        results |= measure(group, options.runs, _say)
+        jobs += group
+    _say("")
+    outcomes = figures.outcomes(results, jobs)
+    sheets = [report.figures(outcomes), report.measurements(results, jobs)]
+    facts = machine.facts(tools, options.runs, load)
+    report.show(list(reversed(sheets)), facts)
+    if options.markdown is not None:
+        report.write(options.markdown, report.markdown(sheets, facts))
+    return 0 if all(each.reached for each in outcomes) else 1
 
 
-def _reference(script: Path, path: Path, runs: int) -> Measure | None:
-    try:
-        return measure([sys.executable, str(script), "-f", str(path)], min(runs, 3))
-    except subprocess.CalledProcessError:
-        return None  # It needs the vmdesc.
+def _choose(group: list[Job], patterns: list[str] | None) -> list[Job]:
+    """The jobs that match a pattern, and those that they stand beside."""
+    if not patterns:
+        return group
+    wanted = [job for job in group if any(fnmatch(f"{job.input}: {job.name}", each) for each in patterns)]
+    keys = {job.key for job in wanted} | {(job.input, job.beside) for job in wanted}
+    return [job for job in group if job.key in keys]
+
+
+def _say(words: str) -> None:
+    """What is going on now, on a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{words}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.live.guest import Guest, GuestError
 
-NET = ("-device", "virtio-net-pci,romfile=", "-device", "e1000e,romfile=")
+NET = ("-device", "virtio-net-pci,romfile=,addr=2", "-device", "e1000e,romfile=,addr=3")
+FORGED = "02.0"
+"""A virtio device with two vectors or more, there in every input."""
 _BLOCK = 16 << 20
 _TIMEOUT = 600.0
 
@@ -25,9 +27,23 @@ class Input:
     devices: tuple[str, ...] = NET
     vmdesc: bool = True
 
+    @property
+    def size(self) -> int:
+        """About how many bytes of stream it comes to: 4 KiB a page that is not zero, else nine bytes."""
+        pages = self.ram << 8
+        return int(pages * (self.filled * 4104 + (1 - self.filled) * 9)) + (4 << 20)
+
+    def path(self, folder: Path) -> Path:
+        """The file in `folder` that it is kept in."""
+        return folder / (self.name.replace(" ", "-").replace(",", "") + ".mig")
+
+    def fresh(self) -> Input:
+        """The same machine before it ran: RAM all zero. What this one is compared with."""
+        return replace(self, name=f"{self.name}, fresh", filled=0.0)
+
 
 def many_devices(count: int) -> tuple[str, ...]:
-    """`count` virtio devices, four behind each root port's worth of functions on the root bus."""
+    """`count` virtio devices on the root bus, eight functions to a slot."""
     made: list[str] = []
     for number in range(count):
         slot, function = 2 + number // 8, number % 8
@@ -35,35 +51,41 @@ def many_devices(count: int) -> tuple[str, ...]:
     return tuple(made)
 
 
-INPUTS = (
+SMALL = (
     Input("8 MiB", filled=1.0),
-    Input("1 GiB full", 1024, 1.0),
-    Input("1 GiB half", 1024, 0.5),
-    Input("1 GiB full, no vmdesc", 1024, 1.0, vmdesc=False),
     Input("2 virtio devices", devices=many_devices(2)),
     Input("60 virtio devices", devices=many_devices(60)),
-    Input("2048 vectors", devices=("-device", "virtio-serial-pci,vectors=2048")),
+    Input("2048 vectors", devices=("-device", "virtio-serial-pci,vectors=2048,addr=2")),
 )
-LARGE = (Input("4 GiB full", 4096, 1.0), Input("8 GiB full", 8192, 1.0), Input("8 GiB half", 8192, 0.5))
+"""Measured side by side, because they are compared with each other."""
+
+
+def sizes(gib: int) -> tuple[Input, Input]:
+    """A guest with this much RAM, full and half empty."""
+    return Input(f"{gib} GiB full", gib << 10, 1.0), Input(f"{gib} GiB half", gib << 10, 0.5)
+
+
+def without_vmdesc(full: Input) -> Input:
+    """The same with suppress-vmdesc=on: its sections can only be found by walking forward."""
+    return replace(full, name=f"{full.name}, no vmdesc", vmdesc=False)
 
 
 def make(wanted: Input, folder: Path) -> Path:
-    """The stream of `wanted` in `folder`, made now unless it is there already."""
-    path = folder / (wanted.name.replace(" ", "-").replace(",", "") + ".mig")
+    """The stream of `wanted` in `folder`, made now unless it is there already. Raises GuestError."""
+    path = wanted.path(folder)
     if path.exists():
         return path
-    memory = folder / "memory"
-    _fill(memory, wanted.ram << 20, wanted.filled)
+    memory, partial = folder / "memory.part", path.with_suffix(".part")
     machine = "q35,memory-backend=ram" + ("" if wanted.vmdesc else ",suppress-vmdesc=on")
     arguments = [
         *("-machine", machine, "-m", str(wanted.ram)),
         *("-object", f"memory-backend-file,id=ram,size={wanted.ram}M,mem-path={memory},share=on"),
         *wanted.devices,
     ]
-    partial = path.with_suffix(".part")
     try:
+        _fill(memory, wanted.ram << 20, wanted.filled)
         with Guest(arguments, timeout=_TIMEOUT) as guest:
-            guest.place()
+            _set_up(guest)
             guest.qmp.execute("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
             guest.qmp.execute("migrate", uri=f"exec:cat > {shlex.quote(str(partial))}")
             _wait(guest)
@@ -74,12 +96,23 @@ def make(wanted: Input, folder: Path) -> Path:
     return path
 
 
+def _set_up(guest: Guest) -> None:
+    """Every vector as a driver leaves it: a message of its own, unmasked, MSI-X enabled."""
+    for function in guest.place():
+        msix = function.msix()
+        if msix is not None:
+            for vector in range(msix.vectors):
+                msix.set_entry(vector, 0xFEE00000 + (vector % 4 << 12), 0x4021 + vector % 200, 0)
+            msix.enable()
+
+
 def _fill(path: Path, size: int, share: float) -> None:
-    """A file of `size` bytes whose first `share` is not zero; the rest is a hole."""
+    """A file of `size` bytes: no page of the first `share` is zero or like its neighbour; then a hole."""
+    block = (bytes(range(1, 256)) * (_BLOCK // 255 + 1))[:_BLOCK]
     with path.open("wb") as file:
-        block = bytes(range(1, 256)) * (_BLOCK // 255 + 1)
         for _ in range(int(size * share) // _BLOCK):
-            file.write(block[:_BLOCK])
+            file.write(block)
+        file.write(block[: int(size * share) % _BLOCK])
         file.truncate(size)
 
 
@@ -95,7 +128,8 @@ def _wait(guest: Guest) -> None:
     raise GuestError("migrate: no end in sight")
 
 
-def room_for(inputs: tuple[Input, ...], folder: Path) -> bool:
-    """Whether the disk has room for the inputs and the memory of the largest."""
-    streams = sum(int((made.ram << 20) * max(made.filled, 0.01)) for made in inputs)
-    return shutil.disk_usage(folder).free > streams + (max(made.ram for made in inputs) << 20) + (1 << 30)
+def missing_room(inputs: list[Input], folder: Path) -> int:
+    """How many bytes of disk are missing for what is not there yet, and for the largest output."""
+    streams = sum(each.size for each in inputs if not each.path(folder).exists())
+    largest = max((max(each.size, each.ram << 20) for each in inputs), default=0)
+    return max(0, streams + largest + (1 << 30) - shutil.disk_usage(folder).free)

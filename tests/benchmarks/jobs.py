@@ -1,0 +1,112 @@
+"""What is measured: the commands for each input, and what does the same beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks.inputs import FORGED, SMALL, Input, sizes, without_vmdesc
+from tests.benchmarks.measure import Job
+
+REFERENCE = "analyze-migration.py"
+START = "start"
+GROWTH = "growth"
+IMPORT_CLICK = "python -c 'import click'"
+PIPE = "inspect - (pipe)"
+
+_ANY = (0, 1)
+
+
+@dataclass(frozen=True)
+class Tools:
+    """A Python with the `msixtool` beside it, QEMU's script if it is there, and the folder of the inputs."""
+
+    python: Path
+    reference: Path | None
+    folder: Path
+
+    @property
+    def msixtool(self) -> tuple[str, ...]:
+        """The console script, as users run it; without one, the module."""
+        script = self.python.parent / "msixtool"
+        return (str(script),) if script.exists() else (str(self.python), "-m", "msixtool")
+
+    def job(
+        self,
+        name: str,
+        made: Input,
+        *arguments: str,
+        other: Input | None = None,
+        beside: str | None = REFERENCE,
+        output: Path | None = None,
+    ) -> Job:
+        """`msixtool NAME INPUT [OTHER] ARGUMENTS`; a status of 1 is an answer too."""
+        reads = (made,) if other is None else (made, other)
+        paths = [str(each.path(self.folder)) for each in reads]
+        command = (*self.msixtool, *name.split(), *paths, *arguments)
+        return Job(made.name, name, command, reads, output=output, statuses=_ANY, beside=beside)
+
+    def piped(self, made: Input) -> Job:
+        """What comes through a pipe is walked forward."""
+        path, command = made.path(self.folder), (*self.msixtool, "inspect", "-")
+        return Job(made.name, PIPE, command, (made,), piped=path, statuses=_ANY, beside=REFERENCE)
+
+    def analyze(self, made: Input, read: Input | None = None) -> Iterator[Job]:
+        """QEMU's script on an input, or on another in its stead."""
+        if self.reference is not None:
+            read = read or made
+            command = (str(self.python), str(self.reference), "-f", str(read.path(self.folder)))
+            yield Job(made.name, REFERENCE, command, (read,), ours=False)
+
+
+def groups(tools: Tools, *, large: bool) -> list[list[Job]]:
+    """All there is to measure. The jobs of a group are run in turns, to be compared with each other."""
+    full_sizes = [sizes(gib)[0] for gib in ((1, 4, 8) if large else (1,))]
+    made = [list(_start(tools)), [job for small in SMALL for job in _every_command(tools, small)]]
+    for gib in (1, 4, 8) if large else (1,):
+        full, half = sizes(gib)
+        made += [list(_every_command(tools, full)), list(_every_command(tools, half))]
+        if gib < 8:
+            made.append(list(_forward(tools, full)))
+    made.append(list(_growth(tools, [SMALL[0], *full_sizes])))
+    return made
+
+
+def _start(tools: Tools) -> Iterator[Job]:
+    yield Job(START, IMPORT_CLICK, (str(tools.python), "-c", "import click"), ours=False)
+    yield Job(START, "msixtool --version", (*tools.msixtool, "--version"))
+
+
+def _every_command(tools: Tools, made: Input) -> Iterator[Job]:
+    """On one stream. Its fresh twin is the other side of `diff` and the target of `compat`."""
+    twin, output = made.fresh(), tools.folder / "output.part"
+    yield from tools.analyze(made)
+    for name in ("inspect", "inspect --json", "show", "fields --json", "validate"):
+        yield tools.job(name, made)
+    yield tools.piped(made)
+    yield tools.job("load", made, beside=None)
+    yield tools.job("diff", made, other=twin, beside=None)
+    yield tools.job("compat", made, other=twin, beside=None)
+    if made.ram >= 1024:
+        yield tools.job("diff --fields", made, other=twin, beside=None)
+    copy = ("cp", str(made.path(tools.folder)), str(output))
+    yield Job(made.name, "cp", copy, (made,), ours=False, output=output)
+    forged = ("--device", FORGED, "--pending", "1", "-o", str(output))
+    yield tools.job("forge", made, *forged, beside="cp", output=output)
+
+
+def _forward(tools: Tools, full: Input) -> Iterator[Job]:
+    """Without a vmdesc, beside the script on the same machine's stream with the vmdesc that it needs."""
+    made = without_vmdesc(full)
+    yield from tools.analyze(made, read=full)
+    for name in ("inspect", "show", "validate"):
+        yield tools.job(name, made)
+    yield tools.piped(made)
+
+
+def _growth(tools: Tools, inputs: list[Input]) -> Iterator[Job]:
+    """The same machine with more and more RAM, side by side."""
+    for made in inputs:
+        command = (*tools.msixtool, "inspect", str(made.path(tools.folder)))
+        yield Job(GROWTH, f"inspect {made.name}", command, (made,))
