@@ -68,6 +68,12 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         reference = options.reference.absolute() if options.reference else None
         tools = Tools(options.python.absolute(), reference, folder)
+        if not machine.is_of_this_checkout(tools.python):
+            print(
+                f"{tools.python}: its msixtool is another than this checkout's: install it again",
+                file=sys.stderr,
+            )
+            return 2
         chosen = [_choose(group, options.only) for group in groups(tools, large=not options.small)]
         try:
             return _run([group for group in chosen if group], tools, options)

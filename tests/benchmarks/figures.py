@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.benchmarks.jobs import GROWTH, IMPORT_CLICK, PIPE, REFERENCE, START
+from tests.benchmarks.jobs import GROWTH, IMPORT_CLICK, REFERENCE, START
 from tests.benchmarks.measure import Job, Results, Runs
 
 MEMORY = 60_000_000
@@ -61,7 +61,6 @@ FIGURES = (
         "inspect",
         4,
     ),
-    _faster("forward walk, 1 GiB, a pipe: times as fast as the script", "1 GiB full", PIPE, 4),
     Figure(
         "msixtool --version beside import click",
         (START, "msixtool --version"),

@@ -10,8 +10,21 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import msixtool
 from tests.benchmarks.jobs import Tools
 from tests.live.guest import find_qemu
+
+
+def is_of_this_checkout(python: Path) -> bool:
+    """Whether the msixtool that this Python imports has the modules of this checkout, byte for byte."""
+    code = "import msixtool, sys; sys.stdout.write(msixtool.__path__[0])"
+    run = subprocess.run([str(python), "-I", "-c", code], capture_output=True, text=True, check=True)
+    here, there = Path(msixtool.__path__[0]), Path(run.stdout)
+    return _modules(here) == _modules(there)
+
+
+def _modules(package: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(package)): path.read_bytes() for path in package.rglob("*.py")}
 
 
 def load_average() -> str:
