@@ -18,11 +18,10 @@ defect of msixtool (status 3).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(NamedTuple):
     """A place in an input: any part may be unknown.
 
     `offset` counts bytes in the decoded stream, or in the file where a container is at fault.
@@ -87,8 +86,7 @@ class MsixtoolError(Exception):
     ) -> MsixtoolError:
         """This same error with the missing parts of its place filled in (known parts stay)."""
         known = self.where
-        self.where = replace(
-            known,
+        self.where = Where(
             path=known.path if known.path is not None else path,
             offset=known.offset if known.offset is not None else offset,
             section=known.section if known.section is not None else section,

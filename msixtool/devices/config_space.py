@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from msixtool.formats import msix, parse, pci
 
@@ -15,24 +15,21 @@ _LAST_CAPABILITY = 0xFC
 _ALIGNED = 0xFC
 
 
-@dataclass(frozen=True, slots=True)
-class Capability:
+class Capability(NamedTuple):
     """One entry of the capability list: its id and its offset in configuration space."""
 
     id: int
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class BarPlace:
+class BarPlace(NamedTuple):
     """A place in a memory BAR: the BAR's number, and the offset in it in bytes."""
 
     bar: int
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class MsixCapability:
+class MsixCapability(NamedTuple):
     """The MSI-X capability: where it stands, and what its registers say."""
 
     offset: int

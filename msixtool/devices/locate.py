@@ -8,7 +8,7 @@ PCIDevice, as nearly all devices have, if what stands at the start of its sectio
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from msixtool.containers.base import Source
 from msixtool.devices import virtio
@@ -37,8 +37,7 @@ _EXPRESS_SUBSECTION = b"\x05\x0cvmxnet3/pcie"
 _COMPANION_MAX = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """Where things stand in a section's data, in bytes from its start."""
 
     config: int | None = None

@@ -5,8 +5,7 @@ Source: QEMU hw/virtio/virtio.c, virtio_save and virtio_load; hw/virtio/virtio-p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
 from msixtool.errors import FormatError
@@ -17,8 +16,7 @@ MAX_CONFIG = 1 << 16
 """The longest device configuration that is believed, in bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(NamedTuple):
     """One virtqueue as virtio_save writes it; `desc` is a guest physical address."""
 
     num: int
@@ -28,8 +26,7 @@ class Queue:
     """As in the stream: 0xffff for none; None where the device has no MSI-X."""
 
 
-@dataclass(frozen=True, slots=True)
-class VirtioState:
+class VirtioState(NamedTuple):
     """The transport, core and queues of one virtio device.
 
     Offsets are in bytes from the start of the blob.

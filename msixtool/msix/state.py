@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from msixtool.errors import FormatError, UsageError
 from msixtool.formats import Buffer, build, parse
 from msixtool.formats import msix as fmt
 
 
-@dataclass(frozen=True, slots=True)
-class MsixEntry:
+class MsixEntry(NamedTuple):
     """One table entry, 16 bytes: message address (64 bits), message data, Vector Control (32 bits each).
 
     The default is the reset value of QEMU: all zero but the mask bit.
@@ -28,7 +28,7 @@ class MsixEntry:
 
     def with_masked(self, masked: bool) -> MsixEntry:
         """The same entry with bit 0 of Vector Control set or cleared; its other bits stay."""
-        return replace(self, control=self.control & ~fmt.ENTRY_MASKED | int(masked))
+        return self._replace(control=self.control & ~fmt.ENTRY_MASKED | int(masked))
 
 
 @dataclass(frozen=True, slots=True)

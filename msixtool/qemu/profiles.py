@@ -6,8 +6,8 @@ QEMU 5.2, 7.2, 10.0 and 11.1. The key is the part of the section's idstr after t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class UsedAtLoad(Enum):
@@ -39,8 +39,7 @@ class Place(Enum):
     VFIO = "behind PCIDevice in the device configuration among vfio's records"
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """One kind of device.
 
     `config_size` is the configuration space in the vmstate in bytes; None where it follows from

@@ -8,8 +8,7 @@ each behind a header of 6 + len(name) bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError
@@ -32,8 +31,7 @@ _WHOLE = frozenset(("qtailq", "qlist", "gtree"))
 """Types whose elements are described in line without their markers: only the size as a whole tells."""
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(NamedTuple):
     """A vmdesc and where it stands: `offset` of its 0x06, `end` behind its last byte."""
 
     offset: int
@@ -198,8 +196,7 @@ def has_null_pointers(description: dict[str, Any]) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """A field of a section: `offset` in bytes from the start of the section's data."""
 
     path: tuple[str, ...]

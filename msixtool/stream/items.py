@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msixtool.errors import MsixtoolError
 
@@ -47,8 +47,7 @@ class Item:
         return self.offset + self.length
 
 
-@dataclass(frozen=True, slots=True)
-class RamBlock:
+class RamBlock(NamedTuple):
     """One RAM block that the stream lists; sizes in bytes, `address` guest-physical where it is sent."""
 
     idstr: str
@@ -95,8 +94,7 @@ class DamageRule(StrEnum):
     VIRTIO_STATE = "virtio-state"
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(NamedTuple):
     """Something that contradicts the format, in one line, and where it stands.
 
     `offset` is in bytes of the decoded stream; `section` is the idstr of the section at fault.

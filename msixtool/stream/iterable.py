@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from msixtool.errors import FormatError
 from msixtool.stream import items as kinds
@@ -21,8 +21,7 @@ _HTAB_ENTRY_SIZE = 16
 _NO_HTAB = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class Grammar:
+class Grammar(NamedTuple):
     """How a section's data ends; `full` where its FULL section has the grammar too."""
 
     end: Callable[[Window, int, str], int]

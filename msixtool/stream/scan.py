@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Set
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import InputError
@@ -29,8 +29,7 @@ _OVERLAP = HEADER_MAX + FOOTER_SIZE
 _WITH_HEADER = (ItemType.SECTION_START, ItemType.SECTION_FULL)
 
 
-@dataclass(frozen=True, slots=True)
-class SectionHeader:
+class SectionHeader(NamedTuple):
     """A START or FULL header as it stands in the stream; `size` in bytes."""
 
     type: int

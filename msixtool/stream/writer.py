@@ -7,9 +7,8 @@ migration/ first came out.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from msixtool.formats import vmdesc as vmdesc_format
 from msixtool.qemu.versions import Version, machine_version
@@ -17,8 +16,7 @@ from msixtool.stream import items as kinds
 from msixtool.stream.items import StreamIndex
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """One thing in a stream that only some versions write: from `min` up to `max`, both included."""
 
     reason: str
@@ -26,8 +24,7 @@ class Evidence:
     max: Version | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(NamedTuple):
     """The versions that all the evidence leaves."""
 
     min: Version | None

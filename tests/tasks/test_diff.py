@@ -317,7 +317,7 @@ def test_changes_are_there_just_where_states_differ_and_turn_around(a: MsixState
         pending = set(a.pending)
         for change in changes:
             if change.vector is not None and change.field in ("address", "data", "control"):
-                table[change.vector] = replace(table[change.vector], **{change.field: change.b})
+                table[change.vector] = table[change.vector]._replace(**{change.field: change.b})
             elif change.field == "pending":
                 (pending.add if change.b else pending.discard)(change.vector)
         stray = [bytes.fromhex(change.b) for change in changes if change.field == "pba"] or [a.pba]

@@ -8,7 +8,6 @@ import re
 import tracemalloc
 import zlib
 from collections import defaultdict
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -203,7 +202,7 @@ def test_a_mapped_file_has_the_digest_of_the_same_pages_in_a_stream() -> None:
 def test_a_bitmap_that_stands_before_its_stream_is_damage() -> None:
     data = lzma.decompress((RARE / "mapped-ram-offset-11.1.mig.xz").read_bytes())
     with Dump.open(io.BytesIO(data), offset=0x1234) as dump:
-        dump.index.blocks[0] = replace(dump.index.blocks[0], bitmap_offset=0x1000)
+        dump.index.blocks[0] = dump.index.blocks[0]._replace(bitmap_offset=0x1000)
         _, damage = digest_ram(dump)
     assert ["bitmap and pages at or behind 0x1234" in str(each) for each in damage] == [True]
 
