@@ -8,6 +8,7 @@ each page that is not zero: some 3 MiB for each GiB of 4 KiB pages, however long
 from __future__ import annotations
 
 import hashlib
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ _DIGITS = 32
 _CHUNK = 64
 """Pages whose hashes are kept together: a chunk in which no page is set takes nothing."""
 _NO_HASH = bytes(_HASH_SIZE)
+_HEADER = struct.Struct(">Q")
+_EOS, _MULTIFD_FLUSH, _CONTINUE = int(Flag.EOS), int(Flag.MULTIFD_FLUSH), int(Flag.CONTINUE)
+_CONTINUED_PAGE, _CONTINUED_ZERO = int(Flag.PAGE | Flag.CONTINUE), int(Flag.ZERO | Flag.CONTINUE)
 _EMPTY = bytes(_CHUNK * _HASH_SIZE)
 
 
@@ -133,26 +137,52 @@ class _Reader:
         kept = offset
         mask = self.page_size - 1
         while True:
+            offset = self.run(offset)
             header = int.from_bytes(
                 self.window.exactly(offset, fmt.RECORD_HEADER_SIZE, "a RAM record"), "big"
             )
             flags = header & mask
             self.offset = offset
             offset += fmt.RECORD_HEADER_SIZE
-            if flags == Flag.EOS:
+            if flags == _EOS:
                 return offset
-            if flags != Flag.MULTIFD_FLUSH:
+            if flags != _MULTIFD_FLUSH:
                 offset = self.record(offset, header - flags, flags)
             if offset - kept > 1 << 20:
                 self.source.drop(kept, offset)
                 kept = offset
 
+    def run(self, offset: int) -> int:
+        """The nearly always only records: pages of the block of the record before, as far as the buffer has
+        them; the offset behind them. Whatever else there is, damage too, is left to `record`."""
+        pages = self.blocks.get(self.current or "")
+        if pages is None:
+            return offset
+        data, begin = self.window.at(offset, fmt.RECORD_HEADER_SIZE, "a RAM record")
+        limit, size, mask = self.limits[self.current or ""], self.page_size, self.page_size - 1
+        index, last = begin, len(data) - fmt.RECORD_HEADER_SIZE - 1
+        while index <= last:
+            (header,) = _HEADER.unpack_from(data, index)
+            flags = header & mask
+            body = index + fmt.RECORD_HEADER_SIZE
+            if header - flags >= limit:
+                break
+            if flags == _CONTINUED_PAGE and body + size <= len(data):
+                pages.put(header // size, self.hash(data[body : body + size]))
+                index = body + size
+            elif flags == _CONTINUED_ZERO:
+                pages.put(header // size, self.hash(data[body : body + 1] * size) if data[body] else _NO_HASH)
+                index = body + 1
+            else:
+                break
+        return offset + index - begin
+
     def record(self, offset: int, address: int, flags: int) -> int:
         """One page's record, whose header ends at `offset`; the offset behind it."""
-        read = self._RECORDS.get(flags & ~Flag.CONTINUE)
+        read = self._RECORDS.get(flags & ~_CONTINUE)
         if read is None:
             raise FormatError("RAM record", expected="known flags", found=f"{flags:#x}")
-        if not flags & Flag.CONTINUE:
+        if not flags & _CONTINUE:
             length = self.window.exactly(offset, 1, "a RAM block's name")[0]
             self.current = self.window.exactly(offset + 1, length, "a RAM block's name").decode("latin-1")
             offset += 1 + length
