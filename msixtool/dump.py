@@ -11,7 +11,7 @@ from msixtool.containers.base import Progress, Source
 from msixtool.containers.open import Opened, open_source
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import find_devices
-from msixtool.errors import InputError, UsageError
+from msixtool.errors import InputError, MsixtoolError, UsageError
 from msixtool.stream.items import Damage, DamageRule, StreamIndex
 from msixtool.stream.read import read_stream
 from msixtool.stream.writer import Writer, writer_of
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Dump:
     """A migration stream in whatever container it came, opened for reading.
 
-    Use `Dump.open`. A context manager; `close` releases the file.
+    Use `Dump.open`. A context manager; `close` releases the file. Leaving the block raises InputError
+    where the file has changed since something of it was last read and `damage` asked for.
     """
 
     def __init__(self, opened: Opened, *, walk: bool = False) -> None:
@@ -31,8 +32,9 @@ class Dump:
         try:
             self.index: StreamIndex = read_stream(opened.source, origin=opened.origin, walk=walk)
         except InputError as error:
+            cause = opened.cause_of(error)
             opened.close()
-            raise error.at(path=opened.path) from None
+            raise cause.at(path=opened.path) from None
 
     @classmethod
     def open(
@@ -71,7 +73,8 @@ class Dump:
 
     @property
     def warnings(self) -> list[str]:
-        """What is wrong with a container though the stream in it can be read."""
+        """What is wrong with a container though the stream in it can be read. Raises as `damage`."""
+        self.check_unchanged()
         return self._opened.warnings
 
     @property
@@ -120,8 +123,20 @@ class Dump:
 
     @property
     def damage(self) -> list[Damage]:
-        """What contradicts the format, of the stream first, then of its devices, then of a container."""
-        return self.index.damage + self._found[1] + self._container_damage
+        """What contradicts the format, of the stream first, then of its devices, then of a container.
+
+        Raises InputError where the file has changed since it was opened, as `check_unchanged` does.
+        """
+        found = self.index.damage + self._found[1] + self._container_damage
+        self.check_unchanged()
+        return found
+
+    def check_unchanged(self) -> None:
+        """Raises InputError where the file was written to since it was opened: what was read may be torn.
+
+        A pipe is read once, so nothing of it can change. Of a qcow2 image the snapshot that is read counts.
+        """
+        self._opened.check_unchanged()
 
     @cached_property
     def _container_damage(self) -> list[Damage]:
@@ -174,8 +189,16 @@ class Dump:
     def __enter__(self) -> Dump:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        try:
+            if error is None:
+                self._opened.check_rest()
+            elif isinstance(error, MsixtoolError):
+                cause = self._opened.cause_of(error)
+                if cause is not error:
+                    raise cause from None
+        finally:
+            self.close()
 
 
 def matches(pattern: str, name: str, instance: int) -> bool:

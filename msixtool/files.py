@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from msixtool.errors import InputError, OutputError
+from msixtool.unfinished import DESCRIPTORS, Unfinished
 
 PIECE = 1 << 20
 """Bytes that are copied at a time where the kernel does not copy by itself."""
@@ -19,18 +19,19 @@ _KERNEL_PIECE = 1 << 30
 _BLOCK = 4096
 _HOLE = 64 << 10
 """Zeros that are worth a hole, in bytes."""
-_DESCRIPTORS = "/proc/self/fd"
 
 
 class OutputFile:
     """A file that is being written from its start. Made by `create`.
 
     `path` is what errors call it. `patchable` says whether bytes already written can be changed and
-    holes be left: in a regular file, not in a pipe.
+    holes be left: in a regular file, not in a pipe. Where `may_break` is set BrokenPipeError goes
+    through: whoever reads standard output may have seen enough.
     """
 
-    def __init__(self, descriptor: int, path: str, *, patchable: bool) -> None:
+    def __init__(self, descriptor: int, path: str, *, patchable: bool, may_break: bool = False) -> None:
         self.path = path
+        self._may_break = may_break
         self.patchable = patchable
         self.position = 0
         self._fd = descriptor
@@ -41,9 +42,9 @@ class OutputFile:
         while view:
             try:
                 written = os.write(self._fd, view)
-            except BrokenPipeError:
-                raise
             except OSError as error:
+                if self._may_break and isinstance(error, BrokenPipeError):
+                    raise
                 raise self._failed(error) from None
             self.position += written
             view = view[written:]
@@ -94,21 +95,32 @@ class OutputFile:
         Raises OutputError where the system refuses.
         """
         try:
-            return os.open(f"{_DESCRIPTORS}/{self._fd}", os.O_WRONLY)
+            return os.open(f"{DESCRIPTORS}/{self._fd}", os.O_WRONLY)
         except OSError as error:
             raise self._failed(error) from None
 
-    def finish(self) -> None:
-        """Give a file that ends in a hole its size. Raises OutputError as `write`."""
-        if self.patchable:
-            try:
+    def finish(self, *, durable: bool = False) -> None:
+        """Give a file that ends in a hole its size, and have the system say what it could not write.
+
+        With `durable` it is on the disk afterwards. Raises OutputError as `write`.
+        """
+        try:
+            if self.patchable:
                 os.ftruncate(self._fd, self.position)
-            except OSError as error:
-                raise self._failed(error) from None
+                # A network file system tells of a full disk when a descriptor is closed, not before.
+                os.close(os.dup(self._fd))
+            if self.patchable and durable:
+                os.fsync(self._fd)
+        except OSError as error:
+            raise self._failed(error) from None
 
     def _skip(self, length: int) -> None:
-        if length:
+        if not length:
+            return
+        try:
             self.position = os.lseek(self._fd, length, os.SEEK_CUR)
+        except OSError as error:
+            raise self._failed(error) from None
 
     def _copy(self, source: int, start: int, end: int) -> None:
         while start < end:
@@ -143,38 +155,69 @@ def _extent(descriptor: int, start: int, end: int) -> tuple[int, int]:
         return (end, end) if error.errno == errno.ENXIO else (start, end)
 
 
-def check_output(path: str, *, force: bool = False, inputs: Sequence[str] = ()) -> None:
-    """Refuse an output early. `inputs` are paths that it must not be ("-" is standard input).
+def check_output(path: str, *, force: bool = False, inputs: Sequence[str | int] = ()) -> None:
+    """Refuse an output early. `inputs` are what it must not be: paths ("-" is standard input), descriptors.
 
     Raises OutputError where the file is one of the inputs, by whatever name, where it is there and
-    `force` is not given, or where it is a directory or has none to stand in.
+    `force` is not given, or where it is a directory or has none that can be written to.
     """
-    try:
-        there = os.fstat(sys.stdout.fileno()) if path == "-" else os.stat(path)
-    except (OSError, ValueError):
-        there = None
-    if there is None:
-        if path != "-" and not os.path.isdir(os.path.dirname(os.path.realpath(path))):
-            raise OutputError("cannot be written", path=path, found="no such directory")
-        return
-    if any(_same(there, name) for name in inputs):
+    there = _status(path)
+    if there is not None and any(_same(there, name) for name in inputs):
         raise OutputError("the output is an input", path=path, expected="another file")
     if path == "-":
         return
-    if stat.S_ISDIR(there.st_mode):
+    if there is not None and stat.S_ISDIR(there.st_mode):
         raise OutputError("is a directory", path=path, expected="a file")
-    if not force and not _is_pipe(there):
+    if there is not None and not force and not _is_pipe(there):
         raise OutputError("is there already: --force writes over it", path=path)
+    if there is None or stat.S_ISREG(there.st_mode):
+        _check_folder(path)
 
 
-def _same(there: os.stat_result, name: str) -> bool:
+def _status(path: str) -> os.stat_result | None:
+    """What stands under a name, None for nothing. Raises OutputError where nothing can stand there."""
+    if path == "-":
+        return os.fstat(_standard_output())
+    if not path:
+        raise OutputError("the output has no name", expected="-o FILE")
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        found = getattr(error, "strerror", error)
+        raise OutputError("cannot be written", path=path, found=found) from None
+
+
+def _standard_output() -> int:
+    """The descriptor of standard output. Raises OutputError where it is closed."""
+    try:
+        return sys.stdout.fileno()
+    except (OSError, ValueError, AttributeError):
+        raise OutputError("standard output is closed", expected="-o FILE") from None
+
+
+def _check_folder(path: str) -> None:
+    """Raises OutputError where no file can be made in the directory of an output."""
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise OutputError("cannot be written", path=path, found="no such directory")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        is_fixed = os.statvfs(folder).f_flag & os.ST_RDONLY
+        reason = os.strerror(errno.EROFS if is_fixed else errno.EACCES)
+        raise OutputError("cannot be written", path=path, found=f"{reason} (directory {folder})")
+
+
+def _same(there: os.stat_result, name: str | int) -> bool:
     """Whether an input is this very file; pipes and devices may be both."""
     if not (stat.S_ISREG(there.st_mode) or stat.S_ISBLK(there.st_mode)):
         return False
     try:
         other = os.fstat(sys.stdin.fileno()) if name == "-" else os.stat(name)
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):
         return False
+    if stat.S_ISBLK(there.st_mode) and stat.S_ISBLK(other.st_mode):
+        return there.st_rdev == other.st_rdev
     return os.path.samestat(there, other)
 
 
@@ -184,38 +227,50 @@ def _is_pipe(there: os.stat_result) -> bool:
 
 
 @contextmanager
-def create(path: str, *, force: bool = False, inputs: Sequence[str] = ()) -> Iterator[OutputFile]:
+def create(
+    path: str, *, force: bool = False, inputs: Sequence[str | int] = (), durable: bool = False
+) -> Iterator[OutputFile]:
     """A file to write that appears under its name when the block is left, or not at all.
 
     "-" is standard output, and a pipe or a device is written as it is. A regular file has no name
     until it is whole, or a temporary one in the same directory where the file system wants it so.
-    `force` lets it take the place of another file; the file that a symbolic link leads to is what
-    is written. Raises OutputError as `check_output` does, and where it cannot be written.
+    `force` lets it take the place of another file, whose owner and permissions it is given; the file
+    that a symbolic link leads to is what is written. `durable`, for what cannot be made again, has it
+    on the disk before it has its name. Raises OutputError as `check_output` does, and where it cannot
+    be written.
     """
     check_output(path, force=force, inputs=inputs)
     if path == "-":
         sys.stdout.flush()
-        yield OutputFile(sys.stdout.fileno(), "standard output", patchable=False)
+        yield OutputFile(_standard_output(), "standard output", patchable=False, may_break=True)
         return
-    target = os.path.realpath(path)
-    with _blaming(path):
-        is_direct = os.path.exists(target) and not os.path.isfile(target)
-        if is_direct:
-            descriptor, name = os.open(target, os.O_WRONLY | os.O_NOCTTY), None
-        else:
-            descriptor, name = _temporary(target)
+    there = _status(path)
+    if there is not None and not stat.S_ISREG(there.st_mode):
+        yield from _direct(path)
+        return
+    unfinished = Unfinished(os.path.realpath(path))
     try:
-        made = OutputFile(descriptor, path, patchable=not is_direct)
+        with _blaming(path):
+            unfinished.open()
+        made = OutputFile(unfinished.descriptor, path, patchable=True)
         yield made
-        if not is_direct:
-            made.finish()
-            with _blaming(path):
-                _publish(descriptor, name, target, force)
+        made.finish(durable=durable)
+        check_output(path, force=force, inputs=inputs)
+        with _blaming(path):
+            unfinished.publish(force)
+    finally:
+        unfinished.close()
+
+
+def _direct(path: str) -> Iterator[OutputFile]:
+    """A pipe or a device, which is written as it is."""
+    with _blaming(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOCTTY)
+    try:
+        made = OutputFile(descriptor, path, patchable=False)
+        yield made
     finally:
         os.close(descriptor)
-        if name is not None:
-            with suppress(FileNotFoundError):
-                os.unlink(name)
 
 
 @contextmanager
@@ -229,61 +284,7 @@ def _blaming(path: str) -> Iterator[None]:
         raise OutputError("cannot be written", path=path, found=error.strerror) from None
 
 
-def _temporary(target: str) -> tuple[int, str | None]:
-    """A file in the directory of `target`: without a name if that can be, so that a kill leaves nothing."""
-    if os.path.isdir(_DESCRIPTORS):
-        with suppress(OSError):
-            return os.open(os.path.dirname(target), os.O_TMPFILE | os.O_RDWR, 0o666), None
-    name = _beside(target)
-    return os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666), name
-
-
-def _beside(target: str) -> str:
-    """A name that nothing has, in the same directory."""
-    folder, last = os.path.split(target)
-    return os.path.join(folder, f".{last[:200]}.{secrets.token_hex(6)}")
-
-
-def _publish(descriptor: int, name: str | None, target: str, force: bool) -> None:
-    """Give the finished file its name. Raises FileExistsError where it is taken and `force` is not given."""
-    if name is None:
-        name = target if not force else _beside(target)
-        _name(descriptor, name)
-        if name == target:
-            return
-    elif not force:
-        _link_or_rename(name, target)
-        return
-    try:
-        os.replace(name, target)
-    except OSError:
-        os.unlink(name)
-        raise
-
-
-def _name(descriptor: int, name: str) -> None:
-    """Give a file that has none a name that nothing has."""
-    folder = os.open(_DESCRIPTORS, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # Only with a directory does os.link follow the link that stands for the descriptor.
-        os.link(str(descriptor), name, src_dir_fd=folder, follow_symlinks=True)
-    finally:
-        os.close(folder)
-
-
-def _link_or_rename(name: str, target: str) -> None:
-    """Rename without writing over: by a second link, or, where there are none, after a look."""
-    try:
-        os.link(name, target)
-    except FileExistsError:
-        raise
-    except OSError:
-        if os.path.lexists(target):
-            raise FileExistsError(target) from None
-        os.rename(name, target)
-
-
-def write_file(path: str, data: bytes, *, force: bool = False, inputs: Sequence[str] = ()) -> None:
+def write_file(path: str, data: bytes, *, force: bool = False, inputs: Sequence[str | int] = ()) -> None:
     """Write a small file in one call. Raises OutputError as `create` does."""
     with create(path, force=force, inputs=inputs) as out:
         out.write(data)
@@ -291,5 +292,5 @@ def write_file(path: str, data: bytes, *, force: bool = False, inputs: Sequence[
 
 def refuse_terminal(path: str) -> None:
     """Raise OutputError where bytes for programs would go to a terminal."""
-    if path == "-" and sys.stdout.isatty():
+    if path == "-" and sys.stdout is not None and sys.stdout.isatty():
         raise OutputError("binary data on a terminal", path="standard output", expected="-o FILE or a pipe")

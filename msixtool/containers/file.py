@@ -2,17 +2,76 @@
 
 from __future__ import annotations
 
+import io
 import os
+import stat
 from typing import Any, BinaryIO
 
 from msixtool.containers.base import Progress, Source
 from msixtool.errors import InputError
 
 
+class Stamp:
+    """A regular file as it was when reading it began; anything else is never seen to change.
+
+    A file counts as changed where its size or its time of last modification has: not where it was
+    renamed, linked or given other permissions, which alter the time of its status alone.
+    """
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._fd = descriptor
+        self._before = self._now()
+
+    def _now(self) -> tuple[int, int] | None:
+        """Size and time of modification in nanoseconds; None for what is no regular file."""
+        if self._fd is None:
+            return None
+        status = os.fstat(self._fd)
+        return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+
+    def check(self, path: str) -> None:
+        """Raises InputError, naming `path`, where the file has changed."""
+        now = self._now()
+        if self._before is None or now is None or now == self._before:
+            return
+        (size, time), (new_size, new_time) = self._before, now
+        if new_size == size:
+            raise InputError(
+                "was written to while it was read",
+                path=path,
+                expected=f"no change since {_moment(time)}",
+                found=f"one of {_moment(new_time)}",
+            )
+        what = "has become shorter" if new_size < size else "has grown"
+        raise InputError(
+            f"{what} while it was read", path=path, expected=f"{size} bytes", found=f"{new_size} bytes"
+        )
+
+
+def _moment(nanoseconds: int) -> str:
+    """A time of modification as `ls --full-time` shows it."""
+    import time
+
+    seconds, rest = divmod(nanoseconds, 10**9)
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(seconds))}.{rest:09}"
+
+
+def cut_short(path: str, offset: int, size: int) -> InputError:
+    """What to say where a file of `size` bytes has none at `offset`, before its end."""
+    return InputError(
+        "has become shorter while it was read",
+        path=path,
+        offset=offset,
+        expected=f"{size} bytes",
+        found="none from here on",
+    )
+
+
 class FileSource:
     """A file, read by pread: a mapped file that is walked would count as resident memory.
 
-    It takes over a descriptor where one is given, else it opens `path`.
+    It takes over a descriptor where one is given, else it opens `path`. `unchecked` says whether
+    something was read since the last `check_unchanged`.
     """
 
     kind = ""
@@ -27,13 +86,19 @@ class FileSource:
         except (OSError, ValueError) as error:
             raise InputError("cannot be opened", path=path, found=_reason(error)) from None
         try:
-            self.size = os.lseek(self._fd, 0, os.SEEK_END)
+            self.renew()
         except OSError as error:
             os.close(self._fd)
             raise InputError("cannot be read at any offset", path=path, found=_reason(error)) from None
 
+    def renew(self) -> None:
+        """Take the file as it is now. Raises OSError where it cannot seek."""
+        self._stamp = Stamp(self._fd)
+        self.size = os.lseek(self._fd, 0, os.SEEK_END)
+        self.unchecked = False
+
     def read(self, offset: int, length: int) -> bytes:
-        """At most `length` bytes from `offset`. Raises InputError where the disk fails."""
+        """At most `length` bytes from `offset`. Raises InputError where the disk fails or the file shrank."""
         length = min(length, self.size - offset)
         if length <= 0:
             return b""
@@ -46,16 +111,32 @@ class FileSource:
                 data += more
         except OSError as error:
             raise InputError("cannot be read", path=self.path, offset=offset, found=_reason(error)) from None
+        self.unchecked = True
+        if not data:
+            raise cut_short(self.path, offset, self.size)
         if self._progress is not None and offset + len(data) > self._reached:
             self._reached = offset + len(data)
             self._progress(self._reached, self.size)
         return data
+
+    def check_unchanged(self) -> None:
+        """Raises InputError where the file has changed since it was opened."""
+        self._stamp.check(self.path)
+        self.unchecked = False
+
+    def is_replaced(self) -> bool:
+        """Whether another file stands under the path by now, as after a rename."""
+        try:
+            return not os.path.samestat(os.fstat(self._fd), os.stat(self.path))
+        except OSError:
+            return False
 
     def drop(self, start: int, end: int) -> None:
         """Nothing to do: nothing is kept."""
 
     def close(self) -> None:
         """Close the file."""
+        self._stamp = Stamp(None)
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -66,7 +147,10 @@ class FileSource:
 
 
 class ObjectSource:
-    """A seekable binary file object of the caller's, who keeps it open and closes it."""
+    """A seekable binary file object of the caller's, who keeps it open and closes it.
+
+    `unchecked` is that of a FileSource.
+    """
 
     kind = ""
     sequential = False
@@ -77,30 +161,55 @@ class ObjectSource:
         self._progress = progress
         self._reached = 0
         try:
-            self.size = file.seek(0, os.SEEK_END)
+            self.renew()
         except (OSError, ValueError) as error:
             raise InputError("cannot be read at any offset", path=path, found=_reason(error)) from None
 
+    def renew(self) -> None:
+        """Take the object as it is now. Raises OSError or ValueError where it cannot seek."""
+        self._stamp = Stamp(_descriptor(self._file))
+        self.size = self._file.seek(0, os.SEEK_END)
+        self.unchecked = False
+
     def read(self, offset: int, length: int) -> bytes:
-        """At most `length` bytes from `offset`. Raises InputError where the object fails."""
+        """At most `length` bytes from `offset`. Raises InputError where the object fails, or has shrunk."""
         length = min(length, self.size - offset)
         if length <= 0:
             return b""
         try:
             self._file.seek(offset)
             data = bytes(self._file.read(length))
+            while data and len(data) < length:  # An unbuffered object may give less than there is.
+                more = self._file.read(length - len(data))
+                if not more:
+                    break
+                data += more
         except (OSError, ValueError) as error:
             raise InputError("cannot be read", path=self.path, offset=offset, found=_reason(error)) from None
+        self.unchecked = True
+        if not data:
+            raise cut_short(self.path, offset, self.size)
         if self._progress is not None and offset + len(data) > self._reached:
             self._reached = offset + len(data)
             self._progress(self._reached, self.size)
         return data
 
+    def check_unchanged(self) -> None:
+        """As that of a FileSource where the object is a file of the system; else it is not seen to change."""
+        if not getattr(self._file, "closed", False):
+            self._stamp.check(self.path)
+        self.unchecked = False
+
+    def is_replaced(self) -> bool:
+        """Never: the object has no path of its own."""
+        return False
+
     def drop(self, start: int, end: int) -> None:
         """Nothing to do: nothing is kept."""
 
     def close(self) -> None:
-        """Nothing to do: the object is the caller's."""
+        """Forget the object, which stays the caller's."""
+        self._stamp = Stamp(None)
 
     def details(self) -> dict[str, Any]:
         """Nothing besides the path."""
@@ -177,6 +286,12 @@ def file_offset(source: Source, offset: int) -> int:
         offset += source.start
         source = source.base
     return offset
+
+
+def _descriptor(file: BinaryIO) -> int | None:
+    """The descriptor of a file object whose bytes are those of the file (not what they unpack to)."""
+    raw = getattr(file, "raw", file)
+    return raw.fileno() if isinstance(raw, io.FileIO) else None
 
 
 def _reason(error: Exception) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import sys
 from dataclasses import dataclass, field
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from msixtool.containers.base import MAGIC, Progress, Source, believed_ratio
 from msixtool.containers.file import FileSource, ObjectSource, SliceSource
@@ -45,6 +46,56 @@ class Opened:
     """The qcow2 image, where there is one: `image.snapshots`, `image.snapshot`."""
     save_image: LibvirtSource | None = None
     """The libvirt save image, where there is one: `save_image.xml()`."""
+    file: FileSource | ObjectSource | None = None
+    """The file itself; None for a pipe."""
+    change: InputError | None = None
+    """That the file has changed, once that was noticed."""
+
+    def check_unchanged(self) -> None:
+        """Raises InputError where the file has changed since it was opened: what was read may be torn.
+
+        A qcow2 image may change, as that of a running VM does, while the snapshot in it stands: that is
+        a warning, and so is another file that took the name of the one that was read.
+        """
+        if self.file is None:
+            return
+        if self.change is None:
+            try:
+                self.file.check_unchanged()
+            except InputError as change:
+                self.change = None if self._snapshot_stands() else change
+        if self.change is not None:
+            raise self.change
+        if self.file.is_replaced():
+            self._warn("another file took its name while it was read; this is of the one that was opened")
+
+    def _snapshot_stands(self) -> bool:
+        """Whether it is a qcow2 image that has changed, but not where the snapshot is; it is renewed then."""
+        if self.file is None or self.image is None or self.image.sequential:
+            return False
+        before = self.file.size
+        self.file.renew()
+        if self.file.size < before or not self.image.is_current():
+            return False
+        self._warn("is written to while it is read, as by a running VM; the snapshot that is read stands")
+        return True
+
+    def check_rest(self) -> None:
+        """As `check_unchanged`, where something was read since that was last called."""
+        if self.file is not None and self.file.unchecked:
+            self.check_unchanged()
+
+    def cause_of(self, error: MsixtoolError) -> MsixtoolError:
+        """The error to raise instead: that the file has changed, where it has, or `error` itself."""
+        try:
+            self.check_unchanged()
+        except InputError as change:
+            return change
+        return error
+
+    def _warn(self, warning: str) -> None:
+        if warning not in self.warnings:
+            self.warnings.append(warning)
 
     def verify(self) -> InputError | None:
         """Read to the end whatever is compressed, so that its checksums speak: the damage, if any.
@@ -97,6 +148,7 @@ def open_source(
     """
     outer, path, start = _outer(path_or_file, spool_limit, progress)
     opened = Opened(outer, [], path, 0 if outer.sequential else outer.size, 0, sources=[outer])
+    opened.file = outer if isinstance(outer, FileSource | ObjectSource) else None
     try:
         if start or offset:
             _skip(opened, start, offset)
@@ -108,8 +160,9 @@ def open_source(
                 "no qcow2 image, so there is no snapshot to choose", found=f"--snapshot {snapshot}"
             )
     except MsixtoolError as error:
+        cause = opened.cause_of(error)
         opened.close()
-        raise error.at(path=path) from None
+        raise cause.at(path=path) from None
     except BaseException:
         opened.close()
         raise
@@ -128,8 +181,8 @@ def _outer(
 ) -> tuple[Source, str, int]:
     """The file itself, what to call it, and where to begin: standard input may have been read before."""
     if not isinstance(path_or_file, str | os.PathLike):
-        path = str(getattr(path_or_file, "name", "") or "<file>")
-        return ObjectSource(path_or_file, path, progress=progress), path, 0
+        path = _name(path_or_file)
+        return ObjectSource(_thrifty(path_or_file, path), path, progress=progress), path, 0
     path = os.fspath(path_or_file)
     descriptor = _descriptor(path)
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
@@ -142,6 +195,24 @@ def _outer(
 
         return PipeSource(descriptor, path, spool_limit=spool_limit, progress=progress), path, 0
     return FileSource(path, descriptor, progress=progress), path, position
+
+
+def _name(file: BinaryIO) -> str:
+    """What a file object says it is called: `full_name` is the URL of one of fsspec."""
+    names = (getattr(file, attribute, None) for attribute in ("full_name", "name", "path"))
+    return next((name for name in names if isinstance(name, str) and name), "<file>")
+
+
+def _thrifty(file: BinaryIO, path: str) -> BinaryIO:
+    """The file itself where reading is cheap; else, as over a network, one that fetches nothing twice."""
+    if isinstance(file, io.BytesIO) or isinstance(getattr(file, "raw", file), io.FileIO):
+        return file
+    from msixtool.containers.objects import FetchedFile
+
+    try:
+        return cast(BinaryIO, FetchedFile(file))
+    except (OSError, ValueError) as error:
+        raise InputError("cannot be read at any offset", path=path, found=error) from None
 
 
 def _descriptor(path: str) -> int:

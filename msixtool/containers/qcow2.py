@@ -10,7 +10,7 @@ from typing import Any
 from msixtool.containers.base import Source, read_exactly
 from msixtool.containers.clusters import ClusterMap, Geometry
 from msixtool.containers.unpack import ALLOWANCE, Budget
-from msixtool.errors import ContainerError, UsageError
+from msixtool.errors import ContainerError, InputError, NotAStreamError, UsageError
 from msixtool.formats import parse
 from msixtool.formats import qcow2 as fmt
 
@@ -78,6 +78,17 @@ class Qcow2Source:
     def sequential(self) -> bool:
         """As the image below."""
         return self._base.sequential
+
+    def is_current(self) -> bool:
+        """Whether the image, which may have been written to, holds the snapshot as when it was opened.
+
+        QEMU writes to no cluster that a snapshot holds, and takes the snapshot out of the table before
+        it frees them (block/qcow2-snapshot.c), so what was read before this says yes is whole.
+        """
+        try:
+            return self.snapshot in _snapshots(self._base, _header(self._base))
+        except InputError:
+            return False
 
     def read(self, offset: int, length: int) -> bytes:
         """At most `length` bytes of the VM state from `offset`. Raises ContainerError at damage."""
@@ -176,7 +187,7 @@ def _choose(snapshots: tuple[Snapshot, ...], name: str | None) -> Snapshot:
     with_state = [snapshot for snapshot in snapshots if snapshot.vm_state_size]
     if name is None:
         if not with_state:
-            raise ContainerError(
+            raise NotAStreamError(
                 "qcow2 image holds no VM state",
                 expected="a snapshot made by savevm",
                 found=f"snapshots of the disk alone: {_names(snapshots)}" if snapshots else "no snapshot",

@@ -46,7 +46,7 @@ def test_a_file_without_unnamed_files_is_written_beside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on file systems that have none: a temporary name in the same directory."""
-    monkeypatch.setattr("msixtool.files._DESCRIPTORS", "/nonexistent")
+    monkeypatch.setattr("msixtool.unfinished.DESCRIPTORS", "/nonexistent")
     path = tmp_path / "out"
     with create(str(path)) as out:
         (beside,) = tmp_path.iterdir()

@@ -1,0 +1,119 @@
+"""A file on its way to its name: without one if that can be, and never taking it half-written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+
+DESCRIPTORS = "/proc/self/fd"
+"""Where Linux shows the descriptors of a process; a file without a name is reached through it."""
+
+MARK = "msixtool"
+"""What a temporary name says of who left it behind."""
+
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
+
+
+class Unfinished:
+    """The file that will stand at `target`, a path without symbolic links. All methods raise OSError.
+
+    `descriptor` is that of the file once it is open. A temporary name is noted before anything has it
+    and given back by `close`, wherever an exception (a signal) comes in between; only SIGKILL leaves
+    it: `.NAME.msixtool-XXXXXX` beside the target.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.descriptor = -1
+        self._target = target
+        self._name: str | None = None
+
+    def open(self) -> None:
+        """Make the file, in the directory of the target: a name comes last, so that a kill leaves none."""
+        # What takes the place of a private file is private from the start.
+        mode = 0o600 if os.path.lexists(self._target) else 0o666
+        if os.path.isdir(DESCRIPTORS):
+            with suppress(OSError):
+                folder = os.path.dirname(self._target)
+                self.descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR, mode)
+                return
+        self._name = _beside(self._target)
+        self.descriptor = os.open(self._name, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode)
+
+    def publish(self, force: bool) -> None:
+        """Give the file its name. Raises FileExistsError where it is taken and `force` is not given."""
+        if force:
+            self._take_over()
+            if self._name is None:
+                self._name = _beside(self._target)
+                self._link(self._name)
+            os.replace(self._name, self._target)
+        elif self._name is None:
+            self._link(self._target)
+        else:
+            _move(self._name, self._target)
+
+    def close(self) -> None:
+        """Close the file, and take away a temporary name that is left."""
+        if self._name is not None:
+            with suppress(OSError):
+                os.unlink(self._name)
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+    def _take_over(self) -> None:
+        """Owner and permissions of the file whose place this one takes, as far as they can be given."""
+        try:
+            there = os.stat(self._target)
+        except FileNotFoundError:
+            return
+        for owner in (there.st_uid, -1):  # Nobody but root can give a file away, but many can to a group.
+            with suppress(OSError):
+                os.fchown(self.descriptor, owner, there.st_gid)
+                break
+        os.fchmod(self.descriptor, stat.S_IMODE(there.st_mode) & 0o777)
+
+    def _link(self, name: str) -> None:
+        """Give the file, which has none, a name that nothing has."""
+        folder = os.open(DESCRIPTORS, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            # Only with a directory does os.link follow the link that stands for the descriptor.
+            os.link(str(self.descriptor), name, src_dir_fd=folder, follow_symlinks=True)
+        finally:
+            os.close(folder)
+
+
+def _beside(target: str) -> str:
+    """A name that nothing has, in the same directory: as long as a name may be, in bytes."""
+    folder, last = os.path.split(os.fsencode(target))
+    name = b".%s.%s-%s" % (last[:200], MARK.encode(), os.urandom(6).hex().encode())
+    return os.fsdecode(os.path.join(folder, name))
+
+
+def _move(name: str, target: str) -> None:
+    """Rename without writing over: by a second link, or, where there are none, in one call of Linux."""
+    try:
+        os.link(name, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        _rename(name, target)
+
+
+def _rename(name: str, target: str) -> None:
+    """Rename where there are no links (FAT), without writing over; after a look where nothing better is."""
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is not None:
+        paths = os.fsencode(name), os.fsencode(target)
+        if not call(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_NOREPLACE):
+            return
+        number = ctypes.get_errno()
+        if number not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(number, os.strerror(number), target)
+    if os.path.lexists(target):
+        raise FileExistsError(target)
+    os.rename(name, target)
