@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from msixtool.audit import compat as compat
+    from msixtool.audit import inspect as inspect
+    from msixtool.audit import validate as validate
     from msixtool.dump import Dump as Dump
     from msixtool.errors import ContainerError as ContainerError
     from msixtool.errors import FormatError as FormatError
@@ -39,10 +42,13 @@ _HOMES = {
     "OutputError": "errors",
     "TruncatedError": "errors",
     "UsageError": "errors",
+    "compat": "audit",
     "forge": "tasks.forge_output",
+    "inspect": "audit",
     "make_spec": "spec",
     "make_state": "tasks.forge_new",
     "read_spec": "spec",
+    "validate": "audit",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

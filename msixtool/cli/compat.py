@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from msixtool.cli import options
 from msixtool.cli.status import ExitStatus
-
-if TYPE_CHECKING:
-    pass
 
 EXAMPLES = """\b
 Examples:
@@ -30,6 +25,7 @@ Examples:
 @click.option("--qemu", metavar="COMMAND", help="Start this QEMU paused as the target, and end it.")
 @click.option("--try", "try_it", is_flag=True, help="With --qemu: really load SOURCE as well.")
 @click.option("--to", metavar="VERSION", help="No target: what is at risk with a QEMU of this release.")
+@options.jobs_option
 @options.container_options
 @options.json_option
 @options.traceback_option
@@ -40,6 +36,7 @@ def compat(
     qemu: str | None,
     try_it: bool,
     to: str | None,
+    jobs: int | None,
     offset: int,
     snapshot: str | None,
     as_json: bool,
@@ -47,7 +44,8 @@ def compat(
     """Predict whether a target loads SOURCE, and every reason why not, in the order QEMU meets them.
 
     TARGET is a fresh stream of the target's own command line (msixtool capture --run makes one).
-    SOURCE may be a folder. What cannot be told from what is given is a warning, `undecided`.
+    SOURCE may be a folder: then there is a table of one row a stream, or a line of JSON for each.
+    What cannot be told from what is given is a warning, `undecided`.
     """
     from msixtool.cli.compat_run import Run
 
@@ -59,5 +57,7 @@ def compat(
     if needs_target and len(words) < 2:
         raise click.UsageError("no target: give a TARGET stream, --qemu or --to.")
     sources, target = (words[:-1], words[-1]) if needs_target else (words, None)
-    run = Run(sources, target, target_version, target_vmstate, qemu, try_it, to, offset, snapshot, as_json)
+    run = Run(
+        sources, target, target_version, target_vmstate, qemu, try_it, to, jobs, offset, snapshot, as_json
+    )
     return run.run()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msixtool.cli.options import are_many
 from msixtool.cli.output import WIDTH, console, print_json, report_damage, warn
 from msixtool.cli.status import ExitStatus
 from msixtool.devices.device import kind_of
 from msixtool.documents import source_document
 from msixtool.documents_compat import compat_document, trial_document, vmstate_document
 from msixtool.dump import Dump
-from msixtool.errors import MsixtoolError, NotAStreamError, UsageError
+from msixtool.errors import UsageError
 from msixtool.qemu.versions import Version, format_version, parse_version
 from msixtool.tasks.compat import Comparison, compare, vmstate_file
 from msixtool.tasks.compat.risks import risks
@@ -42,6 +42,7 @@ class Run:
     qemu: str | None
     try_it: bool
     to: str | None
+    jobs: int | None
     offset: int
     snapshot: str | None
     as_json: bool
@@ -50,29 +51,35 @@ class Run:
         """Compare, print, and say how it went."""
         if self.target is not None and vmstate_file.is_vmstate_file(self.target):
             return self._vmstates(self.target)
-        files = list(_files(self.sources))
-        if not files:
-            raise UsageError(
-                "nothing to compare", expected="a stream, or a folder of streams", found="no file"
-            )
         with self._asked() as question:
-            report = _Report(self.as_json, len(files) > 1 or any(map(_is_folder, self.sources)))
-            for path, from_folder in files:
-                self._one(path, from_folder, question, report)
-            return report.end()
+            return self._many(question) if are_many(self.sources) else self._one(question)
 
-    def _one(self, path: str, from_folder: bool, question: _Question, report: _Report) -> None:
-        try:
+    def _one(self, question: _Question) -> ExitStatus:
+        with Dump.open(self.sources[0], offset=self.offset, snapshot=self.snapshot) as source:
+            comparison, target, trial = question.answer(source)
+            if self.as_json:
+                print_json(compat_document(source_document(source), target, comparison, trial))
+            else:
+                _print_findings(console(), comparison, trial)
+            return max(_status(comparison), report_damage(source))
+
+    def _many(self, question: _Question) -> ExitStatus:
+        """A row for each source, or a line of JSON."""
+        from msixtool.cli import many
+        from msixtool.cli.summary import CompatSummary
+
+        def one(path: str) -> many.Seen:
             with Dump.open(path, offset=self.offset, snapshot=self.snapshot) as source:
-                report.add(source, *question.answer(source))
-        except MsixtoolError as error:
-            if not report.several:
-                raise
-            if from_folder and isinstance(error, NotAStreamError):
-                warn(f"{error.at(path=path)}: left out")
-                return
-            warn(str(error.at(path=path)))
-            report.status = ExitStatus.USAGE
+                comparison, target, trial = question.answer(source)
+                if self.as_json:
+                    document = compat_document(source_document(source), target, comparison, trial)
+                    print_json(document, one_line=True)
+                damage = many.report_damage(source)
+                status = max(_status(comparison), damage)
+                return many.Seen(status, bool(damage), _facts(comparison))
+
+        summary = None if self.as_json else CompatSummary()
+        return many.run(self.sources, one, jobs=self.jobs, summary=summary, inline=not question.shared)
 
     @contextmanager
     def _asked(self) -> Iterator[_Question]:
@@ -83,7 +90,7 @@ class Run:
                 yield _Risks(parse_version(self.to))
             elif self.target is not None:
                 dump = stack.enter_context(Dump.open(self.target))
-                yield _Streams(dump, version, vmstate, source_document(dump))
+                yield _Streams(self.target, dump, version, vmstate, source_document(dump))
             else:
                 yield self._started(stack, version, vmstate)
 
@@ -97,7 +104,8 @@ class Run:
             warn(f"{command[0]}: no vmstate description: {fresh.why}")
         dump = stack.enter_context(Dump.open(fresh.stream))
         document = source_document(dump) | {"path": self.qemu}
-        return _Streams(dump, version, vmstate or fresh.vmstate, document, command if self.try_it else None)
+        tried = command if self.try_it else None
+        return _Streams(str(fresh.stream), dump, version, vmstate or fresh.vmstate, document, tried)
 
     def _vmstates(self, target: str) -> ExitStatus:
         """Two files of -dump-vmstate."""
@@ -120,6 +128,11 @@ class Run:
 class _Question:
     """What is asked of each source."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether several processes may ask it at the same time."""
+        return True
+
     def answer(self, source: Dump) -> tuple[Comparison, Any, Trial | None]:
         """The comparison, the document of the target, and what a real load did."""
         raise NotImplementedError
@@ -133,17 +146,28 @@ class _Risks(_Question):
         return Comparison(tuple(risks(source, self.to))), {"qemu": format_version(self.to)}, None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Streams(_Question):
     """`command` is what to try the load with, if it is to be tried."""
 
+    path: str
     target: Dump
     version: Version | None
     vmstate: VmstateFile | None
     document: Any
     command: list[str] | None = None
+    opener: int = field(default_factory=os.getpid)
+    """The process that opened the target."""
+
+    @property
+    def shared(self) -> bool:
+        # A trial may need disks that only one QEMU can have, and a pipe can be read only once.
+        return self.command is None and self.path != "-" and os.path.isfile(self.path)
 
     def answer(self, source: Dump) -> tuple[Comparison, Any, Trial | None]:
+        if self.opener != os.getpid():
+            # What unpacks a target knows how far it is: two processes cannot have the same one.
+            self.target, self.opener = Dump.open(self.path), os.getpid()
         comparison = compare(source, self.target, target_version=self.version, vmstate=self.vmstate)
         trial = None
         if self.command is not None:
@@ -153,49 +177,18 @@ class _Streams(_Question):
         return comparison, self.document, trial
 
 
-@dataclass
-class _Report:
-    """What is printed of each source, and of all together."""
+def _status(comparison: Comparison) -> ExitStatus:
+    return ExitStatus.DONE if comparison.compatible else ExitStatus.REPORT
 
-    as_json: bool
-    several: bool
-    status: ExitStatus = ExitStatus.DONE
-    causes: Counter[str] = field(default_factory=Counter)
-    count: int = 0
 
-    def add(self, source: Dump, comparison: Comparison, target: Any, trial: Trial | None) -> None:
-        """Print one source."""
-        self.count += 1
-        if self.as_json:
-            document = compat_document(source_document(source), target, comparison, trial)
-            print_json(document, one_line=self.several)
-        elif self.several:
-            self._line(source.path, comparison)
-        else:
-            _print_findings(console(), comparison, trial)
-        done = ExitStatus.DONE if comparison.compatible else ExitStatus.REPORT
-        self.status = max(self.status, done, report_damage(source))
-
-    def _line(self, path: str, comparison: Comparison) -> None:
-        first = comparison.first
-        out = console()
-        if first is None:
-            out.print(f"{path}: loads", soft_wrap=True)
-            return
-        self.causes[_cause(first)] += 1
-        place = f"{first.section}: " if first.section else ""
-        out.print(f"{path}: {place}{first.message}", soft_wrap=True)
-
-    def end(self) -> ExitStatus:
-        """Print the summary of several sources; the status of the whole."""
-        if self.several and not self.as_json:
-            out = console()
-            loads = self.count - sum(self.causes.values())
-            out.print()
-            out.print(f"{plural(self.count, 'stream')}: {loads} would load", style="bold")
-            for cause, count in self.causes.most_common():
-                _wrapped(out, f"{count:4}  {cause}", indent="")
-        return self.status
+def _facts(comparison: Comparison) -> tuple[str | None, str, int]:
+    """For the row of a summary: the cause of the first error, what it says, how many errors there are."""
+    first = comparison.first
+    if first is None:
+        return None, "", 0
+    section = f"{first.section}: " if first.section else ""
+    count = sum(finding.severity is Severity.ERROR for finding in comparison.findings)
+    return _cause(first), f"{section}{first.message}", count
 
 
 def _cause(finding: Finding) -> str:
@@ -203,19 +196,6 @@ def _cause(finding: Finding) -> str:
     of = f" of {kind_of(finding.section)}" if finding.section else ""
     what = f": {finding.field}" if finding.field and "/" not in finding.field else ""
     return f"{finding.code.value}{of}{what}"
-
-
-def _files(sources: Sequence[str]) -> Iterator[tuple[str, bool]]:
-    """The files to compare, and whether each was found in a folder."""
-    for source in sources:
-        if _is_folder(source):
-            yield from ((str(path), True) for path in sorted(Path(source).rglob("*")) if path.is_file())
-        else:
-            yield source, False
-
-
-def _is_folder(path: str) -> bool:
-    return path != "-" and Path(path).is_dir()
 
 
 def _print_findings(out: Console, comparison: Comparison, trial: Trial | None) -> None:

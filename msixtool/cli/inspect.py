@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -20,37 +21,93 @@ if TYPE_CHECKING:
 @options.files_argument
 @click.option("--sections", is_flag=True, help="List every section: offset, size, share of the file.")
 @click.option("--xml", is_flag=True, help="Print the domain XML of a libvirt save image, and nothing else.")
+@options.jobs_option
 @options.container_options
 @options.json_option
 @options.traceback_option
 def inspect(
-    files: tuple[str, ...], sections: bool, xml: bool, offset: int, snapshot: str | None, as_json: bool
+    files: tuple[str, ...],
+    sections: bool,
+    xml: bool,
+    jobs: int | None,
+    offset: int,
+    snapshot: str | None,
+    as_json: bool,
 ) -> ExitStatus:
-    """Show what a stream is, what it holds, and every device with MSI-X in it."""
-    from msixtool.cli.output import console, for_each, print_json, report_damage
+    """Show what a stream is, what it holds, and every device with MSI-X in it.
+
+    FILE may be a folder: then there is a table of one row a stream, or a line of JSON for each.
+    """
     from msixtool.cli.progress import progress_bar
     from msixtool.dump import Dump
 
-    def one(file: str) -> ExitStatus:
+    as_json = as_json and not xml
+
+    def opened(file: str) -> Dump:
         with progress_bar(file) as progress:
-            dump = Dump.open(file, offset=offset, snapshot=snapshot, progress=progress)
-        with dump:
-            if xml:
-                click.echo(_xml(dump))
-            elif as_json:
-                from msixtool.documents import inspect_document
+            return Dump.open(file, offset=offset, snapshot=snapshot, progress=progress)
 
-                print_json(inspect_document(dump), one_line=len(files) > 1)
-            else:
-                out = console()
-                _print_stream(out, dump)
-                _print_snapshots(out, dump)
-                _print_devices(out, dump)
-                if sections:
-                    _print_sections(out, dump)
-            return report_damage(dump)
+    def show(dump: Dump) -> None:
+        if xml:
+            click.echo(_xml(dump))
+        else:
+            _print(dump, sections)
 
-    return for_each(files, one)
+    if options.are_many(files):
+        return _inspect_many(files, opened, show, jobs=jobs, as_json=as_json, whole=sections or xml)
+    from msixtool.cli.output import print_json, report_damage
+
+    with opened(files[0]) as dump:
+        if as_json:
+            from msixtool.documents import inspect_document
+
+            print_json(inspect_document(dump))
+        else:
+            show(dump)
+        return report_damage(dump)
+
+
+def _inspect_many(
+    files: tuple[str, ...],
+    opened: Callable[[str], Dump],
+    show: Callable[[Dump], None],
+    *,
+    jobs: int | None,
+    as_json: bool,
+    whole: bool,
+) -> ExitStatus:
+    """Each file as it would be alone; a table where there are folders, and `whole` does not ask for more."""
+    from msixtool.cli import many
+    from msixtool.cli.output import print_json, report_damage
+    from msixtool.cli.summary import InspectSummary, inspect_facts
+    from msixtool.documents import inspect_document
+
+    summary = InspectSummary() if any(map(options.is_folder, files)) and not (as_json or whole) else None
+
+    def one(file: str) -> many.Seen:
+        with opened(file) as dump:
+            if summary is None and not as_json:
+                show(dump)
+                status = report_damage(dump)
+                return many.Seen(status, damaged=bool(status))
+            document = inspect_document(dump)
+            if as_json:
+                print_json(document, one_line=True)
+            status = many.report_damage(dump)
+            return many.Seen(status, bool(status), None if as_json else inspect_facts(document))
+
+    return many.run(files, one, jobs=jobs, summary=summary)
+
+
+def _print(dump: Dump, sections: bool) -> None:
+    from msixtool.cli.output import console
+
+    out = console()
+    _print_stream(out, dump)
+    _print_snapshots(out, dump)
+    _print_devices(out, dump)
+    if sections:
+        _print_sections(out, dump)
 
 
 def _print_stream(out: Console, dump: Dump) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -21,6 +22,14 @@ def _chain(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
 
 files_argument = click.argument("files", metavar="FILE...", nargs=-1, required=True)
 
+jobs_option = click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that work on several files [one for each core].",
+)
+
 file_argument = click.argument("file", metavar="FILE")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
@@ -31,6 +40,16 @@ device_option = click.option(
     metavar="PATTERN",
     help="Only these devices: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one.",
 )
+
+
+def is_folder(file: str) -> bool:
+    """Whether an argument is a folder, to be walked."""
+    return file != "-" and os.path.isdir(file)
+
+
+def are_many(files: Sequence[str]) -> bool:
+    """Whether there is more than one file to be answered, or may be."""
+    return len(files) > 1 or is_folder(files[0])
 
 
 def _believe(ctx: click.Context, _: click.Parameter, ratio: float | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +13,7 @@ from msixtool.cli.status import ExitStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from msixtool.documents import Document
     from msixtool.dump import Dump
     from msixtool.tasks.rules.catalogue import RuleFinding
 
@@ -29,6 +30,7 @@ SEVERITIES = ("error", "warning", "info")
     default="info",
     help="Leave out the findings below this severity [info].",
 )
+@options.jobs_option
 @options.container_options
 @options.json_option
 @options.traceback_option
@@ -36,6 +38,7 @@ def validate(
     files: tuple[str, ...],
     ignore: tuple[str, ...],
     severity: str,
+    jobs: int | None,
     offset: int,
     snapshot: str | None,
     as_json: bool,
@@ -44,31 +47,54 @@ def validate(
 
     An error is refused by QEMU or contradicts the format; a warning loads, but no sound device gets
     there, or the guest will miss something. The status is 1 where there is an error. Every rule is
-    explained in docs/validate.md.
+    explained in docs/validate.md. FILE may be a folder: then there is a table of one row a stream,
+    or a line of JSON for each.
     """
-    from msixtool.cli.output import console, for_each, print_json
+    from msixtool.cli.output import console, print_json
     from msixtool.cli.progress import progress_bar
+    from msixtool.documents import validate_document
     from msixtool.dump import Dump
     from msixtool.tasks.finding import Severity
     from msixtool.tasks.validate import check_ignored, is_valid
     from msixtool.tasks.validate import validate as findings_of
 
     check_ignored(ignore)
+    many = options.are_many(files)
 
-    def one(file: str) -> ExitStatus:
+    def answer(file: str, table: bool) -> tuple[ExitStatus, Document | None]:
+        """The status, and the document where a table is to be made of it; else the answer is printed."""
         with progress_bar("validate") as progress:
             dump = Dump.open(file, offset=offset, snapshot=snapshot, walk=True, progress=progress)
         with dump:
             findings = findings_of(dump, ignore=ignore, severity=Severity(severity))
-            if as_json:
-                from msixtool.documents import validate_document
+            document = validate_document(dump, findings) if as_json or table else None
+            if as_json and document is not None:
+                print_json(document, one_line=many)
+            elif not table:
+                _print(console(), dump, findings, heading=many)
+            return ExitStatus.DONE if is_valid(findings) else ExitStatus.REPORT, document
 
-                print_json(validate_document(dump, findings), one_line=len(files) > 1)
-            else:
-                _print(console(), dump, findings, heading=len(files) > 1)
-            return ExitStatus.DONE if is_valid(findings) else ExitStatus.REPORT
+    return _validate_many(files, answer, jobs, as_json) if many else answer(files[0], False)[0]
 
-    return for_each(files, one)
+
+def _validate_many(
+    files: Sequence[str],
+    answer: Callable[[str, bool], tuple[ExitStatus, Document | None]],
+    jobs: int | None,
+    as_json: bool,
+) -> ExitStatus:
+    """Each file as it would be alone; a table where there are folders."""
+    from msixtool.cli import many
+    from msixtool.cli.summary import ValidateSummary, validate_facts
+
+    summary = ValidateSummary() if any(map(options.is_folder, files)) and not as_json else None
+
+    def one(file: str) -> many.Seen:
+        status, document = answer(file, summary is not None)
+        facts = None if summary is None or document is None else validate_facts(document)
+        return many.Seen(status, facts=facts)
+
+    return many.run(files, one, jobs=jobs, summary=summary)
 
 
 def _print(out: Console, dump: Dump, findings: Sequence[RuleFinding], *, heading: bool) -> None:

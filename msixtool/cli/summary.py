@@ -1,0 +1,212 @@
+"""Tables of one row a stream, printed while the streams are read, with totals below."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from msixtool.cli.output import WIDTH
+
+GAP = "  "
+SEVERITIES = ("error", "warning", "info")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column behind the name. `width` in characters; 0, for the last, is all that is left."""
+
+    heading: str
+    width: int = 0
+    right: bool = False
+
+    def fit(self, cell: str, width: int) -> str:
+        """The cell as wide as its column."""
+        return cell.rjust(width) if self.right else cell.ljust(width)
+
+
+class Summary:
+    """The table of one command. What a row shows comes from the stream's facts."""
+
+    columns: ClassVar[tuple[Column, ...]]
+
+    def __init__(self) -> None:
+        self._name = self._rest = self._below = 0
+
+    def begin(self, paths: Sequence[str], folder: str | None) -> None:
+        """Print the heading; `paths` are those of all rows that may come, below `folder` if one is given."""
+        self._below = 0 if folder is None else len(os.path.join(folder, ""))
+        names = [self._shown(path) for path in paths]
+        fixed = sum(column.width + len(GAP) for column in self.columns)
+        least = max((len(column.heading) for column in self.columns if not column.width), default=0)
+        open_ended = any(not column.width for column in self.columns)
+        room = WIDTH - fixed
+        # A last column without a width of its own is worth half of what there is.
+        most = (room - len(GAP)) // 2 if open_ended else room
+        widest = max(map(len, names), default=0)
+        self._name = max(len("Stream"), min(most, widest))
+        self._rest = max(least, room - self._name) if open_ended else 0
+        self._print("Stream", [column.heading for column in self.columns])
+
+    def add(self, path: str, facts: Any) -> None:
+        """Print the row of a stream, and count it."""
+        self._print(self._shown(path), self.row(facts))
+
+    def end(self, totals: str) -> None:
+        """Print `totals`, and what this table counted."""
+        print()
+        for line in [totals, *self.totals()]:
+            print(textwrap.fill(line, WIDTH, subsequent_indent=GAP, break_on_hyphens=False))
+
+    def row(self, facts: Any) -> list[str]:
+        """The cells of a row; counts them for the totals."""
+        raise NotImplementedError
+
+    def totals(self) -> list[str]:
+        """Lines below the table."""
+        raise NotImplementedError
+
+    def _shown(self, path: str) -> str:
+        """What a row calls a file: the folder that all are in need not be repeated."""
+        return shown_name(path[self._below :])
+
+    def _print(self, name: str, cells: Sequence[str]) -> None:
+        """A name that is too long has a line of its own, as df does it: it can be copied whole."""
+        if len(name) > self._name:
+            print(name)
+            name = ""
+        line = name.ljust(self._name)
+        for column, cell in zip(self.columns, cells, strict=True):
+            if column.width:
+                line += GAP + column.fit(cell, column.width)
+                continue
+            first, *others = textwrap.wrap(cell, self._rest, break_on_hyphens=False) or [""]
+            indent = " " * (len(line) + len(GAP))
+            line = "\n".join([line + GAP + first, *(indent + other for other in others)])
+        print("\n".join(part.rstrip() for part in line.split("\n")))
+
+
+def shown_name(name: str) -> str:
+    """A file name that cannot do anything to a terminal."""
+    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
+
+
+class InspectSummary(Summary):
+    """Of `inspect`: which machine, written by which QEMU, how many devices with MSI-X."""
+
+    columns = (
+        Column("Machine", 14),
+        Column("QEMU", 9),
+        Column("Dev", 3, right=True),
+        Column("Vec", 4, right=True),
+        Column("Pend", 4, right=True),
+        Column("Damage", 6, right=True),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._devices = self._vectors = self._pending = 0
+
+    def row(self, facts: Any) -> list[str]:
+        self._devices += facts["devices"]
+        self._vectors += facts["vectors"]
+        self._pending += facts["pending"]
+        return [
+            facts["machine"] or "-",
+            _releases(facts["min"], facts["max"]),
+            *(str(facts[key]) for key in ("devices", "vectors", "pending")),
+            str(facts["damage"] or "-"),
+        ]
+
+    def totals(self) -> list[str]:
+        return [f"{self._devices:,} devices with MSI-X, {self._vectors:,} vectors, {self._pending:,} pending"]
+
+
+def inspect_facts(document: dict[str, Any]) -> dict[str, Any]:
+    """What InspectSummary needs of the document of a stream."""
+    stream, devices = document["stream"], document["devices"]
+    return {
+        "machine": stream["machine"],
+        **stream["writer"],
+        "devices": len(devices),
+        "vectors": sum(device["vectors"] for device in devices),
+        "pending": sum(device["pending"] for device in devices),
+        "damage": len(document["damage"]),
+    }
+
+
+def _releases(low: str | None, high: str | None) -> str:
+    if low == high:
+        return low or "-"
+    return f"{low or ''}-{high or ''}"
+
+
+class ValidateSummary(Summary):
+    """Of `validate`: how many findings of each severity, and the rules that were broken."""
+
+    columns = (
+        Column("Errors", 6, right=True),
+        Column("Warnings", 8, right=True),
+        Column("Info", 4, right=True),
+        Column("Rules"),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._invalid = 0
+        self._streams: Counter[tuple[str, str]] = Counter()
+        self._findings: Counter[tuple[str, str]] = Counter()
+
+    def row(self, facts: Any) -> list[str]:
+        counts: Counter[str] = Counter()
+        for (severity, _), count in facts.items():
+            counts[severity] += count
+        self._findings.update(facts)
+        self._streams.update(facts.keys())
+        self._invalid += bool(counts["error"])
+        numbers = [str(counts[severity] or "-") for severity in SEVERITIES]
+        return [*numbers, ", ".join(dict.fromkeys(rule for _, rule in facts)) or "-"]
+
+    def totals(self) -> list[str]:
+        by_gravity = sorted(
+            self._streams.items(), key=lambda item: (SEVERITIES.index(item[0][0]), -item[1], item[0])
+        )
+        return [
+            f"{self._invalid} with errors",
+            *(
+                f"{streams:6}  {severity} {rule}: {self._findings[severity, rule]:,} times"
+                for (severity, rule), streams in by_gravity
+            ),
+        ]
+
+
+def validate_facts(document: dict[str, Any]) -> dict[tuple[str, str], int]:
+    """What ValidateSummary needs of a stream's document: how often it breaks each rule, the gravest first."""
+    found = Counter((finding["severity"], finding["rule"]) for finding in document["findings"])
+    return dict(sorted(found.items(), key=lambda item: SEVERITIES.index(item[0][0])))
+
+
+class CompatSummary(Summary):
+    """Of `compat`: whether each loads, and what stops it first."""
+
+    columns = (Column("Loads", 5), Column("Reasons", 7, right=True), Column("First reason"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loads = 0
+        self._causes: Counter[str] = Counter()
+
+    def row(self, facts: Any) -> list[str]:
+        cause, message, count = facts
+        if cause is None:
+            self._loads += 1
+            return ["yes", "-", ""]
+        self._causes[cause] += 1
+        return ["no", str(count), message]
+
+    def totals(self) -> list[str]:
+        causes = [f"{count:4}  {cause}" for cause, count in self._causes.most_common()]
+        return [f"{self._loads} would load", *causes]
