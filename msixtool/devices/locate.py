@@ -162,6 +162,8 @@ def _profiled(source: Source, item: Item, profile: Profile) -> Layout | None:
     table = pci.device_vmstate_size(size)
     if profile.place is Place.AFTER_AER:
         table += _aer_log_size(source, item.data_offset + table)
+        if table == item.data_length:
+            return None  # machine types up to 2.9 do not save it (x-migrate-msix)
     return Layout(4, size, table)
 
 

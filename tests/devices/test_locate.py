@@ -13,7 +13,7 @@ from msixtool.devices.locate import find_devices, read_device
 from msixtool.errors import FormatError
 from msixtool.stream.items import Item
 from msixtool.stream.read import read_stream
-from tests.conftest import CORPUS_STREAMS, STREAMS, stream_id, unpacked
+from tests.conftest import CORPUS_STREAMS, REPOSITORY, STREAMS, stream_id, unpacked
 
 
 def found(data: bytes) -> list[MsixDevice]:
@@ -90,6 +90,18 @@ def test_a_count_that_contradicts_the_bytes_is_damage(sample: Path) -> None:
     devices, damage = find_devices(source, read_stream(source))
     assert [d.vectors for d in devices if d.kind == "e1000e"] == [5]
     assert "expected 9 by the MSI-X capability, found 5" in str(damage[0])
+
+
+def test_a_port_that_does_not_save_its_msix_state_is_no_device_and_one_that_is_cut_is_damaged() -> None:
+    data, _ = section(unpacked(REPOSITORY / "samples" / "q35-root-ports-10.0.mig.xz"), "pcie-root-port")
+    name, state = "0000:00:1e.0/pcie-root-port", 16 + 1
+    device = stranger(data, name)
+    assert device is not None
+    assert device.length == state
+    assert stranger(data[:-state], name) is None
+    for length in (1, state - 1):
+        with pytest.raises(FormatError, match=f"expected {state} bytes, found {state - length}"):
+            stranger(data[:-length], name)
 
 
 def test_a_virtio_section_that_ends_too_early_is_an_error_with_its_place() -> None:
