@@ -128,6 +128,9 @@ REGISTERED_ALWAYS = frozenset({"dirty-bitmap", "globalstate", "ram"})
 REGISTERED_SILENTLY = frozenset({"audio"})
 """Sections that a QEMU reads where it has such a device, and no longer writes since 6.0."""
 
+SOUND_KINDS = frozenset({"ac97", "cs4231a", "es1370", "gus", "hda-audio", "sb16"})
+"""Kinds of sections of devices that make a QEMU read `audio`."""
+
 EQUAL_AFTER_LOAD: dict[str, dict[str, str]] = {
     "e1000e": {"subsys": "subsystem ID", "subsys_ven": "subsystem vendor ID"},
 }
@@ -160,6 +163,21 @@ FEATURE_SUBSECTIONS: dict[int, str] = {32: "virtio/virtqueues", 34: "virtio/pack
 
 FIELDS_BY_STATE = frozenset({("PCIE_AER_ERROR_LOG", "log"), ("ide_drive", "identify_data")})
 """(vmsd, field) that are there or not by what was loaded before them: no matter for compatibility."""
+
+FIELDS_BY_VERSION = frozenset(
+    {
+        ("esp", "data_in_ready"),
+        ("esp", "data_ready"),
+        ("esp", "cmdfifo_cdb_offset"),
+        ("esp", "fifo"),
+        ("esp", "cmdfifo"),
+        ("esp", "ti_cmd"),
+        ("esp", "lun"),
+        ("esp", "asc_mode"),
+    }
+)
+"""(vmsd, field) inside a struct that are read only from a source that has them: it sends the struct's version
+beside it (esp_is_version_5 and others of hw/scsi/esp.c). `drq_state` is read from every source."""
 
 FIELDS_BY_PROPERTY = frozenset(
     {

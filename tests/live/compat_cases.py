@@ -30,6 +30,7 @@ NEC = "nec-usb-xhci,addr=5"
 GPU = "virtio-gpu-pci,addr=6"
 RAID = "megasas,romfile=,addr=7"
 RAID2 = "megasas-gen2,romfile=,addr=7"
+SCSI_OLD = "am53c974,addr=7"
 VMXNET = "vmxnet3,romfile=,addr=8"
 SERIAL = "virtio-serial-pci,id=serial,addr=9"
 SCSI = "virtio-scsi-pci,addr=0xa"
@@ -119,6 +120,7 @@ CASES = (
     change("xhci-other", XHCI, NEC),
     setting("raid-msi", RAID2, "msi=off"),
     setting("raid-msix", RAID, "msix=off"),
+    same("scsi-old", SCSI_OLD, machine="pc"),
     setting("raid-commands", RAID, "max_cmds=100"),
     change("raid-other", RAID, RAID2),
     setting("port-slot", PORT, "slot=9"),
@@ -168,6 +170,10 @@ RECORDED = (
     ("multifunction", "7.2", "10.0"),
     ("xhci-ports", "10.0", "11.1"),
     ("raid-msi", "10.0", "5.2"),
+    ("scsi-old", "5.2", "7.2"),
+    ("scsi-old", "5.2", "11.1"),
+    ("scsi-old", "7.2", "10.0"),
+    ("scsi-old", "11.1", "10.0"),
     ("port-speed", "11.1", "11.1"),
     ("behind-more", "5.2", "5.2"),
     ("behind-more", "10.0", "10.0"),

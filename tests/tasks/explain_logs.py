@@ -43,7 +43,7 @@ EXPECTED = {
     "magic": Expected("stream"),
     "version-2": Expected("stream"),
     "version": Expected("stream", field="version"),
-    "configuration-missing": Expected("other", "configuration"),
+    "configuration-missing": Expected("field-mismatch", "configuration"),
     "machine": Expected("machine-type", "configuration", "machine"),
     "page-bits": Expected("page-size", "configuration", "page_size", 16384, 4096),
     "capability-unknown": Expected("capability", "configuration", "x-frob"),

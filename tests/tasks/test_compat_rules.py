@@ -78,8 +78,11 @@ def test_subsections_of_the_configuration_are_refused_before_the_machine_type() 
 
 def test_a_configuration_that_one_side_lacks_is_refused() -> None:
     with_it, without = Machine(), Machine(configured=False)
-    assert "expects one" in only(comparison(without, with_it)).message
-    assert "expects none" in only(comparison(with_it, without)).message
+    missing, unexpected = only(comparison(without, with_it)), only(comparison(with_it, without))
+    assert (missing.code, missing.field) == (Code.FIELD_MISMATCH, "configuration")
+    assert "expects one" in missing.message
+    assert unexpected.code is Code.OTHER
+    assert "expects none" in unexpected.message
     assert comparison(without, without).compatible
 
 
@@ -234,6 +237,45 @@ def test_a_field_that_depends_on_a_property_is_another_layout() -> None:
     assert codes(comparison(nic(), adjusted)) == [Code.SECTION_LAYOUT]
 
 
+def structured(version: int, *fields: Field, vmsd: str = "inner", outer: int = 1) -> Machine:
+    inside = struct("inside", Vmsd(vmsd, fields, version=version))
+    return Machine([section("dev", inside, version=outer), section("after", number("z", 0))])
+
+
+def test_inside_a_struct_a_newer_target_reads_what_is_new_and_what_is_gone() -> None:
+    a, new, old = number("a", 1), number("new", 1, "uint8"), number("old", 1, "uint16")
+    found = only(comparison(structured(1, a), structured(2, a, new)))
+    assert (found.code, found.section, found.field) == (Code.SECTION_LAYOUT, "dev", "inside.new")
+    assert "1 bytes past the section's end" in found.message
+    assert codes(comparison(structured(1, a, old), structured(2, a))) == []
+
+
+def test_inside_a_struct_an_older_target_does_not_read_what_is_new() -> None:
+    a, new, old = number("a", 1), number("new", 1, "uint8"), number("old", 1, "uint8")
+    found = only(comparison(structured(2, a, new), structured(1, a)))
+    assert (found.code, found.field) == (Code.SECTION_LAYOUT, "inside.new")
+    # What it reads in its place may be as long: then it loads, whatever that means.
+    assert codes(comparison(structured(2, a, new), structured(1, old, a))) == []
+
+
+def test_a_field_that_goes_by_a_version_in_the_stream_is_not_read_from_an_older_source() -> None:
+    a, new = number("a", 1), Field("fifo", "buffer", bytes(8))
+    older, newer = structured(4, a, vmsd="esp"), structured(5, a, new, vmsd="esp")
+    assert codes(comparison(older, newer)) == []
+    assert codes(comparison(newer, older)) == [Code.SECTION_LAYOUT]
+
+
+def test_of_an_older_section_what_is_new_is_not_read_and_what_is_gone_still_is() -> None:
+    a, old, new = number("a", 7, "uint32 equal"), number("old", 1), Field("new", "buffer", bytes(3))
+    source, target = (
+        Machine([section("hpet", *fields, version=version), section("after", number("z", 0))])
+        for version, fields in ((1, (old, a)), (2, (new, a)))
+    )
+    assert codes(comparison(source, target, version=(10, 0))) == []
+    other = Machine([section("hpet", new, number("a", 8, "uint32 equal"), version=2)])
+    assert codes(comparison(source, other, version=(10, 0)))[0] is Code.FIELD_MISMATCH
+
+
 def test_an_error_log_is_as_long_as_its_number_says() -> None:
     def port(entries: int) -> Machine:
         log = [number("log_num", entries, "uint16"), number("log_max", 8, "uint16 equal")]
@@ -300,6 +342,13 @@ def test_a_sound_section_is_read_by_a_qemu_that_no_longer_writes_it() -> None:
     source = Machine([section("audio", number("a", 1))])
     assert codes(comparison(source, Machine(), version=(7, 2))) == [Code.UNDECIDED]
     assert codes(comparison(source, Machine(), version=(5, 2))) == [Code.SECTION_UNKNOWN]
+
+
+def test_a_sound_section_is_not_read_where_the_sound_device_is_missing() -> None:
+    card = section("0000:00:05.0/ac97", number("a", 1))
+    source = Machine([section("audio", number("a", 1)), card])
+    assert codes(comparison(source, Machine(), version=(7, 2))) == [Code.SECTION_UNKNOWN] * 2
+    assert codes(comparison(source, Machine([card]), version=(7, 2))) == [Code.UNDECIDED]
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,10 @@ DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "scsi-requests", "bitmap"
 def align(source: dict[str, Any], target: dict[str, Any]) -> list[Pair] | None:
     """The fields of both in order; None where the layouts differ in more than fields that one side lacks.
 
-    A field of another name at the same place counts as renamed; one of another size, or an array of another
-    length, as another layout.
+    A field of another name at the same place counts as renamed (of another version only if it is of the same
+    type); one of another size, or an array of another length, as another layout.
     """
+    renamed = _renamed if source.get("version") == target.get("version") else _renamed_at_most
     theirs, ours = objects(source, "fields"), objects(target, "fields")
     left_theirs, left_ours = Counter(map(_name, theirs)), Counter(map(_name, ours))
     names_theirs, names_ours = frozenset(left_theirs), frozenset(left_ours)
@@ -34,7 +35,11 @@ def align(source: dict[str, Any], target: dict[str, Any]) -> list[Pair] | None:
     while i < len(theirs) or j < len(ours):
         there = theirs[i] if i < len(theirs) else None
         here = ours[j] if j < len(ours) else None
-        if there is not None and here is not None and _same(there, here, left_theirs, left_ours):
+        if (
+            there is not None
+            and here is not None
+            and (_name(there) == _name(here) or renamed(there, here, left_theirs, left_ours))
+        ):
             if not _fits(there, here):
                 return None
         elif here is not None and _name(here) not in names_theirs:
@@ -53,9 +58,14 @@ def align(source: dict[str, Any], target: dict[str, Any]) -> list[Pair] | None:
     return pairs
 
 
-def _same(there: Field, here: Field, left_theirs: Counter[str], left_ours: Counter[str]) -> bool:
-    """Whether two fields are one: by name, or as neither side has the other's any more."""
-    return _name(there) == _name(here) or (not left_ours[_name(there)] and not left_theirs[_name(here)])
+def _renamed(there: Field, here: Field, left_theirs: Counter[str], left_ours: Counter[str]) -> bool:
+    """Whether two fields of different names may be one: neither side has the other's any more."""
+    return not left_ours[_name(there)] and not left_theirs[_name(here)]
+
+
+def _renamed_at_most(there: Field, here: Field, left_theirs: Counter[str], left_ours: Counter[str]) -> bool:
+    """The same for descriptions of different versions, where one may be gone and the other be new."""
+    return there.get("type") == here.get("type") and _renamed(there, here, left_theirs, left_ours)
 
 
 def _fits(there: Field, here: Field) -> bool:

@@ -33,8 +33,9 @@ def findings(source: Side, target: Target) -> Iterator[Finding]:
         return
     if not _has_configuration(theirs):
         yield _finding(
-            Code.OTHER,
+            Code.FIELD_MISMATCH,
             "the source has no configuration section, the target expects one",
+            field="configuration",
             advice="Start the target with -global migration.send-configuration=off.",
         )
         return

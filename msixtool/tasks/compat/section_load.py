@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, ClassVar
 
 from msixtool.devices.config_space import ConfigSpace
@@ -20,7 +21,7 @@ from msixtool.qemu import vmstates
 from msixtool.stream import description as vmdesc
 from msixtool.stream.items import Item
 from msixtool.tasks.compat import pci_config, virtio_gpu, virtio_load
-from msixtool.tasks.compat.guide import objects
+from msixtool.tasks.compat.guide import BODY, Node, objects
 from msixtool.tasks.compat.layout import DYNAMIC_TYPES, Pair, align, total_size
 from msixtool.tasks.compat.load_base import Load, LoadStoppedError
 from msixtool.tasks.compat.sides import Side, Target
@@ -41,6 +42,19 @@ class Difference:
     source_field: str | None
     source: int | None
     target: int
+
+
+class Age(Enum):
+    """How the target's version of a description compares with the source's."""
+
+    SAME = auto()
+    OLDER = auto()
+    """The source's is older, and QEMU goes by it: what is new is not read, what is gone still is."""
+    INNER_OLDER = auto()
+    """It is older inside a struct, where QEMU goes by its own version: what is new is read all the same, but
+    for fields that say themselves when they are there."""
+    INNER_NEWER = auto()
+    """The source's is newer inside a struct: what the target does not know it does not read."""
 
 
 class SectionLoad(Load):
@@ -93,17 +107,17 @@ class SectionLoad(Load):
     def vmsd(self, description: dict[str, Any], at: int, local: int, path: str = "") -> tuple[int, int]:
         """Load one vmsd; the offsets behind it."""
         name = str(description.get("vmsd_name", ""))
-        pairs = self._aligned(description, at, name)
+        pairs, age = self._aligned(description, at, name)
         for theirs, ours in pairs:
             if theirs is not None and ours is not None:
                 at, local = self._field(ours, at, local, path, name)
             elif ours is not None:
-                at, local = self._only_target(ours, at, local, path, name)
+                at, local = self._only_target(ours, at, local, path, name, age)
             elif theirs is not None:
-                at = self._only_source(theirs, at, path, name)
+                at = self._only_source(theirs, at, path, name, age)
         return self._subsections(description, at, local)
 
-    def _aligned(self, description: dict[str, Any], at: int, name: str) -> list[Pair]:
+    def _aligned(self, description: dict[str, Any], at: int, name: str) -> tuple[list[Pair], Age]:
         """The fields to read, each with the source's own where both have it.
 
         Of several structs of one vmsd that begin at one place, one inside the other, the one that is
@@ -111,33 +125,47 @@ class SectionLoad(Load):
         stands there.
         """
         aligned = [
-            pairs
+            (pairs, self._age(node, description))
             for node in self.guide.of_vmsd(at, name)
             if node.description is not None and (pairs := align(node.description, description)) is not None
         ]
         if not aligned:
-            return [(field, field) for field in objects(description, "fields")]
-        return min(aligned, key=lambda pairs: sum(None in pair for pair in pairs))
+            return [(field, field) for field in objects(description, "fields")], Age.SAME
+        return min(aligned, key=lambda found: sum(None in pair for pair in found[0]))
 
-    def _only_source(self, field: dict[str, Any], at: int, path: str, vmsd: str) -> int:
+    def _age(self, node: Node, own: dict[str, Any]) -> Age:
+        theirs, ours = (node.description or {}).get("version"), own.get("version")
+        if not isinstance(theirs, int) or not isinstance(ours, int) or theirs == ours:
+            return Age.SAME
+        if node.type == BODY:
+            return Age.OLDER
+        return Age.INNER_OLDER if theirs < ours else Age.INNER_NEWER
+
+    def _only_source(self, field: dict[str, Any], at: int, path: str, vmsd: str, age: Age) -> int:
         """A field that the target's own state does not hold: read all the same where it depends on the
-        state."""
+        state, or on the version."""
         name, size = f"{path}{field.get('name', '')}", total_size(field)
-        if (vmsd, str(field.get("name", ""))) in vmstates.FIELDS_BY_PROPERTY:
+        known = (vmsd, str(field.get("name", "")))
+        if known in vmstates.FIELDS_BY_PROPERTY or age is Age.INNER_NEWER:
             self._differ(Difference(name, name, size, 0))
             return at
-        self._unsure(name, vmsd, field, "source")
+        if age is Age.SAME:
+            self._unsure(name, vmsd, field, "source")
         return at + size
 
     def _only_target(
-        self, field: dict[str, Any], at: int, local: int, path: str, vmsd: str
+        self, field: dict[str, Any], at: int, local: int, path: str, vmsd: str, age: Age
     ) -> tuple[int, int]:
-        """A field that the source does not hold: not read where it depends on the state."""
+        """A field that the source does not hold: not read where it depends on the state, or on the
+        version."""
         name, size = f"{path}{field.get('name', '')}", total_size(field)
-        if (vmsd, str(field.get("name", ""))) in vmstates.FIELDS_BY_PROPERTY:
+        known = (vmsd, str(field.get("name", "")))
+        inner = age is Age.INNER_NEWER or (age is Age.INNER_OLDER and known not in vmstates.FIELDS_BY_VERSION)
+        if known in vmstates.FIELDS_BY_PROPERTY or inner:
             self._differ(Difference(name, None, None, size))
             return self._field(field, at, local, path, vmsd)
-        self._unsure(name, vmsd, field, "target")
+        if age is Age.SAME:
+            self._unsure(name, vmsd, field, "target")
         return at, local + size
 
     def _unsure(self, name: str, vmsd: str, field: dict[str, Any], side: str) -> None:

@@ -57,7 +57,8 @@ def _unknown(item: Item, source: Side, target: Target) -> Iterator[Finding]:
     name = str(item.idstr)
     if name in vmstates.REGISTERED_ALWAYS:
         return
-    if name in vmstates.REGISTERED_SILENTLY and target.releases.all_since((6, 0)):
+    silent = name in vmstates.REGISTERED_SILENTLY and target.releases.all_since((6, 0))
+    if silent and (_has_sound(target) or not _has_sound(source)):
         found = _finding(
             Code.UNDECIDED,
             f"section {name}: QEMU reads it where it has such a device, and writes none that would show it",
@@ -75,6 +76,10 @@ def _unknown(item: Item, source: Side, target: Target) -> Iterator[Finding]:
         advice.on_missing_section(name, kind_of(name), item.instance_id or 0, elsewhere),
         target=elsewhere[0] if elsewhere else None,
     )
+
+
+def _has_sound(side: Side) -> bool:
+    return any(kind_of(name) in vmstates.SOUND_KINDS for name, _ in side.sections)
 
 
 def _versions(item: Item, own: Item, target: Target) -> Iterator[Finding]:
@@ -124,8 +129,6 @@ def _vmsd_name(item: Item) -> str:
 
 
 def _load(source: Side, target: Target, item: Item, own: Item) -> list[Finding]:
-    if item.version_id != own.version_id:
-        return []  # the target reads an older layout, which its own state does not show
     try:
         return SectionLoad(source, target, item, own).run()
     except FormatError as error:

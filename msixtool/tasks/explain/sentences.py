@@ -40,7 +40,7 @@ SENTENCES: dict[str, Sentence] = {
         field="version",
     ),
     "configuration-missing": Sentence(
-        Code.OTHER,
+        Code.FIELD_MISMATCH,
         "The stream has no configuration section, and this machine type expects one.",
         "Start the target with -global migration.send-configuration=off, or save the source again with it"
         " on (it is off for machine types up to 2.3).",
