@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+import os
 import sys
-
-from msixtool.cli import run
 
 
 def main() -> None:
-    """Run the command line and exit with its status."""
-    sys.exit(run())
+    """Run the command line and exit with its status; by the signal itself where one has ended it."""
+    _have_streams()
+    try:
+        from msixtool.cli import run
+
+        status = run()
+    except KeyboardInterrupt:
+        status = 130
+    if status > 128:
+        _die(status - 128)
+    sys.exit(status)
+
+
+def _have_streams() -> None:
+    """Take the numbers of output streams that are closed, so that no file that is opened gets them.
+
+    Writing to standard output fails then; what would be said on standard error is lost.
+    """
+    for number, name, mode in ((1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, mode), number)
+            setattr(sys, name, os.fdopen(number, "w"))
+
+
+def _die(number: int) -> None:
+    """End by a signal, as a shell expects it of what it interrupts: its loop ends then, too."""
+    import signal
+
+    sys.stdout.flush()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 if __name__ == "__main__":

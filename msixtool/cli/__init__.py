@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 import click
@@ -36,11 +37,21 @@ COMMANDS = (
 TRACEBACK = "--traceback"
 
 
+class _Ended(BaseException):
+    """A signal has ended the command; its number, where it is not SIGINT."""
+
+
 class _LazyGroup(click.Group):
     """Imports a command's module when the command is looked up."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _Ended(*error.args) from None  # click would answer it with an empty line
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
@@ -75,9 +86,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _silence_stdout()
         return ExitStatus.DONE
-    except KeyboardInterrupt:
+    except (_Ended, KeyboardInterrupt) as error:
         _silence_stdout()
-        return 130
+        return _ended(*error.args)
+    except OSError as error:
+        name = error.filename or ("" if _silence_stdout() else "standard output: cannot be written")
+        return _complain(f"{name}{': ' if name else ''}{error.strerror or error}", words)
 
 
 def _invoke(words: list[str]) -> int:
@@ -98,11 +112,8 @@ def _invoke(words: list[str]) -> int:
         return _complain(_usage_line(error), words)
     except MsixtoolError as error:
         return _complain(str(error), words)
-    except BrokenPipeError:
+    except OSError:
         raise
-    except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{name}{error.strerror or error}", words)
     except Exception as error:
         return _defect(error, words)
 
@@ -118,16 +129,29 @@ def _usage_line(error: click.ClickException) -> str:
 def _complain(message: str, words: list[str]) -> int:
     """Report a wrong use or a bad input."""
     _print_traceback(words)
-    line = " ".join(message.split())
-    print(f"msixtool: {line}", file=sys.stderr)
+    _say(" ".join(message.split()))
     return ExitStatus.USAGE
+
+
+def _ended(number: int = 2) -> int:
+    """Report a signal; the status that shells give to what one has ended."""
+    import signal
+
+    _say(f"ended by {signal.Signals(number).name}")
+    return 128 + number
+
+
+def _say(line: str) -> None:
+    """One line on standard error, where that can be written."""
+    with suppress(OSError):
+        print(f"msixtool: {line}", file=sys.stderr)
 
 
 def _defect(error: Exception, words: list[str]) -> int:
     """Report an exception that nothing expected."""
     _print_traceback(words)
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    print(f"msixtool: defect: {text} (please report it, with --traceback)", file=sys.stderr)
+    _say(f"defect: {text} (please report it, with --traceback)")
     return ExitStatus.DEFECT
 
 
@@ -138,9 +162,11 @@ def _print_traceback(words: list[str]) -> None:
         traceback.print_exc()
 
 
-def _silence_stdout() -> None:
-    """Keep the interpreter from complaining about a pipe that nobody reads any more."""
+def _silence_stdout() -> bool:
+    """Keep the interpreter from complaining about output that cannot be written: whether it could be."""
     try:
         sys.stdout.flush()
-    except (BrokenPipeError, ValueError):
+    except (OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True

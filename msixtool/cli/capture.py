@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from msixtool.cli import options
+from msixtool.cli.signals import in_order
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ Examples:
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @options.json_option
 @options.traceback_option
+@in_order()
 def capture(
     words: tuple[str, ...], output: str, run_command: bool, mapped_ram: bool, force: bool, as_json: bool
 ) -> ExitStatus:
@@ -44,7 +46,7 @@ def capture(
     if not words or (len(words) > 1 and not run_command):
         raise UsageError("what to capture", expected="one SOCKET, or --run -- COMMAND", found=len(words))
     refuse_terminal(output)
-    with create(output, force=force) as out, progress_bar("capture") as progress:
+    with create(output, force=force, durable=True) as out, progress_bar("capture") as progress:
         if run_command:
             captured = _capture_fresh(words, out, mapped_ram, progress)
         else:

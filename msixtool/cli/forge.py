@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from msixtool.cli import options
+from msixtool.cli.signals import in_order
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ Examples:
 @click.option("--damaged", is_flag=True, help="Take a BASE that is damaged.")
 @options.container_options
 @options.traceback_option
+@in_order()
 def forge(
     base: str | None, output: str | None, new: bool, force: bool, dry_run: bool, **rest: Any
 ) -> ExitStatus:
@@ -130,11 +132,12 @@ def _new(output: str, force: bool, *, kind: str | None, text: bool, **given: Any
 
     from msixtool.cli.forge_options import spec_of
     from msixtool.errors import UsageError
-    from msixtool.files import refuse_terminal, write_file
+    from msixtool.files import check_output, refuse_terminal, write_file
     from msixtool.saved import NAMELESS, device_of
     from msixtool.spec import DeviceSpec, new_state, spec_text
     from msixtool.tasks.forge_new import vector_count
 
+    check_output(output, force=force)
     spec = spec_of(**given)
     if len(spec.devices) > 1 or spec.fields:
         raise UsageError("--new makes the state of one device", path=spec.path, expected="one device")

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from msixtool.cli import options
+from msixtool.cli.signals import in_order
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
+    from msixtool.dump import Dump
     from msixtool.errors import NotAStreamError
     from msixtool.msix.events import Event
     from msixtool.msix.versions import QemuVersion
     from msixtool.tasks.finding import Finding
+    from msixtool.tasks.forge_output import Base
     from msixtool.tasks.load import Loaded
 
 
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 @options.container_options
 @options.json_option
 @options.traceback_option
+@in_order()
 def load(file: str, qemu_version: str | None, as_json: bool, **rest: Any) -> ExitStatus:
     """Take each device through QEMU's load path: what fires, what is lost, the state after.
 
@@ -64,25 +71,49 @@ def _load_stream(
     kind: str | None,
     vectors: int | None,
 ) -> ExitStatus:
-    from msixtool.cli.output import report_damage
+    from msixtool.cli.output import report_damage, warn
     from msixtool.documents import damage_document, source_document
-    from msixtool.dump import Dump
     from msixtool.errors import UsageError
     from msixtool.tasks.load import load_device
     from msixtool.tasks.refusals import refusals
 
-    with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
+    with _stream(file, output, force, offset, snapshot) as (dump, base):
         if kind or vectors:
             raise UsageError("--kind and --vectors", path=file, expected="a raw vmstate", found="a stream")
         refused = refusals(dump, version)
         loaded = [load_device(each, version) for each in dump.select(device)]
+        # First what is to last: whoever reads the report may close the pipe.
+        if base is not None and output is not None and not dump.damage:
+            from msixtool.tasks.load_file import write_loaded_stream
+
+            write_loaded_stream(base, loaded, output, force=force)
         _report(source_document(dump), refused, loaded, damage_document(dump), as_json, x86=dump.is_x86)
         status = report_damage(dump)
-    if output is not None and not status:
-        from msixtool.tasks.load_file import write_loaded_stream
-
-        write_loaded_stream(file, loaded, output, force=force, offset=offset, snapshot=snapshot)
+        if status and output is not None:
+            warn(f"{output}: not written, for {file} is damaged")
     return status or (ExitStatus.REPORT if refused else ExitStatus.DONE)
+
+
+@contextmanager
+def _stream(
+    file: str, output: str | None, force: bool, offset: int, snapshot: str | None
+) -> Iterator[tuple[Dump, Base | None]]:
+    """The stream, and where it is to be written again, as the base of that: then a pipe is kept on disk."""
+    from msixtool.dump import Dump
+
+    if output is None:
+        with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
+            yield dump, None
+        return
+    from msixtool.errors import UsageError
+    from msixtool.files import check_output
+    from msixtool.tasks.forge_output import open_base
+
+    if output == "-":
+        raise UsageError("the report of the load goes to standard output", expected="-o FILE", found="-o -")
+    check_output(output, force=force, inputs=[file])
+    with open_base(file, offset=offset, snapshot=snapshot, damaged=True) as base:
+        yield base.dump, base
 
 
 def _load_saved(
@@ -115,9 +146,9 @@ def _load_saved(
             )
         ) from None
     source = {"path": file, "size": os.path.getsize(file), "layers": []}
-    _report(source, [], loaded, [], as_json, x86=False)
     if output is not None:
         write_loaded_saved(file, devices, loaded, output, force=force)
+    _report(source, [], loaded, [], as_json, x86=False)
     return ExitStatus.DONE
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from msixtool.cli import options
+from msixtool.cli.signals import in_order
 from msixtool.cli.status import ExitStatus
 
 
@@ -25,6 +26,7 @@ from msixtool.cli.status import ExitStatus
 @click.option("--force", is_flag=True, help="Write over a file that is there. Never over FILE.")
 @options.container_options
 @options.traceback_option
+@in_order()
 def save(file: str, device: str | None, output: str, text: bool, force: bool, **container: Any) -> ExitStatus:
     """Write the MSI-X state of one device as QEMU does: the table, then the pending bits.
 
@@ -42,5 +44,6 @@ def save(file: str, device: str | None, output: str, text: bool, force: bool, **
     with Dump.open(file, **container) as dump:
         chosen = dump.select_one(device)
         data = spec_text(chosen, x86=dump.is_x86, origin=file).encode() if text else chosen.state.to_vmstate()
+        dump.check_unchanged()
         write_file(output, data, force=force, inputs=[file])
         return report_damage(dump)

@@ -37,6 +37,8 @@ BANDWIDTH = 1 << 40
 """Bytes a second: no limit, for as long as the capture takes."""
 PIECE = 1 << 20
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends a capture in order."""
 _FD_NAME = "msixtool"
 _FD_SET = 0x6D736978
 _UNDER_WAY = frozenset(
@@ -86,7 +88,7 @@ def capture(
     `address` is the path of a UNIX socket (files are handed over it), or a connected one. The VM is
     stopped for it if it runs, and runs on afterwards; capabilities and parameters of migration
     are set back. That holds whatever fails, and when a signal (INT, TERM, HUP) ends the capture,
-    which raises KeyboardInterrupt then.
+    which raises KeyboardInterrupt(number) then.
 
     Raises InputError where there is no VM, or its QEMU refuses or fails; OutputError where `out`
     cannot be written; UsageError where the library qemu.qmp is not installed.
@@ -102,22 +104,28 @@ async def _with_signals(work: Coroutine[Any, Any, Captured]) -> Captured:
     """Run `work` so that a signal cancels it once; its cleaning up is not cut short by another."""
     task = asyncio.create_task(work)
     loop = asyncio.get_running_loop()
-    signals = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    came: list[int] = []
 
-    def stop() -> None:
-        for number in signals:
-            loop.add_signal_handler(number, lambda: None)
-        task.cancel()
+    def stop(number: int) -> None:
+        if not came:
+            came.append(number)
+            task.cancel()
 
     try:
-        for number in signals:
-            loop.add_signal_handler(number, stop)
+        for number in _SIGNALS:
+            if before[number] is not signal.SIG_IGN:  # as under nohup
+                loop.add_signal_handler(number, stop, number)
     except (RuntimeError, ValueError):
-        pass  # Not in the main thread: signals are not ours.
+        before.clear()  # Not in the main thread: signals are not ours.
     try:
         return await task
     except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+        raise KeyboardInterrupt(*came) from None
+    finally:
+        for number, handler in before.items():
+            if loop.remove_signal_handler(number):
+                signal.signal(number, handler)
 
 
 async def _capture(address: Any, out: OutputFile, mapped_ram: bool, progress: Progress | None) -> Captured:

@@ -162,8 +162,9 @@ def write_forged(
     packed as the base was, a qcow2 image left aside. `force` writes over a file; `progress` hears of
     the bytes of the stream that are done. Raises as `forge`.
     """
-    with create(output, force=force, inputs=inputs) as out:
+    with create(output, force=force, inputs=[*inputs, base.file.fileno()]) as out:
         kinds = _write(base, planned, out, like_base, progress)
+        base.dump.check_unchanged()
     notes = list(planned.notes)
     if like_base and _image_layers(base):
         notes.append("a qcow2 image is not rewritten: this is the stream of its snapshot")

@@ -14,8 +14,8 @@ from msixtool.formats import msix as fmt
 from msixtool.msix.versions import NEWEST, QemuVersion
 from msixtool.saved import NAMELESS, read_saved
 from msixtool.spec import spec_text
-from msixtool.tasks.forge_output import Forged
-from msixtool.tasks.forge_output import forge as write_stream
+from msixtool.tasks.forge import plan
+from msixtool.tasks.forge_output import Base, Forged, inputs_of, write_forged
 from msixtool.tasks.forge_spec import DeviceSpec, Spec
 from msixtool.tasks.load import Loaded, load_state
 
@@ -65,24 +65,25 @@ def _load(device: MsixDevice, kind: str | None, qemu_version: QemuVersion) -> Lo
 
 
 def write_loaded_stream(
-    base: str,
+    base: Base,
     loaded: Sequence[Loaded],
     output: str,
     *,
     force: bool = False,
-    offset: int = 0,
-    snapshot: str | None = None,
 ) -> Forged:
-    """Write the stream `base` with the states after the load: every byte but the pending bits is its own.
+    """Write the stream of `base` with the states after the load: all bytes but the pending bits are its own.
 
-    Raises as `forge` does.
+    Raises as `write_forged` does.
     """
     devices = tuple(
         DeviceSpec(each.name, each.instance, pba=each.after.pba)
         for each in loaded
         if each.after != each.before
     )
-    return write_stream(base, Spec(devices), output, force=force, offset=offset, snapshot=snapshot)
+    spec = Spec(devices)
+    return write_forged(
+        base, plan(base.dump, spec), output, force=force, inputs=inputs_of(base.dump.path, spec)
+    )
 
 
 def write_loaded_saved(
