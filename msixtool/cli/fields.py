@@ -10,7 +10,7 @@ from msixtool.cli import options
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
@@ -50,7 +50,7 @@ def fields(
     as_json: bool,
 ) -> ExitStatus:
     """Show the fields of every section by name, as the vmdesc describes them; virtio too."""
-    from msixtool.cli.output import console, for_each, print_json, report_damage, warn
+    from msixtool.cli.output import console, for_each, report_damage, warn
     from msixtool.dump import Dump
     from msixtool.tasks.fields import read_section, select_sections
 
@@ -69,10 +69,10 @@ def fields(
                     yield section
 
             if as_json:
-                from msixtool.documents_fields import fields_document
+                from msixtool.documents_fields import fields_json
 
                 # Arrays of 10^5 numbers, one to a line, are of no use to anybody.
-                print_json(fields_document(dump, sections()), one_line=True)
+                print(fields_json(dump, sections()))
             else:
                 out = console()
                 for number, section in enumerate(sections()):
@@ -170,7 +170,7 @@ class _Listing:
                 return
         yield from self.node(label, node, indent)
 
-    def runs(self, nodes: list[Node]) -> Iterator[tuple[int, int]]:
+    def runs(self, nodes: Sequence[Node]) -> Iterator[tuple[int, int]]:
         """First and last index of each run of equal elements."""
         first = 0
         values = [node.value(self.data) for node in nodes]

@@ -9,9 +9,9 @@ they are decoded when they are asked for.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 from msixtool.errors import FormatError
 from msixtool.formats import qevm, vmstate
@@ -76,15 +76,64 @@ class Group:
 class Elements:
     """An array whose elements are no plain values, or do not all have one type."""
 
-    elements: list[Node] = field(default_factory=list)
+    elements: Sequence[Node] = ()
+
+    def add(self, more: Iterable[Node]) -> None:
+        """Add elements behind those that are there."""
+        self.elements = more if isinstance(more, Repeated) and not self.elements else [*self.elements, *more]
 
     def value(self, data: bytes) -> list[Any]:
         """The elements' values."""
+        if isinstance(self.elements, Repeated):
+            return self.elements.values(data)
         return [element.value(data) for element in self.elements]
 
     def shifted(self, by: int) -> Elements:
         """The same `by` bytes further on."""
         return Elements([element.shifted(by) for element in self.elements])
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated(Sequence["Node"]):
+    """Elements that are all laid out as the first is, `size` bytes apart: made when they are asked for.
+
+    A virtio device has 2048 of them, and values are read by the column.
+    """
+
+    first: Node
+    size: int
+    number: int
+
+    def __len__(self) -> int:
+        return self.number
+
+    @overload
+    def __getitem__(self, index: int) -> Node: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Node]: ...
+    def __getitem__(self, index: int | slice) -> Node | list[Node]:
+        places = range(0, self.size * self.number, self.size)[index]
+        if isinstance(places, range):
+            return [self.first.shifted(place) for place in places]
+        return self.first.shifted(places)
+
+    def values(self, data: bytes) -> list[Any]:
+        """The value of each element."""
+        return self._column(self.first, data)
+
+    def _column(self, node: Node, data: bytes) -> list[Any]:
+        """The values of one part of the first element, and of the same part of all others."""
+        if isinstance(node, Leaf) and node.length:
+            starts = range(node.offset, node.offset + self.size * self.number, self.size)
+            raw = b"".join([data[start : start + node.length] for start in starts])
+            if node.count is None:
+                return vmstate.decode_array(node.type, raw, self.number)
+            values = vmstate.decode_array(node.type, raw, self.number * node.count)
+            return [values[at : at + node.count] for at in range(0, len(values), node.count)]
+        if isinstance(node, Group) and node.members:
+            columns = [self._column(member, data) for member in node.members.values()]
+            return [dict(zip(node.members, row, strict=True)) for row in zip(*columns, strict=True)]
+        return [node.shifted(self.size * index).value(data) for index in range(self.number)]
 
 
 Node = Leaf | Group | Elements
@@ -160,21 +209,17 @@ class _Builder:
             return
         array = group.members.setdefault(name, Elements())
         assert isinstance(array, Elements)  # a name that repeats never makes anything else
-        array.elements += self.elements(entry, offset, size, number)
+        array.add(self.elements(entry, offset, size, number))
 
-    def elements(self, entry: dict[str, Any], offset: int, size: int, number: int) -> Iterator[Node]:
+    def elements(self, entry: dict[str, Any], offset: int, size: int, number: int) -> Sequence[Node]:
         """`number` elements of one kind, one behind another."""
         if number > 1 and self.is_fixed(entry):
-            # There may be 10^3 of them, all laid out alike.
             before = self.values
             first = self.node(entry, offset, size)
             self.count((self.values - before) * (number - 1))
-            yield first
-            yield from (first.shifted(size * index) for index in range(1, number))
-            return
-        for place in range(offset, offset + size * number, size) if size else [offset] * number:
-            if not self.is_valid_marker(entry, place):
-                yield self.node(entry, place, size)
+            return Repeated(first, size, number)
+        places = range(offset, offset + size * number, size) if size else [offset] * number
+        return [self.node(entry, place, size) for place in places if not self.is_valid_marker(entry, place)]
 
     def is_fixed(self, entry: dict[str, Any]) -> bool:
         """Whether the vmdesc alone says how such an element is laid out, and nothing in the data."""
@@ -233,14 +278,14 @@ class _Builder:
 
     def linked_list(self, entry: dict[str, Any], offset: int, end: int) -> Elements:
         """A list: 0x01 before each element, 0x00 behind the last."""
-        made = Elements()
+        made: list[Node] = []
         for description in _inline(entry):
             self.expect(vmstate.MORE, offset, entry)
             group, offset = self.open_group(description, offset + 1, end)
-            made.elements.append(group)
+            made.append(group)
         self.expect(vmstate.NO_MORE, offset, entry)
         _check_end(entry, offset + 1, end)
-        return made
+        return Elements(made)
 
     def tree(self, entry: dict[str, Any], offset: int, end: int) -> Elements:
         """A tree: for each node `key` and `value`, where the key is a number or a struct."""
@@ -252,7 +297,7 @@ class _Builder:
             )
         keyed = len(descriptions) > count
         offset += 4
-        made = Elements()
+        made: list[Node] = []
         for index in range(count):
             self.expect(vmstate.MORE, offset, entry)
             key: Node = Leaf("uint64", offset + 1, 8)
@@ -261,10 +306,10 @@ class _Builder:
                 key, offset = self.open_group(descriptions[2 * index], offset, end)
             described = descriptions[2 * index + 1 if keyed else index]
             value, offset = self.open_group(described, offset, end)
-            made.elements.append(Group({"key": key, "value": value}))
+            made.append(Group({"key": key, "value": value}))
         self.expect(vmstate.NO_MORE, offset, entry)
         _check_end(entry, offset + 1, end)
-        return made
+        return Elements(made)
 
     def expect(self, marker: bytes, offset: int, entry: dict[str, Any]) -> None:
         found = self.data[offset : offset + 1]

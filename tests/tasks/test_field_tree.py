@@ -312,7 +312,28 @@ def test_the_leaves_of_a_tree_cover_the_data_exactly(case: tuple[Any, int], data
         assert leaf.offset == reached
         reached += leaf.length
     assert reached == size
-    json.dumps(tree.value(raw))
+    assert json.loads(json.dumps(tree.value(raw))) == one_by_one(tree, raw)
+
+
+def one_by_one(node: field_tree.Node, raw: bytes) -> Any:
+    """The value of a tree, out of the values of its leaves: no element stands for another."""
+    if isinstance(node, field_tree.Leaf):
+        return node.value(raw)
+    if isinstance(node, field_tree.Elements):
+        return [one_by_one(element, raw) for element in node.elements]
+    return {name: one_by_one(member, raw) for name, member in node.members.items()}
+
+
+def test_elements_can_be_counted_and_taken_by_index_and_by_slice() -> None:
+    raw = bytes.fromhex("01 0002 03 0004 05 0006")
+    pair = struct("pair", 3, field("a", "uint8", 1), field("b", "uint16", 2), array_len=3)
+    array = build_tree({"fields": [pair]}, raw).members["pair"]
+    assert isinstance(array, field_tree.Elements)
+    assert len(array.elements) == 3
+    assert array.elements[-1].value(raw) == {"a": 5, "b": 6}
+    assert [each.value(raw)["a"] for each in array.elements[1:]] == [3, 5]  # type: ignore[index, call-overload]
+    with pytest.raises(IndexError):
+        array.elements[3]
 
 
 def leaves(node: field_tree.Node) -> list[field_tree.Leaf]:

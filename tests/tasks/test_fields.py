@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from msixtool.devices.device import MsixDevice
+from msixtool.documents_fields import fields_document, fields_json
 from msixtool.dump import Dump
 from msixtool.errors import FormatError, UsageError
 from msixtool.formats import virtio as virtio_format
@@ -322,3 +324,11 @@ def test_a_path_that_leads_to_no_value_is_refused_with_what_there_is(
         (section,) = sections(dump, "xhci")
     with pytest.raises(UsageError, match=expected):
         find(section, path)
+
+
+def test_the_text_of_a_document_is_the_document(sample: Path) -> None:
+    with Dump.open(sample) as dump:
+        sections = [read_section(dump, item) for item in select_sections(dump, None)]
+        document = fields_document(dump, sections)
+        assert len(document["sections"]) > 10
+        assert fields_json(dump, sections) == json.dumps(document, ensure_ascii=False)
