@@ -79,7 +79,7 @@ class _Forge:
             yield from resized_description(self.dump.index, self._growth)
 
     def _device(self, spec: DeviceSpec, item: Item) -> None:
-        device = read_device(self.overlay, item)
+        device = read_device(self.overlay, item, self.dump.index)
         if device is None:
             raise UsageError(f"{spec.named('name')}: the fields leave no MSI-X state", device=item.idstr)
         state = apply(spec, device.state)
@@ -163,9 +163,9 @@ class _Forge:
         addresses: list[int] = []
         window: tuple[int, int] | None = None
         above = _bridge_path(device.name)
-        for item, space in self._config_spaces():
+        for item, offset, space in self._config_spaces():
             for bar in forge_layout.bars(space):
-                if item is not device.item or bar.index != self._own_bar(device):
+                if offset != device.config_offset or bar.index != self._own_bar(device):
                     addresses.append(bar.address)
             if above is not None and str(item.idstr).rpartition("/")[0] == above:
                 window = window or forge_layout.memory_window(space)
@@ -175,13 +175,13 @@ class _Forge:
     def _own_bar(device: MsixDevice) -> int | None:
         return None if device.capability is None else device.capability.table.bar
 
-    def _config_spaces(self) -> Iterator[tuple[Item, ConfigSpace]]:
-        """The configuration space of every PCI device in the stream, as changed so far."""
+    def _config_spaces(self) -> Iterator[tuple[Item, int, ConfigSpace]]:
+        """Section, offset and configuration space of every PCI device in the stream, as changed so far."""
         for item in self.dump.index.full_sections():
             found = forge_layout.config_place(self.overlay, item)
             if found is not None:
                 offset, size = found
-                yield item, ConfigSpace(self.overlay.read(offset, size))
+                yield item, offset, ConfigSpace(self.overlay.read(offset, size))
 
     def _bus_master(self, spec: DeviceSpec, device: MsixDevice) -> None:
         if spec.bus_master is None:

@@ -235,6 +235,50 @@ def test_a_state_in_a_section_of_its_own_grows_with_the_vmdesc() -> None:
     assert forged(stream_of(25), {"devices": [{"name": "vmxnet3-msix", "vectors": 9}]}) == stream_of(9)
 
 
+def taken_apart(data: bytes) -> bytes:
+    """A stream whose vmxnet3 has its MSI-X state in a section of its own, as before QEMU 4.2."""
+    with opened(data) as dump:
+        device = next(device for device in dump.devices if device.kind == "vmxnet3")
+        item, description = device.item, dump.index.description
+    assert description is not None
+    document = json.loads(data[description.offset + 5 : description.end])
+    entry = next(e for e in document["devices"] if e["name"] == device.name)
+    entry["fields"] = [field for field in entry["fields"] if field["name"] != "parent_obj[1]"]
+    field = {"name": "data", "size": device.length, "type": "buffer"}
+    name, sid = f"{device.name}-msix", (250).to_bytes(4, "big")
+    apart = {"name": name, "instance_id": 0, "size": device.length, "fields": [field]}
+    document["devices"].insert(document["devices"].index(entry), apart)
+    state = data[device.offset : device.offset + device.length]
+    header = b"\4" + sid + bytes([len(name)]) + name.encode() + bytes(4) + (1).to_bytes(4, "big")
+    text = json.dumps(document).encode()
+    return (
+        data[: item.offset]
+        + (header + state + b"\x7e" + sid)
+        + data[item.offset : device.offset]
+        + data[device.offset + device.length : description.offset]
+        + (b"\6" + len(text).to_bytes(4, "big") + text)
+    )
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"enabled": False, "bus_master": False},
+        {"function_mask": True, "pending": [0, 24], "entries": [{"vector": 3, "masked": False}]},
+        {"capability": {"control": 0xC018, "pba": {"offset": 0x1800}}},
+        {"vectors": 9},
+        {"vectors": 40, "enabled": True},
+    ],
+    ids=lambda asked: "-".join(asked),
+)
+def test_the_configuration_space_of_a_state_in_a_section_of_its_own_is_forged_too(
+    asked: dict[str, Any],
+) -> None:
+    data = unpacked(SAMPLES / "pc-megasas-vmxnet3-5.2.mig.xz")
+    apart, whole = ({"devices": [{"name": kind, **asked}]} for kind in ("vmxnet3-msix", "vmxnet3"))
+    assert forged(taken_apart(data), apart) == taken_apart(forged(data, whole))
+
+
 def resize_all(dump: Dump, vectors: int) -> list[dict[str, Any]]:
     """Another number of vectors for each virtio device that does not use those beyond."""
     return [
