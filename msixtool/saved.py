@@ -6,9 +6,10 @@ the name, and Message Control and bus mastering where it says them.
 
 from __future__ import annotations
 
+from msixtool.containers.file import read_whole
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
-from msixtool.errors import InputError, NotAStreamError
+from msixtool.errors import NotAStreamError
 from msixtool.formats import msix as fmt
 from msixtool.formats import pci
 from msixtool.msix.state import MsixState
@@ -30,11 +31,7 @@ def read_saved(path: str) -> list[MsixDevice]:
     Raises InputError where the file cannot be read, NotAStreamError where it is neither, UsageError,
     naming the key, for a SPEC that leaves the number of vectors open.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_SIZE + 1)
-    except OSError as error:
-        raise InputError("cannot be read", path=path, found=error.strerror) from None
+    data = read_whole(path, MAX_SIZE)
     if _is_text(data):
         spec = parse_spec(data, path=path)
         return [_described(device) for device in spec.devices]

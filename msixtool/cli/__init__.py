@@ -6,6 +6,7 @@ so that `--version` and `--help` are quick.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -90,8 +91,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _silence_stdout()
         return _ended(*error.args)
     except OSError as error:
-        name = error.filename or ("" if _silence_stdout() else "standard output: cannot be written")
-        return _complain(f"{name}{': ' if name else ''}{error.strerror or error}", words)
+        return _complain(_refused(error), words)
 
 
 def _invoke(words: list[str]) -> int:
@@ -131,6 +131,13 @@ def _complain(message: str, words: list[str]) -> int:
     _print_traceback(words)
     _say(" ".join(message.split()))
     return ExitStatus.USAGE
+
+
+def _refused(error: OSError) -> str:
+    """What the system refuses; only standard output is written to without a name."""
+    is_output = not _silence_stdout() or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    name = error.filename or ("standard output: cannot be written" if is_output else "")
+    return f"{name}{': ' if name else ''}{error.strerror or error}"
 
 
 def _ended(number: int = 2) -> int:

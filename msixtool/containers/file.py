@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import sys
 from typing import Any, BinaryIO
 
 from msixtool.containers.base import Progress, Source
@@ -278,6 +279,25 @@ class BytesSource:
     def details(self) -> dict[str, Any]:
         """Nothing to say."""
         return {}
+
+
+def read_whole(path: str, limit: int) -> bytes:
+    """All bytes of a small file ("-": standard input), or its first `limit` + 1 where there are more.
+
+    Raises InputError where it cannot be read, or changed while it was.
+    """
+    if path == "-" and sys.stdin is None:
+        raise InputError("standard input is closed", path=path)
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read(limit + 1)
+        with open(path, "rb") as file:
+            stamp = Stamp(file.fileno())
+            data = file.read(limit + 1)
+            stamp.check(path)
+            return data
+    except (OSError, ValueError) as error:
+        raise InputError("cannot be read", path=path, found=_reason(error)) from None
 
 
 def file_offset(source: Source, offset: int) -> int:

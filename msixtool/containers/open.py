@@ -216,9 +216,11 @@ def _thrifty(file: BinaryIO, path: str) -> BinaryIO:
 
 
 def _descriptor(path: str) -> int:
+    if path == "-" and sys.stdin is None:
+        raise InputError("standard input is closed", path=path)
     try:
         return os.dup(sys.stdin.fileno()) if path == "-" else os.open(path, os.O_RDONLY | os.O_NOCTTY)
-    except (OSError, ValueError, AttributeError) as error:  # standard input may be closed
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError("cannot be opened", path=path, found=reason) from None
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 import tomllib
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from msixtool.errors import InputError, MsixtoolError, UsageError
+from msixtool.containers.file import read_whole
+from msixtool.errors import MsixtoolError, UsageError
 from msixtool.formats import msix as fmt
 from msixtool.tasks.forge_spec import CapabilitySpec, DeviceSpec, EntrySpec, PlaceSpec, Spec
 
@@ -29,15 +29,7 @@ def read_spec(path: str) -> Spec:
     Raises InputError where it cannot be read, UsageError, naming the key, where it says what no SPEC
     may say.
     """
-    try:
-        if path == "-":
-            raw = sys.stdin.buffer.read(MAX_SIZE + 1)
-        else:
-            with open(path, "rb") as file:
-                raw = file.read(MAX_SIZE + 1)
-    except OSError as error:
-        raise InputError("cannot be read", path=path, found=error.strerror) from None
-    return parse_spec(raw, path=path)
+    return parse_spec(read_whole(path, MAX_SIZE), path=path)
 
 
 def parse_spec(text: str | bytes, *, path: str | None = None) -> Spec:

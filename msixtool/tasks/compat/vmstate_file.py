@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msixtool.errors import FormatError, InputError
+from msixtool.containers.file import read_whole
+from msixtool.errors import FormatError
 
 MACHINE = "vmschkmachine"
 """The key whose value names the machine type."""
@@ -89,11 +90,7 @@ def is_vmstate_file(path: str) -> bool:
 def read(path: str) -> VmstateFile:
     """Read a file that -dump-vmstate wrote. Raises InputError where it cannot be read, FormatError where it
     is none."""
-    try:
-        with Path(path).open("rb") as file:
-            text = file.read(MAX_SIZE + 1)
-    except OSError as error:
-        raise InputError("cannot be read", path=path, found=error.strerror) from None
+    text = read_whole(path, MAX_SIZE)
     if len(text) > MAX_SIZE:
         raise FormatError("vmstate description", path=path, expected=f"at most {MAX_SIZE} bytes")
     try:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from msixtool.containers.file import read_whole
 from msixtool.errors import InputError, MsixtoolError, UsageError
 from msixtool.tasks.replay import states  # noqa: F401  (its actions are among ACTIONS)
 from msixtool.tasks.replay.actions import ACTIONS, new_process
@@ -59,14 +59,7 @@ def read_script(path: str) -> Script:
 
     Raises InputError where it cannot be read, UsageError where a line is wrong.
     """
-    try:
-        if path == "-":
-            raw = sys.stdin.buffer.read(MAX_SIZE + 1)
-        else:
-            with open(path, "rb") as file:
-                raw = file.read(MAX_SIZE + 1)
-    except OSError as error:
-        raise InputError("cannot be read", path=path, found=error.strerror) from None
+    raw = read_whole(path, MAX_SIZE)
     if len(raw) > MAX_SIZE:
         raise InputError("script is too long", path=path, expected=f"at most {MAX_SIZE} bytes")
     try:
