@@ -10,7 +10,7 @@ from msixtool.cli import options
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from rich.console import Console
 
@@ -154,7 +154,7 @@ class _Listing:
             yield " " * indent + f"{name}  none"
             return
         yield " " * indent + name
-        for first, last in self.runs(array.elements):
+        for first, last in self.runs(array.value(self.data)):
             label = f"[{first}]" if first == last else f"[{first}-{last}]"
             yield from self.element(label, array.elements[first], indent + 2)
 
@@ -170,12 +170,11 @@ class _Listing:
                 return
         yield from self.node(label, node, indent)
 
-    def runs(self, nodes: Sequence[Node]) -> Iterator[tuple[int, int]]:
+    def runs(self, values: list[Any]) -> Iterator[tuple[int, int]]:
         """First and last index of each run of equal elements."""
         first = 0
-        values = [node.value(self.data) for node in nodes]
-        for index in range(1, len(nodes) + 1):
-            if index == len(nodes) or self.show_all or values[index] != values[first]:
+        for index in range(1, len(values) + 1):
+            if index == len(values) or self.show_all or values[index] != values[first]:
                 yield first, index - 1
                 first = index
 
