@@ -202,7 +202,7 @@ class _Report:
         """Print the totals, and what was left out; the status of the whole."""
         left_out = self._left_out()
         if self.summary is not None and self.read:
-            self.summary.end(self._totals(_only_folder(files)))
+            self.summary.end(self._totals())
         if left_out:
             warn(f"left out: {left_out}")
         if not self.read and not self.failed:
@@ -210,9 +210,8 @@ class _Report:
             return ExitStatus.USAGE
         return self.status
 
-    def _totals(self, folder: str | None) -> str:
-        place = "" if folder is None else f" in {shown_name(folder)}"
-        totals = [plural(self.read, "stream") + place]
+    def _totals(self) -> str:
+        totals = [plural(self.read, "stream")]
         totals += [f"{self.damaged} damaged"] if self.damaged else []
         totals += [f"{plural(self.failed, 'file')} not read"] if self.failed else []
         return ", ".join(totals)

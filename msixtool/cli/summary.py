@@ -38,6 +38,8 @@ class Summary:
 
     def begin(self, paths: Sequence[str], folder: str | None) -> None:
         """Print the heading; `paths` are those of all rows that may come, below `folder` if one is given."""
+        if folder is not None:
+            print(f"{shown_name(folder)}:")
         self._below = 0 if folder is None else len(os.path.join(folder, ""))
         names = [self._shown(path) for path in paths]
         fixed = sum(column.width + len(GAP) for column in self.columns)

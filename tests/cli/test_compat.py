@@ -73,7 +73,7 @@ def test_many_sources_are_a_row_each_and_a_summary(msixtool: Tool, tmp_path: Pat
     assert ["Stream", "Loads", "Reasons", "First", "reason"] in lines
     assert ["a/four.mig.xz", "no", "1", "0000:00:02.0/virtio-net:"] in [line[:4] for line in lines]
     assert ["three.mig.xz", "yes", "-"] in lines
-    assert f"2 streams in {tmp_path}" in " ".join(result.out.split())
+    assert ["2", "streams"] in lines
     assert ["1", "would", "load"] in lines
     assert "   1  config-mismatch of virtio-net: MSI-X table size" in result.out.splitlines()
     assert "notes.txt" in result.error_line
