@@ -8,6 +8,9 @@ forward way then says what is wrong.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import FormatError
 from msixtool.formats import qevm
@@ -15,7 +18,7 @@ from msixtool.formats import ram as ram_format
 from msixtool.formats.qevm import CommandType, ItemType
 from msixtool.stream import description as vmdesc
 from msixtool.stream import items as kinds
-from msixtool.stream import scan
+from msixtool.stream import runs, scan
 from msixtool.stream.forward import ForwardReader
 from msixtool.stream.items import Item
 from msixtool.stream.ram import RamWalker
@@ -156,39 +159,59 @@ def _separator(reader: ForwardReader, section_id: int) -> bytes:
 
 def _find_end(reader: ForwardReader, start: int, end: int, section_id: int) -> int | None:
     """The offset of RAM's END section: the last place whose records lead exactly to `end`."""
-    source, footers = reader.source, bool(reader.index.footers)
-    footer = _footer(section_id) if footers else b""
-    if footers and source.read(end - len(footer), len(footer)) != footer:
+    footer = _footer(section_id) if reader.index.footers else b""
+    end -= len(footer)
+    if reader.source.read(end, len(footer)) != footer:
         return None
+    places = islice(_end_headers(reader, start, end, section_id), MAX_TRIES)
+    return next((place for place in places if _walks_to(reader, place, end)), None)
+
+
+def _end_headers(reader: ForwardReader, start: int, end: int, section_id: int) -> Iterator[int]:
+    """Where the header of RAM's END may stand between two offsets, the last place first.
+
+    That is behind a PART, behind the command that may follow one, or right at the start. Both are
+    looked for with what must stand before them: the longer the needle, the quicker the search.
+    """
     header = bytes([ItemType.SECTION_END]) + section_id.to_bytes(4, "big")
-    high, tries = end - len(footer), MAX_TRIES
-    while high > start:
-        low = max(start, high - WINDOW)
-        data = source.read(low, high - low + len(header) - 1)
-        position = len(data)
-        while (position := data.rfind(header, 0, position + len(header) - 1)) >= 0:
-            candidate = low + position
-            if not _preceded(reader, candidate, start, section_id):
-                continue
-            if _walks_to(reader, candidate, end - len(footer)):
-                return candidate
-            tries -= 1
-            if not tries:
-                return None
-        high = low
-    return None
-
-
-def _preceded(reader: ForwardReader, candidate: int, start: int, section_id: int) -> bool:
-    """Whether an END may stand at `candidate`: behind a PART, a command, or right at the start."""
     separator = _separator(reader, section_id)
-    reach = len(separator) + len(_SWITCHOVER)
-    before = reader.source.read(max(0, candidate - reach), min(reach, candidate))
-    return candidate == start or before.endswith((separator, separator + _SWITCHOVER))
+    needles = (separator + header, separator + _SWITCHOVER + header)
+    longest = len(needles[-1])
+    high = end - len(header) + 1
+    while high > start + 1:
+        low = max(start + 1, high - WINDOW)
+        base = max(0, low - longest)
+        data = reader.source.read(base, high - base + len(header) - 1)
+        limit = len(data)
+        while (found := max(_last(data, needle, low - base + len(header), limit) for needle in needles)) >= 0:
+            yield base + found - len(header)
+            limit = found - 1
+        high = min(low, _before_run(reader, data, base) - len(header) + 1)
+    if reader.source.read(start, len(header)) == header:
+        yield start
+
+
+def _before_run(reader: ForwardReader, data: bytes, base: int) -> int:
+    """Where the run of pages starts that `data` begins in; the end of `data` where it begins in none.
+
+    Should an END hide in what looks like a run, it is not found, and the forward way is taken.
+    """
+    page_size = reader.ends.layout.page_size
+    inside = runs.find(data, page_size)
+    if inside is None:
+        return base + len(data)
+    count = runs.pages_before(reader.source, base + inside, page_size)
+    return base + inside - count * runs.stride(page_size)
+
+
+def _last(data: bytes, needle: bytes, first: int, limit: int) -> int:
+    """The last place from `first` up to `limit` where the needle ends; -1 for none."""
+    found = data.rfind(needle, max(0, first - len(needle)), limit)
+    return found if found < 0 else found + len(needle)
 
 
 def _walks_to(reader: ForwardReader, candidate: int, end: int) -> bool:
-    walker = RamWalker(reader.source, reader.ends.layout, reader.ends.ram.blocks)
+    walker = RamWalker(reader.source, reader.ends.layout, reader.ends.ram.blocks, skim=True)
     try:
         return walker.walk(candidate + qevm.PART_HEADER_SIZE) == end
     except FormatError:

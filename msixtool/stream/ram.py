@@ -17,6 +17,7 @@ from msixtool.errors import FormatError, TruncatedError
 from msixtool.formats import parse
 from msixtool.formats import ram as fmt
 from msixtool.formats.ram import Flag
+from msixtool.stream import runs
 from msixtool.stream.items import RamBlock, RamCount
 from msixtool.stream.window import MAX_OFFSET, Window
 
@@ -56,6 +57,8 @@ class RamWalker:
     count: RamCount = field(default_factory=RamCount)
     current: RamBlock | None = None
     """The block that records with CONTINUE belong to, across sections too; None where it is not known."""
+    skim: bool = False
+    """Pass over runs of pages by a few of their headers (stream/runs.py)."""
     _by_name: dict[str, RamBlock] = field(init=False)
     _window: Window = field(init=False)
     _chunk: int = 0
@@ -78,7 +81,7 @@ class RamWalker:
             flags = header & (self.layout.page_size - 1)
             if flags == _EOS:
                 return offset + fmt.RECORD_HEADER_SIZE
-            passed = self._run(data, index, header, flags)
+            passed = self._skimmed(offset, header, flags) or self._run(data, index, header, flags)
             offset += passed or self._record(window, offset, header, flags)
             if offset - kept > WINDOW:
                 self.source.drop(kept, offset)
@@ -106,6 +109,17 @@ class RamWalker:
         # Where runs are short, long ones are not tried: that would cost more than record by record.
         self._chunk = min(4 * self._chunk, WINDOW) if records == room else _CHUNK
         return self._counted(data, index, stride, self._inside_block(data, index, stride, records), flags)
+
+    def _skimmed(self, offset: int, header: int, flags: int) -> int:
+        """Bytes of a run of whole pages, if it lies in its block as a whole; 0 for none, or no skimming."""
+        if not self.skim or flags != _CONTINUED_PAGE:
+            return 0
+        pages = 1 + runs.pages_after(self.source, offset, self.layout.page_size)
+        end = header - flags + pages * self.layout.page_size
+        if self.current is not None and end > self.current.used_length:
+            return 0
+        self.count.pages += pages
+        return pages * runs.stride(self.layout.page_size)
 
     def _counted(self, data: bytes, index: int, stride: int, records: int, flags: int) -> int:
         """Count records that are sound; their length in bytes."""
