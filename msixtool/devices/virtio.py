@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
-from msixtool.errors import FormatError
+from msixtool.errors import FormatError, TruncatedError
 from msixtool.formats import msix, parse, pci
 from msixtool.formats import virtio as fmt
 
@@ -64,6 +64,8 @@ def read(data: bytes, *, offset: int = 0, capability: MsixCapability | None = No
     `capability` overrides what the capability list says, for lists that are damaged.
     Raises FormatError or TruncatedError where the blob cannot be one of virtio_save's.
     """
+    if len(data) < pci.device_vmstate_size(pci.CONFIG_SIZE):
+        raise TruncatedError("the virtio state is cut short", offset=offset, found=f"{len(data)} bytes")
     size = config_size(data[4:])
     device = parse(pci.device_vmstate(size), data, what="PCIDevice", offset=offset)
     space = ConfigSpace(device.config)

@@ -82,6 +82,8 @@ def parse(text: bytes, *, offset: int | None = None) -> Document:
     """
     try:
         document = json.loads(text.decode("utf-8"), object_pairs_hook=_object)
+        if b"\\u" in text:
+            json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError) as error:
         raise FormatError("vmdesc is not JSON", offset=offset, found=str(error) or "nesting") from None
     if not isinstance(document, dict) or not isinstance(document.get("devices"), list):

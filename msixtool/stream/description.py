@@ -180,7 +180,7 @@ def nested(field: dict[str, Any]) -> dict[str, Any] | None:
     inner = field.get("struct")
     if isinstance(inner, dict):
         return inner
-    return field if "fields" in field and field.get("type") not in _WHOLE else None
+    return field if "fields" in field and str(field.get("type")) not in _WHOLE else None
 
 
 def has_null_pointers(description: dict[str, Any]) -> bool:

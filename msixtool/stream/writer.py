@@ -88,7 +88,7 @@ def _vmdesc_evidence(index: StreamIndex) -> Iterator[Evidence]:
         yield Evidence("no configuration in the vmdesc", None, (8, 1))
     for device in index.description.devices:
         if device.get("name") == "globalstate":
-            names = [f.get("name") for f in device.get("fields", []) if isinstance(f, dict)]
+            names = [field.get("name") for field in _objects(device, "fields")]
             split = "has_vm_was_suspended" in names
             yield Evidence("globalstate", (9, 0)) if split else Evidence("globalstate", None, (8, 2))
     yield from _array_evidence(index.description.devices)
@@ -110,25 +110,20 @@ def _array_evidence(devices: list[dict[str, Any]]) -> Iterator[Evidence]:
 
 
 def _array_styles(fields: list[dict[str, Any]]) -> Iterator[str]:
+    last = {str(field.get("name")): field for field in fields}
     for before, field in pairwise(fields):
         if before.get("name") == field.get("name") and field.get("type") == "struct":
             if "index" not in before:
                 yield "none"
             elif "index" in field:
-                yield "all" if _is_last(fields, field) else "more"
+                yield "all" if last[str(field.get("name"))] is field else "more"
             else:
                 yield "all but last"
 
 
-def _is_last(fields: list[dict[str, Any]], field: dict[str, Any]) -> bool:
-    """Whether no other element of the same array follows `field`."""
-    same = [other for other in fields if other.get("name") == field.get("name")]
-    return same[-1] is field
-
-
 def _field_lists(description: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
     """Every list of fields in a description, nested ones and those of subsections too."""
-    fields = [field for field in description.get("fields") or [] if isinstance(field, dict)]
+    fields = _objects(description, "fields")
     yield fields
     for field in fields:
         inner = field.get("struct")
@@ -136,6 +131,11 @@ def _field_lists(description: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
             yield from _field_lists(inner)
         elif "fields" in field:
             yield from _field_lists(field)
-    for subsection in description.get("subsections") or []:
-        if isinstance(subsection, dict):
-            yield from _field_lists(subsection)
+    for subsection in _objects(description, "subsections"):
+        yield from _field_lists(subsection)
+
+
+def _objects(description: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """The objects in the list under `key`; none where no list of objects stands there."""
+    entries = description.get(key)
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []

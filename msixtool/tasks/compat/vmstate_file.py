@@ -97,7 +97,7 @@ def read(path: str) -> VmstateFile:
         document = json.loads(text)
         machine = document.pop(MACHINE)["Name"]
         devices = {str(name): _device(str(name), entry) for name, entry in document.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise FormatError(
             "no vmstate description",
             path=path,
