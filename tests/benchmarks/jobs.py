@@ -74,8 +74,11 @@ def groups(tools: Tools, *, large: bool) -> list[list[Job]]:
 
 
 def _start(tools: Tools) -> Iterator[Job]:
-    yield Job(START, IMPORT_CLICK, (str(tools.python), "-c", "import click"), ours=False)
-    yield Job(START, "msixtool --version", (*tools.msixtool, "--version"))
+    """What every command takes before it reads anything, step by step."""
+    for code, ours in (("pass", False), ("import click", False), ("import msixtool.dump", True)):
+        yield Job(START, f"python -c '{code}'", (str(tools.python), "-c", code), ours=ours)
+    for option in ("--version", "inspect --help"):
+        yield Job(START, f"msixtool {option}", (*tools.msixtool, *option.split()))
 
 
 def _every_command(tools: Tools, made: Input) -> Iterator[Job]:
