@@ -123,9 +123,9 @@ class Repeated(Sequence["Node"]):
 
     def _column(self, node: Node, data: bytes) -> list[Any]:
         """The values of one part of the first element, and of the same part of all others."""
-        if isinstance(node, Leaf) and node.length:
+        if isinstance(node, Leaf) and (length := node.length):
             starts = range(node.offset, node.offset + self.size * self.number, self.size)
-            raw = b"".join([data[start : start + node.length] for start in starts])
+            raw = b"".join([data[start : start + length] for start in starts])
             if node.count is None:
                 return vmstate.decode_array(node.type, raw, self.number)
             values = vmstate.decode_array(node.type, raw, self.number * node.count)
