@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from msixtool.errors import InputError, UsageError
 from msixtool.files import OutputFile
+from msixtool.tasks.qmp_answers import member, optional, shaped, shortened
 
 if TYPE_CHECKING:
     from qemu.qmp import QMPClient
@@ -37,6 +38,8 @@ BANDWIDTH = 1 << 40
 """Bytes a second: no limit, for as long as the capture takes."""
 PIECE = 1 << 20
 
+_LOST = (OSError, EOFError, ValueError, RecursionError)
+"""What qemu.qmp lets through besides its own errors: a connection that ends, JSON beyond its parser."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What ends a capture in order."""
 _FD_NAME = "msixtool"
@@ -131,8 +134,9 @@ async def _with_signals(work: Coroutine[Any, Any, Captured]) -> Captured:
 async def _capture(address: Any, out: OutputFile, mapped_ram: bool, progress: Progress | None) -> Captured:
     began = time.monotonic()
     async with _connected(address) as vm:
-        version = (await _ask(vm, "query-version"))["qemu"]
-        machine = await _ask(vm, "qom-get", {"path": "/machine", "property": "type"})
+        version = member("query-version", await _ask(vm, "query-version"), "qemu", dict)
+        release = [str(member("query-version", version, part, int)) for part in ("major", "minor", "micro")]
+        machine = shaped("qom-get", await _ask(vm, "qom-get", {"path": "/machine", "property": "type"}), str)
         before = await _look(vm)
         try:
             await _prepare(vm, before, mapped_ram)
@@ -140,8 +144,8 @@ async def _capture(address: Any, out: OutputFile, mapped_ram: bool, progress: Pr
         finally:
             await _put_back(vm, address, before)
     return Captured(
-        f"{version['major']}.{version['minor']}.{version['micro']}",
-        str(machine).removesuffix("-machine"),
+        ".".join(release),
+        machine.removesuffix("-machine"),
         time.monotonic() - began,
         before.running,
     )
@@ -169,8 +173,12 @@ async def _connected(address: Any) -> AsyncIterator[QMPClient]:
 
 
 def _reason(error: BaseException) -> str:
+    from qemu.qmp import StateError
+
+    if isinstance(error, StateError):
+        return "QEMU has closed it"
     cause = error.__cause__ or error
-    return str(getattr(cause, "strerror", None) or cause or type(cause).__name__)
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
 
 
 async def _ask(vm: QMPClient, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
@@ -180,8 +188,8 @@ async def _ask(vm: QMPClient, command: str, arguments: Mapping[str, Any] | None 
     try:
         return await asyncio.wait_for(vm.execute(command, dict(arguments or {})), TIMEOUT)
     except ExecuteError as error:
-        raise InputError(f"QEMU refuses {command}", found=str(error)) from None
-    except (QMPError, OSError, EOFError) as error:
+        raise InputError(f"QEMU refuses {command}", found=shortened(str(error))) from None
+    except (QMPError, *_LOST) as error:
         raise InputError(f"the monitor was lost at {command}", found=_reason(error)) from None
     except TimeoutError:
         raise InputError(
@@ -191,25 +199,36 @@ async def _ask(vm: QMPClient, command: str, arguments: Mapping[str, Any] | None 
 
 async def _look(vm: QMPClient) -> _Before:
     """How the VM stands. Raises InputError where a capture would disturb what is under way."""
-    status = await _ask(vm, "query-status")
-    under_way = (await _ask(vm, "query-migrate")).get("status", "none")
+    answer = await _ask(vm, "query-status")
+    status = member("query-status", answer, "status", str)
+    under_way = await _migration_status(vm)
     if under_way in _UNDER_WAY:
         raise InputError("a migration is under way already", found=under_way)
-    if status["status"] in ("inmigrate", "finish-migrate"):
-        raise InputError("the VM is not ready", expected="one that runs or is paused", found=status["status"])
-    return _Before(bool(status["running"]))
+    if status in ("inmigrate", "finish-migrate"):
+        raise InputError("the VM is not ready", expected="one that runs or is paused", found=status)
+    return _Before(member("query-status", answer, "running", bool))
+
+
+async def _migration_status(vm: QMPClient) -> str:
+    """What `query-migrate` says; "none" where there was no migration yet."""
+    answer = await _ask(vm, "query-migrate")
+    return optional("query-migrate", answer, "status", str) or "none"
 
 
 async def _prepare(vm: QMPClient, before: _Before, mapped_ram: bool) -> None:
     """Stop the VM and set capabilities and bandwidth; `before` notes first what each step changes."""
-    known = {c["capability"]: c["state"] for c in await _ask(vm, "query-migrate-capabilities")}
+    asked = "query-migrate-capabilities"
+    known = {
+        member(asked, each, "capability", str): member(asked, each, "state", bool)
+        for each in shaped(asked, await _ask(vm, asked), list)
+    }
     if mapped_ram and "mapped-ram" not in known:
         raise InputError("this QEMU has no mapped-ram", expected="QEMU 9.0 or later")
     wanted = {name: name == "mapped-ram" and mapped_ram for name in _IN_THE_WAY}
     changes = {name: state for name, state in wanted.items() if known.get(name, state) != state}
     before.capabilities = [{"capability": name, "state": known[name]} for name in changes]
-    parameters = await _ask(vm, "query-migrate-parameters")
-    before.bandwidth = parameters.get("max-bandwidth")
+    asked = "query-migrate-parameters"
+    before.bandwidth = optional(asked, await _ask(vm, asked), "max-bandwidth", int)
     if before.running:
         await _ask(vm, "stop")
     if changes:
@@ -302,7 +321,10 @@ async def _to_file(vm: QMPClient, out: OutputFile, progress: Progress | None) ->
     try:
         await _hand_over(vm, descriptor, "add-fd", {"fdset-id": _FD_SET})
         await _ask(vm, "migrate", {"uri": f"file:/dev/fdset/{_FD_SET}"})
-        await _migrated(vm, progress, None)
+        try:
+            await _migrated(vm, progress, None)
+        except InputError as error:
+            raise error.at(path=out.path) from None  # as a full disk, which QEMU tells of without a name
         out.position = os.fstat(descriptor).st_size
     finally:
         os.close(descriptor)
@@ -324,18 +346,21 @@ async def _hand_over(vm: QMPClient, descriptor: int, command: str, arguments: Ma
 
 async def _migrated(vm: QMPClient, progress: Progress | None, pump: asyncio.Future[None] | None) -> None:
     """Wait until the migration is over. Raises InputError where it failed, and what the pump raised."""
+    asked = "query-migrate"
     while True:
-        state = await _ask(vm, "query-migrate")
-        status = state.get("status")
-        ram = state.get("ram", {})
+        state = await _ask(vm, asked)
+        status = optional(asked, state, "status", str)
+        ram = optional(asked, state, "ram", dict)
         if progress is not None and ram:
-            progress(int(ram["total"]) - int(ram["remaining"]), int(ram["total"]))
+            total = member(asked, ram, "total", int)
+            progress(total - member(asked, ram, "remaining", int), total)
         if status == "completed":
             return
         if status in ("failed", "cancelled"):
             if pump is not None and pump.done():
                 await pump  # A full disk says more than QEMU's broken pipe.
-            raise InputError("QEMU could not migrate", found=state.get("error-desc") or status)
+            reason = optional(asked, state, "error-desc", str)
+            raise InputError("QEMU could not migrate", found=shortened(reason or status))
         if pump is not None and pump.done() and pump.exception() is not None:
             await pump
         await asyncio.sleep(POLL)
@@ -347,7 +372,7 @@ async def _cancel(vm: QMPClient) -> None:
         await _ask(vm, "migrate_cancel")
         deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
-            if (await _ask(vm, "query-migrate")).get("status") not in _UNDER_WAY:
+            if await _migration_status(vm) not in _UNDER_WAY:
                 return
             await asyncio.sleep(POLL)
 
@@ -359,6 +384,8 @@ async def _put_back(vm: QMPClient, address: Any, before: _Before) -> None:
     except InputError as error:
         if isinstance(address, socket.socket):
             raise
+        if _is_gone(address):
+            raise InputError("QEMU has ended: nothing is captured", path=address, found=error.what) from None
         with suppress(InputError):
             async with _connected(address) as again:
                 await _restore(again, before)
@@ -367,10 +394,23 @@ async def _put_back(vm: QMPClient, address: Any, before: _Before) -> None:
         raise InputError(f"the VM may be left {state}", found=error.explanation) from None
 
 
+def _is_gone(address: str) -> bool:
+    """Whether nobody listens at a socket any more."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        try:
+            client.connect(address)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return True
+        except OSError:
+            return False
+    return False
+
+
 async def _restore(vm: QMPClient, before: _Before) -> None:
-    if (await _ask(vm, "query-migrate")).get("status") in _UNDER_WAY:
+    if await _migration_status(vm) in _UNDER_WAY:
         await _cancel(vm)
-    if before.running and not (await _ask(vm, "query-status"))["running"]:
+    if before.running and not member("query-status", await _ask(vm, "query-status"), "running", bool):
         await _ask(vm, "cont")
     if before.capabilities:
         await _ask(vm, "migrate-set-capabilities", {"capabilities": before.capabilities})
