@@ -1,0 +1,1 @@
+"""Writing that fails or is killed, and files that change while they are read."""
