@@ -44,11 +44,15 @@ class EndFinder:
         self._sizes: dict[int, int] = {}
         self._page_size_known = self._looked_for_description = False
         self._vain_scans = 0
+        self.misled = False
+        """Whether sizes were taken from a vmdesc that turned out to be another stream's."""
 
-    def use(self, description: vmdesc.Description | None) -> None:
-        """Take sizes and the page size from `description` from here on."""
+    def use(self, description: vmdesc.Description | None, *, last: bool = False) -> None:
+        """Take sizes and the page size from `description` from here on; with `last` look for no other."""
+        self._looked_for_description = self._looked_for_description or last
         if description is None:
             return
+        self.misled = self.misled or self.index.description is not None
         self.index.description = description
         self._entries = vmdesc.entries(description.devices)
         self._sizes = {}

@@ -265,6 +265,8 @@ class ForwardReader:
         header = self.window.peek(offset + 1, 5)
         if header[:1] == bytes([ItemType.VMDESCRIPTION]):
             self._vmdescription(offset + 1, int.from_bytes(header[1:], "big"))
+        elif self.index.description is not None and header[:4] == qevm.MAGIC:
+            self.ends.misled, self.index.description = True, None
         self._compare_with_description(offset)
         return self.index.end
 

@@ -7,8 +7,19 @@ from msixtool.errors import FormatError, NotAStreamError
 from msixtool.formats import qevm
 from msixtool.stream import backward
 from msixtool.stream import description as vmdesc
+from msixtool.stream import items as kinds
 from msixtool.stream.forward import ForwardReader
 from msixtool.stream.items import Damage, DamageRule, StreamIndex
+
+_NEAR = 1 << 16
+"""How many bytes of either end of RAM's parts are looked through for another stream."""
+_SIGNS = (
+    qevm.MAGIC + qevm.VERSION.to_bytes(4, "big"),
+    b'{"page_size"',
+    b'{ "page_size"',
+    b'{"configuration"',
+)
+"""How a stream begins, and a vmdesc: of QEMU from 6.0 on, up to 5.2, and from 8.2 on."""
 
 
 def read_stream(source: Source, *, origin: int = 0, walk: bool = False) -> StreamIndex:
@@ -33,13 +44,46 @@ def read_stream(source: Source, *, origin: int = 0, walk: bool = False) -> Strea
         reader = ForwardReader(source, StreamIndex(version), origin=origin)
         offset = reader.header()
         reader.ends.use(description)
-        if not reader.index.damage and backward.read(reader, offset, description):
+        read = not reader.index.damage and backward.read(reader, offset, description)
+        if read and not _another_is_inside(source, reader.index):
             return reader.index
-    reader = ForwardReader(source, StreamIndex(version, damage=damage), origin=origin)
-    offset = reader.header()
-    reader.ends.use(description)
-    reader.read(offset)
+    reader = _read_forward(source, StreamIndex(version, damage=list(damage)), origin, description)
+    if reader.ends.misled:
+        # The vmdesc at the end of the file is another stream's: again, with this one's own.
+        own = reader.index.description
+        reader = _read_forward(source, StreamIndex(version, damage=damage), origin, own, last=True)
     return reader.index
+
+
+def _read_forward(
+    source: Source,
+    index: StreamIndex,
+    origin: int,
+    description: vmdesc.Description | None,
+    *,
+    last: bool = False,
+) -> ForwardReader:
+    """Read all of a stream; with `last` no vmdesc but `description` counts."""
+    reader = ForwardReader(source, index, origin=origin)
+    offset = reader.header()
+    reader.ends.use(description, last=last)
+    reader.read(offset)
+    return reader
+
+
+def _another_is_inside(source: Source, index: StreamIndex) -> bool:
+    """Whether a stream ends or begins between the parts of RAM, as far as the bytes near their ends show.
+
+    So it is where files were joined, or where a stream was written over a longer one. QEMU reads the first,
+    and only a walk tells where that ends.
+    """
+    parts = [item for item in index.items if item.type == kinds.PART]
+    if not parts:
+        return False
+    start, end = parts[0].offset, parts[-1].end
+    near = min(_NEAR, end - start)
+    heads = source.read(start, near), source.read(end - near, near)
+    return any(sign in head for head in heads for sign in _SIGNS)
 
 
 def _version(source: Source) -> int:

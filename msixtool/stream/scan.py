@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import InputError
-from msixtool.formats.qevm import FOOTER_SIZE, ItemType
+from msixtool.formats.qevm import FOOTER_SIZE, MAGIC, ItemType
 
 SMALL = 0xFFFF
 """What a number in a header that is searched for may be at most. section_ids count the registrations
@@ -73,8 +73,9 @@ def plausible_item(data: bytes, known_ids: Set[int], at_end: bool) -> bool:
         return int.from_bytes(data[1:5], "big") in known_ids if len(data) >= 5 else at_end
     if kind == ItemType.COMMAND:
         return data[1] == 0 and data[2] < 32 and data[3] == 0 if len(data) >= 5 else at_end
-    # Behind the end marker: nothing, a vmdesc, or what a container pads with.
-    return kind == ItemType.EOF and data[1:2] in (b"", b"\0", bytes([ItemType.VMDESCRIPTION]))
+    # Behind the end marker: nothing, a vmdesc, what a container pads with, or another stream.
+    behind = data[1:2] in (b"", b"\0", bytes([ItemType.VMDESCRIPTION])) or data[1:5] == MAGIC
+    return kind == ItemType.EOF and behind
 
 
 def _is_cut_header(data: bytes) -> bool:
