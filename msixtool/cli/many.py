@@ -87,8 +87,10 @@ def run(
         if summary is not None:
             summary.begin([source.path for source in found.inputs], _only_folder(files))
         for number, (source, result) in enumerate(zip(found.inputs, answers, strict=True), 1):
-            with bar.aside():
-                report.add(source, _lost(source, result) if isinstance(result, Killed) else result)
+            given = _lost(source, result) if isinstance(result, Killed) else result
+            if given.err or sys.stdout.isatty():
+                bar.make_room()
+            report.add(source, given)
             bar.update(number)
     return report.end(files)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 DELAY = 1.0
 """Seconds that pass before a bar is shown."""
+INTERVAL = 0.25
+"""Seconds that pass between two drawings of a bar that has no thread: each takes some milliseconds."""
 
 
 @contextmanager
@@ -32,7 +35,7 @@ def count_bar(what: str, total: int) -> Iterator[CountBar]:
     try:
         yield bar
     finally:
-        bar.close()
+        bar.make_room()
 
 
 class _Bar:
@@ -49,7 +52,9 @@ class _Bar:
         if not self._wanted or time.monotonic() - self._began < DELAY:
             return
         if self._progress is None or self._task is None:
-            self._progress = self._made()
+            from rich.progress import DownloadColumn
+
+            self._progress = _progress(DownloadColumn(binary_units=True))
             self._progress.start()
             self._task = self._progress.add_task(self._what, total=None)
         self._progress.update(self._task, completed=done, total=total or None)
@@ -58,41 +63,41 @@ class _Bar:
         if self._progress is not None:
             self._progress.stop()
 
-    def _made(self) -> Progress:
-        from rich.progress import DownloadColumn
 
-        return _progress(DownloadColumn(binary_units=True))
-
-
-class CountBar(_Bar):
-    """Has no thread of its own (the program forks), and is drawn when it is told of progress."""
+class CountBar:
+    """Has no thread of its own (the program forks): it is drawn now and then when it is told of progress."""
 
     def __init__(self, what: str, total: int) -> None:
-        super().__init__(what)
+        self._what = what
         self._total = total
-        self._drawn = 0.0
+        self._began = time.monotonic()
+        self._drawn = self._began - INTERVAL
+        self._progress: Progress | None = None
+        self._shown = False
+        self._wanted = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
-    def update(self, done: int, total: int = 0) -> None:
+    def update(self, done: int) -> None:
         """That many are done."""
-        super().update(done, total or self._total)
-        if self._progress is not None and time.monotonic() - self._drawn > 1 / 10:
-            self._drawn = time.monotonic()
-            self._progress.refresh()
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """What is printed in this block stands above the bar."""
-        if self._progress is None:
-            yield
+        now = time.monotonic()
+        if not self._wanted or now - self._began < DELAY or now - self._drawn < INTERVAL:
             return
-        self._progress.stop()
-        yield
-        self._progress.start()
+        self._drawn = now
+        if self._progress is None:
+            from rich.progress import MofNCompleteColumn
 
-    def _made(self) -> Progress:
-        from rich.progress import MofNCompleteColumn
+            self._progress = _progress(MofNCompleteColumn(), live=False)
+            self._progress.add_task(self._what, total=self._total)
+        self._progress.update(self._progress.task_ids[0], completed=done)
+        if not self._shown:
+            self._progress.start()
+            self._shown = True
+        self._progress.refresh()
 
-        return _progress(MofNCompleteColumn(), live=False)
+    def make_room(self) -> None:
+        """Take the bar away, as something is to be printed; it comes back below that."""
+        if self._shown and self._progress is not None:
+            self._progress.stop()
+        self._shown = False
 
 
 def _progress(amount: ProgressColumn, *, live: bool = True) -> Progress:

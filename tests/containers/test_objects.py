@@ -1,0 +1,124 @@
+"""File objects of other libraries: what is fetched of them, and what they raise."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from msixtool.containers import objects
+from msixtool.containers.objects import BLOCK, FetchedFile
+from msixtool.errors import NotAStreamError
+
+
+class Remote:
+    """A file of another library: each read is a request."""
+
+    def __init__(self, data: bytes, *, piece: int | None = None) -> None:
+        self.data = data
+        self.requests: list[tuple[int, int]] = []
+        self._position = 0
+        self._piece = piece
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self._position = offset + (len(self.data) if whence == 2 else 0)
+        return self._position
+
+    def read(self, size: int = -1, /) -> bytes:
+        size = size if self._piece is None else min(size, self._piece)
+        data = self.data[self._position : self._position + size]
+        self.requests.append((self._position, len(data)))
+        self._position += len(data)
+        return data
+
+
+def data(blocks: float) -> bytes:
+    return random.Random(1).randbytes(int(blocks * BLOCK))
+
+
+def at(file: FetchedFile, offset: int, length: int) -> bytes:
+    file.seek(offset)
+    return file.read(length)
+
+
+def test_reading_anywhere_gives_the_bytes_of_the_file() -> None:
+    content, chance = data(7.3), random.Random(2)
+    file = FetchedFile(Remote(content))
+    assert file.seek(0, 2) == len(content)
+    for _ in range(300):
+        offset, length = chance.randrange(len(content) + BLOCK), chance.randrange(3 * BLOCK)
+        assert at(file, offset, length) == content[offset : offset + length]
+
+
+def test_reading_goes_on_where_it_stopped() -> None:
+    file = FetchedFile(Remote(data(2)))
+    file.seek(5)
+    assert [file.read(3), file.read(4)] == [data(2)[5:8], data(2)[8:12]]
+
+
+def test_no_byte_is_fetched_twice_and_neighbours_come_together() -> None:
+    remote = Remote(data(9.5))
+    file = FetchedFile(remote)
+    at(file, 3 * BLOCK + 1, 2)
+    at(file, 3 * BLOCK + 1, 2)
+    at(file, 10, 9 * BLOCK + 10)
+    at(file, 10, 9 * BLOCK + 10)
+    assert remote.requests == [(3 * BLOCK, BLOCK), (0, 3 * BLOCK), (4 * BLOCK, int(5.5 * BLOCK))]
+
+
+def test_what_is_kept_has_a_bound_and_the_newest_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "KEPT", 3 * BLOCK)
+    remote = Remote(data(8))
+    file = FetchedFile(remote)
+    for number in (0, 1, 2, 0, 3):
+        at(file, number * BLOCK, 1)
+    del remote.requests[:]
+    at(file, 0, 1)
+    at(file, 3 * BLOCK, 1)
+    assert remote.requests == []
+    at(file, BLOCK, 1)
+    assert remote.requests == [(BLOCK, BLOCK)]
+
+
+def test_an_object_that_gives_little_at_a_time_is_asked_again() -> None:
+    remote = Remote(data(3), piece=1000)
+    assert at(FetchedFile(remote), 0, 3 * BLOCK) == data(3)
+
+
+def test_an_object_that_has_become_shorter_gives_what_there_is_in_its_place() -> None:
+    remote = Remote(data(4))
+    file = FetchedFile(remote)
+    at(file, 3 * BLOCK, 10)
+    remote.data = remote.data[: BLOCK + 100]
+    assert at(file, BLOCK, 3 * BLOCK) == data(4)[BLOCK : BLOCK + 100]
+
+
+class HttpError(Exception):
+    """What a library of its own raises."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (HttpError("503"), OSError),
+        (ConnectionError("reset"), ConnectionError),
+        (ValueError("I/O on a closed file"), ValueError),
+        (NotAStreamError("none"), NotAStreamError),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.__name__,
+)
+def test_whatever_the_object_raises_is_an_error_to_read(
+    raised: Exception, expected: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = Remote(data(2))
+    file = FetchedFile(remote)
+
+    def broken(*_: object) -> bytes:
+        raise raised
+
+    calls: list[Callable[[], object]] = [lambda: at(file, 0, 1), lambda: FetchedFile(remote)]
+    for name, call in zip(("read", "seek"), calls, strict=True):
+        monkeypatch.setattr(remote, name, broken)
+        with pytest.raises(expected, match=str(raised)[:3]):
+            call()
