@@ -175,6 +175,12 @@ def _list(description: dict[str, Any], key: str) -> list[dict[str, Any]]:
     return entries
 
 
+def objects(description: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """The objects in the list under `key`; none where no list stands there, and nothing is raised."""
+    entries = description.get(key)
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
 def nested(field: dict[str, Any]) -> dict[str, Any] | None:
     """The description inside a field: that of a struct, or the inline one of a vstruct or tmp."""
     inner = field.get("struct")

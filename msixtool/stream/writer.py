@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from msixtool.formats import vmdesc as vmdesc_format
 from msixtool.qemu.versions import Version, machine_version
 from msixtool.stream import items as kinds
+from msixtool.stream.description import objects
 from msixtool.stream.items import StreamIndex
 
 
@@ -88,7 +89,7 @@ def _vmdesc_evidence(index: StreamIndex) -> Iterator[Evidence]:
         yield Evidence("no configuration in the vmdesc", None, (8, 1))
     for device in index.description.devices:
         if device.get("name") == "globalstate":
-            names = [field.get("name") for field in _objects(device, "fields")]
+            names = [field.get("name") for field in objects(device, "fields")]
             split = "has_vm_was_suspended" in names
             yield Evidence("globalstate", (9, 0)) if split else Evidence("globalstate", None, (8, 2))
     yield from _array_evidence(index.description.devices)
@@ -123,7 +124,7 @@ def _array_styles(fields: list[dict[str, Any]]) -> Iterator[str]:
 
 def _field_lists(description: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
     """Every list of fields in a description, nested ones and those of subsections too."""
-    fields = _objects(description, "fields")
+    fields = objects(description, "fields")
     yield fields
     for field in fields:
         inner = field.get("struct")
@@ -131,11 +132,5 @@ def _field_lists(description: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
             yield from _field_lists(inner)
         elif "fields" in field:
             yield from _field_lists(field)
-    for subsection in _objects(description, "subsections"):
+    for subsection in objects(description, "subsections"):
         yield from _field_lists(subsection)
-
-
-def _objects(description: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """The objects in the list under `key`; none where no list of objects stands there."""
-    entries = description.get(key)
-    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []

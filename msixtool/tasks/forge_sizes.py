@@ -15,7 +15,7 @@ from msixtool.errors import UsageError
 from msixtool.formats import build, qevm, vmdesc
 from msixtool.formats.qevm import CommandType
 from msixtool.stream import items
-from msixtool.stream.description import data_size, nested
+from msixtool.stream.description import data_size, field_size, nested, objects
 from msixtool.stream.items import Item, StreamIndex
 from msixtool.stream.rewrite import Replacement
 
@@ -92,15 +92,16 @@ def _grow_device(entry: dict[str, Any], item: Item, by: int) -> None:
     """Add `by` bytes to the field that holds the MSI-X state, and to all that encloses it."""
     data_size(entry)  # raises FormatError where the entry makes no sense
     chain = _chain(entry)
-    if not chain and isinstance(entry.get("size"), int) and len(entry.get("fields", [])) == 1:
+    fields = objects(entry, "fields")
+    if not chain and isinstance(entry.get("size"), int) and len(fields) == 1:
         # A section that QEMU writes by a function of its own: one buffer.
-        chain = [entry, entry["fields"][0]]
+        chain = [entry, fields[0]]
     if not chain or any(_is_array(field) for field in chain):
         raise UsageError(
             "the number of vectors cannot change: the vmdesc shows no MSI-X state", section=item.idstr
         )
     for field in chain:
-        field["size"] += by
+        field["size"] = field_size(field) + by
 
 
 def _is_array(field: dict[str, Any]) -> bool:
@@ -109,14 +110,14 @@ def _is_array(field: dict[str, Any]) -> bool:
 
 def _chain(description: dict[str, Any]) -> list[dict[str, Any]]:
     """The field that holds the MSI-X state, behind all the fields that it lies in; empty for none."""
-    for field in description.get("fields") or []:
-        if field.get("type") in _HOLDERS:
+    for field in objects(description, "fields"):
+        if str(field.get("type")) in _HOLDERS:
             return [field]
         inner = nested(field)
         below = _chain(inner) if inner is not None else []
         if below:
             return [field, *below]
-    for subsection in description.get("subsections") or []:
+    for subsection in objects(description, "subsections"):
         below = _chain(subsection)
         if below:
             return below

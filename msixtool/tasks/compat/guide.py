@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from msixtool.stream import description as vmdesc
+from msixtool.stream.description import objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,6 @@ class Guide:
     def leaf(self, offset: int) -> Node | None:
         """The field without inner fields that begins at `offset`."""
         return next((node for node in self._at.get(offset, ()) if node.is_leaf), None)
-
-
-def objects(description: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """The `fields` or `subsections` of a description; what is no object is left out."""
-    return [entry for entry in description.get(key) or () if isinstance(entry, dict)]
 
 
 def _nodes(description: dict[str, Any], offset: int, path: str) -> Iterator[Node]:

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any
 
 from msixtool.stream import description as vmdesc
-from msixtool.tasks.compat.guide import objects
+from msixtool.stream.description import objects
 
 Field = dict[str, Any]
 Pair = tuple[Field | None, Field | None]

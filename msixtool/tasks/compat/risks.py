@@ -14,8 +14,8 @@ from msixtool.dump import Dump
 from msixtool.formats import pci
 from msixtool.qemu import advice, history, vmstates
 from msixtool.qemu.versions import Version, format_version, machine_version
+from msixtool.stream.description import objects
 from msixtool.stream.items import Item
-from msixtool.tasks.compat.guide import objects
 from msixtool.tasks.compat.virtio_load import CHECKS_QUEUE_SIZE
 from msixtool.tasks.finding import Code, Finding, Severity
 

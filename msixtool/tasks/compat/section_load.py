@@ -19,9 +19,10 @@ from msixtool.errors import FormatError
 from msixtool.formats import pci, qevm
 from msixtool.qemu import vmstates
 from msixtool.stream import description as vmdesc
+from msixtool.stream.description import objects
 from msixtool.stream.items import Item
 from msixtool.tasks.compat import pci_config, virtio_gpu, virtio_load
-from msixtool.tasks.compat.guide import BODY, Node, objects
+from msixtool.tasks.compat.guide import BODY, Node
 from msixtool.tasks.compat.layout import DYNAMIC_TYPES, Pair, align, total_size
 from msixtool.tasks.compat.load_base import Load, LoadStoppedError
 from msixtool.tasks.compat.sides import Side, Target

@@ -16,9 +16,9 @@ from msixtool.formats import virtio as fmt
 from msixtool.qemu import advice, vmstates
 from msixtool.qemu.versions import Version
 from msixtool.qemu.virtio_features import feature
+from msixtool.stream.description import objects
 from msixtool.tasks import virtio_fields
 from msixtool.tasks.compat import pci_config
-from msixtool.tasks.compat.guide import objects
 from msixtool.tasks.compat.load_base import Load, LoadStoppedError
 from msixtool.tasks.finding import Code
 
