@@ -50,6 +50,7 @@ class Unfinished:
                 self._name = _beside(self._target)
                 self._link(self._name)
             os.replace(self._name, self._target)
+            self._name = None
         elif self._name is None:
             self._link(self._target)
         else:

@@ -37,6 +37,8 @@ COMMANDS = (
 
 TRACEBACK = "--traceback"
 
+_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+
 
 class _Ended(BaseException):
     """A signal has ended the command; its number, where it is not SIGINT."""
@@ -135,9 +137,10 @@ def _complain(message: str, words: list[str]) -> int:
 
 def _refused(error: OSError) -> str:
     """What the system refuses; only standard output is written to without a name."""
-    is_output = not _silence_stdout() or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    name = error.filename or ("standard output: cannot be written" if is_output else "")
-    return f"{name}{': ' if name else ''}{error.strerror or error}"
+    is_output = not _silence_stdout() or error.errno in _OF_WRITING
+    if is_output and not error.filename:
+        return f"standard output: cannot be written: found {error.strerror}"
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
 
 
 def _ended(number: int = 2) -> int:
