@@ -17,6 +17,7 @@ from msixtool.tasks.compat.knowledge import Knowledge, Releases
 from msixtool.tasks.compat.sides import Side, Target
 from msixtool.tasks.compat.vmstate_file import VmstateFile
 from msixtool.tasks.finding import Code, Finding, Severity
+from msixtool.tasks.refusals import HARMLESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +52,12 @@ def compare(
     style = target.writer
     releases = Releases(target_version or style.min, target_version or style.max)
     here, there = Side(source), Target(target, Knowledge(releases, vmstate, source.writer.min))
-    found = [_damaged(str(damage)) for damage in source.damage if damage.rule not in _HARMLESS]
+    found = [_damaged(str(damage)) for damage in source.damage if damage.rule not in HARMLESS]
     if target.index.description is None:
         found.append(_undescribed())
     found += machine.findings(here, there)
     found += sections.findings(here, there)
     return Comparison(tuple(found))
-
-
-_HARMLESS = frozenset({"vmdesc", "vector-count"})
-"""Damage that QEMU does not see: it reads no vmdesc, and knows the number of vectors itself."""
 
 
 def _undescribed() -> Finding:

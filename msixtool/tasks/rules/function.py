@@ -11,16 +11,13 @@ from collections.abc import Iterator
 
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
-from msixtool.devices.virtio import VirtioState
 from msixtool.formats import msix, pci
 from msixtool.formats import virtio as virtio_format
+from msixtool.tasks.device_checks import PCI_VERSION, Check, Failed, pci_failures, virtio_failures
 from msixtool.tasks.rules.catalogue import RULES, RuleFinding
 
 CONTROL_RESERVED = 0x3800
 """Message Control, the bits between the table size and the function mask."""
-PCI_VERSION = 2
-"""The most that QEMU takes for the version of a PCIDevice."""
-
 _BARS = {pci.HeaderType.DEVICE: 6, pci.HeaderType.BRIDGE: 2}
 _FIRST_BAR = 0x10
 _MSI_ENABLE = 0x01
@@ -28,15 +25,17 @@ _MSI_ENABLE = 0x01
 
 def check_function(device: MsixDevice) -> Iterator[RuleFinding]:
     """All findings about one device but those about its vectors."""
-    yield from _saved(device)
+    for failed in pci_failures(device):
+        if failed.offset is not None or failed.check is not Check.IRQ_STATE:
+            yield _refused(device, failed)
     if device.config is not None:
         if device.capability is None and device.config.damage is None:
             text = "the section has MSI-X state, and configuration space has no MSI-X capability"
             yield _finding(device, "capability-missing", text, 0)
         if device.capability is not None:
             yield from _capability(device, device.config, device.capability)
-    if device.virtio is not None:
-        yield from _virtio(device, device.virtio)
+    for failed in virtio_failures(device):
+        yield _refused(device, failed)
 
 
 def _finding(
@@ -44,19 +43,7 @@ def _finding(
 ) -> RuleFinding:
     """A finding at an offset in configuration space, where that is in the stream."""
     known = at is not None and device.config_offset is not None
-    offset = device.config_offset + at if known else device.offset  # type: ignore[operator]
-    return RuleFinding(rule, RULES[rule].severity, message, device.name, device.instance, vector, offset)
-
-
-def _saved(device: MsixDevice) -> Iterator[RuleFinding]:
-    """The vmstate around configuration space."""
-    if device.version_id is not None and not 0 <= device.version_id <= PCI_VERSION:
-        text = f"PCIDevice version: expected 0 to {PCI_VERSION}, found {device.version_id}"
-        yield _finding(device, "pci-version", text, -4)
-    for pin, level in enumerate(device.irq_state):
-        if level not in (0, 1) and device.config is not None:
-            text = f"level of INTx pin {pin}: expected 0 or 1, found {level:#x}"
-            yield _finding(device, "irq-state", text, len(device.config.data) + 4 * pin)
+    return _at(device, rule, message, device.config_offset + at if known else None, vector)  # type: ignore[operator]
 
 
 def _capability(device: MsixDevice, config: ConfigSpace, capability: MsixCapability) -> Iterator[RuleFinding]:
@@ -136,33 +123,31 @@ def _room(config: ConfigSpace, place: BarPlace) -> int:
     return address & -address if address else 1 << (64 if wide else 32)
 
 
-def _virtio(device: MsixDevice, state: VirtioState) -> Iterator[RuleFinding]:
-    """In the order in which virtio_load meets them."""
-    start = device.offset - state.msix_offset
-    if _out_of_range(state.config_vector, state.vectors):
-        yield _vector(device, "config_vector", state.config_vector, start + state.core_offset - 2)
-    if state.core.queue_sel >= virtio_format.MAX_QUEUES:
-        text = f"queue_sel: expected less than {virtio_format.MAX_QUEUES}, found {state.core.queue_sel}"
-        yield _at(device, "virtio-queue-select", text, start + state.core_offset + 2)
-    size = virtio_format.QUEUE_WITH_VECTOR.sizeof()
-    for number, queue in enumerate(state.queues):
-        at = start + state.queues_offset + number * size
-        if queue.desc == 0 and queue.last_avail_idx:
-            text = f"queue {number} has no address, and its last_avail_idx is {queue.last_avail_idx:#x}"
-            yield _at(device, "virtio-queue-index", text, at + 12)
-        if _out_of_range(queue.vector, state.vectors):
-            yield _vector(device, f"the vector of queue {number}", queue.vector, at + 14)
+def _refused(device: MsixDevice, failed: Failed) -> RuleFinding:
+    """The rule that a value which QEMU refuses breaks, and what would be right."""
+    value, number = failed.value, failed.number
+    match failed.check:
+        case Check.PCI_VERSION:
+            rule, text = "pci-version", f"PCIDevice version: expected 0 to {PCI_VERSION}, found {value}"
+        case Check.IRQ_STATE:
+            rule, text = "irq-state", f"level of INTx pin {number}: expected 0 or 1, found {value:#x}"
+        case Check.QUEUE_SELECT:
+            rule = "virtio-queue-select"
+            text = f"queue_sel: expected less than {virtio_format.MAX_QUEUES}, found {value}"
+        case Check.QUEUE_INDEX:
+            rule = "virtio-queue-index"
+            text = f"queue {number} has no address, and its last_avail_idx is {value:#x}"
+        case Check.CONFIG_VECTOR | Check.QUEUE_VECTOR:
+            what = "config_vector" if failed.check is Check.CONFIG_VECTOR else f"the vector of queue {number}"
+            most = f"less than {device.vectors}, or {virtio_format.NO_VECTOR} for none"
+            text = f"{what} is {value}: expected {most}"
+            return _at(device, "virtio-vector", text, failed.offset, value)
+    return _at(device, rule, text, failed.offset)
 
 
-def _out_of_range(vector: int | None, vectors: int) -> bool:
-    return vector is not None and vector != virtio_format.NO_VECTOR and vector >= vectors
-
-
-def _vector(device: MsixDevice, what: str, vector: int | None, offset: int) -> RuleFinding:
-    text = f"{what} is {vector}: expected less than {device.vectors}, or {virtio_format.NO_VECTOR} for none"
-    return _at(device, "virtio-vector", text, offset, vector)
-
-
-def _at(device: MsixDevice, rule: str, message: str, offset: int, vector: int | None = None) -> RuleFinding:
-    """A finding at an offset in the stream."""
-    return RuleFinding(rule, RULES[rule].severity, message, device.name, device.instance, vector, offset)
+def _at(
+    device: MsixDevice, rule: str, message: str, offset: int | None, vector: int | None = None
+) -> RuleFinding:
+    """A finding at an offset in the stream, or at its MSI-X state where there is none."""
+    place = device.offset if offset is None else offset
+    return RuleFinding(rule, RULES[rule].severity, message, device.name, device.instance, vector, place)
