@@ -15,7 +15,7 @@ import tempfile
 from fnmatch import fnmatch
 from pathlib import Path
 
-from tests.benchmarks import figures, machine, report
+from tests.benchmarks import figures, machine, report, where
 from tests.benchmarks.inputs import make, missing_room
 from tests.benchmarks.jobs import Tools, groups
 from tests.benchmarks.measure import Job, Results, measure, read_through
@@ -99,14 +99,21 @@ def _run(chosen: list[list[Job]], tools: Tools, options: argparse.Namespace) -> 
         read_through({each.path(tools.folder) for job in group for each in job.reads})
         results |= measure(group, options.runs, _say)
         jobs += group
+    sheets = [] if options.only else [_where(tools, options)]
     _say("")
     outcomes = figures.outcomes(results, jobs)
-    sheets = [report.figures(outcomes), report.measurements(results, jobs)]
+    sheets = [report.figures(outcomes), report.measurements(results, jobs), *sheets]
     facts = machine.facts(tools, options.runs, load)
     report.show(list(reversed(sheets)), facts)
     if options.markdown is not None:
         report.write(options.markdown, report.markdown(sheets, facts))
     return 0 if all(each.reached for each in outcomes) else 1
+
+
+def _where(tools: Tools, options: argparse.Namespace) -> report.Sheet:
+    made = where.inputs(large=not options.small)
+    taken = where.steps_of(tools, made, options.runs, _say)
+    return report.where([each.name for each in made], where.STEPS, taken)
 
 
 def _choose(group: list[Job], patterns: list[str] | None) -> list[Job]:

@@ -91,7 +91,7 @@ def _every_command(tools: Tools, made: Input) -> Iterator[Job]:
     yield tools.job("load", made, beside=None)
     yield tools.job("diff", made, other=twin, beside=None)
     yield tools.job("compat", made, other=twin, beside=None)
-    if made.ram >= 1024:
+    if made.ram == 1024:
         yield tools.job("diff --fields", made, other=twin, beside=None)
     copy = ("cp", str(made.path(tools.folder)), str(output))
     yield Job(made.name, "cp", copy, (made,), ours=False, output=output)

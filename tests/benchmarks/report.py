@@ -54,6 +54,14 @@ def figures(found: Sequence[Outcome]) -> Sheet:
     return Sheet("Figures to reach", columns, rows, 1)
 
 
+def where(names: Sequence[str], steps: Sequence[str], taken: Sequence[Sequence[float]]) -> Sheet:
+    """Milliseconds of each step of `inspect`, a column for each input."""
+    rows = [
+        (step, *(f"{column[number] * 1000:.1f}" for column in taken)) for number, step in enumerate(steps)
+    ]
+    return Sheet("Where the time of inspect goes (ms)", ("Step", *names), rows, 1)
+
+
 def show(sheets: Sequence[Sheet], facts: Sequence[tuple[str, str]]) -> None:
     """Print the tables, and the facts of the machine."""
     console = Console(width=None if sys.stdout.isatty() else 160)

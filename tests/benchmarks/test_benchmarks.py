@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import figures, report
+from tests.benchmarks import figures, report, steps
 from tests.benchmarks.figures import FIGURES, MEMORY
 from tests.benchmarks.jobs import Tools, groups
 from tests.benchmarks.measure import Job, Results, Runs, measure, run_once
@@ -86,6 +86,21 @@ def test_what_a_job_reads_through_a_pipe_and_writes(tmp_path: Path) -> None:
 def test_a_command_that_fails_stops_the_suite() -> None:
     with pytest.raises(subprocess.CalledProcessError, match="exit status 1"):
         run_once(Job("a", "fails", (*CHILD, "raise SystemExit(1)")))
+
+
+@pytest.mark.parametrize(("what", "number"), [("whole", 2), ("reading", 3)])
+def test_the_steps_of_inspect_are_timed_in_a_fresh_interpreter(what: str, number: int, sample: Path) -> None:
+    command = [sys.executable, steps.__file__, what, str(sample)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds = [float(word) for word in run.stdout.split()]
+    assert (len(seconds), run.stderr) == (number, "")
+    assert all(each > 0 for each in seconds)
+
+
+def test_steps_are_rows_and_inputs_are_columns() -> None:
+    sheet = report.where(["8 MiB", "8 GiB"], ["open", "print"], [[0.001, 0.002], [0.003, 0.004]])
+    assert sheet.columns == ("Step", "8 MiB", "8 GiB")
+    assert sheet.rows == [("open", "1.0", "3.0"), ("print", "2.0", "4.0")]
 
 
 def test_the_tables_take_the_place_of_the_last_ones_in_a_page(tmp_path: Path) -> None:
