@@ -1,16 +1,20 @@
 """A PCI configuration space as a stream holds it: header, capabilities, MSI-X capability.
 
-Source: PCI Local Bus Specification 3.0, sections 6.1, 6.7 and 6.8.2.
+Source: PCI Local Bus Specification 3.0, sections 6.1, 6.7 and 6.8.2; PCI Express Base Specification
+3.0, section 7.9.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from msixtool.formats import msix, parse, pci
 
+_EXTENDED_LIMIT = 64
+"""The most extended capabilities that are followed; QEMU's devices have five at most."""
 _LAST_CAPABILITY = 0xFC
 _ALIGNED = 0xFC
 
@@ -85,6 +89,11 @@ class ConfigSpace:
         """What is wrong with the capability list, or None."""
         return self._walk[1]
 
+    @cached_property
+    def extended_capabilities(self) -> tuple[Capability, ...]:
+        """The list of extended capabilities in its order, as far as it makes sense."""
+        return tuple(_walk_extended(self.data))
+
     def find(self, capability_id: int) -> int | None:
         """The offset of the first capability with this id, or None."""
         return next((entry.offset for entry in self.capabilities if entry.id == capability_id), None)
@@ -137,3 +146,14 @@ def _walk_capabilities(data: bytes) -> tuple[tuple[Capability, ...], str | None]
         found.append(Capability(data[offset], offset))
         offset, source = data[offset + 1], offset + 1
     return tuple(found), None
+
+
+def _walk_extended(data: bytes) -> Iterator[Capability]:
+    offset, seen = pci.FIRST_EXTENDED_CAPABILITY, set[int]()
+    while pci.FIRST_EXTENDED_CAPABILITY <= offset <= len(data) - 4 and offset not in seen:
+        header = int.from_bytes(data[offset : offset + 4], "little")
+        if not header or len(seen) == _EXTENDED_LIMIT:
+            return
+        seen.add(offset)
+        yield Capability(header & 0xFFFF, offset)
+        offset = header >> 20 & 0xFFC

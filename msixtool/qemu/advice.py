@@ -29,8 +29,8 @@ _LAYOUTS = {
     "virtio-gpu": "Use " + _MACHINE + ": those up to 8.2 save less of each output.",
     "vmxnet3": _set("x-disable-pcie"),
     "pvscsi": _set("x-disable-pcie", "x-old-pci-configuration"),
-    "pciespscsi": "Use a target of the source's QEMU version: its state has changed, and no machine type keeps it"
-    " as it was.",
+    "pciespscsi": "Use a target of the source's QEMU version: its state has changed, and no machine type"
+    " keeps it as it was.",
     "ide": "Give the target the source's drives on the same units.",
     "ich9_ahci": "Give the target the source's drives on the same ports.",
 }

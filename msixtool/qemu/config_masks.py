@@ -101,7 +101,9 @@ class Context:
 Rule = Callable[[bytes, Context], Iterator[Register]]
 """From a capability's bytes (its own, or more) to its registers, offsets from the capability."""
 
-_HEAD = (Register("capability ID", 0, 1), Register("next pointer", 1, 1))
+CAPABILITY_ID = Register("capability ID", 0, 1)
+NEXT_POINTER = Register("next pointer", 1, 1)
+_HEAD = (CAPABILITY_ID, NEXT_POINTER)
 
 
 def _word(data: bytes, offset: int, size: int = 2) -> int:
@@ -287,14 +289,14 @@ CAPABILITIES: dict[int, Rule] = {
 """By capability id."""
 
 
-_EXTENDED_HEAD = Register("extended capability header", 0, 4)
+EXTENDED_HEAD = Register("extended capability header", 0, 4)
 _UNCORRECTABLE = 0x03FFF030
 _CORRECTABLE = 0x0000F1C1
 _MULTIPLE_HEADERS = 0x0200
 
 
 def _aer(data: bytes, context: Context) -> Iterator[Register]:
-    yield _EXTENDED_HEAD
+    yield EXTENDED_HEAD
     yield Register("Uncorrectable Error Status", 4, 4, free=_UNCORRECTABLE)
     # Live since 8.0 for machine types of 8.0 and later, which also have some bits set by default.
     masked = _word(data, 8, 4)
@@ -314,13 +316,13 @@ def _aer(data: bytes, context: Context) -> Iterator[Register]:
 
 
 def _access_control(data: bytes, context: Context) -> Iterator[Register]:
-    yield _EXTENDED_HEAD
+    yield EXTENDED_HEAD
     yield Register("ACS Capability", 4, 2)
     yield Register("ACS Control", 6, 2, free=_word(data, 4))
 
 
 def _address_translation(data: bytes, context: Context) -> Iterator[Register]:
-    yield _EXTENDED_HEAD
+    yield EXTENDED_HEAD
     yield Register("ATS Capability", 4, 2)
     yield Register("ATS Control", 6, 2, free=0x800F)
 
@@ -329,7 +331,7 @@ def _extended(name: str, size: int) -> Rule:
     """An extended capability of which all is compared."""
 
     def rule(data: bytes, context: Context) -> Iterator[Register]:
-        yield _EXTENDED_HEAD
+        yield EXTENDED_HEAD
         yield Register(name, 4, size - 4)
 
     return rule
@@ -341,7 +343,7 @@ _WIDE_MEMORY = 0x4
 
 
 def _virtual_functions(data: bytes, context: Context) -> Iterator[Register]:
-    yield _EXTENDED_HEAD
+    yield EXTENDED_HEAD
     yield Register("SR-IOV Capabilities", 4, 4)
     yield Register("SR-IOV Control", 8, 2, free=0x0019)
     yield Register("SR-IOV Status and VF counts", 10, 6)
@@ -364,7 +366,7 @@ def _virtual_functions(data: bytes, context: Context) -> Iterator[Register]:
 
 def unknown_extended_capability(data: bytes, context: Context) -> Iterator[Register]:
     """One of an id that is not in EXTENDED_CAPABILITIES: only its header is known to be compared."""
-    yield _EXTENDED_HEAD
+    yield EXTENDED_HEAD
 
 
 EXTENDED_CAPABILITIES: dict[int, Rule] = {

@@ -43,13 +43,12 @@ class Place:
         """The register's name, which says whose it is."""
         if self.register.name in _OF_EVERY_CAPABILITY:
             return f"{self.register.name} of the {self.capability} capability"
-        if self.register.name == _EXTENDED_HEADER:
+        if self.register.name == masks.EXTENDED_HEAD.name:
             return f"header of the {self.capability} capability"
         return self.register.name
 
 
-_OF_EVERY_CAPABILITY = ("capability ID", "next pointer")
-_EXTENDED_HEADER = "extended capability header"
+_OF_EVERY_CAPABILITY = (masks.CAPABILITY_ID.name, masks.NEXT_POINTER.name)
 
 _VIRTIO_STRUCTURES = ((0x09, 0x84), (0x09, 0x70), (0x09, 0x60), (0x09, 0x50), (0x09, 0x40))
 _VIRTIO_EXPRESS = (

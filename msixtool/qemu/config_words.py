@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from msixtool.formats import pci
 from msixtool.qemu.config_fields import FIELDS, Field
 
+_ALIGNED = 0xFC
+"""The bits of a pointer of the capability list that count: the others are reserved."""
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -60,6 +63,12 @@ def _partial(name: str, source: int, target: int, known: int) -> Difference:
 def capability_name(identifier: int) -> str:
     """A capability id in words."""
     return _CAPABILITIES.get(identifier) or ("nothing" if not identifier else f"capability {identifier:#04x}")
+
+
+def capability_at(offset: int, config: bytes | None) -> str:
+    """Where a pointer of the capability list leads, and to what, where `config` is at hand to say it."""
+    name = "" if config is None else f" ({capability_name(config[offset & _ALIGNED])})"
+    return f"{offset:#x}{name}"
 
 
 def extended_capability_name(identifier: int) -> str:

@@ -12,14 +12,11 @@ from dataclasses import dataclass, replace
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.formats import pci
 from msixtool.qemu import advice
-from msixtool.qemu.config_masks import POINTER, Register
-from msixtool.qemu.config_words import capability_name, differences
+from msixtool.qemu.config_masks import CAPABILITY_ID, NEXT_POINTER, POINTER, Register
+from msixtool.qemu.config_words import capability_at, capability_name, differences
 from msixtool.tasks.compat import registers
 from msixtool.tasks.compat.load_base import Load, LoadStoppedError
 from msixtool.tasks.finding import Code, Finding, Severity
-
-_NEXT = "next pointer"
-_ID = "capability ID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ def mismatches(device: registers.Device, stream: bytes) -> Iterator[Mismatch]:
             continue
         first = ((sure or differs) & -(sure or differs)).bit_length() - 1 >> 3
         yield Mismatch(register, register.offset + first, source, target, bool(sure))
-        if register.name == _ID:
+        if register.name == CAPABILITY_ID.name:
             # Another capability stands there: its registers mean nothing in this one's place.
             skipped = range(register.offset, _end_of_capability(device.config, register.offset))
 
@@ -94,12 +91,12 @@ def _finding(load: Load, mismatch: Mismatch, stream: bytes, own: bytes) -> Findi
 
 def _in_words(mismatch: Mismatch, stream: bytes, own: bytes) -> str:
     register, source, target = mismatch.register, mismatch.source, mismatch.target
-    if register.name == _ID:
+    if register.name == CAPABILITY_ID.name:
         names = capability_name(source), capability_name(target)
         return f"capability at {register.offset:#x}: {names[0]}, the target has {names[1]}"
-    if register.name in (_NEXT, POINTER.name):
+    if register.name in (NEXT_POINTER.name, POINTER.name):
         after = "the capability list begins"
-        if register.name == _NEXT:
+        if register.name == NEXT_POINTER.name:
             after = f"after {capability_name(own[register.offset - 1])} the capability list goes on"
         return f"{after} {_pointed(source, stream)}, in the target {_pointed(target, own)}"
     every = (1 << 8 * register.size) - 1
@@ -118,6 +115,4 @@ def _without_unit(words: str, before: str) -> str:
 
 
 def _pointed(offset: int, config: bytes) -> str:
-    if not offset:
-        return "nowhere"
-    return f"at {offset:#x} ({capability_name(config[offset])})"
+    return f"at {capability_at(offset, config)}" if offset else "nowhere"

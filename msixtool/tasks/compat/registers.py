@@ -18,8 +18,6 @@ from msixtool.qemu.versions import Version
 
 _IO, _IO_TYPE, _MEMORY_TYPE = 0x1, 0x3, 0xF
 _WIDE = 0x4
-_EXTENDED_LIMIT = 64
-"""The most extended capabilities that are followed; QEMU's devices have five at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ def registers(device: Device) -> list[Register]:
         port = None if express is None else masks.express_port(device.config[express:])
         context = Context(kind, port, device.version)
         found += _capabilities(device.config, space, context)
-        found += _extended_capabilities(device.config, context)
+        found += _extended_capabilities(space, context)
     return _clipped(found, len(device.config))
 
 
@@ -78,22 +76,10 @@ def _capabilities(config: bytes, space: ConfigSpace, context: Context) -> Iterat
         yield from (register.at(capability.offset) for register in rule(data, context))
 
 
-def extended_capabilities(config: bytes) -> Iterator[tuple[int, int]]:
-    """(id, offset) of each extended capability in the order of the list."""
-    offset, seen = pci.FIRST_EXTENDED_CAPABILITY, set[int]()
-    while pci.FIRST_EXTENDED_CAPABILITY <= offset <= len(config) - 4 and offset not in seen:
-        header = int.from_bytes(config[offset : offset + 4], "little")
-        if not header or len(seen) == _EXTENDED_LIMIT:
-            return
-        seen.add(offset)
-        yield header & 0xFFFF, offset
-        offset = header >> 20 & 0xFFC
-
-
-def _extended_capabilities(config: bytes, context: Context) -> Iterator[Register]:
-    for capability, offset in extended_capabilities(config):
+def _extended_capabilities(space: ConfigSpace, context: Context) -> Iterator[Register]:
+    for capability, offset in space.extended_capabilities:
         rule = masks.EXTENDED_CAPABILITIES.get(capability, masks.unknown_extended_capability)
-        data = config[offset:].ljust(pci.CONFIG_SIZE, b"\0")
+        data = space.data[offset:].ljust(pci.CONFIG_SIZE, b"\0")
         yield from (register.at(offset) for register in rule(data, context))
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from msixtool.devices.device import kind_of
 from msixtool.formats import pci
 from msixtool.qemu import advice
+from msixtool.qemu.config_masks import CAPABILITY_ID, NEXT_POINTER, POINTER
 from msixtool.qemu.config_places import Layout, Place, layouts_of, place_at
-from msixtool.qemu.config_words import Difference, capability_name, differences
+from msixtool.qemu.config_words import Difference, capability_at, capability_name, differences
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.evidence import Evidence, layout_of
 from msixtool.tasks.explain.explanation import Told
@@ -162,9 +163,9 @@ def _field(byte: _Byte, place: Place | None) -> str | None:
 
 def _differences(byte: _Byte, place: Place) -> list[Difference]:
     source, target, known = byte.register(place)
-    if place.register.name == "capability ID":
+    if place.register.name == CAPABILITY_ID.name:
         return [Difference(place.name, capability_name(source), capability_name(target))]
-    if place.register.name in ("next pointer", "capabilities pointer"):
+    if place.register.name in (NEXT_POINTER.name, POINTER.name):
         return [Difference(place.name, _pointer(source, byte.config), _pointer(target, None))]
     compared = byte.compared << 8 * (byte.offset - place.register.offset)
     own = place.register.name
@@ -173,10 +174,7 @@ def _differences(byte: _Byte, place: Place) -> list[Difference]:
 
 
 def _pointer(offset: int, config: bytes | None) -> str:
-    if not offset:
-        return "0 (the end of the list)"
-    name = "" if config is None else f" ({capability_name(config[offset & 0xFC])})"
-    return f"{offset:#x}{name}"
+    return capability_at(offset, config) if offset else "0 (the end of the list)"
 
 
 def _advice(byte: _Byte, place: Place | None, section: str | None) -> str | None:

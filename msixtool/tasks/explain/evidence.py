@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 
 from msixtool.devices.config_space import ConfigSpace
@@ -10,15 +9,12 @@ from msixtool.devices.device import kind_of
 from msixtool.dump import Dump
 from msixtool.errors import FormatError
 from msixtool.formats import pci
-from msixtool.qemu.config_places import Layout, Standing
+from msixtool.qemu.config_places import Layout
 from msixtool.stream import description as vmdesc
 from msixtool.stream import items as kinds
 from msixtool.stream.items import Item
 from msixtool.tasks.finding import Code, Finding
 from msixtool.tasks.refusals import refusals
-
-_MOST_EXTENDED = 64
-"""How many extended capabilities are followed at most; QEMU's devices have five."""
 
 
 class Evidence:
@@ -93,17 +89,7 @@ def layout_of(config: bytes) -> Layout:
     """Where a configuration space has its capabilities, by its own lists."""
     space = ConfigSpace(config)
     return Layout(
-        tuple((entry.id, entry.offset) for entry in space.capabilities),
-        tuple(_extended(config)),
+        space.capabilities,
+        space.extended_capabilities,
         config[0x0E] & pci.HEADER_TYPE_MASK,
     )
-
-
-def _extended(config: bytes) -> Iterator[Standing]:
-    offset = pci.FIRST_EXTENDED_CAPABILITY
-    for _ in range(_MOST_EXTENDED):
-        header = int.from_bytes(config[offset : offset + 4], "little")
-        if not header or offset < pci.FIRST_EXTENDED_CAPABILITY:
-            return
-        yield header & 0xFFFF, offset
-        offset = header >> 20 & 0xFFC
