@@ -122,7 +122,10 @@ async def _with_signals(work: Coroutine[Any, Any, Captured]) -> Captured:
     except (RuntimeError, ValueError):
         before.clear()  # Not in the main thread: signals are not ours.
     try:
-        return await task
+        captured = await task
+        if came:  # A task that is at its end may be done in spite of it.
+            raise KeyboardInterrupt(*came)
+        return captured
     except asyncio.CancelledError:
         raise KeyboardInterrupt(*came) from None
     finally:
