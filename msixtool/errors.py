@@ -20,6 +20,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+LONGEST = 500
+"""Characters that each part of an error's line has at most: an input decides over some of them."""
+
+
+def _shortened(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+
 
 class Where(NamedTuple):
     """A place in an input: any part may be unknown.
@@ -69,11 +77,11 @@ class MsixtoolError(Exception):
     @property
     def explanation(self) -> str:
         """What, expected and found in one line, without the place."""
-        text = self.what
+        text = _shortened(self.what)
         if self.expected is not None:
-            text += f": expected {self.expected}"
+            text += f": expected {_shortened(self.expected)}"
         if self.found is not None:
-            text += f"{',' if self.expected is not None else ':'} found {self.found}"
+            text += f"{',' if self.expected is not None else ':'} found {_shortened(self.found)}"
         return " ".join(text.split())
 
     def at(

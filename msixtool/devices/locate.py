@@ -219,7 +219,7 @@ def _plain_device(source: Source, item: Item, layout: Layout, damage: list[Damag
     version: int | None = None
     levels: tuple[int, ...] = ()
     if layout.config is not None:
-        head = _read(source, item, layout.config - 4, pci.device_vmstate_size(layout.config_size))
+        head = _pci_device(source, item, layout.config, layout.config_size)
         space = ConfigSpace(head[4 : 4 + layout.config_size])
         version, levels = _pci_fields(head)
         capability = _capability(space, layout.size, item, damage)
@@ -252,7 +252,7 @@ def _join(source: Source, device: MsixDevice, index: StreamIndex, damage: list[D
         if found is None:
             return
         at, size = found
-        head = _read(source, item, at - 4, pci.device_vmstate_size(size))
+        head = _pci_device(source, item, at, size)
         device.config, device.config_offset = ConfigSpace(head[4 : 4 + size]), item.data_offset + at
         device.version_id, device.irq_state = _pci_fields(head)
         layout = Layout(size=device.length)
@@ -275,6 +275,21 @@ def _companion(source: Source, item: Item) -> tuple[int, int] | None:
     if at >= 0:
         return at + len(_EXPRESS_SUBSECTION) + 8, pci.EXPRESS_CONFIG_SIZE
     return 4, _config_size(data[4 : 4 + pci.EXPRESS_CONFIG_SIZE])
+
+
+def _pci_device(source: Source, item: Item, config: int, size: int) -> bytes:
+    """A PCIDevice by where the vmdesc has its configuration space, and how long.
+
+    Raises FormatError where none can stand there.
+    """
+    if config < 4 or size < pci.CONFIG_SIZE:
+        raise FormatError(
+            "PCI configuration space",
+            offset=item.data_offset + config,
+            expected=f"{pci.CONFIG_SIZE} or {pci.EXPRESS_CONFIG_SIZE} bytes behind a version",
+            found=f"{size} behind {config}",
+        )
+    return _read(source, item, config - 4, pci.device_vmstate_size(size))
 
 
 def _pci_fields(head: bytes) -> tuple[int, tuple[int, ...]]:
