@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from msixtool.cli import options
-from msixtool.cli.signals import in_order
+from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Examples:
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @options.json_option
 @options.traceback_option
-@in_order()
+@end_in_order()
 def capture(
     words: tuple[str, ...], output: str, run_command: bool, mapped_ram: bool, force: bool, as_json: bool
 ) -> ExitStatus:

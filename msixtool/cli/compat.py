@@ -60,4 +60,9 @@ def compat(
     run = Run(
         sources, target, target_version, target_vmstate, qemu, try_it, to, jobs, offset, snapshot, as_json
     )
-    return run.run()
+    if qemu is None:
+        return run.run()
+    from msixtool.cli.signals import end_in_order
+
+    with end_in_order():
+        return run.run()

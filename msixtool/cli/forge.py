@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from msixtool.cli import options
-from msixtool.cli.signals import in_order
+from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ Examples:
 @click.option("--damaged", is_flag=True, help="Take a BASE that is damaged.")
 @options.container_options
 @options.traceback_option
-@in_order()
+@end_in_order()
 def forge(
     base: str | None, output: str | None, new: bool, force: bool, dry_run: bool, **rest: Any
 ) -> ExitStatus:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from msixtool.cli import options
-from msixtool.cli.signals import in_order
+from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @options.container_options
 @options.json_option
 @options.traceback_option
-@in_order()
+@end_in_order()
 def load(file: str, qemu_version: str | None, as_json: bool, **rest: Any) -> ExitStatus:
     """Take each device through QEMU's load path: what fires, what is lost, the state after.
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from msixtool.cli import options
-from msixtool.cli.signals import in_order
+from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
 
@@ -26,7 +26,7 @@ from msixtool.cli.status import ExitStatus
 @click.option("--force", is_flag=True, help="Write over a file that is there. Never over FILE.")
 @options.container_options
 @options.traceback_option
-@in_order()
+@end_in_order()
 def save(file: str, device: str | None, output: str, text: bool, force: bool, **container: Any) -> ExitStatus:
     """Write the MSI-X state of one device as QEMU does: the table, then the pending bits.
 

@@ -84,10 +84,11 @@ def _captured(socket: str) -> Iterator[str]:
     from tempfile import TemporaryDirectory
 
     from msixtool.cli.progress import progress_bar
+    from msixtool.cli.signals import end_in_order
     from msixtool.files import create
     from msixtool.tasks.capture import capture
 
-    with TemporaryDirectory(prefix="msixtool-") as folder:
+    with end_in_order(), TemporaryDirectory(prefix="msixtool-") as folder:
         file = f"{folder}/captured.mig"
         with create(file) as out, progress_bar("capture") as progress:
             capture(socket, out, progress=progress)

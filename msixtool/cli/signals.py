@@ -11,7 +11,7 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def in_order() -> Iterator[None]:
+def end_in_order() -> Iterator[None]:
     """Within the block (or the function that it decorates) these signals raise KeyboardInterrupt(number).
 
     So files under a temporary name are taken away, and a QEMU that was started is ended. Only the

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from msixtool import Dump, OutputError, unfinished
-from msixtool.cli.signals import NUMBERS, in_order
+from msixtool.cli.signals import NUMBERS, end_in_order
 from msixtool.files import create, write_file
 from msixtool.spec import Spec
 from msixtool.tasks.forge_output import forge
@@ -402,7 +402,7 @@ def test_a_load_of_a_damaged_stream_says_that_nothing_is_written(msixtool: Tool)
 # Signals
 
 
-@in_order()
+@end_in_order()
 def struck(*numbers: int) -> None:
     for number in numbers:
         os.kill(os.getpid(), number)
