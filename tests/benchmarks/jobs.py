@@ -66,7 +66,8 @@ def groups(tools: Tools, *, large: bool) -> list[list[Job]]:
     made = [list(_start(tools)), [job for small in SMALL for job in _every_command(tools, small)]]
     for gib in (1, 4, 8) if large else (1,):
         full, half = sizes(gib)
-        made += [list(_every_command(tools, full)), list(_every_command(tools, half))]
+        # Copies push other files out of the page cache: they are for themselves.
+        made += [list(jobs(tools, each)) for each in (full, half) for jobs in (_reading, _copying)]
         if gib < 8:
             made.append(list(_forward(tools, full)))
     made.append(list(_growth(tools, [SMALL[0], *full_sizes])))
@@ -82,8 +83,13 @@ def _start(tools: Tools) -> Iterator[Job]:
 
 
 def _every_command(tools: Tools, made: Input) -> Iterator[Job]:
-    """On one stream. Its fresh twin is the other side of `diff` and the target of `compat`."""
-    twin, output = made.fresh(), tools.folder / "output.part"
+    yield from _reading(tools, made)
+    yield from _copying(tools, made)
+
+
+def _reading(tools: Tools, made: Input) -> Iterator[Job]:
+    """What reads a stream. Its fresh twin is the other side of `diff` and the target of `compat`."""
+    twin = made.fresh()
     yield from tools.analyze(made)
     for name in ("inspect", "inspect --json", "show", "fields --json", "validate"):
         yield tools.job(name, made)
@@ -93,6 +99,11 @@ def _every_command(tools: Tools, made: Input) -> Iterator[Job]:
     yield tools.job("compat", made, other=twin, beside=None)
     if made.ram == 1024:
         yield tools.job("diff --fields", made, other=twin, beside=None)
+
+
+def _copying(tools: Tools, made: Input) -> Iterator[Job]:
+    """What writes a stream as long."""
+    output = tools.folder / "output.part"
     copy = ("cp", str(made.path(tools.folder)), str(output))
     yield Job(made.name, "cp", copy, (made,), ours=False, output=output)
     forged = ("--device", FORGED, "--pending", "1", "-o", str(output))
