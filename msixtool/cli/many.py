@@ -205,6 +205,7 @@ class _Report:
         left_out = self._left_out()
         if self.summary is not None and self.read:
             self.summary.end(self._totals())
+            sys.stdout.flush()
         if left_out:
             warn(f"left out: {left_out}")
         if not self.read and not self.failed:

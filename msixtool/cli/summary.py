@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from msixtool.cli.output import WIDTH
+from msixtool.words import plural
 
 GAP = "  "
+NAME = 30
+"""Columns that a name may take, at least."""
 SEVERITIES = ("error", "warning", "info")
 
 
@@ -47,7 +50,7 @@ class Summary:
         open_ended = any(not column.width for column in self.columns)
         room = WIDTH - fixed
         # A last column without a width of its own is worth half of what there is.
-        most = (room - len(GAP)) // 2 if open_ended else room
+        most = max(NAME, (room - len(GAP)) // 2) if open_ended else room
         widest = max(map(len, names), default=0)
         self._name = max(len("Stream"), min(most, widest))
         self._rest = max(least, room - self._name) if open_ended else 0
@@ -179,7 +182,7 @@ class ValidateSummary(Summary):
         return [
             f"{self._invalid} with errors",
             *(
-                f"{streams:6}  {severity} {rule}: {self._findings[severity, rule]:,} times"
+                f"{streams:6}  {severity} {rule}: {plural(self._findings[severity, rule], 'finding')}"
                 for (severity, rule), streams in by_gravity
             ),
         ]

@@ -120,7 +120,7 @@ def test_the_table_of_validate_counts_findings_and_streams_by_rule(msixtool: Too
     assert row[1] == "1"
     assert "truncated" in " ".join(row)
     assert "1 with errors" in result.out
-    assert "     1  error truncated: 1 times" in result.out.splitlines()
+    assert "     1  error truncated: 1 finding" in result.out.splitlines()
     assert "error" not in msixtool("validate", "--ignore", "truncated", fleet / "cut.mig").out
 
 
