@@ -166,12 +166,12 @@ async def _connected(address: Any) -> AsyncIterator[QMPClient]:
         raise InputError(
             "no QMP greeting", path=str(name), expected="a monitor that no other client (libvirt?) holds"
         ) from None
-    except (QMPError, OSError) as error:
+    except (QMPError, *_LOST) as error:
         raise InputError("no QMP monitor answers", path=str(name), found=_reason(error)) from None
     try:
         yield vm
     finally:
-        with suppress(QMPError, OSError, EOFError, TimeoutError):
+        with suppress(QMPError, *_LOST, TimeoutError):
             await asyncio.wait_for(vm.disconnect(), TIMEOUT)
 
 
@@ -181,7 +181,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, StateError):
         return "QEMU has closed it"
     cause = error.__cause__ or error
-    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    return shortened(getattr(cause, "strerror", None) or str(cause) or type(cause).__name__)
 
 
 async def _ask(vm: QMPClient, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
