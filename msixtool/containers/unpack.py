@@ -156,6 +156,8 @@ class _Member:
                 if len(piece) > produced:
                     yield piece[produced:]
                 produced -= min(produced, len(piece))
+                if decoder.eof:
+                    return  # fed byte by byte, it came to its end: what it failed at stands behind that
 
     def _again(self, start: int, fed: int, end: int) -> Iterator[bytes]:
         """The input from `start`, from `fed` up to `end` byte by byte; nothing where it is gone (a pipe)."""
