@@ -29,6 +29,15 @@ def _shortened(value: object) -> str:
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
+def visible(text: str) -> str:
+    """`text` in one line, with escapes for what a terminal would obey or cannot show: names in a
+    stream are whatever its writer chose."""
+    text = " ".join(text.split())
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class Where(NamedTuple):
     """A place in an input: any part may be unknown.
 
@@ -47,7 +56,7 @@ class Where(NamedTuple):
             None if self.section is None else f"section {self.section}",
             None if self.device is None else f"device {self.device}",
         ]
-        return ", ".join(part for part in parts if part)
+        return visible(", ".join(part for part in parts if part))
 
 
 class MsixtoolError(Exception):
@@ -82,7 +91,7 @@ class MsixtoolError(Exception):
             text += f": expected {_shortened(self.expected)}"
         if self.found is not None:
             text += f"{',' if self.expected is not None else ':'} found {_shortened(self.found)}"
-        return " ".join(text.split())
+        return visible(text)
 
     def at(
         self,

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
 from msixtool import __version__
 from msixtool.cli.status import ExitStatus
-from msixtool.errors import MsixtoolError
+from msixtool.errors import MsixtoolError, visible
 
 COMMANDS = (
     "inspect",
@@ -82,6 +83,7 @@ def cli(traceback: bool) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status. Errors become one line on standard error."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _bear_any_text()
     try:
         status = _invoke(words)
         sys.stdout.flush()
@@ -94,6 +96,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _ended(*error.args)
     except OSError as error:
         return _complain(_refused(error), words)
+
+
+def _bear_any_text() -> None:
+    """Escape what standard output cannot encode: a file's name that is no text, a terminal without UTF-8."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _invoke(words: list[str]) -> int:
@@ -131,7 +139,7 @@ def _usage_line(error: click.ClickException) -> str:
 def _complain(message: str, words: list[str]) -> int:
     """Report a wrong use or a bad input."""
     _print_traceback(words)
-    _say(" ".join(message.split()))
+    _say(visible(message))
     return ExitStatus.USAGE
 
 

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from msixtool.cli.status import ExitStatus
+from msixtool.errors import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,7 +68,7 @@ def print_json(document: dict[str, Any], *, one_line: bool = False) -> None:
 
 def warn(message: str) -> None:
     """One line on standard error."""
-    print("msixtool: " + " ".join(message.split()), file=sys.stderr)
+    print(f"msixtool: {visible(message)}", file=sys.stderr)
 
 
 def report_damage(dump: Dump) -> ExitStatus:
