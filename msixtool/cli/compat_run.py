@@ -143,7 +143,9 @@ class _Risks(_Question):
     to: Version
 
     def answer(self, source: Dump) -> tuple[Comparison, Any, Trial | None]:
-        return Comparison(tuple(risks(source, self.to))), {"qemu": format_version(self.to)}, None
+        comparison = Comparison(tuple(risks(source, self.to)))
+        source.check_unchanged()
+        return comparison, {"qemu": format_version(self.to)}, None
 
 
 @dataclass(slots=True)
@@ -174,6 +176,8 @@ class _Streams(_Question):
             from msixtool.tasks.compat.qemu_target import try_load
 
             trial = try_load(self.command, source)
+        for dump in (source, self.target):
+            dump.check_unchanged()
         return comparison, self.document, trial
 
 

@@ -103,8 +103,7 @@ def diff(
 
 def _operand(stack: ExitStack, file: str, vectors: int | None, snapshot: str | None, offset: int) -> Operand:
     """Open an input, whatever it is: a stream if it is one, else a SPEC if it is text, else a saved state."""
-    from pathlib import Path
-
+    from msixtool.containers.file import read_whole
     from msixtool.dump import Dump
     from msixtool.errors import NotAStreamError
     from msixtool.formats.msix import MAX_VECTORS, vmstate_size
@@ -117,8 +116,7 @@ def _operand(stack: ExitStack, file: str, vectors: int | None, snapshot: str | N
     except NotAStreamError:
         if file == "-" or offset or snapshot:
             raise
-        with Path(file).open("rb") as opened:
-            data = opened.read(MAX_SIZE + 1)
+        data = read_whole(file, MAX_SIZE)
         if b"devices" in data and b"\0" not in data:
             return Operand(file, len(data), spec=parse_spec(data, path=file))
         if len(data) > vmstate_size(MAX_VECTORS):
@@ -166,6 +164,8 @@ class _Result:
             self.ram = diff_ram(digests[0][0], digests[1][0])
             for dump, (_, broken) in zip((a, b), digests, strict=True):
                 self.damage += [f"{dump.path}: {damage}" for damage in broken]
+        for dump in (a, b):
+            dump.check_unchanged()
 
     @property
     def equal(self) -> bool:

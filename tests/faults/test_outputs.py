@@ -264,6 +264,30 @@ def test_what_appears_at_the_last_moment_is_not_written_over(
     assert names() == ["base", "out"]
 
 
+@pytest.mark.parametrize("call", ["open", "link"])
+def test_a_signal_right_behind_the_call_that_made_a_name_leaves_none(
+    monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The name is known by then, though the call has not come back."""
+    Path("out").write_bytes(b"old")
+    if call == "open":
+        monkeypatch.setattr(unfinished, "DESCRIPTORS", "/none")
+    real = getattr(os, call)
+
+    def struck(*arguments: Any, **more: Any) -> int:
+        made: int = real(*arguments, **more)
+        if call == "link" or arguments[1] & os.O_EXCL:
+            assert len(names()) == 3
+            raise KeyboardInterrupt
+        return made
+
+    monkeypatch.setattr(os, call, struck)
+    with pytest.raises(KeyboardInterrupt):
+        write_file("out", b"x", force=True)
+    assert names() == ["base", "out"]
+    assert Path("out").read_bytes() == b"old"
+
+
 def test_an_input_that_takes_the_name_of_the_output_meanwhile_is_not_written_over() -> None:
     before = Path("base").read_bytes()
     with pytest.raises(OutputError, match="the output is an input"):
@@ -403,7 +427,7 @@ def test_a_load_of_a_damaged_stream_says_that_nothing_is_written(msixtool: Tool)
 
 
 @end_in_order()
-def struck(*numbers: int) -> None:
+def signalled(*numbers: int) -> None:
     for number in numbers:
         os.kill(os.getpid(), number)
 
@@ -413,7 +437,7 @@ def test_signals_become_exceptions_for_the_length_of_a_command_but_for_those_tha
     handlers = [signal.getsignal(number) for number in NUMBERS]
     try:
         with pytest.raises(KeyboardInterrupt) as raised:
-            struck(signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+            signalled(signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
         assert raised.value.args == (signal.SIGTERM,)
         assert [signal.getsignal(number) for number in NUMBERS] == handlers
     finally:
