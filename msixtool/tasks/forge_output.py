@@ -163,7 +163,10 @@ def write_forged(
     the bytes of the stream that are done. Raises as `forge`.
     """
     with create(output, force=force, inputs=[*inputs, base.file.fileno()]) as out:
-        kinds = _write(base, planned, out, like_base, progress)
+        try:
+            kinds = _write(base, planned, out, like_base, progress)
+        except InputError as error:
+            raise error.at(path=base.dump.path) from None
         base.dump.check_unchanged()
     notes = list(planned.notes)
     if like_base and _image_layers(base):

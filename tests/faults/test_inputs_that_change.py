@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -306,6 +307,26 @@ def test_a_base_that_changes_while_it_is_copied_leaves_no_output(
     with pytest.raises(InputError, match=f"^base: {CHANGES[change]}"):
         forge("base", Spec(), "OUT")
     assert sorted(path.name for path in Path().iterdir()) == ["base"]
+
+
+@pytest.mark.parametrize("read", ["copy_file_range", "pread"])
+def test_a_disk_that_fails_under_a_base_is_named_and_leaves_no_output(
+    monkeypatch: pytest.MonkeyPatch, data: bytes, read: str
+) -> None:
+    fresh(Path("base"), data)
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "copy_file_range", fail)
+    if read == "pread":
+        monkeypatch.setattr(os, "pread", fail)
+        with pytest.raises(InputError, match="^base, offset 0x0: cannot be read: found Input/output error"):
+            forge("base", Spec(), "OUT")
+        assert not Path("OUT").exists()
+    else:  # The kernel would not copy: then it is done by hand.
+        forge("base", Spec(), "OUT")
+        assert Path("OUT").read_bytes() == data
 
 
 def test_a_base_whose_name_another_file_took_is_still_never_the_output(
