@@ -130,6 +130,8 @@ def _place(register: int) -> BarPlace:
 
 def _walk_capabilities(data: bytes) -> tuple[tuple[Capability, ...], str | None]:
     """The list, and in words why it ended early."""
+    if len(data) < pci.CONFIG_SIZE:
+        return (), f"configuration space: expected {pci.CONFIG_SIZE} bytes, found {len(data)}"
     if not int.from_bytes(data[6:8], "little") & pci.Status.CAPABILITY_LIST:
         return (), None
     found: list[Capability] = []

@@ -1,0 +1,161 @@
+"""The reader of QMP: `capture` against a monitor whose answers are mutated JSON."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import os
+import socket
+import tempfile
+import threading
+from random import Random
+from typing import Any
+
+from msixtool.files import create
+from msixtool.tasks import capture as task
+from tests.fuzz import json_text
+from tests.fuzz.outcome import Input, MisreadError, Outcome
+
+GREETING = (
+    '{"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": ""}, "capabilities": []}}'
+)
+ANSWERS: dict[str, str] = {
+    "qmp_capabilities": '{"return": {}}',
+    "query-version": '{"return": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": "Debian"}}',
+    "qom-get": '{"return": "pc-q35-7.2-machine"}',
+    "query-status": '{"return": {"status": "running", "singlestep": false, "running": true}}',
+    "query-migrate": '{"return": {"status": "completed", "ram": {"total": 4096, "remaining": 0}}}',
+    "query-migrate-capabilities": (
+        '{"return": [{"state": false, "capability": "xbzrle"}, {"state": true, "capability": "multifd"},'
+        ' {"state": false, "capability": "mapped-ram"}]}'
+    ),
+    "query-migrate-parameters": '{"return": {"max-bandwidth": 134217728, "downtime-limit": 300}}',
+    "stop": '{"return": {}}',
+    "cont": '{"return": {}}',
+    "migrate-set-capabilities": '{"return": {}}',
+    "migrate-set-parameters": '{"return": {}}',
+    "getfd": '{"return": {}}',
+    "closefd": '{"return": {}}',
+    "migrate": '{"return": {}}',
+    "migrate_cancel": '{"return": {}}',
+}
+"""What a QEMU 7.2 answers, by command; the first query-migrate says that none is under way."""
+
+PATIENCE = 20
+"""How often it is asked for a migration that goes on and on before the monitor hangs up."""
+
+_ERROR = '{"error": {"class": "GenericError", "desc": "no"}}'
+_EVENT = '{"event": "STOP", "timestamp": {"seconds": 1, "microseconds": 2}}'
+_WORDS = (
+    "return",
+    "error",
+    "class",
+    "desc",
+    "GenericError",
+    "status",
+    "none",
+    "active",
+    "failed",
+    "id",
+    "QMP",
+)
+
+STREAM = b"QEVM\0\0\0\3\0"
+
+
+def names() -> list[str]:
+    return sorted(ANSWERS)
+
+
+def make(rng: Random) -> Input:
+    """A conversation: the greeting, and the answers by command, some of them mutated."""
+    talk = {"": GREETING, **ANSWERS}
+    chosen = [rng.choice(list(talk)) for _ in range(rng.choice((1, 1, 2, 3)))]
+    for name in chosen:
+        how = rng.random()
+        if how < 0.75:
+            talk[name] = json_text.mutate(rng, talk[name], words=_WORDS)
+        elif how < 0.9:
+            talk[name] = rng.choice(
+                (_ERROR, "", "null", "[]", "{}", '{"return": null}', '{"return": []}', "\x00")
+            )
+        else:
+            talk[name] = _EVENT + "\r\n" + talk[name]
+    return Input(", ".join(chosen), json.dumps(talk).encode("utf-8", "replace"))
+
+
+def read(made: Input) -> Outcome:
+    """A capture of the VM behind such a monitor: it ends, and a file is there whole or not at all."""
+    talk: dict[str, str] = json.loads(made.data)
+    ours, theirs = socket.socketpair()
+    monitor = _Monitor(theirs, talk)
+    monitor.start()
+    before = task.TIMEOUT, task.POLL
+    task.TIMEOUT, task.POLL = 0.1, 0.001
+    with tempfile.TemporaryDirectory(prefix="msixtool-fuzz-") as folder:
+        try:
+            with create(f"{folder}/out") as out:
+                task.capture(ours, out)
+        except BaseException:
+            if os.listdir(folder):
+                raise MisreadError(f"left behind: {os.listdir(folder)}") from None
+            raise
+        finally:
+            task.TIMEOUT, task.POLL = before
+            with contextlib.suppress(OSError):
+                ours.close()
+            monitor.join(1)
+    return Outcome.WHOLE
+
+
+class _Monitor(threading.Thread):
+    """Plays QEMU: a line for each command, and a stream into the pipe that it is handed."""
+
+    def __init__(self, channel: socket.socket, talk: dict[str, str]) -> None:
+        super().__init__(daemon=True)
+        self._channel = channel
+        self._talk = talk
+        self._asked = 0
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError, ValueError), self._channel:
+            self._say(self._talk[""])
+            rest = ""
+            pipe = -1
+            while True:
+                data, ancillary, _, _ = self._channel.recvmsg(65536, 4096)
+                if not data:
+                    return
+                for _level, _kind, raw in ancillary:
+                    pipe = array.array("i", raw[: len(raw) // 4 * 4])[0]
+                rest += data.decode()
+                while rest := rest.lstrip():
+                    try:
+                        command, end = json.JSONDecoder().raw_decode(rest)
+                    except ValueError:
+                        break  # the rest of the command is still to come
+                    rest = rest[end:]
+                    pipe = self._answer(command, pipe)
+
+    def _answer(self, command: dict[str, Any], pipe: int) -> int:
+        name = command.get("execute", "")
+        text = self._talk.get(name, '{"error": {"class": "CommandNotFound", "desc": "what?"}}')
+        if name == "query-migrate":
+            self._asked += 1
+            if self._asked == 1 and text == ANSWERS[name]:
+                text = '{"return": {}}'
+            if self._asked > PATIENCE:
+                raise OSError("nobody waits for ever for a migration that does not end")
+        if name == "migrate" and pipe >= 0:
+            os.write(pipe, STREAM)
+            os.close(pipe)
+            pipe = -1
+        at = text.rfind("}")
+        if "id" in command and at > 0:
+            text = f'{text[:at]}, "id": {json.dumps(command["id"])}{text[at:]}'
+        self._say(text)
+        return pipe
+
+    def _say(self, text: str) -> None:
+        self._channel.sendall(text.encode("utf-8", "surrogatepass") + b"\r\n")
