@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
@@ -13,25 +14,41 @@ DEPTHS = (2, 10, 63, 64, 65, 200, 1000, 3000)
 """How deep values are nested, beyond what a parser can bear."""
 
 
+class Spans:
+    """Places in a text, each from its start to its end: in an array, as long texts have very many."""
+
+    def __init__(self) -> None:
+        self._ends = array("I")
+
+    def append(self, start: int, end: int) -> None:
+        self._ends.extend((start, end))
+
+    def __len__(self) -> int:
+        return len(self._ends) // 2
+
+    def choice(self, rng: Random) -> tuple[int, int]:
+        """One of them."""
+        at = 2 * rng.randrange(len(self))
+        return self._ends[at], self._ends[at + 1]
+
+
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """Where values and names stand in a text, each as (start, end)."""
+    """Where values and names stand in a text."""
 
-    values: tuple[tuple[int, int], ...]
-    names: tuple[tuple[int, int], ...]
-    containers: tuple[tuple[int, int], ...]
+    values: Spans
+    names: Spans
+    containers: Spans
     """Those of the values that are objects or lists, the outermost left out."""
-    members: tuple[tuple[int, int], ...]
+    members: Spans
     """A name with its value."""
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def outline(text: str) -> Outline:
     """Where things stand in a JSON text that is whole."""
-    values: list[tuple[int, int]] = []
-    names: list[tuple[int, int]] = []
-    containers: list[tuple[int, int]] = []
-    members: list[tuple[int, int]] = []
+    found = Outline(Spans(), Spans(), Spans(), Spans())
+    values, members = found.values, found.members
     opened: list[tuple[int, int | None]] = []
     name: tuple[int, int] | None = None
     for token in _TOKEN.finditer(text):
@@ -40,23 +57,25 @@ def outline(text: str) -> Outline:
             opened.append((start, None if name is None else name[0]))
             name = None
         elif word in "}]":
+            if not opened:
+                continue  # it was mutated before
             begin, named = opened.pop()
-            values.append((begin, end))
+            values.append(begin, end)
             if opened:
-                containers.append((begin, end))
+                found.containers.append(begin, end)
             if named is not None:
-                members.append((named, end))
+                members.append(named, end)
         elif word in ",:":
             continue
         elif word[0] == '"' and _is_name(text, end) and name is None:
             name = (start, end)
-            names.append(name)
+            found.names.append(*name)
         else:
-            values.append((start, end))
+            values.append(start, end)
             if name is not None:
-                members.append((name[0], end))
+                members.append(name[0], end)
             name = None
-    return Outline(tuple(values), tuple(names), tuple(containers), tuple(members))
+    return found
 
 
 def _is_name(text: str, end: int) -> bool:
@@ -85,24 +104,24 @@ def _edit(rng: Random, text: str, parts: Outline, words: tuple[str, ...]) -> tup
     if not parts.values:
         return 0, len(text), value(rng, words)
     if how < 0.5 or not parts.members:
-        start, end = rng.choice(parts.values)
+        start, end = parts.values.choice(rng)
         old = text[start:end]
         new = _alike(rng, text, parts, old) if rng.random() < 0.35 else value(rng, words, old)
         return start, end, new
     if how < 0.62 and parts.names:
-        start, end = rng.choice(parts.names)
-        other = rng.choice(parts.names)
+        start, end = parts.names.choice(rng)
+        other = parts.names.choice(rng)
         return start, end, text[other[0] : other[1]] if rng.random() < 0.7 else string(rng, words)
     if how < 0.72:
-        return _without(text, rng.choice(parts.members))
+        return _without(text, parts.members.choice(rng))
     if how < 0.82:
-        start, end = rng.choice(parts.members)
+        start, end = parts.members.choice(rng)
         return end, end, "," + text[start:end]
     if how < 0.92 and parts.containers:
-        start, end = rng.choice(parts.containers)
+        start, end = parts.containers.choice(rng)
         most = max(1, min(4000, 200_000 // (end - start)))
         return end, end, ("," + text[start:end]) * rng.choice((1, 2, most))
-    one, other = rng.choice(parts.values), rng.choice(parts.values)
+    one, other = parts.values.choice(rng), parts.values.choice(rng)
     return one[0], one[1], text[other[0] : other[1]]
 
 
@@ -113,7 +132,7 @@ def _alike(rng: Random, text: str, parts: Outline, old: str) -> str:
     if old in ("true", "false"):
         return "true" if old == "false" else "false"
     for _ in range(8):
-        start, end = rng.choice(parts.values)
+        start, end = parts.values.choice(rng)
         if text[start] == old[0] and text[start:end] != old:
             return text[start:end]
     return old
