@@ -19,6 +19,7 @@ from msixtool.cli import TRACEBACK
 from msixtool.cli.options import is_folder
 from msixtool.cli.output import warn
 from msixtool.cli.progress import count_bar
+from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 from msixtool.cli.summary import Summary, shown_name
 from msixtool.dump import Dump
@@ -83,7 +84,7 @@ def run(
         answers: Iterator[Any] = (answer(index) for index in range(count))
     else:
         answers = in_order(count, answer, jobs=jobs or available_cores())
-    with count_bar("streams", count) as bar, closing(answers):  # type: ignore[type-var]
+    with end_in_order(), count_bar("streams", count) as bar, closing(answers):  # type: ignore[type-var]
         if summary is not None:
             summary.begin([source.path for source in found.inputs], _only_folder(files))
         for number, (source, result) in enumerate(zip(found.inputs, answers, strict=True), 1):

@@ -15,7 +15,6 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 AHEAD = 256
@@ -23,8 +22,7 @@ AHEAD = 256
 HELD = 8 << 20
 """Bytes of results that may wait; then nothing new is begun."""
 _INDEX = struct.Struct("=Q")
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
-_GUARDED = {signal.SIGINT, *_ENDING}
+_GUARDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 Work = Callable[[int], Any]
 """Is given the number of a thing; the result is pickled. It must not raise."""
@@ -46,7 +44,7 @@ def in_order(count: int, work: Work, *, jobs: int) -> Iterator[Any]:
     pool = _Pool(work)
     ready: dict[int, bytes | Killed] = {}
     begun = held = 0
-    with _ended_with(pool):
+    try:
         for turn in range(count):
             while turn not in ready:
                 while begun < count and (begun == turn or (begun - turn < AHEAD and held < HELD)):
@@ -59,6 +57,8 @@ def in_order(count: int, work: Work, *, jobs: int) -> Iterator[Any]:
             result = ready.pop(turn)
             held -= _size(result)
             yield result if isinstance(result, Killed) else pickle.loads(result)
+    finally:
+        pool.kill()
 
 
 def _size(result: bytes | Killed) -> int:
@@ -190,8 +190,8 @@ def _serve(work: Work, tasks: int, results: int) -> None:
     code = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent ends its processes.
-        for number in _ENDING:
-            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _GUARDED)
         while (task := _exactly(tasks, _INDEX.size)) is not None:
             data = pickle.dumps(work(_INDEX.unpack(task)[0]), pickle.HIGHEST_PROTOCOL)
@@ -230,27 +230,6 @@ def _signals_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _ended_with(pool: _Pool) -> Iterator[None]:
-    """The processes end with this block, and with this process where a signal ends it."""
-
-    def end(number: int, _: FrameType | None) -> None:
-        pool.kill()
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-    before = {}
-    for number in _ENDING:
-        if signal.getsignal(number) == signal.SIG_DFL:
-            before[number] = signal.signal(number, end)
-    try:
-        yield
-    finally:
-        pool.kill()
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def available_cores() -> int:

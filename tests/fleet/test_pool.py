@@ -157,10 +157,12 @@ def test_an_interrupt_is_the_parents_affair() -> None:
     assert results(2, work, 1) == [0, 1]
 
 
-def test_signals_that_end_the_program_are_as_before_afterwards() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    assert results(2, lambda _: signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, 1) == [True, True]
-    assert signal.getsignal(signal.SIGTERM) is before
+def test_a_process_has_none_of_the_handlers_of_the_program() -> None:
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        assert results(2, lambda _: signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, 1) == [True, True]
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_no_descriptor_is_left_open() -> None:

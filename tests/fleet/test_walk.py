@@ -108,5 +108,13 @@ def test_folders_may_be_nested_more_deeply_than_functions(tmp_path: Path) -> Non
         os.rmdir(folder)
 
 
+def test_a_dash_is_standard_input_even_where_a_folder_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree(tmp_path, "-/a")
+    monkeypatch.chdir(tmp_path)
+    assert [source.path for source in walk(["-", "./-"]).inputs] == ["-", "./-/a"]
+
+
 def test_an_empty_folder_has_nothing_to_read(tmp_path: Path) -> None:
     assert walk([str(tmp_path)]) == Walk()
