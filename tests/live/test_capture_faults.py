@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from msixtool.files import OutputFile
+from msixtool import Dump
+from msixtool.files import OutputFile, create
+from msixtool.tasks.capture import capture
 from tests.cli.conftest import Result, msixtool  # noqa: F401
 from tests.live.test_capture import DEVICES, Vm, vm
 
@@ -148,3 +150,26 @@ def test_a_signal_ends_the_qemu_that_was_started_for_a_capture(
     assert (result.status, result.error_line) == (143, "msixtool: ended by SIGTERM")
     assert not (tmp_path / "out").exists()
     assert not Path(f"/proc/{seen[0]}").exists()
+
+
+def test_a_capture_gives_signals_back_and_leaves_those_alone_that_are_ignored(
+    qemu: str,
+    tmp_path: Path,
+    ram: tuple[str, ...],
+    amid_writing: Callable[[Callable[[], object]], None],
+) -> None:
+    def callers_own(*_: object) -> None:
+        pytest.fail("no signal was sent")
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN), signal.signal(signal.SIGTERM, callers_own)
+    amid_writing(lambda: os.kill(os.getpid(), signal.SIGHUP))
+    try:
+        with vm(qemu, *ram) as machine, create(str(tmp_path / "out")) as out:
+            assert capture(str(machine.socket), out).was_running
+            assert signal.getsignal(signal.SIGTERM) is callers_own
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+    with Dump.open(tmp_path / "out") as dump:
+        assert dump.damage == []
