@@ -276,7 +276,7 @@ def test_a_name_that_is_no_utf8_comes_back_whole_from_json(tmp_path: Path) -> No
     name = os.path.join(os.fsencode(tmp_path), b"caf\xe9.mig")
     shutil.copy(THREE, name)
     with shell("inspect", "--json", tmp_path, env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"}) as run:
-        out, err = run.communicate()
+        out, err = run.communicate(timeout=60)
     assert (run.returncode, err) == (0, b"")
     assert os.fsencode(json.loads(out.decode("utf-8"))["source"]["path"]) == name
 
@@ -338,7 +338,7 @@ def test_a_worker_that_is_killed_is_named_with_its_file_and_the_rest_goes_on(
 ) -> None:
     work = held("--jobs", jobs)
     os.kill(work.reader(), signal.SIGKILL)
-    out, err = work.run.communicate()
+    out, err = work.run.communicate(timeout=60)
     paths = [json.loads(line)["source"]["path"] for line in out.splitlines()]
     assert (work.run.returncode, paths) == (2, [str(SAMPLES[0]), str(SAMPLES[1])])
     assert err.decode() == (
@@ -353,7 +353,7 @@ def test_a_signal_ends_all_processes_at_once(held: Callable[..., Held], number: 
     workers = work.workers
     # A terminal sends its signals to all processes, `kill` to one.
     (os.kill if number == signal.SIGTERM else os.killpg)(work.run.pid, number)
-    _, err = work.run.communicate()
+    _, err = work.run.communicate(timeout=60)
     assert work.run.returncode == -number
     assert err.decode() == f"msixtool: ended by {number.name}\n"
     assert not work.has_reader()
@@ -380,7 +380,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(held: Callable[..., Held]) -> N
     work.out.close()
     os.write(work.writer.fileno(), unpacked(THREE)[:4096])
     work.writer.close()
-    assert work.run.wait() == 0
+    assert work.run.wait(60) == 0
     assert work.run.stderr is not None
     assert work.run.stderr.read() == b""
 
