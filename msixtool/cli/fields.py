@@ -72,7 +72,7 @@ def fields(
                 from msixtool.documents_fields import fields_json
 
                 # Arrays of 10^5 numbers, one to a line, are of no use to anybody.
-                print(fields_json(dump, sections()))
+                print(*fields_json(dump, sections()), sep="")
             else:
                 out = console()
                 for number, section in enumerate(sections()):

@@ -331,4 +331,4 @@ def test_the_text_of_a_document_is_the_document(sample: Path) -> None:
         sections = [read_section(dump, item) for item in select_sections(dump, None)]
         document = fields_document(dump, sections)
         assert len(document["sections"]) > 10
-        assert fields_json(dump, sections) == json.dumps(document, ensure_ascii=False)
+        assert "".join(fields_json(dump, sections)) == json.dumps(document, ensure_ascii=False)
