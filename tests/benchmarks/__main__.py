@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.benchmarks import figures, machine, report, where
 from tests.benchmarks.inputs import make, missing_room
-from tests.benchmarks.jobs import Tools, groups
+from tests.benchmarks.jobs import GROWTH, START, Tools, groups
 from tests.benchmarks.measure import Job, Results, measure, read_through
 from tests.live.guest import GuestError, find_qemu
 
@@ -94,7 +94,8 @@ def _run(chosen: list[list[Job]], tools: Tools, options: argparse.Namespace) -> 
     for each in inputs:
         _say(f"making {each.name}")
         make(each, tools.folder)
-    load, results, jobs = machine.load_average(), Results(), list[Job]()
+    begin, load = machine.moment(), machine.load_average()
+    results, jobs = Results(), list[Job]()
     for group in chosen:
         read_through({each.path(tools.folder) for job in group for each in job.reads})
         results |= measure(group, _runs(group, options.runs), _say)
@@ -103,7 +104,7 @@ def _run(chosen: list[list[Job]], tools: Tools, options: argparse.Namespace) -> 
     _say("")
     outcomes = figures.outcomes(results, jobs)
     sheets = [report.figures(outcomes), report.measurements(results, jobs), *sheets]
-    facts = machine.facts(tools, options.runs, load)
+    facts = machine.facts(tools, options.runs, begin, load)
     report.show(list(reversed(sheets)), facts)
     if options.markdown is not None:
         report.write(options.markdown, report.markdown(sheets, facts))
@@ -111,9 +112,10 @@ def _run(chosen: list[list[Job]], tools: Tools, options: argparse.Namespace) -> 
 
 
 def _runs(group: list[Job], wanted: int) -> int:
-    """How often: copies of 4 and 8 GiB wait for the disk, and are made three times at most."""
-    dear = any(job.output and each.ram > 1024 for job in group for each in job.reads)
-    return min(wanted, 3) if dear else wanted
+    """How often: copies of 4 and 8 GiB wait for the disk; what is short and compared closely is cheap."""
+    if any(job.output and each.ram > 1024 for job in group for each in job.reads):
+        return min(wanted, 3)
+    return 3 * wanted if group[0].input in (START, GROWTH) else wanted
 
 
 def _where(tools: Tools, options: argparse.Namespace) -> report.Sheet:

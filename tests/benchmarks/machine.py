@@ -32,16 +32,21 @@ def load_average() -> str:
     return " ".join(f"{value:.2f}" for value in os.getloadavg())
 
 
-def facts(tools: Tools, runs: int, load_before: str) -> list[tuple[str, str]]:
+def moment() -> str:
+    """Now, and the commit that is checked out now."""
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {_commit()}"
+
+
+def facts(tools: Tools, runs: int, begin: str, load_before: str) -> list[tuple[str, str]]:
     """The machine and the versions, to be read beside the figures."""
     return [
-        ("Date", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {_commit()}"),
+        ("Date", begin),
         ("Machine", f"{_processor()}, {os.cpu_count()} cores, {_memory()} of RAM, {_disk(tools.folder)}"),
         ("Load average", f"{load_before} before, {load_average()} after"),
         ("System", f"Linux {platform.release()}, {_output(str(tools.python), '--version')}"),
         ("Libraries", ", ".join(f"{name} {version(name)}" for name in ("click", "construct", "rich"))),
         ("Streams of", _output(find_qemu() or "", "--version").splitlines()[0]),
-        ("Runs", f"{runs} of each command, in turns, after one that is not counted; page cache warm"),
+        ("Runs", f"{runs} of each command in turns, after one that is not counted; page cache warm"),
     ]
 
 
