@@ -13,7 +13,7 @@ import select
 import signal
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,14 +136,11 @@ class _Worker:
 
     @classmethod
     def start(cls, work: Work, others: list[_Worker]) -> _Worker:
-        task_end, tasks = os.pipe()
-        results, result_end = os.pipe()
-        try:
+        with ExitStack() as undo:
+            task_end, tasks = _pipe(undo)
+            results, result_end = _pipe(undo)
             pid = os.fork()
-        except OSError:
-            for descriptor in (task_end, tasks, results, result_end):
-                os.close(descriptor)
-            raise
+            undo.pop_all()
         if pid == 0:
             # The others see the end of their tasks only when nobody holds the other end any more.
             for descriptor in [tasks, results, *(end for other in others for end in other.ends)]:
@@ -202,6 +199,14 @@ def _serve(work: Work, tasks: int, results: int) -> None:
         code = 0  # The parent is gone.
     finally:
         os._exit(code)
+
+
+def _pipe(undo: ExitStack) -> tuple[int, int]:
+    """Both ends of a new pipe, to be closed where what follows fails."""
+    ends = os.pipe()
+    for end in ends:
+        undo.callback(os.close, end)
+    return ends
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Iterator
 from contextlib import closing
@@ -54,7 +55,8 @@ def test_results_that_are_ready_first_wait_for_their_turn() -> None:
 
     def work(index: int) -> str:
         if index == 0:
-            return f"0 after {os.read(receiver, 1).decode()}"
+            ready, _, _ = select.select([receiver], [], [], 20)
+            return f"0 after {os.read(receiver, 1).decode()}" if ready else "0 alone"
         if index == 1:
             os.write(sender, b"1")
         return str(index)
@@ -163,6 +165,27 @@ def test_a_process_has_none_of_the_handlers_of_the_program() -> None:
         assert results(2, lambda _: signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, 1) == [True, True]
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("call", ["fork", "pipe"])
+def test_where_the_system_gives_no_more_processes_those_there_are_go_on(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, allowed = getattr(os, call), {"fork": 2, "pipe": 5}[call]
+    calls = iter(range(1000))
+
+    def refuse() -> Any:
+        if next(calls) >= allowed:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return real()
+
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, call, refuse)
+    assert len(set(results(20, lambda _: os.getpid(), 8))) == 2
+    assert len(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(BlockingIOError):
+        results(20, lambda index: index, 8)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_no_descriptor_is_left_open() -> None:
