@@ -217,7 +217,7 @@ def _thrifty(file: BinaryIO, path: str) -> BinaryIO:
 
 def _descriptor(path: str) -> int:
     if path == "-" and sys.stdin is None:
-        raise InputError("standard input is closed", path=path)
+        raise InputError("cannot be opened", path=path, found="standard input is closed")
     try:
         return os.dup(sys.stdin.fileno()) if path == "-" else os.open(path, os.O_RDONLY | os.O_NOCTTY)
     except (OSError, ValueError) as error:
