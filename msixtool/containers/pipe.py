@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 from msixtool.containers.base import WINDOW, Progress
 from msixtool.containers.forward import ForwardSource
@@ -18,6 +20,7 @@ class PipeSource(ForwardSource):
     ) -> None:
         self._fd = descriptor
         self._progress = progress
+        _widen(descriptor)
         super().__init__(self._pieces, kind="", path=path, room=lambda: spool_limit, repeatable=False)
 
     def close(self) -> None:
@@ -40,3 +43,10 @@ class PipeSource(ForwardSource):
             if self._progress is not None:
                 self._progress(done, 0)
             yield data
+
+
+def _widen(descriptor: int) -> None:
+    """Let a pipe hold a whole window: 64 KiB at a time cost a change of process each."""
+    # What is no pipe cannot, a user who has many pipes must not, and macOS has no such call.
+    with suppress(OSError, AttributeError):
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, WINDOW)
