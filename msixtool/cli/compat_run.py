@@ -6,7 +6,7 @@ import os
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from msixtool.cli.options import are_many
@@ -148,7 +148,7 @@ class _Risks(_Question):
         return comparison, {"qemu": format_version(self.to)}, None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Streams(_Question):
     """`command` is what to try the load with, if it is to be tried."""
 
@@ -158,18 +158,14 @@ class _Streams(_Question):
     vmstate: VmstateFile | None
     document: Any
     command: list[str] | None = None
-    opener: int = field(default_factory=os.getpid)
-    """The process that opened the target."""
 
     @property
     def shared(self) -> bool:
-        # A trial may need disks that only one QEMU can have, and a pipe can be read only once.
+        # A trial may need disks that only one QEMU can have. Files are read at offsets, so that
+        # processes do not get into each other's way; what is left in a pipe only one can read.
         return self.command is None and self.path != "-" and os.path.isfile(self.path)
 
     def answer(self, source: Dump) -> tuple[Comparison, Any, Trial | None]:
-        if self.opener != os.getpid():
-            # What unpacks a target knows how far it is: two processes cannot have the same one.
-            self.target, self.opener = Dump.open(self.path), os.getpid()
         comparison = compare(source, self.target, target_version=self.version, vmstate=self.vmstate)
         trial = None
         if self.command is not None:

@@ -21,7 +21,7 @@ from msixtool.cli.output import warn
 from msixtool.cli.progress import count_bar
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
-from msixtool.cli.summary import Summary, shown_name
+from msixtool.cli.summary import Summary
 from msixtool.dump import Dump
 from msixtool.errors import MsixtoolError, NotAStreamError
 from msixtool.fleet.pool import Killed, available_cores, in_order
@@ -75,7 +75,6 @@ def run(
     stream is printed. `jobs` processes work at a time, by default one for each core; `inline`: this
     one does it all, where the work cannot be shared.
     """
-    _print_any_name()
     found = walk(files)
     report = _Report(found, summary)
     answer = partial(_answer, one, found.inputs)
@@ -105,12 +104,6 @@ def report_damage(dump: Dump) -> ExitStatus:
         more = f" (and {plural(len(damage) - 1, 'more place')})" if len(damage) > 1 else ""
         warn(f"{dump.path}: damaged: {damage[0]}{more}")
     return ExitStatus.USAGE if damage else ExitStatus.DONE
-
-
-def _print_any_name() -> None:
-    """Let a file name that is no UTF-8 be printed: as an escape, which JSON understands too."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _only_folder(files: Sequence[str]) -> str | None:
@@ -210,7 +203,7 @@ class _Report:
         if left_out:
             warn(f"left out: {left_out}")
         if not self.read and not self.failed:
-            warn(f"{shown_name(', '.join(files))}: no stream in this directory")
+            warn(f"{', '.join(files)}: no stream in this directory")
             return ExitStatus.USAGE
         return self.status
 
@@ -222,7 +215,7 @@ class _Report:
 
     def _left_out(self) -> str:
         """What is not among the answers, in words."""
-        names = ", ".join(shown_name(name) for name in self.named)
+        names = ", ".join(self.named)
         more = ", …" if self.no_stream > len(self.named) else ""
         kinds = [
             (self.no_stream, f"no stream ({names}{more})"),

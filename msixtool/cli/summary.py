@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from msixtool.cli.output import WIDTH
+from msixtool.errors import visible
 from msixtool.words import plural
 
 GAP = "  "
@@ -42,7 +43,7 @@ class Summary:
     def begin(self, paths: Sequence[str], folder: str | None) -> None:
         """Print the heading; `paths` are those of all rows that may come, below `folder` if one is given."""
         if folder is not None:
-            print(f"{shown_name(folder)}:")
+            print(f"{visible(folder)}:")
         self._below = 0 if folder is None else len(os.path.join(folder, ""))
         names = [self._shown(path) for path in paths]
         fixed = sum(column.width + len(GAP) for column in self.columns)
@@ -76,7 +77,7 @@ class Summary:
 
     def _shown(self, path: str) -> str:
         """What a row calls a file: the folder that all are in need not be repeated."""
-        return shown_name(path[self._below :])
+        return visible(path[self._below :])
 
     def _print(self, name: str, cells: Sequence[str]) -> None:
         """A name that is too long has a line of its own, as df does it: it can be copied whole."""
@@ -92,11 +93,6 @@ class Summary:
             indent = " " * (len(line) + len(GAP))
             line = "\n".join([line + GAP + first, *(indent + other for other in others)])
         print("\n".join(part.rstrip() for part in line.split("\n")))
-
-
-def shown_name(name: str) -> str:
-    """A file name that cannot do anything to a terminal."""
-    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
 
 
 class InspectSummary(Summary):

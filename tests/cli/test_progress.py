@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 from collections.abc import Callable
 
@@ -47,10 +48,11 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Screen]:
 
 
 def test_it_counts(on: Callable[..., Screen]) -> None:
-    screen = on()
+    screen, out = on(), sys.stdout
     with count_bar("streams", 30) as bar:
         for done in (1, 2, 30):
             bar.update(done)
+            assert sys.stdout is out
             text = screen.new()
             assert "streams" in text
             assert f"{done}/30" in text
