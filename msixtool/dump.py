@@ -121,6 +121,18 @@ class Dump:
         """The devices with MSI-X, in stream order."""
         return self._found[0]
 
+    @cached_property
+    def device_at(self) -> dict[int, MsixDevice]:
+        """The devices with MSI-X by the offsets of their sections."""
+        return {device.item.offset: device for device in self.devices}
+
+    @cached_property
+    def descriptions(self) -> dict[tuple[str, int], dict[str, Any]]:
+        """The vmdesc's entries by idstr and instance_id; empty where there is no vmdesc."""
+        from msixtool.stream.description import entries
+
+        return {} if self.index.description is None else entries(self.index.description.devices)
+
     @property
     def damage(self) -> list[Damage]:
         """What contradicts the format, of the stream first, then of its devices, then of a container.

@@ -12,8 +12,8 @@ from msixtool.errors import MsixtoolError, UsageError
 from msixtool.formats import msix as fmt
 from msixtool.tasks.forge_spec import CapabilitySpec, DeviceSpec, EntrySpec, PlaceSpec, Spec
 
-MAX_SIZE = 32 << 20
-"""The longest SPEC that is read, in bytes: one of 2048 vectors has some 200 KiB."""
+MAX_SIZE = 4 << 20
+"""The longest SPEC that is read, in bytes: 2048 vectors take some 200 KiB, and TOML a second a MiB."""
 
 _SHOWN = 60
 """Characters of a wrong value that an error shows."""

@@ -14,10 +14,12 @@ from msixtool.containers.base import Source
 from msixtool.errors import FormatError
 from msixtool.formats import vmdesc
 
-MAX_SIZE = 1 << 26
+MAX_SIZE = 1 << 24
 """The longest vmdesc that is looked at, in bytes; real ones have some 60 KiB to a few MiB."""
-MAX_OBJECTS = 1 << 20
+MAX_OBJECTS = 1 << 18
 """The most objects and lists that a vmdesc is believed to hold; real ones have some 10^3 to 10^5."""
+MAX_VALUES = 1 << 20
+"""The most values besides, by the commas before them: a byte of text may be 30 in memory."""
 MAX_DEPTH = 64
 """The deepest nesting that is believed, of JSON objects and lists; real ones reach some 20."""
 MAX_ELEMENTS = 1 << 24
@@ -94,6 +96,9 @@ def parse(text: bytes, offset: int) -> Description:
     objects = text.count(b"{") + text.count(b"[")
     if objects > MAX_OBJECTS:
         raise FormatError("vmdesc", offset=offset, expected=f"at most {MAX_OBJECTS} objects", found=objects)
+    values = text.count(b",")
+    if values > MAX_VALUES:
+        raise FormatError("vmdesc", offset=offset, expected=f"at most {MAX_VALUES} values", found=values)
     document = vmdesc.parse(text, offset=offset)
     if _depth(document) > MAX_DEPTH:
         raise FormatError("vmdesc", offset=offset, expected=f"at most {MAX_DEPTH} levels of nesting")

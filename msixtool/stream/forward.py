@@ -22,8 +22,8 @@ from msixtool.stream.ends import EndFinder
 from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
 from msixtool.stream.window import Window
 
-MAX_ITEMS = 1 << 20
-"""The most items that a stream is believed to have, runs of PART counted once."""
+MAX_ITEMS = 1 << 17
+"""The most items that a stream is believed to have, runs of PART counted once: a kilobyte of memory each."""
 MAX_DAMAGE = 1000
 """How much damage is reported before the rest of a stream is left."""
 

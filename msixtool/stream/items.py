@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msixtool.errors import MsixtoolError
+from msixtool.errors import MsixtoolError, visible
 
 if TYPE_CHECKING:
     from msixtool.stream.description import Description
@@ -71,6 +71,10 @@ class RamCount:
     flushes: int = 0
 
 
+MOST_DAMAGE = 2000
+"""How many damaged places an index lists."""
+
+
 class DamageRule(StrEnum):
     """What kind of damage it is: the rule id under which `validate` reports it (docs/validate.md)."""
 
@@ -122,7 +126,7 @@ class Damage(NamedTuple):
     @property
     def message(self) -> str:
         """What is wrong, the section named."""
-        return self.text if self.section is None else f"section {self.section}: {self.text}"
+        return self.text if self.section is None else f"section {visible(self.section)}: {self.text}"
 
     def __str__(self) -> str:
         return self.message if self.offset is None else f"offset {self.offset:#x}: {self.message}"
@@ -152,8 +156,8 @@ class StreamIndex:
     damage: list[Damage] = field(default_factory=list)
 
     def report(self, damage: Damage) -> None:
-        """Note what is damaged; what is known already is not said again."""
-        if damage not in self.damage:
+        """Note what is damaged; what is known already is not said again, nor what comes behind very much."""
+        if len(self.damage) < MOST_DAMAGE and damage not in self.damage:
             self.damage.append(damage)
 
     def full_sections(self) -> Iterator[Item]:

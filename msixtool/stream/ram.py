@@ -21,8 +21,8 @@ from msixtool.stream import runs
 from msixtool.stream.items import RamBlock, RamCount
 from msixtool.stream.window import MAX_OFFSET, Window
 
-MAX_BLOCKS = 1 << 16
-"""The most RAM blocks that a list is believed to have."""
+MAX_BLOCKS = 1 << 12
+"""The most RAM blocks that a list is believed to have; real ones have tens, and some 300 at most."""
 
 _HEADER = struct.Struct(">Q")
 _EOS = int(Flag.EOS)

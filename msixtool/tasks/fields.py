@@ -100,16 +100,16 @@ def description_of(dump: Dump, item: Item) -> dict[str, Any] | None:
         return item.description
     if dump.index.description is not None:
         # Where the vmdesc overstates an array of pointers, the reader did not go by it.
-        entries = vmdesc.entries(dump.index.description.devices)
-        return entries.get((str(item.idstr), item.instance_id or 0))
-    if any(device.item.offset == item.offset and device.virtio for device in dump.devices):
+        return dump.descriptions.get((str(item.idstr), item.instance_id or 0))
+    device = dump.device_at.get(item.offset)
+    if device is not None and device.virtio:
         return {"fields": [{"name": "virtio", "type": "virtio", "size": item.data_length}]}
     return None
 
 
 def openers(dump: Dump, item: Item) -> dict[str, Inside]:
     """What describes those fields of a section that its vmdesc does not: the virtio blob."""
-    found = next((device for device in dump.devices if device.item.offset == item.offset), None)
+    found = dump.device_at.get(item.offset)
     capability = found.capability if found else None
 
     def virtio(data: bytes, offset: int, size: int) -> dict[str, Any] | None:

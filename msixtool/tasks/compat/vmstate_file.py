@@ -17,8 +17,10 @@ from msixtool.errors import FormatError
 
 MACHINE = "vmschkmachine"
 """The key whose value names the machine type."""
-MAX_SIZE = 1 << 26
+MAX_SIZE = 1 << 24
 """The longest file that is read, in bytes; real ones have a MiB."""
+MAX_VALUES = 1 << 18
+"""The most objects, lists and values that it is believed to hold; real ones have some 10^5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,11 @@ def read(path: str) -> VmstateFile:
     text = read_whole(path, MAX_SIZE)
     if len(text) > MAX_SIZE:
         raise FormatError("vmstate description", path=path, expected=f"at most {MAX_SIZE} bytes")
+    values = sum(text.count(sign) for sign in (b"{", b"[", b","))
+    if values > MAX_VALUES:
+        raise FormatError(
+            "vmstate description", path=path, expected=f"at most {MAX_VALUES} values", found=values
+        )
     try:
         document = json.loads(text)
         machine = document.pop(MACHINE)["Name"]
