@@ -57,8 +57,7 @@ def _unknown(item: Item, source: Side, target: Target) -> Iterator[Finding]:
     name = str(item.idstr)
     if name in vmstates.REGISTERED_ALWAYS:
         return
-    silent = name in vmstates.REGISTERED_SILENTLY and target.releases.all_since((6, 0))
-    if silent and (_has_sound(target) or not _has_sound(source)):
+    if name in vmstates.REGISTERED_SILENTLY and _may_read_sound(source, target):
         found = _finding(
             Code.UNDECIDED,
             f"section {name}: QEMU reads it where it has such a device, and writes none that would show it",
@@ -76,6 +75,12 @@ def _unknown(item: Item, source: Side, target: Target) -> Iterator[Finding]:
         advice.on_missing_section(name, kind_of(name), item.instance_id or 0, elsewhere),
         target=elsewhere[0] if elsewhere else None,
     )
+
+
+def _may_read_sound(source: Side, target: Target) -> bool:
+    """Whether the target may read a sound section that it does not write: it is of 6.0 or later, as it must
+    be where it has a sound device, and has none less than the source."""
+    return _has_sound(target) or (target.releases.all_since((6, 0)) and not _has_sound(source))
 
 
 def _has_sound(side: Side) -> bool:
