@@ -20,11 +20,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-LONGEST = 500
+LONGEST = 1000
 """Characters that each part of an error's line has at most: an input decides over some of them."""
 
 
-def _shortened(value: object) -> str:
+def shortened(value: object) -> str:
+    """A value as text, cut where it is longer than LONGEST."""
     text = str(value)
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
@@ -86,11 +87,11 @@ class MsixtoolError(Exception):
     @property
     def explanation(self) -> str:
         """What, expected and found in one line, without the place."""
-        text = _shortened(self.what)
+        text = shortened(self.what)
         if self.expected is not None:
-            text += f": expected {_shortened(self.expected)}"
+            text += f": expected {shortened(self.expected)}"
         if self.found is not None:
-            text += f"{',' if self.expected is not None else ':'} found {_shortened(self.found)}"
+            text += f"{',' if self.expected is not None else ':'} found {shortened(self.found)}"
         return visible(text)
 
     def at(
