@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msixtool.errors import MsixtoolError, visible
+from msixtool.errors import MsixtoolError, shortened, visible
 
 if TYPE_CHECKING:
     from msixtool.stream.description import Description
@@ -126,7 +126,9 @@ class Damage(NamedTuple):
     @property
     def message(self) -> str:
         """What is wrong, the section named."""
-        return self.text if self.section is None else f"section {visible(self.section)}: {self.text}"
+        if self.section is None:
+            return self.text
+        return f"section {visible(shortened(self.section))}: {self.text}"
 
     def __str__(self) -> str:
         return self.message if self.offset is None else f"offset {self.offset:#x}: {self.message}"

@@ -60,10 +60,10 @@ def make(rng: Random) -> Asked:
 def _stream(rng: Random, asked: Asked, name: str = "a") -> str:
     """A mutated stream of any size, in a container at times, as a file of this name."""
     how = rng.random()
-    if how < 0.4:
+    if how < 0.25:
         base = rng.choice(bases.whole_streams())
         made_of, data = base.name, stream_inputs.changed(rng, base)
-    elif how < 0.55:
+    elif how < 0.35:
         base = rng.choice(bases.whole_streams())
         made_of, data = base.name, stream_inputs.device_changed(rng, base)
     elif how < 0.85:

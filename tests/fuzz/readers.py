@@ -10,9 +10,9 @@ from tests.fuzz import virtio_readers as devices
 from tests.fuzz.outcome import Reader
 
 _ALL = (
-    Reader("stream", "a stream from its end", stream_inputs.any_stream, streams.read, stream_inputs.names, 8),
+    Reader("stream", "a stream from its end", stream_inputs.any_stream, streams.read, stream_inputs.names, 6),
     Reader(
-        "forward", "a stream from its start", stream_inputs.any_stream, streams.walk, stream_inputs.names, 5
+        "forward", "a stream from its start", stream_inputs.any_stream, streams.walk, stream_inputs.names, 4
     ),
     Reader(
         "resync",
@@ -20,46 +20,46 @@ _ALL = (
         stream_inputs.without_vmdesc,
         streams.walk,
         stream_inputs.names,
-        8,
+        6,
     ),
-    Reader("vmdesc", "the JSON of a vmdesc", stream_inputs.description, streams.read, stream_inputs.names, 5),
-    Reader("device", "a section with MSI-X", stream_inputs.device, streams.read, stream_inputs.names, 6),
-    Reader("ram", "RAM records", stream_inputs.ram, streams.walk, stream_inputs.names, 7),
-    Reader("virtio", "the virtio blob", devices.blob, devices.read_blob, devices.blob_names, 14),
-    Reader("pci", "PCI configuration space", devices.space, devices.read_space, devices.space_names, 20),
-    Reader("saved", "a raw MSI-X vmstate", devices.saved, devices.read_saved_state, devices.saved_names, 1.5),
-    Reader("fields", "all fields", stream_inputs.any_stream, streams.fields, stream_inputs.names, 2),
-    Reader("load", "the load path", stream_inputs.with_device, streams.load, stream_inputs.names, 2),
-    Reader("compat", "compat, as the source", stream_inputs.pair, streams.compat, stream_inputs.names, 2),
+    Reader("vmdesc", "the JSON of a vmdesc", stream_inputs.description, streams.read, stream_inputs.names, 4),
+    Reader("device", "a section with MSI-X", stream_inputs.device, streams.read, stream_inputs.names, 8),
+    Reader("ram", "RAM records", stream_inputs.ram, streams.walk, stream_inputs.names, 10),
+    Reader("virtio", "the virtio blob", devices.blob, devices.read_blob, devices.blob_names, 25),
+    Reader("pci", "PCI configuration space", devices.space, devices.read_space, devices.space_names, 40),
+    Reader("saved", "a raw MSI-X vmstate", devices.saved, devices.read_saved_state, devices.saved_names, 0.7),
+    Reader("fields", "all fields", stream_inputs.any_stream, streams.fields, stream_inputs.names, 1.5),
+    Reader("load", "the load path", stream_inputs.with_device, streams.load, stream_inputs.names, 1.5),
+    Reader("compat", "compat, as the source", stream_inputs.pair, streams.compat, stream_inputs.names, 1),
     Reader(
         "compat-target",
         "compat, as the target",
         stream_inputs.pair,
         streams.compat_target,
         stream_inputs.names,
-        2,
+        1,
     ),
-    Reader("diff", "diff with fields and RAM", stream_inputs.pair, streams.diff, stream_inputs.names, 1.5),
-    Reader("forge", "forge", stream_inputs.with_device, streams.forged, stream_inputs.names, 1.5),
-    Reader("compressed", "gzip to lzop", containers.packed, containers.read, containers.packed_names, 3),
+    Reader("diff", "diff with fields and RAM", stream_inputs.pair, streams.diff, stream_inputs.names, 0.7),
+    Reader("forge", "forge", stream_inputs.with_device, streams.forged, stream_inputs.names, 1),
+    Reader("compressed", "gzip to lzop", containers.packed, containers.read, containers.packed_names, 1.5),
     Reader(
         "unpacked",
         "gzip to lzop, bytes",
         containers.packed,
         containers.read_bytes,
         containers.packed_names,
-        3,
+        1.5,
     ),
-    Reader("libvirt", "libvirt's save image", containers.image, containers.read, containers.image_names, 5),
-    Reader("qcow2", "qcow2 and its snapshots", containers.disk, containers.read, containers.disk_names, 6),
+    Reader("libvirt", "libvirt's save image", containers.image, containers.read, containers.image_names, 4),
+    Reader("qcow2", "qcow2 and its snapshots", containers.disk, containers.read, containers.disk_names, 8),
     Reader(
-        "layers", "containers in containers", containers.layers, containers.read, containers.inner_names, 2.5
+        "layers", "containers in containers", containers.layers, containers.read, containers.inner_names, 1.2
     ),
-    Reader("spec", "SPEC, JSON and TOML", texts.spec, texts.read_spec, texts.spec_names, 14),
-    Reader("replay", "scripts", texts.script, texts.read_script, texts.script_names, 14),
-    Reader("log", "logs, for explain", texts.log, texts.read_log, texts.log_names, 7),
-    Reader("vmstate", "-dump-vmstate", texts.vmstate, texts.read_vmstate, texts.vmstate_names, 4),
-    Reader("qmp", "answers of a QMP monitor", qmp_reader.make, qmp_reader.read, qmp_reader.names, 0.2),
+    Reader("spec", "SPEC, JSON and TOML", texts.spec, texts.read_spec, texts.spec_names, 20),
+    Reader("replay", "scripts", texts.script, texts.read_script, texts.script_names, 25),
+    Reader("log", "logs, for explain", texts.log, texts.read_log, texts.log_names, 5),
+    Reader("vmstate", "-dump-vmstate", texts.vmstate, texts.read_vmstate, texts.vmstate_names, 3),
+    Reader("qmp", "answers of a QMP monitor", qmp_reader.make, qmp_reader.read, qmp_reader.names, 0.15),
 )
 
 READERS: dict[str, Reader] = {reader.name: reader for reader in _ALL}

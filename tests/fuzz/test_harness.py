@@ -75,6 +75,13 @@ def test_a_refusal_is_none() -> None:
     assert (ran.kind, ran.outcome) == ("", Outcome.REFUSED)
 
 
+@pytest.fixture
+def any_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child of a run of many tests begins with all that they have left in memory."""
+    monkeypatch.setattr(worker, "MEMORY_LIMIT", 1 << 40)
+
+
+@pytest.mark.usefixtures("any_memory")
 def test_a_process_that_dies_is_a_finding_and_the_others_run_on(tmp_path: Path) -> None:
     def read(made: Input) -> Outcome:
         if made == READERS["pci"].make(worker.random_of("pci", 1, 3)):
@@ -87,6 +94,7 @@ def test_a_process_that_dies_is_a_finding_and_the_others_run_on(tmp_path: Path) 
     assert (tmp_path / "pci-1-3").exists()
 
 
+@pytest.mark.usefixtures("any_memory")
 def test_a_defect_in_a_reader_shows_in_the_exit_status(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +139,7 @@ def test_what_a_whole_run_must_not_do_is_found(
     assert fault in commands.faults(asked, status, out, err, {"a": b"input"} | left)
 
 
+@pytest.mark.usefixtures("any_memory")
 def test_the_watch_ends_what_does_not_end() -> None:
     """In a child, as the alarms are the process's: a reader that loops is told of, not waited for."""
 
