@@ -146,6 +146,13 @@ def test_of_a_remote_stream_only_the_ends_are_fetched(size: int, raw_sample: Pat
             assert (moved, document["damage"]) == (before["devices"], [])
 
 
+def test_validate_reads_ram_and_the_others_do_not(raw_sample: Path, tmp_path: Path) -> None:
+    """What makes the stream large is no RAM that QEMU could read."""
+    path = large(tmp_path, raw_sample.read_bytes(), MIB)
+    assert msixtool.inspect(path)["damage"] == []
+    assert [finding["rule"] for finding in msixtool.validate(path, severity="error")["findings"]]
+
+
 def test_damage_stands_in_the_document(raw_sample: Path) -> None:
     data = raw_sample.read_bytes()[:150_000]
     assert msixtool.inspect(io.BytesIO(data))["damage"]

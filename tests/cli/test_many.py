@@ -289,17 +289,21 @@ def test_names_that_would_disturb_a_terminal_are_escaped(msixtool: Tool, tmp_pat
     assert "a\\x1b[2J b" in out
 
 
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+"""The environment of a person: output into a pipe is buffered."""
+
+
 def shell(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
     """The command in a process, and process group, of its own."""
     command = [sys.executable, "-m", "msixtool", *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": BUFFERED}
     return subprocess.Popen(command, start_new_session=True, **(pipes | options))
 
 
 def test_a_name_that_is_no_utf8_comes_back_whole_from_json(tmp_path: Path) -> None:
     name = os.path.join(os.fsencode(tmp_path), b"caf\xe9.mig")
     shutil.copy(THREE, name)
-    with shell("inspect", "--json", tmp_path, env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"}) as run:
+    with shell("inspect", "--json", tmp_path, env=BUFFERED | {"PYTHONIOENCODING": "utf-8:strict"}) as run:
         out, err = run.communicate(timeout=60)
     assert (run.returncode, err) == (0, b"")
     assert os.fsencode(json.loads(out.decode("utf-8"))["source"]["path"]) == name
@@ -353,7 +357,9 @@ def held(tmp_path: Path) -> Iterator[Callable[..., Held]]:
 
 
 def test_a_document_is_printed_before_the_next_is_ready(held: Callable[..., Held]) -> None:
-    assert json.loads(held().out.readline())["source"]["path"] == str(SAMPLES[0])
+    out = held().out
+    assert select.select([out], [], [], 20)[0] == [out]
+    assert json.loads(out.readline())["source"]["path"] == str(SAMPLES[0])
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
