@@ -25,7 +25,7 @@ Input = str | os.PathLike[str] | BinaryIO
 def inspect(file: Input, *, offset: int = 0, snapshot: str | None = None) -> dict[str, Any]:
     """What a stream is, what it holds, and its devices with MSI-X: `msixtool.inspect/1`.
 
-    Of a stream with vmdesc only the two ends are read: RAM, but for its last round, is left alone.
+    Of a stream with vmdesc only the two ends are read: RAM, but for (some of) its last round, is left alone.
     `offset` skips leading bytes, `snapshot` chooses one of a qcow2 image.
 
     Raises InputError where there is no stream to be read, UsageError for an offset or a snapshot
