@@ -85,7 +85,7 @@ def compat(
     that is none, where neither `target` nor `to` is given or both are, and as `inspect` does.
     """
     from msixtool.documents import source_document
-    from msixtool.documents_compat import compat_document
+    from msixtool.documents_compat import compat_document, damage_of
     from msixtool.qemu.versions import format_version, parse_version
     from msixtool.tasks.compat import Comparison, compare, vmstate_file
     from msixtool.tasks.compat.risks import risks
@@ -99,7 +99,7 @@ def compat(
         if target is None:
             release = parse_version(str(to))
             found = Comparison(tuple(risks(dump, release)))
-            return compat_document(here, {"qemu": format_version(release)}, found)
+            return compat_document(here, {"qemu": format_version(release)}, found, damage=damage_of(dump))
         with Dump.open(target) as other:
             found = compare(dump, other, target_version=version, vmstate=vmstate)
-            return compat_document(here, source_document(other), found)
+            return compat_document(here, source_document(other), found, damage=damage_of(dump, other))

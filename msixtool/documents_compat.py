@@ -9,22 +9,41 @@ from typing import TYPE_CHECKING, Any
 from msixtool.documents import Document
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msixtool.dump import Dump
     from msixtool.tasks.compat import Comparison
     from msixtool.tasks.compat.qemu_target import Trial
 
 
-def compat_document(source: Any, target: Any, comparison: Comparison, trial: Trial | None = None) -> Document:
-    """`msixtool.compat/1`; `source` and `target` as `source_document` has them, or what there is instead."""
+def compat_document(
+    source: Any,
+    target: Any,
+    comparison: Comparison,
+    trial: Trial | None = None,
+    *,
+    damage: Sequence[str] = (),
+) -> Document:
+    """`msixtool.compat/1`; `source` and `target` as `source_document` has them, or what there is instead.
+
+    `damage` is that of both streams (`damage_of`).
+    """
     document: Document = {
         "schema": "msixtool.compat/1",
         "source": source,
         "target": target,
         "compatible": comparison.compatible,
         "findings": [finding.to_json() for finding in comparison.findings],
+        "damage": list(damage),
     }
     if trial is not None:
         document["tried"] = trial_document(trial)
     return document
+
+
+def damage_of(*dumps: Dump) -> list[str]:
+    """What is damaged in each of these streams, with the name of the stream."""
+    return [f"{dump.path}: {damage}" for dump in dumps for damage in dump.damage]
 
 
 def vmstate_document(path: str, machine: str) -> Document:

@@ -13,8 +13,8 @@ from msixtool.cli.options import are_many
 from msixtool.cli.output import WIDTH, console, print_json, report_damage, warn
 from msixtool.cli.status import ExitStatus
 from msixtool.devices.device import kind_of
-from msixtool.documents import source_document
-from msixtool.documents_compat import compat_document, trial_document, vmstate_document
+from msixtool.documents import Document, source_document
+from msixtool.documents_compat import compat_document, damage_of, trial_document, vmstate_document
 from msixtool.dump import Dump
 from msixtool.errors import UsageError
 from msixtool.qemu.versions import Version, format_version, parse_version
@@ -58,10 +58,10 @@ class Run:
         with Dump.open(self.sources[0], offset=self.offset, snapshot=self.snapshot) as source:
             comparison, target, trial = question.answer(source)
             if self.as_json:
-                print_json(compat_document(source_document(source), target, comparison, trial))
+                print_json(self._document(source, question, target, comparison, trial))
             else:
                 _print_findings(console(), comparison, trial)
-            return max(_status(comparison), report_damage(source))
+            return max(_status(comparison), *map(report_damage, (source, *question.targets)))
 
     def _many(self, question: _Question) -> ExitStatus:
         """A row for each source, or a line of JSON."""
@@ -72,14 +72,21 @@ class Run:
             with Dump.open(path, offset=self.offset, snapshot=self.snapshot) as source:
                 comparison, target, trial = question.answer(source)
                 if self.as_json:
-                    document = compat_document(source_document(source), target, comparison, trial)
-                    print_json(document, one_line=True)
+                    print_json(self._document(source, question, target, comparison, trial), one_line=True)
                 damage = many.report_damage(source)
                 status = max(_status(comparison), damage)
                 return many.Seen(status, bool(damage), _facts(comparison))
 
         summary = None if self.as_json else CompatSummary()
-        return many.run(self.sources, one, jobs=self.jobs, summary=summary, inline=not question.shared)
+        damage = max(map(report_damage, question.targets), default=ExitStatus.DONE)
+        status = many.run(self.sources, one, jobs=self.jobs, summary=summary, inline=not question.shared)
+        return max(status, damage)
+
+    def _document(
+        self, source: Dump, question: _Question, target: Any, comparison: Comparison, trial: Trial | None
+    ) -> Document:
+        damage = damage_of(source, *question.targets)
+        return compat_document(source_document(source), target, comparison, trial, damage=damage)
 
     @contextmanager
     def _asked(self) -> Iterator[_Question]:
@@ -133,6 +140,11 @@ class _Question:
         """Whether several processes may ask it at the same time."""
         return True
 
+    @property
+    def targets(self) -> tuple[Dump, ...]:
+        """The stream of the target, if it has one."""
+        return ()
+
     def answer(self, source: Dump) -> tuple[Comparison, Any, Trial | None]:
         """The comparison, the document of the target, and what a real load did."""
         raise NotImplementedError
@@ -158,6 +170,10 @@ class _Streams(_Question):
     vmstate: VmstateFile | None
     document: Any
     command: list[str] | None = None
+
+    @property
+    def targets(self) -> tuple[Dump, ...]:
+        return (self.target,)
 
     @property
     def shared(self) -> bool:

@@ -54,6 +54,37 @@ def test_a_stream_that_loads_is_status_0_and_warnings_do_not_change_that(msixtoo
     assert {(f["severity"], f["code"]) for f in result.json["findings"]} == {("warning", "undecided")}
 
 
+def test_what_a_damaged_target_seems_not_to_have_is_undecided_and_the_status_is_2(
+    msixtool: Tool, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.mig"
+    cut.write_bytes(unpacked(VIRTIO)[:200_000])
+    result = msixtool("compat", VIRTIO, cut, "--json")
+    assert result.status == 2
+    assert result.error_line.startswith(f"msixtool: {cut}: damaged: ")
+    document = result.json
+    assert document["compatible"] is True
+    assert {(found["severity"], found["code"]) for found in document["findings"]} == {
+        ("warning", "undecided")
+    }
+    assert "0000:00:05.0/xhci" in {found["section"] for found in document["findings"]}
+    assert [line.partition(": ")[0] for line in document["damage"]] == [str(cut)]
+    rows = msixtool("compat", VIRTIO, FOUR, cut)
+    assert (rows.status, rows.error_line) == (2, result.error_line)
+
+
+def test_a_damaged_source_does_not_load_and_its_damage_is_in_the_document(
+    msixtool: Tool, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.mig"
+    cut.write_bytes(unpacked(VIRTIO)[:200_000])
+    result = msixtool("compat", cut, VIRTIO, "--json")
+    assert (result.status, result.json["compatible"]) == (2, False)
+    assert result.json["findings"][0]["code"] == "stream"
+    assert [line.partition(": ")[0] for line in result.json["damage"]] == [str(cut)]
+    assert msixtool("compat", VIRTIO, VIRTIO, "--json").json["damage"] == []
+
+
 def test_the_target_version_decides_what_its_style_leaves_open(msixtool: Tool) -> None:
     assert msixtool("compat", VIRTIO, VIRTIO, "--target-version", "5.2").status == 1
     assert msixtool("compat", VIRTIO, VIRTIO, "--target-version", "7.2").status == 0

@@ -8,7 +8,7 @@ cannot tell is a warning with code `undecided`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from msixtool.dump import Dump
 from msixtool.qemu.versions import Version
@@ -47,17 +47,41 @@ def compare(
     """Predict whether the QEMU that wrote `target`, a fresh stream of its command line, loads `source`.
 
     `target_version` is its release, where the stream's style does not tell enough; `vmstate` its own
-    description of what it reads (-dump-vmstate).
+    description of what it reads (-dump-vmstate). What a damaged target seems not to have is undecided.
     """
     style = target.writer
     releases = Releases(target_version or style.min, target_version or style.max)
     here, there = Side(source), Target(target, Knowledge(releases, vmstate, source.writer.min))
     found = [_damaged(str(damage)) for damage in source.damage if damage.rule not in HARMLESS]
-    if target.index.description is None:
+    broken = [damage for damage in target.damage if damage.rule not in HARMLESS]
+    if broken:
+        found.append(_incomplete(str(broken[0])))
+    elif target.index.description is None:
         found.append(_undescribed())
-    found += machine.findings(here, there)
-    found += sections.findings(here, there)
+    met = [*machine.findings(here, there), *sections.findings(here, there)]
+    found += map(_perhaps, met) if broken else met
     return Comparison(tuple(found))
+
+
+def _perhaps(finding: Finding) -> Finding:
+    """What a damaged target stream says: the device that is not in it may have been lost from it."""
+    if finding.code not in (Code.SECTION_UNKNOWN, Code.RAM_MISSING):
+        return finding
+    return replace(
+        finding,
+        severity=Severity.WARNING,
+        code=Code.UNDECIDED,
+        message=f"{finding.message} in its stream, which is damaged",
+    )
+
+
+def _incomplete(damage: str) -> Finding:
+    return Finding(
+        Severity.WARNING,
+        Code.UNDECIDED,
+        f"the target's stream is damaged, so that its machine is not known as a whole: {damage}",
+        advice="Take the target's stream again.",
+    )
 
 
 def _undescribed() -> Finding:
