@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -92,11 +93,11 @@ def _pairs(a: Dump, b: Dump) -> Iterator[tuple[Item | None, Item | None]]:
 
 def _by_key(dump: Dump) -> dict[tuple[str, int, int], Item]:
     found: dict[tuple[str, int, int], Item] = {}
+    numbers: Counter[tuple[str, int]] = Counter()
     for item in dump.index.full_sections():
-        number = 0
-        while (key := (str(item.idstr), item.instance_id or 0, number)) in found:
-            number += 1
-        found[key] = item
+        key = str(item.idstr), item.instance_id or 0
+        found[*key, numbers[key]] = item
+        numbers[key] += 1
     return found
 
 

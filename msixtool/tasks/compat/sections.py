@@ -66,7 +66,7 @@ def _unknown(item: Item, source: Side, target: Target) -> Iterator[Finding]:
         )
         yield replace(found, severity=Severity.WARNING)
         return
-    elsewhere = [other for other in target.same_kind(name) if (other, 0) not in source.sections]
+    elsewhere = target.elsewhere(name, source)
     instance = f" instance {item.instance_id}" if item.instance_id else ""
     yield _finding(
         Code.SECTION_UNKNOWN,

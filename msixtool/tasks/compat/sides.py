@@ -61,11 +61,6 @@ class Side:
                 return block.used_length
         return 0
 
-    def same_kind(self, idstr: str) -> list[str]:
-        """The sections of the same kind as `idstr`, wherever they stand."""
-        kind = kind_of(idstr)
-        return [name for name, _ in self.sections if kind_of(name) == kind and "/" in name]
-
 
 class Target(Side):
     """The side that loads: a fresh stream of its command line, and what is known of its QEMU."""
@@ -73,6 +68,16 @@ class Target(Side):
     def __init__(self, dump: Dump, knowledge: Knowledge) -> None:
         super().__init__(dump)
         self.knowledge = knowledge
+        self._elsewhere: dict[str, list[str]] | None = None
+
+    def elsewhere(self, idstr: str, source: Side) -> list[str]:
+        """The sections of the same kind as `idstr`, wherever they stand, that the one `source` has not."""
+        if self._elsewhere is None:
+            self._elsewhere = {}
+            for name, _ in self.sections:
+                if "/" in name and (name, 0) not in source.sections:
+                    self._elsewhere.setdefault(kind_of(name), []).append(name)
+        return self._elsewhere.get(kind_of(idstr), [])
 
     @property
     def releases(self) -> Releases:
