@@ -224,14 +224,14 @@ def walk(description: dict[str, Any], offset: int = 0, path: tuple[str, ...] = (
     """All fields of a section in stream order, structs before what is in them, subsections last.
 
     An array that is one field object is one Placed; of an array of structs the first element's
-    fields are walked. Raises FormatError where the vmdesc makes no sense.
+    fields are walked, of an empty one none. Raises FormatError where the vmdesc makes no sense.
     """
     for field in _list(description, "fields"):
         size, count = field_size(field), element_count(field)
         place = (*path, str(field.get("name", "")))
         yield Placed(place, offset, size * count, field)
         inner = nested(field)
-        if inner is not None and size:
+        if inner is not None and size and count:
             yield from walk(inner, offset, place)
         offset += size * count
     for subsection in _list(description, "subsections"):
