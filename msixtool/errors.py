@@ -25,8 +25,8 @@ LONGEST = 1000
 
 
 def shortened(value: object) -> str:
-    """A value as text, cut where it is longer than LONGEST."""
-    text = str(value)
+    """A value as visible text, cut where it is longer than LONGEST."""
+    text = visible(str(value))
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
@@ -92,7 +92,7 @@ class MsixtoolError(Exception):
             text += f": expected {shortened(self.expected)}"
         if self.found is not None:
             text += f"{',' if self.expected is not None else ':'} found {shortened(self.found)}"
-        return visible(text)
+        return text.rstrip()
 
     def at(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msixtool.errors import MsixtoolError, shortened, visible
+from msixtool.errors import MsixtoolError, shortened
 
 if TYPE_CHECKING:
     from msixtool.stream.description import Description
@@ -128,7 +128,7 @@ class Damage(NamedTuple):
         """What is wrong, the section named."""
         if self.section is None:
             return self.text
-        return f"section {visible(shortened(self.section))}: {self.text}"
+        return f"section {shortened(self.section)}: {self.text}"
 
     def __str__(self) -> str:
         return self.message if self.offset is None else f"offset {self.offset:#x}: {self.message}"

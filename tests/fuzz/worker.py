@@ -27,7 +27,7 @@ WALL_LIMIT = 20.0
 """Seconds that may pass: what waits takes no CPU. Far more than CPU_LIMIT, for a machine that is shared."""
 MEMORY_LIMIT = 200 << 20
 """Bytes that the process may have resident, msixtool and what inputs are made of included."""
-LONGEST_ERROR = 2000
+LONGEST_ERROR = 4000
 """Characters of an error's one line."""
 
 
