@@ -57,6 +57,14 @@ class _LazyGroup(click.Group):
         except KeyboardInterrupt as error:
             raise _Ended(*error.args) from None  # click would answer it with an empty line
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word not in COMMANDS and not word.startswith("-"):
+            raise click.UsageError(_no_command(word), ctx)
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
@@ -128,8 +136,26 @@ def _invoke(words: list[str]) -> int:
         return _defect(error, words)
 
 
+def _no_command(word: str) -> str:
+    """What is said of a word that is no command: which was meant, if one is like it."""
+    from difflib import get_close_matches
+
+    message = f"No such command {word!r}."
+    if like := get_close_matches(word, COMMANDS):
+        return f"{message} {_meant(like)}"
+    if os.path.exists(word):
+        return f"{message} {_meant([f'msixtool inspect {word}'])}"
+    return message
+
+
+def _meant(words: Sequence[str]) -> str:
+    return f"Did you mean {' or '.join(map(repr, words))}?"
+
+
 def _usage_line(error: click.ClickException) -> str:
     message = error.format_message()
+    if isinstance(error, click.NoSuchOption) and error.possibilities:
+        message = f"{error.message} {_meant(error.possibilities)}"
     context = getattr(error, "ctx", None)
     if context is None:
         return message

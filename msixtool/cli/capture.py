@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   msixtool capture /run/vm.qmp -o vm.mig
-  msixtool capture -o fresh.mig --run -- qemu-system-x86_64 -M q35 -device e1000e"""
+  msixtool capture -o fresh.mig --run -- qemu-system-x86_64 -M q35 -device xhci"""
 
 
 @click.command(epilog=EXAMPLES, short_help="Take the stream of a running VM.")

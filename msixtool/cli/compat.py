@@ -10,7 +10,7 @@ from msixtool.cli.status import ExitStatus
 EXAMPLES = """\b
 Examples:
   msixtool compat vm.mig target.mig
-  msixtool compat vm.mig --qemu "qemu-system-x86_64 -M q35 -device e1000e" --try
+  msixtool compat vm.mig --qemu "qemu-system-x86_64 -M q35 -device xhci" --try
   msixtool compat vm.mig --to 11.1
   msixtool compat saves/ target.mig
   msixtool compat old.json new.json      (two files of qemu -dump-vmstate)"""

@@ -34,15 +34,23 @@ _STYLES = {"added": "green", "removed": "red", "changed": ""}
 @click.option("--moving", is_flag=True, help="With --fields: fields that always move count too.")
 @click.option("--no-ram", is_flag=True, help="With --fields: leave RAM alone, which takes time to read.")
 @click.option(
-    "--vectors", type=click.IntRange(1, 2048), help="Vectors of a saved state [what its size says]."
+    "--vectors",
+    type=click.IntRange(1, 2048),
+    metavar="N",
+    help="Vectors of a saved state [what its size says].",
 )
-@click.option("--kind", help="The kind of device that a saved state is of, such as e1000e.")
+@click.option("--kind", metavar="KIND", help="The kind of device that a saved state is of, such as e1000e.")
 @click.option(
     "--snapshot", multiple=True, metavar="NAME", help="Internal snapshot of a qcow2 image: A's; again: B's."
 )
 @click.option(
-    "--offset", multiple=True, type=click.IntRange(min=0), help="Leading bytes to skip: A's; again: B's."
+    "--offset",
+    multiple=True,
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Leading bytes to skip: A's; again: B's.",
 )
+@options.max_ratio_option
 @options.json_option
 @options.traceback_option
 def diff(
@@ -142,7 +150,7 @@ class _Result:
         self.moving: list[FieldChange] = []
         self.ram: list[RamChange] | None = None
         self.undecoded = False
-        self.damage = [f"{dump.path}: {damage}" for dump in self._dumps() for damage in dump.damage]
+        self.damage = [(dump.path, str(damage)) for dump in self._dumps() for damage in dump.damage]
 
     def _dumps(self) -> list[Dump]:
         return [operand.dump for operand in (self.a, self.b) if operand.dump is not None]
@@ -158,12 +166,12 @@ class _Result:
         self.fields = [change for change in found.changes if moving or not change.moving]
         self.moving = [change for change in found.changes if change.moving and not moving]
         self.undecoded = bool(found.damage)
-        self.damage += [str(damage) for damage in found.damage]
+        self.damage += [("", str(damage)) for damage in found.damage]
         if ram:
             digests = [digest_ram(dump) for dump in (a, b)]
             self.ram = diff_ram(digests[0][0], digests[1][0])
             for dump, (_, broken) in zip((a, b), digests, strict=True):
-                self.damage += [f"{dump.path}: {damage}" for damage in broken]
+                self.damage += [(dump.path, str(damage)) for damage in broken]
         for dump in (a, b):
             dump.check_unchanged()
 
@@ -175,8 +183,8 @@ class _Result:
         """Name what is damaged on standard error; the status that follows from everything."""
         from msixtool.cli.output import warn
 
-        for line in self.damage[:20]:
-            warn(f"damaged: {line}")
+        for path, damage in self.damage[:20]:
+            warn(f"{path}: damaged: {damage}" if path else f"damaged: {damage}")
         if self.damage:
             return ExitStatus.USAGE
         return ExitStatus.DONE if self.equal else ExitStatus.REPORT
@@ -190,7 +198,7 @@ class _Result:
             self.b,
             self.changes,
             equal=self.equal,
-            damage=self.damage,
+            damage=[f"{path}: {damage}" if path else damage for path, damage in self.damage],
             fields=self.fields,
             moving=self.moving,
             ram=self.ram,

@@ -13,6 +13,7 @@ import click
 
 from msixtool.cli import options
 from msixtool.cli.status import ExitStatus
+from msixtool.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +76,10 @@ def _open(log: str | None, text: str | None) -> AbstractContextManager[BinaryIO]
     if text is not None:
         return io.BytesIO(text.encode("utf-8", "surrogateescape"))
     if log is not None and log != "-":
-        return Path(log).open("rb")
+        try:
+            return Path(log).open("rb")
+        except OSError as error:
+            raise InputError("cannot be opened", path=log, found=error.strerror) from None
     if log is None and sys.stdin.isatty():
         raise click.UsageError("nothing to explain: give a LOG, --text, or a log on standard input.")
     return nullcontext(sys.stdin.buffer)

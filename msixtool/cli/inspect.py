@@ -9,6 +9,7 @@ import click
 
 from msixtool.cli import options
 from msixtool.cli.status import ExitStatus
+from msixtool.errors import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -117,7 +118,7 @@ def _print_stream(out: Console, dump: Dump) -> None:
 
     index = dump.index
     layers = " in ".join(layer["kind"] for layer in reversed(dump.layers))
-    heading = f"{dump.path}: QEMU migration stream" + (f" in {layers}" if layers else "")
+    heading = f"{visible(dump.path)}: QEMU migration stream" + (f" in {layers}" if layers else "")
     out.print(heading, style="bold", soft_wrap=True)
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column(style="dim", no_wrap=True)

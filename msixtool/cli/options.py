@@ -60,17 +60,21 @@ def _believe(ctx: click.Context, _: click.Parameter, ratio: float | None) -> Non
         ctx.call_on_close(lambda: believed_ratio.reset(token))
 
 
+max_ratio_option = click.option(
+    "--max-ratio",
+    type=click.FloatRange(min=0),
+    metavar="N",
+    expose_value=False,
+    callback=_believe,
+    help="Bytes that a compressed byte may unpack to [1000]; 0 for no bound.",
+)
+
 container_options = _chain(
-    click.option("--offset", type=click.IntRange(min=0), default=0, help="Skip this many leading bytes."),
-    click.option("--snapshot", metavar="NAME", help="Internal snapshot of a qcow2 image [the newest]."),
     click.option(
-        "--max-ratio",
-        type=click.FloatRange(min=0),
-        metavar="N",
-        expose_value=False,
-        callback=_believe,
-        help="Bytes that a compressed byte may unpack to [1000]; 0 for no bound.",
+        "--offset", type=click.IntRange(min=0), metavar="N", default=0, help="Skip this many leading bytes."
     ),
+    click.option("--snapshot", metavar="NAME", help="Internal snapshot of a qcow2 image [the newest]."),
+    max_ratio_option,
 )
 
 traceback_option = click.option(

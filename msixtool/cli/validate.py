@@ -9,6 +9,7 @@ import click
 
 from msixtool.cli import options
 from msixtool.cli.status import ExitStatus
+from msixtool.errors import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -101,7 +102,7 @@ def _print(out: Console, dump: Dump, findings: Sequence[RuleFinding], *, heading
     """A line for each finding with what it means below it, and a summary."""
     runs = list(_runs(findings))
     if heading and runs:
-        out.print(f"{dump.path}:", style="bold", soft_wrap=True)
+        out.print(f"{visible(dump.path)}:", style="bold", soft_wrap=True)
     names = max((len(_device(run[0])) for run in runs), default=0)
     vectors = max((len(_vectors(run)) for run in runs), default=0)
     for run in runs:
@@ -113,7 +114,7 @@ def _print(out: Console, dump: Dump, findings: Sequence[RuleFinding], *, heading
             soft_wrap=True,
         )
         out.print(_message(first.message, out.width), style="dim", soft_wrap=True)
-    out.print(f"{dump.path}: {_summary(findings)}", style="bold", soft_wrap=True)
+    out.print(f"{visible(dump.path)}: {_summary(findings)}", style="bold", soft_wrap=True)
 
 
 def _runs(findings: Sequence[RuleFinding]) -> Iterator[list[RuleFinding]]:

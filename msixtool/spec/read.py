@@ -60,6 +60,8 @@ def _document(text: str | bytes) -> Any:
         return tomllib.loads(text)
     except RecursionError:
         raise UsageError("SPEC is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise UsageError("SPEC is not UTF-8 text", offset=error.start) from None
     except ValueError as error:
         raise UsageError("SPEC is neither JSON nor TOML", found=error) from None
 

@@ -227,7 +227,7 @@ def test_json_and_toml_are_told_by_content(text: str | bytes) -> None:
     ],
 )
 def test_text_that_is_neither_is_one_line(text: str | bytes) -> None:
-    with pytest.raises(UsageError, match=r"^bad\.toml: ") as caught:
+    with pytest.raises(UsageError, match=r"^bad\.toml[:,] ") as caught:
         parse_spec(text, path="bad.toml")
     assert "\n" not in str(caught.value)
 
