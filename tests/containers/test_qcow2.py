@@ -158,7 +158,7 @@ def test_a_snapshot_that_is_not_there_is_told_with_those_that_are() -> None:
 
 
 def test_an_image_without_vm_state_is_told_what_it_has() -> None:
-    with pytest.raises(NotAStreamError, match=r"no VM state: .* found snapshots of the disk alone: disk-only"):
+    with pytest.raises(NotAStreamError, match=r"no VM state: .* snapshots of the disk alone: disk-only"):
         opened(bytes(image("disk-only")))
     with pytest.raises(ContainerError, match="'disk-only' holds no VM state"):
         opened(bytes(image("disk-only")), snapshot="disk-only")
