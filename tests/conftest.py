@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import signal
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from hypothesis import HealthCheck, settings
 # How long an example takes says more of what else the machine does than of the code.
 settings.register_profile("msixtool", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("msixtool")
+
+# A test run may be one of nohup, which has its children ignore this signal too: tests send it to them.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLES = sorted((REPOSITORY / "samples").glob("*.mig.xz"))
