@@ -52,7 +52,7 @@ class Where(NamedTuple):
 
     def __str__(self) -> str:
         parts = [
-            self.path,
+            "''" if self.path == "" else self.path,
             None if self.offset is None else f"offset {self.offset:#x}",
             None if self.section is None else f"section {self.section}",
             None if self.device is None else f"device {self.device}",

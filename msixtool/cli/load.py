@@ -132,19 +132,20 @@ def _load_saved(
     import os
 
     from msixtool.errors import NotAStreamError
+    from msixtool.formats.msix import vectors_of_size
     from msixtool.tasks.load_file import load_saved, write_loaded_saved
 
     try:
         devices, loaded = load_saved(file, kind=kind, vectors=vectors, device=device, qemu_version=version)
     except NotAStreamError:
-        # Without a kind the file was meant to be a stream: say what is wrong with it as one.
-        raise (
-            error
-            if kind is None
-            else NotAStreamError(
+        if kind is not None:
+            raise NotAStreamError(
                 "neither a stream, a SPEC nor a vmstate", path=file, expected="16·n + ceil(n/8) bytes"
-            )
-        ) from None
+            ) from None
+        # Without a kind the file was meant to be a stream: say what is wrong with it as one.
+        if vectors_of_size(os.path.getsize(file)):
+            error.expected = "QEVM, or a raw vmstate with its --kind"
+        raise error from None
     source = {"path": file, "size": os.path.getsize(file), "layers": []}
     if output is not None:
         write_loaded_saved(file, devices, loaded, output, force=force)

@@ -56,6 +56,19 @@ def test_a_name_that_a_terminal_would_obey_is_escaped_in_the_result(
     assert "\x1b" not in result.out
 
 
+def test_a_file_without_a_name_is_told_so(msixtool: Tool) -> None:
+    result = msixtool("inspect", "")
+    assert result.error_line == "msixtool: '': cannot be opened: found No such file or directory"
+
+
+def test_a_raw_vmstate_without_its_kind_is_taken_for_one(msixtool: Tool, tmp_path: Path) -> None:
+    state = tmp_path / "state.bin"
+    assert msixtool("save", VIRTIO, "--device", "xhci", "-o", state).status == 0
+    result = msixtool("load", state)
+    assert result.status == 2
+    assert "expected QEVM, or a raw vmstate with its --kind, found " in result.error_line
+
+
 def test_a_log_that_cannot_be_opened_is_named(msixtool: Tool, tmp_path: Path) -> None:
     result = msixtool("explain", tmp_path / "none.log")
     reason = "cannot be opened: found No such file or directory"
