@@ -102,6 +102,8 @@ def read(path: str) -> VmstateFile:
         )
     try:
         document = json.loads(text)
+        if b"\\u" in text:
+            json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair is no text
         machine = document.pop(MACHINE)["Name"]
         devices = {str(name): _device(str(name), entry) for name, entry in document.items()}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
