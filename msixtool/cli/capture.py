@@ -44,7 +44,8 @@ def capture(
     from msixtool.files import create, refuse_terminal
 
     if not words or (len(words) > 1 and not run_command):
-        raise UsageError("what to capture", expected="one SOCKET, or --run -- COMMAND", found=len(words))
+        found = " ".join(words) or "none"
+        raise UsageError("what to capture", expected="one SOCKET, or --run -- COMMAND", found=found)
     refuse_terminal(output)
     with create(output, force=force, durable=True) as out, progress_bar("capture") as progress:
         if run_command:
@@ -52,7 +53,7 @@ def capture(
         else:
             captured = _capture_running(words[0], out, mapped_ram, progress)
         size = out.position
-    _report(captured, output, size, as_json)
+    _report(captured, output, size, as_json, fresh=run_command)
     return ExitStatus.DONE
 
 
@@ -65,14 +66,18 @@ def _capture_running(socket: str, out: OutputFile, mapped_ram: bool, progress: P
 def _capture_fresh(
     command: tuple[str, ...], out: OutputFile, mapped_ram: bool, progress: Progress
 ) -> Captured:
+    from msixtool.errors import InputError
     from msixtool.tasks.capture import capture as take
     from msixtool.tasks.fresh import fresh_qemu
 
     with fresh_qemu(command) as qemu:
-        return take(qemu.monitor, out, mapped_ram=mapped_ram, progress=progress)
+        try:
+            return take(qemu.monitor, out, mapped_ram=mapped_ram, progress=progress)
+        except InputError as error:
+            raise qemu.ended() or error from None
 
 
-def _report(captured: Captured, path: str, size: int, as_json: bool) -> None:
+def _report(captured: Captured, path: str, size: int, as_json: bool, *, fresh: bool) -> None:
     from msixtool.words import byte_size
 
     if as_json and path != "-":
@@ -82,6 +87,8 @@ def _report(captured: Captured, path: str, size: int, as_json: bool) -> None:
         print_json(capture_document(captured, path, size))
         return
     state = "ran before and runs on" if captured.was_running else "was stopped and stays so"
+    if fresh:
+        state = "was started for it and is ended"
     click.echo(
         f"{path}: {byte_size(size)} of {captured.machine}, QEMU {captured.qemu}, "
         f"in {captured.seconds:.1f} s; the VM {state}",

@@ -17,6 +17,8 @@ from msixtool.errors import InputError
 START_TIMEOUT = 30.0
 """Seconds within which a QEMU has to connect its monitor."""
 END_TIMEOUT = 10.0
+DYING = 0.5
+"""Seconds within which a QEMU whose monitor has gone has ended, too."""
 
 
 @dataclass
@@ -26,10 +28,23 @@ class FreshQemu:
     monitor: socket.socket
     process: subprocess.Popen[bytes]
     log: Path
+    name: str
 
     def said(self) -> str:
         """What it wrote to standard error so far."""
         return self.log.read_text(errors="replace").strip()
+
+    def ended(self) -> InputError | None:
+        """That it has ended by itself, in its own words; None where it runs.
+
+        The monitor is connected before devices are made, so a wrong command line shows as a monitor that
+        goes away.
+        """
+        try:
+            self.process.wait(DYING)
+        except subprocess.TimeoutExpired:
+            return None
+        return _ended_at_once(self.process, self.log, self.name)
 
 
 @contextmanager
@@ -49,7 +64,7 @@ def fresh_qemu(command: Sequence[str], *, incoming: bool = False) -> Iterator[Fr
             process = _start([*command, *extra], folder / "log")
             monitor = _accept(server, process, folder / "log", command[0])
         with monitor:
-            yield FreshQemu(monitor, process, folder / "log")
+            yield FreshQemu(monitor, process, folder / "log", command[0])
     finally:
         if process is not None:
             _end(process)
@@ -76,11 +91,15 @@ def _accept(server: socket.socket, process: subprocess.Popen[bytes], log: Path, 
             return server.accept()[0]
         except TimeoutError:
             if process.poll() is not None:
-                lines = log.read_text(errors="replace").splitlines()
-                said = [line for line in lines if "warning:" not in line]
-                found = said[0] if said else f"status {process.returncode}"
-                raise InputError("QEMU ended at once", path=name, found=found) from None
+                raise _ended_at_once(process, log, name) from None
     raise InputError("QEMU does not start", path=name, expected=f"a monitor within {START_TIMEOUT:.0f} s")
+
+
+def _ended_at_once(process: subprocess.Popen[bytes], log: Path, name: str) -> InputError:
+    lines = log.read_text(errors="replace").splitlines()
+    said = [line for line in lines if "warning:" not in line]
+    found = said[0] if said else f"status {process.returncode}"
+    return InputError("QEMU ended at once", path=name, found=found)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -208,6 +208,7 @@ def test_run_starts_captures_and_ends_a_qemu(qemu: str, msixtool: Tool, tmp_path
     command = [qemu, "-M", "q35", "-nodefaults", "-display", "none", "-m", "16", *DEVICES]
     result = msixtool("capture", "-o", out, "--run", "--", *command)
     assert result.status == 0
+    assert result.out.endswith("; the VM was started for it and is ended\n")
     with Dump.open(out) as dump:
         assert dump.damage == []
         assert len(dump.devices) == 2
@@ -221,6 +222,18 @@ def test_a_qemu_that_does_not_start_is_one_line_with_its_words(
     result = msixtool("capture", "-o", tmp_path / "out", "--run", "--", qemu, "-M", "nothing-such")
     assert result.status == 2
     assert "nothing-such" in result.error_line or "unsupported machine" in result.error_line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_qemu_that_refuses_a_device_is_one_line_with_its_words(
+    qemu: str,
+    msixtool: Tool,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    command = [qemu, "-M", "q35", "-display", "none", "-device", "nothing-such"]
+    result = msixtool("capture", "-o", tmp_path / "out", "--run", "--", *command)
+    assert result.status == 2
+    assert "nothing-such" in result.error_line
     assert not (tmp_path / "out").exists()
 
 

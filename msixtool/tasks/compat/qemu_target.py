@@ -87,19 +87,8 @@ def fresh_target(command: Sequence[str]) -> Iterator[FreshTarget]:
             try:
                 capture(target.monitor, out)
             except InputError as error:
-                raise _ended(target, command[0]) or error from None
+                raise target.ended() or error from None
         yield FreshTarget(stream, vmstate, why)
-
-
-def _ended(target: FreshQemu, name: str) -> InputError | None:
-    """What QEMU said where it has ended by itself."""
-    with suppress(subprocess.TimeoutExpired):
-        target.process.wait(_POLL)
-        said = target.said().splitlines()
-        return InputError(
-            "QEMU ended at once", path=name, found=said[-1] if said else f"status {target.process.returncode}"
-        )
-    return None
 
 
 def _describe(command: Sequence[str], path: Path) -> tuple[VmstateFile | None, str | None]:
