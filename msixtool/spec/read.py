@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -23,12 +24,13 @@ U16, U32, U64 = (1 << 16) - 1, (1 << 32) - 1, (1 << 64) - 1
 Value = TypeVar("Value")
 
 
-def read_spec(path: str) -> Spec:
+def read_spec(path: str | os.PathLike[str]) -> Spec:
     """Read a SPEC from a file, or from standard input for "-"; JSON and TOML are told by content.
 
     Raises InputError where it cannot be read, UsageError, naming the key, where it says what no SPEC
     may say.
     """
+    path = os.fspath(path)
     return parse_spec(read_whole(path, MAX_SIZE), path=path)
 
 

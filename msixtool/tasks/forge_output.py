@@ -116,9 +116,9 @@ class Forged:
 
 
 def forge(
-    base: str,
+    base: str | os.PathLike[str],
     spec: Spec,
-    output: str,
+    output: str | os.PathLike[str],
     *,
     offset: int = 0,
     snapshot: str | None = None,
@@ -134,6 +134,7 @@ def forge(
     Raises UsageError where the SPEC asks for what cannot be, InputError where the base cannot be
     read, OutputError where the output must not or cannot be written: then there is none.
     """
+    base, output = os.fspath(base), os.fspath(output)
     inputs = inputs_of(base, spec)
     check_output(output, force=force, inputs=inputs)
     with open_base(base, offset=offset, snapshot=snapshot, damaged=damaged) as opened:

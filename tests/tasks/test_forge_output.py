@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from msixtool import Dump, InputError, OutputError, UsageError
+from msixtool import Dump, InputError, OutputError, UsageError, read_spec
 from msixtool.spec import Spec, make_spec
 from msixtool.tasks.forge_output import forge
 from msixtool.tasks.forge_pack import TOOLS, Packer
@@ -65,6 +65,18 @@ def test_a_stream_is_written_bare_and_its_loading_is_told(base: str, tmp_path: P
     (word,) = shlex.split(made.loading[0])[1:]
     shell = subprocess.run(["/bin/sh", "-c", word.removeprefix("exec:")], capture_output=True, check=True)
     assert shell.stdout == Path(out).read_bytes() != Path(base).read_bytes()
+
+
+def test_paths_may_be_objects_as_everywhere_in_the_library(base: str, tmp_path: Path) -> None:
+    written = tmp_path / "spec.toml"
+    written.write_text('[[devices]]\nname = "e1000e"\nfunction_mask = true\n')
+    out = tmp_path / "out.mig"
+    assert forge(Path(base), read_spec(written), out).path == str(out)
+    with Dump.open(out) as dump:
+        (masked,) = [device.kind for device in dump.devices if device.function_masked]
+    assert masked == "e1000e"
+    with pytest.raises(OutputError, match="the output is an input"):
+        forge(Path(base), read_spec(written), written, force=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
