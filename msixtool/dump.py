@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from msixtool.containers.qcow2 import Snapshot
 
 
+_NONE = "no device in the stream has MSI-X"
+
+
 class Dump:
     """A migration stream in whatever container it came, opened for reading.
 
@@ -178,6 +181,8 @@ class Dump:
         if pattern is None:
             return self.devices
         found = [device for device in self.devices if matches(pattern, device.name, device.instance)]
+        if not self.devices:
+            raise UsageError(_NONE, path=self.path)
         if not found:
             raise UsageError(
                 f"no device with MSI-X matches {pattern!r}",
@@ -189,7 +194,9 @@ class Dump:
     def select_one(self, pattern: str | None) -> MsixDevice:
         """The one device that `pattern` names. Raises UsageError, naming the candidates, otherwise."""
         found = self.select(pattern)
-        if len(found) != 1:
+        if not found:
+            raise UsageError(_NONE, path=self.path)
+        if len(found) > 1:
             what = "no device was chosen" if pattern is None else f"several devices match {pattern!r}"
             raise UsageError(what, path=self.path, expected=f"one of {_candidates(found)}")
         return found[0]
@@ -235,4 +242,4 @@ def spellings(name: str, instance: int) -> list[str]:
 
 def _candidates(devices: list[MsixDevice]) -> str:
     names = [f"{d.name}@{d.instance}" if d.instance else d.name for d in devices]
-    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "") or "a device"
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

@@ -220,6 +220,8 @@ def _find(dump: Dump, spec: DeviceSpec) -> MsixDevice:
     named = [device for device in dump.devices if device.name == spec.name]
     if not named:
         named = [device for device in dump.devices if matches(spec.name, device.name, device.instance)]
+    if not dump.devices:
+        raise UsageError(f"{spec.named('name')}: no device in the stream has MSI-X")
     found = [device for device in named if spec.instance in (None, device.instance)]
     if len(found) == 1:
         return found[0]
@@ -229,9 +231,7 @@ def _find(dump: Dump, spec: DeviceSpec) -> MsixDevice:
     what = f"several devices with MSI-X are {wanted}" if found else f"no device with MSI-X is {wanted}"
     if found and spec.name == "*":
         what = "several devices have MSI-X"
-    raise UsageError(
-        f"{spec.named('name')}: {what}", expected=f"one of {names}" if names else "another stream"
-    )
+    raise UsageError(f"{spec.named('name')}: {what}", expected=f"one of {names}")
 
 
 def _set_users(overlay: Overlay, spec: DeviceSpec, device: MsixDevice, vectors: int) -> None:

@@ -12,6 +12,7 @@ from tests.cli.conftest import Result
 from tests.conftest import REPOSITORY, unpacked
 
 VIRTIO = REPOSITORY / "samples" / "q35-virtio-e1000e-7.2.mig.xz"
+PLAIN = REPOSITORY / "tests" / "data" / "rare" / "microvm-7.2.mig.xz"
 
 Tool = Callable[..., Result]
 
@@ -67,6 +68,17 @@ def test_a_raw_vmstate_without_its_kind_is_taken_for_one(msixtool: Tool, tmp_pat
     result = msixtool("load", state)
     assert result.status == 2
     assert "expected QEVM, or a raw vmstate with its --kind, found " in result.error_line
+
+
+@pytest.mark.parametrize(
+    "words", [["show", "-d", "xhci"], ["save", "-o", "OUT"], ["forge", "-o", "OUT", "--unmask", "0"]]
+)
+def test_where_no_device_has_msix_none_is_asked_for(words: list[str], msixtool: Tool, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = msixtool(*(out if word == "OUT" else word for word in words), PLAIN)
+    assert (result.status, result.out) == (2, "")
+    assert result.error_line.endswith("no device in the stream has MSI-X")
+    assert not out.exists()
 
 
 def test_a_log_that_cannot_be_opened_is_named(msixtool: Tool, tmp_path: Path) -> None:
