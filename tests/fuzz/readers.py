@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from tests.fuzz import container_readers as containers
 from tests.fuzz import qmp_reader, stream_inputs
 from tests.fuzz import stream_readers as streams
@@ -66,6 +68,6 @@ READERS: dict[str, Reader] = {reader.name: reader for reader in _ALL}
 
 
 def shares(names: list[str], count: int) -> dict[str, int]:
-    """How many of `count` inputs each reader gets, by its weight; at least one."""
+    """How many inputs each reader gets, by its weight, so that they are `count` or a few more."""
     total = sum(READERS[name].weight for name in names)
-    return {name: max(1, round(count * READERS[name].weight / total)) for name in names}
+    return {name: ceil(count * READERS[name].weight / total) for name in names}

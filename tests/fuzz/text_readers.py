@@ -203,11 +203,16 @@ def log(rng: Random) -> Input:
     elif how < 0.1:
         text = text.replace("\n", "#012").replace('"', "&quot;")
     elif how < 0.13:
-        text = text.replace("\n", " ") * rng.choice((1, 20))
+        text = _times(text.replace("\n", " "), rng.choice((1, 20)))
     elif how < 0.14:
-        text = text * 300
+        text = _times(text, 300)
     stream = rng.choice(_streams()).data if rng.random() < 0.4 else b""
     return Input(name, text.encode("utf-8", "replace"), stream)
+
+
+def _times(text: str, count: int) -> str:
+    """A text so many times, as far as it does not get too long."""
+    return text * max(1, min(count, plain_text.MOST // max(1, len(text))))
 
 
 def read_log(made: Input) -> Outcome:
