@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("msixtool", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("msixtool")
 
-# A test run may be one of nohup, which has its children ignore this signal too: tests send it to them.
+# Tests send these signals to processes that they start, which would ignore what the run itself was told
+# to ignore: by nohup, or by a shell that began it in the background.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLES = sorted((REPOSITORY / "samples").glob("*.mig.xz"))
