@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from msixtool.cli.options import are_many
-from msixtool.cli.output import WIDTH, console, print_json, report_damage, warn
+from msixtool.cli.output import console, print_json, report_damage, warn
+from msixtool.cli.plain import WIDTH
 from msixtool.cli.status import ExitStatus
 from msixtool.devices.device import kind_of
 from msixtool.documents import Document, source_document

@@ -130,7 +130,7 @@ def _print_one(out: Console, explanation: Explanation) -> None:
 
 
 def _wrapped(out: Console, text: str, *, indent: str = "  ", style: str | None = None) -> None:
-    from msixtool.cli.output import WIDTH
+    from msixtool.cli.plain import WIDTH
 
     for line in textwrap.wrap(
         text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False

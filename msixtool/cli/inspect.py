@@ -112,17 +112,14 @@ def _print(dump: Dump, sections: bool) -> None:
 
 
 def _print_stream(out: Console, dump: Dump) -> None:
-    from rich.table import Table
-
+    from msixtool.cli.plain import Column, Rows
     from msixtool.words import byte_size, plural
 
     index = dump.index
     layers = " in ".join(layer["kind"] for layer in reversed(dump.layers))
     heading = f"{visible(dump.path)}: QEMU migration stream" + (f" in {layers}" if layers else "")
     out.print(heading, style="bold", soft_wrap=True)
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column(overflow="fold")
+    facts = Rows(Column(whole=True, style="dim"), Column(), heading=False)
     facts.add_row("machine", index.machine or "not in the stream")
     facts.add_row("written by", _writer(dump))
     facts.add_row("size", _sizes(dump))

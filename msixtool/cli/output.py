@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from msixtool.cli.plain import Column, Plain, Rows
 from msixtool.cli.status import ExitStatus
 from msixtool.errors import visible
 
@@ -14,52 +16,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rich.console import Console
-    from rich.table import Table
 
     from msixtool.dump import Dump
-
-WIDTH = 80
-"""Columns that every table fits into."""
 
 
 def console() -> Console:
     """Standard output for people: colour on a terminal only, 80 columns where there is none."""
-    from rich.console import Console
+    # These two ask rich for colour, or for none, whatever standard output is.
+    if sys.stdout.isatty() or {"FORCE_COLOR", "TTY_COMPATIBLE"} & os.environ.keys():
+        from rich.console import Console
 
-    out = Console(highlight=False, markup=False, emoji=False)
-    if out.is_terminal:
-        return out
-    plain = cast("TextIO", _Unpadded(sys.stdout))
-    return Console(
-        file=plain, highlight=False, markup=False, emoji=False, no_color=True, width=max(WIDTH, out.width)
-    )
-
-
-class _Unpadded:
-    """Text output without the blanks that pad the lines of a table: nobody wants them in a pipe."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-
-    def write(self, text: str) -> int:
-        lines = text.split("\n")
-        self._out.write("\n".join([*(line.rstrip(" ") for line in lines[:-1]), lines[-1]]))
-        return len(text)
-
-    def flush(self) -> None:
-        self._out.flush()
+        out = Console(highlight=False, markup=False, emoji=False)
+        if out.is_terminal:
+            return out
+    return cast("Console", Plain(sys.stdout))
 
 
-def table(*columns: str | tuple[str, str], title: str | None = None) -> Table:
+def table(*columns: str | tuple[str, Literal["left", "right"]]) -> Rows:
     """A plain table. A column is its heading, or heading and justification."""
-    from rich.table import Table
-
-    made = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
-    for column in columns:
-        heading, justify = (column, "left") if isinstance(column, str) else column
-        whole = heading in ("Device", "Address")
-        made.add_column(heading, justify=justify, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
-    return made
+    made = [Column(column) if isinstance(column, str) else Column(*column) for column in columns]
+    return Rows(*(column._replace(whole=column.heading in ("Device", "Address")) for column in made))
 
 
 def print_json(document: dict[str, Any], *, one_line: bool = False) -> None:

@@ -130,9 +130,8 @@ def _print_vectors(out: Console, dump: Dump, device: MsixDevice, show_all: bool)
     from msixtool.cli.output import table
     from msixtool.words import x86_message
 
-    rows = table(("Vec", "right"), "Address", "Data", "Mask", "Pending", "Used by")
-    if dump.is_x86:
-        rows.add_column("On x86", overflow="fold")
+    x86 = ("On x86",) if dump.is_x86 else ()
+    rows = table(("Vec", "right"), "Address", "Data", "Mask", "Pending", "Used by", *x86)
     users = _users(device)
     for first, last in _runs(device, users, show_all):
         entry = device.state.entries[first]

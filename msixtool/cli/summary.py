@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from msixtool.cli.output import WIDTH
+from msixtool.cli.plain import WIDTH
 from msixtool.errors import visible
 from msixtool.words import plural
 

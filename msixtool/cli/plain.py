@@ -1,0 +1,134 @@
+"""Text and tables for people where there is no terminal: what fits needs no layout, and no rich.
+
+Importing rich takes a fifth of a whole `inspect`, and laying out a table of 2048 vectors with it five
+times as long as all else. So a pipe gets lines that fit as they are; rich folds the others, and has
+all of what goes to a terminal.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO, cast
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+WIDTH = 80
+"""Columns that every table fits into."""
+_GAP = "  "
+
+
+class Column(NamedTuple):
+    """A column of a table. `whole` cells are not folded, `style` is rich's."""
+
+    heading: str = ""
+    justify: Literal["left", "right"] = "left"
+    whole: bool = False
+    style: str = ""
+
+
+class Rows:
+    """A table without lines: columns, and rows of as many cells. `heading` says whether it has one."""
+
+    def __init__(self, *columns: Column, heading: bool = True) -> None:
+        self.columns = list(columns)
+        self._heading = heading
+        self._rows: list[tuple[str, ...]] = []
+        self._styles: list[str | None] = []
+
+    def add_row(self, *cells: str, style: str | None = None) -> None:
+        """Add a row, a cell a column; the last ones may be left out. `style` is rich's."""
+        self._rows.append((*cells, *[""] * (len(self.columns) - len(cells))))
+        self._styles.append(style)
+
+    def lines(self) -> list[str] | None:
+        """The table as text; None where it does not fit into WIDTH, or holds what only rich can measure."""
+        rows = [tuple(column.heading for column in self.columns)] if self._heading else []
+        rows += self._rows
+        if not all(_is_simple(cell) for row in rows for cell in row):
+            return None
+        widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+        if sum(widths) + len(_GAP) * (len(widths) - 1) > WIDTH:
+            return None
+        pads = [str.rjust if column.justify == "right" else str.ljust for column in self.columns]
+        return [
+            _GAP.join(pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True))
+            for row in rows
+        ]
+
+    def __rich__(self) -> Table:
+        from rich.table import Table
+
+        made = Table(box=None, pad_edge=False, show_header=self._heading, header_style="bold")
+        for column in self.columns:
+            made.add_column(
+                column.heading,
+                justify=column.justify,
+                overflow="fold",
+                no_wrap=column.whole,
+                style=column.style or None,
+            )
+        for row, style in zip(self._rows, self._styles, strict=True):
+            made.add_row(*row, style=style)
+        return made
+
+
+class Plain:
+    """A pipe or a file: what the commands use of rich's Console."""
+
+    is_terminal = False
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = cast("TextIO", _Unpadded(out))
+
+    def print(self, what: Any = "", *, soft_wrap: bool = False, end: str = "\n", **styles: Any) -> None:
+        """Print text or a table; `soft_wrap` text is not folded."""
+        lines = _lines(what, soft_wrap)
+        if lines is None:
+            self._console.print(what, soft_wrap=soft_wrap, end=end, **styles)
+        else:
+            self._out.write("\n".join(lines) + end)
+
+    @property
+    def width(self) -> int:
+        """Columns that text is folded at."""
+        return self._console.width
+
+    @cached_property
+    def _console(self) -> Console:
+        from rich.console import Console
+
+        options: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False, "no_color": True}
+        return Console(file=self._out, width=max(WIDTH, Console().width), **options)
+
+
+class _Unpadded:
+    """Text output without the blanks that pad the lines of a table: nobody wants them in a pipe."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        lines = text.split("\n")
+        self._out.write("\n".join([*(line.rstrip(" ") for line in lines[:-1]), lines[-1]]))
+        return len(text)
+
+    def flush(self) -> None:
+        self._out.flush()
+
+
+def _lines(what: Any, soft_wrap: bool) -> list[str] | None:
+    """The lines of text or of a table that rich would print just so; None where it has to see to them."""
+    if isinstance(what, Rows):
+        return what.lines()
+    if not isinstance(what, str):
+        return None
+    lines = what.split("\n")
+    fit = (_is_simple(line) and (soft_wrap or len(line) <= WIDTH) for line in lines)
+    return lines if all(fit) else None
+
+
+def _is_simple(text: str) -> bool:
+    """Whether each character takes one column."""
+    return text.isascii() and text.isprintable()
