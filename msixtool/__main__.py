@@ -15,6 +15,7 @@ def main() -> None:
         status = run()
     except KeyboardInterrupt:
         status = 130
+    _forget_errors_unsaid()
     if status > 128:
         _die(status - 128)
     sys.exit(status)
@@ -29,6 +30,14 @@ def _have_streams() -> None:
         if getattr(sys, name) is None:
             os.dup2(os.open(os.devnull, mode), number)
             setattr(sys, name, os.fdopen(number, "w"))
+
+
+def _forget_errors_unsaid() -> None:
+    """Drop what standard error would not take (a full disk): Python would try again, and end with 120."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _die(number: int) -> None:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -327,8 +327,9 @@ class Held:
         """The process that has the FIFO open."""
         for pid in self.workers:
             for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-                if os.readlink(descriptor) == self.fifo:
-                    return pid
+                with suppress(FileNotFoundError):  # Closed since it was listed.
+                    if os.readlink(descriptor) == self.fifo:
+                        return pid
         raise AssertionError("nobody reads the FIFO")
 
     def has_reader(self) -> bool:
