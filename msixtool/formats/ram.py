@@ -32,6 +32,12 @@ class Flag(IntFlag):
     MULTIFD_FLUSH = 0x200
 
 
+CONTINUED_PAGE = int(Flag.PAGE | Flag.CONTINUE)
+"""The flags of a whole page of the same block as the record before."""
+CONTINUED_ZERO = int(Flag.ZERO | Flag.CONTINUE)
+"""The same of a page that is filled with one byte."""
+
+
 FLAG_MASK = 0x3FF
 """All bits that have ever been flags: pages are 1 KiB at least, so an address has none of them."""
 

@@ -26,8 +26,6 @@ MAX_BLOCKS = 1 << 12
 
 _HEADER = struct.Struct(">Q")
 _EOS = int(Flag.EOS)
-_CONTINUED_PAGE = int(Flag.PAGE | Flag.CONTINUE)
-_CONTINUED_ZERO = int(Flag.ZERO | Flag.CONTINUE)
 _CHUNK = 16
 """Records that are checked at a time at first; four times as many whenever all of them were of one kind."""
 
@@ -89,9 +87,9 @@ class RamWalker:
 
     def _run(self, data: bytes, index: int, header: int, flags: int) -> int:
         """Bytes of the whole records like this one that stand in the buffer from `index` on."""
-        if flags == _CONTINUED_PAGE:
-            stride = fmt.RECORD_HEADER_SIZE + self.layout.page_size
-        elif flags == _CONTINUED_ZERO:
+        if flags == fmt.CONTINUED_PAGE:
+            stride = runs.stride(self.layout.page_size)
+        elif flags == fmt.CONTINUED_ZERO:
             stride = fmt.RECORD_HEADER_SIZE + 1
         else:
             return 0
@@ -112,7 +110,7 @@ class RamWalker:
 
     def _skimmed(self, offset: int, header: int, flags: int) -> int:
         """Bytes of a run of whole pages, if it lies in its block as a whole; 0 for none, or no skimming."""
-        if not self.skim or flags != _CONTINUED_PAGE:
+        if not self.skim or flags != fmt.CONTINUED_PAGE:
             return 0
         pages = 1 + runs.pages_after(self.source, offset, self.layout.page_size)
         end = header - flags + pages * self.layout.page_size
@@ -123,7 +121,7 @@ class RamWalker:
 
     def _counted(self, data: bytes, index: int, stride: int, records: int, flags: int) -> int:
         """Count records that are sound; their length in bytes."""
-        if flags == _CONTINUED_PAGE:
+        if flags == fmt.CONTINUED_PAGE:
             self.count.pages += records
         else:
             self.count.zero += records

@@ -10,8 +10,6 @@ from __future__ import annotations
 from msixtool.containers.base import Source
 from msixtool.formats import ram as fmt
 
-_CONTINUED_PAGE = int(fmt.Flag.PAGE | fmt.Flag.CONTINUE)
-
 
 def stride(page_size: int) -> int:
     """Bytes of the record of a whole page of the current block."""
@@ -53,12 +51,12 @@ def find(data: bytes, page_size: int) -> int | None:
     """Where the first record of three whole pages in address order stands, near the start of `data`."""
     step = stride(page_size)
     end = min(len(data) - 2 * step, step + fmt.RECORD_HEADER_SIZE)
-    place = data.find(_CONTINUED_PAGE, fmt.RECORD_HEADER_SIZE - 1, end)
+    place = data.find(fmt.CONTINUED_PAGE, fmt.RECORD_HEADER_SIZE - 1, end)
     while place >= 0:
         first = place - fmt.RECORD_HEADER_SIZE + 1
         header = int.from_bytes(data[first : place + 1], "big")
         followers = (data[first + n * step : place + 1 + n * step] for n in (1, 2))
         if [int.from_bytes(each, "big") - header for each in followers] == [page_size, 2 * page_size]:
             return first
-        place = data.find(_CONTINUED_PAGE, place + 1, end)
+        place = data.find(fmt.CONTINUED_PAGE, place + 1, end)
     return None

@@ -33,7 +33,6 @@ _CHUNK = 64
 _NO_HASH = bytes(_HASH_SIZE)
 _HEADER = struct.Struct(">Q")
 _EOS, _MULTIFD_FLUSH, _CONTINUE = int(Flag.EOS), int(Flag.MULTIFD_FLUSH), int(Flag.CONTINUE)
-_CONTINUED_PAGE, _CONTINUED_ZERO = int(Flag.PAGE | Flag.CONTINUE), int(Flag.ZERO | Flag.CONTINUE)
 _EMPTY = bytes(_CHUNK * _HASH_SIZE)
 
 
@@ -167,10 +166,10 @@ class _Reader:
             body = index + fmt.RECORD_HEADER_SIZE
             if header - flags >= limit:
                 break
-            if flags == _CONTINUED_PAGE and body + size <= len(data):
+            if flags == fmt.CONTINUED_PAGE and body + size <= len(data):
                 pages.put(header // size, self.hash(data[body : body + size]))
                 index = body + size
-            elif flags == _CONTINUED_ZERO:
+            elif flags == fmt.CONTINUED_ZERO:
                 pages.put(header // size, self.hash(data[body : body + 1] * size) if data[body] else _NO_HASH)
                 index = body + 1
             else:
