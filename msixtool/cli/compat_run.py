@@ -74,7 +74,7 @@ class Run:
                 comparison, target, trial = question.answer(source)
                 if self.as_json:
                     print_json(self._document(source, question, target, comparison, trial), one_line=True)
-                damage = many.report_damage(source)
+                damage = report_damage(source, brief=True)
                 status = max(_status(comparison), damage)
                 return many.Seen(status, bool(damage), _facts(comparison))
 

@@ -94,7 +94,7 @@ def _inspect_many(
             document = inspect_document(dump)
             if as_json:
                 print_json(document, one_line=True)
-            status = many.report_damage(dump)
+            status = report_damage(dump, brief=True)
             return many.Seen(status, bool(status), None if as_json else inspect_facts(document))
 
     return many.run(files, one, jobs=jobs, summary=summary)

@@ -22,7 +22,6 @@ from msixtool.cli.progress import count_bar
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 from msixtool.cli.summary import Summary
-from msixtool.dump import Dump
 from msixtool.errors import MsixtoolError, NotAStreamError
 from msixtool.fleet.pool import Killed, available_cores, in_order
 from msixtool.fleet.walk import Input, Walk, walk
@@ -93,17 +92,6 @@ def run(
             report.add(source, given)
             bar.update(number)
     return report.end(files)
-
-
-def report_damage(dump: Dump) -> ExitStatus:
-    """Name damage, and what is only odd, on standard error, a line each; the status that follows."""
-    for warning in dump.warnings:
-        warn(f"{dump.path}: {warning}")
-    damage = dump.damage
-    if damage:
-        more = f" (and {plural(len(damage) - 1, 'more place')})" if len(damage) > 1 else ""
-        warn(f"{dump.path}: damaged: {damage[0]}{more}")
-    return ExitStatus.USAGE if damage else ExitStatus.DONE
 
 
 def _only_folder(files: Sequence[str]) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from msixtool.cli.plain import Column, Plain, Rows
 from msixtool.cli.status import ExitStatus
 from msixtool.errors import visible
+from msixtool.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,15 +56,23 @@ def warn(message: str) -> None:
     print(f"msixtool: {visible(message)}", file=sys.stderr)
 
 
-def report_damage(dump: Dump) -> ExitStatus:
-    """Name what is damaged, or only odd, on standard error; the status that follows from the damage."""
+def report_damage(dump: Dump, *, brief: bool = False) -> ExitStatus:
+    """Name what is damaged, or only odd, on standard error; the status that follows from the damage.
+
+    `brief`, for one stream of many: all its damage in a line.
+    """
     for warning in dump.warnings:
         warn(f"{dump.path}: {warning}")
-    for damage in dump.damage[:20]:
-        warn(f"{dump.path}: damaged: {damage}")
-    if len(dump.damage) > 20:
-        warn(f"{dump.path}: damaged: and {len(dump.damage) - 20} more places (all of them with --json)")
-    return ExitStatus.USAGE if dump.damage else ExitStatus.DONE
+    damage = dump.damage
+    if brief and damage:
+        more = f" (and {plural(len(damage) - 1, 'more place')})" if len(damage) > 1 else ""
+        warn(f"{dump.path}: damaged: {damage[0]}{more}")
+        return ExitStatus.USAGE
+    for place in damage[:20]:
+        warn(f"{dump.path}: damaged: {place}")
+    if len(damage) > 20:
+        warn(f"{dump.path}: damaged: and {len(damage) - 20} more places (all of them with --json)")
+    return ExitStatus.USAGE if damage else ExitStatus.DONE
 
 
 def for_each(files: Sequence[str], one: Callable[[str], ExitStatus]) -> ExitStatus:
