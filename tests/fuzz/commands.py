@@ -8,23 +8,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from random import Random
 
+from msixtool import cli
 from tests.fuzz import bases, container_readers, stream_inputs, text_readers, virtio_readers
 
-COMMANDS = (
-    *(
-        "inspect",
-        "show",
-        "fields",
-        "save",
-        "load",
-        "replay",
-        "validate",
-        "diff",
-        "forge",
-        "compat",
-        "explain",
-    ),
-)
+COMMANDS = tuple(name for name in cli.COMMANDS if name != "capture")
 
 Files = dict[str, bytes]
 
