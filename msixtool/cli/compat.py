@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from msixtool.cli import options
+from msixtool.cli.page import Page, html_options
 from msixtool.cli.status import ExitStatus
 
 EXAMPLES = """\b
@@ -28,6 +29,7 @@ Examples:
 @options.jobs_option
 @options.container_options
 @options.json_option
+@html_options
 @options.traceback_option
 def compat(
     words: tuple[str, ...],
@@ -40,6 +42,8 @@ def compat(
     offset: int,
     snapshot: str | None,
     as_json: bool,
+    html: str | None,
+    force: bool,
 ) -> ExitStatus:
     """Predict whether a target loads SOURCE, and every reason why not, in the order QEMU meets them.
 
@@ -58,7 +62,18 @@ def compat(
         raise click.UsageError("no target: give a TARGET stream, --qemu or --to.")
     sources, target = (words[:-1], words[-1]) if needs_target else (words, None)
     run = Run(
-        sources, target, target_version, target_vmstate, qemu, try_it, to, jobs, offset, snapshot, as_json
+        sources,
+        target,
+        target_version,
+        target_vmstate,
+        qemu,
+        try_it,
+        to,
+        jobs,
+        offset,
+        snapshot,
+        as_json,
+        Page(html, force, inputs=words),
     )
     if qemu is None:
         return run.run()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from msixtool.cli.options import are_many
 from msixtool.cli.output import console, print_json, report_damage, warn
+from msixtool.cli.page import Page
 from msixtool.cli.plain import WIDTH
 from msixtool.cli.status import ExitStatus
 from msixtool.devices.device import kind_of
@@ -18,6 +19,7 @@ from msixtool.documents import Document, source_document
 from msixtool.documents_compat import compat_document, damage_of, trial_document, vmstate_document
 from msixtool.dump import Dump
 from msixtool.errors import UsageError
+from msixtool.pages.views import compat_row
 from msixtool.qemu.versions import Version, format_version, parse_version
 from msixtool.tasks.compat import Comparison, compare, vmstate_file
 from msixtool.tasks.compat.risks import risks
@@ -47,6 +49,7 @@ class Run:
     offset: int
     snapshot: str | None
     as_json: bool
+    page: Page
 
     def run(self) -> ExitStatus:
         """Compare, print, and say how it went."""
@@ -58,11 +61,19 @@ class Run:
     def _one(self, question: _Question) -> ExitStatus:
         with Dump.open(self.sources[0], offset=self.offset, snapshot=self.snapshot) as source:
             comparison, target, trial = question.answer(source)
-            if self.as_json:
-                print_json(self._document(source, question, target, comparison, trial))
-            else:
-                _print_findings(console(), comparison, trial)
+            self._print(self._document(source, question, target, comparison, trial), comparison, trial)
             return max(_status(comparison), *map(report_damage, (source, *question.targets)))
+
+    def _print(self, document: Document, comparison: Comparison, trial: Trial | None = None) -> None:
+        """One comparison: for programs or for people, and its page."""
+        if self.as_json:
+            print_json(document)
+        else:
+            _print_findings(console(), comparison, trial)
+        if self.page.is_asked:
+            from msixtool.pages import compat_page
+
+            self.page.write(compat_page(document))
 
     def _many(self, question: _Question) -> ExitStatus:
         """A row for each source, or a line of JSON."""
@@ -72,15 +83,28 @@ class Run:
         def one(path: str) -> many.Seen:
             with Dump.open(path, offset=self.offset, snapshot=self.snapshot) as source:
                 comparison, target, trial = question.answer(source)
+                document = self._document(source, question, target, comparison, trial)
                 if self.as_json:
-                    print_json(self._document(source, question, target, comparison, trial), one_line=True)
+                    print_json(document, one_line=True)
                 damage = report_damage(source, brief=True)
                 status = max(_status(comparison), damage)
-                return many.Seen(status, bool(damage), _facts(comparison))
+                facts = _facts(comparison)
+                return many.Seen(status, bool(damage), facts, compat_row(document, facts[0]))
 
         summary = None if self.as_json else CompatSummary()
         damage = max(map(report_damage, question.targets), default=ExitStatus.DONE)
-        status = many.run(self.sources, one, jobs=self.jobs, summary=summary, inline=not question.shared)
+        status = many.run(
+            self.sources,
+            one,
+            jobs=self.jobs,
+            summary=summary,
+            inline=not question.shared,
+            rows=self.page.rows if self.page.is_asked else None,
+        )
+        if self.page.is_asked:
+            from msixtool.pages import compat_fleet_page
+
+            self.page.write(compat_fleet_page(self.page.rows))
         return max(status, damage)
 
     def _document(
@@ -125,11 +149,8 @@ class Run:
             )
         one, other = vmstate_file.read(self.sources[0]), vmstate_file.read(target)
         comparison = Comparison(tuple(compare_files(one, other)))
-        if self.as_json:
-            documents = vmstate_document(one.path, one.machine), vmstate_document(other.path, other.machine)
-            print_json(compat_document(*documents, comparison))
-        else:
-            _print_findings(console(), comparison, None)
+        documents = vmstate_document(one.path, one.machine), vmstate_document(other.path, other.machine)
+        self._print(compat_document(*documents, comparison), comparison)
         return ExitStatus.DONE if comparison.compatible else ExitStatus.REPORT
 
 

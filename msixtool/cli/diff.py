@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from msixtool.cli import options
+from msixtool.cli.page import Page, html_options
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ _STYLES = {"added": "green", "removed": "red", "changed": ""}
 )
 @options.max_ratio_option
 @options.json_option
+@html_options
 @options.traceback_option
 def diff(
     a: str,
@@ -66,6 +68,8 @@ def diff(
     snapshot: tuple[str, ...],
     offset: tuple[int, ...],
     as_json: bool,
+    html: str | None,
+    force: bool,
 ) -> ExitStatus:
     """Compare the devices with MSI-X of A and B, field by field and vector by vector.
 
@@ -84,6 +88,7 @@ def diff(
         raise UsageError("only one of A and B can be standard input")
     if len(snapshot) > 2 or len(offset) > 2:
         raise UsageError("--snapshot and --offset", expected="each twice at most: for A, then for B")
+    page = Page(html, force, inputs=[a, b])
     snapshots, offsets = [*snapshot, None, None], [*offset, 0, 0]
     with ExitStack() as stack:
         operands = [
@@ -106,6 +111,10 @@ def diff(
             from msixtool.cli.output import console
 
             result.print(console())
+        if page.is_asked:
+            from msixtool.pages import diff_page
+
+            page.write(diff_page(result.document()))
         return result.status()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from msixtool.cli import options
+from msixtool.cli.page import Page, html_options
 from msixtool.cli.status import ExitStatus
 from msixtool.errors import visible
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 @options.jobs_option
 @options.container_options
 @options.json_option
+@html_options
 @options.traceback_option
 def inspect(
     files: tuple[str, ...],
@@ -34,6 +36,8 @@ def inspect(
     offset: int,
     snapshot: str | None,
     as_json: bool,
+    html: str | None,
+    force: bool,
 ) -> ExitStatus:
     """Show what a stream is, what it holds, and every device with MSI-X in it.
 
@@ -43,6 +47,7 @@ def inspect(
     from msixtool.dump import Dump
 
     as_json = as_json and not xml
+    page = Page(html, force, inputs=files)
 
     def opened(file: str) -> Dump:
         with progress_bar(file) as progress:
@@ -55,7 +60,7 @@ def inspect(
             _print(dump, sections)
 
     if options.are_many(files):
-        return _inspect_many(files, opened, show, jobs=jobs, as_json=as_json, whole=sections or xml)
+        return _inspect_many(files, opened, show, page, jobs=jobs, as_json=as_json, whole=sections or xml)
     from msixtool.cli.output import print_json, report_damage
 
     with opened(files[0]) as dump:
@@ -65,13 +70,24 @@ def inspect(
             print_json(inspect_document(dump))
         else:
             show(dump)
+        if page.is_asked:
+            page.write(_page(dump))
         return report_damage(dump)
+
+
+def _page(dump: Dump) -> str:
+    from msixtool.documents import inspect_document, show_document
+    from msixtool.pages import inspect_page
+
+    devices = show_document(dump, dump.devices)["devices"]
+    return inspect_page(inspect_document(dump) | {"devices": devices})
 
 
 def _inspect_many(
     files: tuple[str, ...],
     opened: Callable[[str], Dump],
     show: Callable[[Dump], None],
+    page: Page,
     *,
     jobs: int | None,
     as_json: bool,
@@ -82,22 +98,30 @@ def _inspect_many(
     from msixtool.cli.output import print_json, report_damage
     from msixtool.cli.summary import InspectSummary, inspect_facts
     from msixtool.documents import inspect_document
+    from msixtool.pages import inspect_fleet_page
+    from msixtool.pages.views import fleet_row
 
     summary = InspectSummary() if any(map(options.is_folder, files)) and not (as_json or whole) else None
 
     def one(file: str) -> many.Seen:
         with opened(file) as dump:
-            if summary is None and not as_json:
+            whole_text = summary is None and not as_json
+            if whole_text:
                 show(dump)
-                status = report_damage(dump)
-                return many.Seen(status, damaged=bool(status))
+                if not page.is_asked:
+                    status = report_damage(dump)
+                    return many.Seen(status, damaged=bool(status))
             document = inspect_document(dump)
             if as_json:
                 print_json(document, one_line=True)
-            status = report_damage(dump, brief=True)
-            return many.Seen(status, bool(status), None if as_json else inspect_facts(document))
+            status = report_damage(dump, brief=not whole_text)
+            row = fleet_row(document) if page.is_asked else None
+            return many.Seen(status, bool(status), inspect_facts(document) if summary else None, row)
 
-    return many.run(files, one, jobs=jobs, summary=summary)
+    status = many.run(files, one, jobs=jobs, summary=summary, rows=page.rows)
+    if page.is_asked:
+        page.write(inspect_fleet_page(page.rows))
+    return status
 
 
 def _print(dump: Dump, sections: bool) -> None:

@@ -39,6 +39,8 @@ class Seen:
     damaged: bool = False
     facts: Any = None
     """For the row and the totals of its summary, where there is one."""
+    row: Any = None
+    """What a page is to keep of it, where there is one."""
 
 
 class Fate(Enum):
@@ -66,13 +68,14 @@ def run(
     jobs: int | None = None,
     summary: Summary | None = None,
     inline: bool = False,
+    rows: list[Any] | None = None,
 ) -> ExitStatus:
     """Give every file to `one`, and print what it printed in the order of the files.
 
     What cannot be read is named, and the rest goes on; of the statuses the gravest counts. What is
     no stream is left out where it was found in a folder. With a `summary` a table of one row a
-    stream is printed. `jobs` processes work at a time, by default one for each core; `inline`: this
-    one does it all, where the work cannot be shared.
+    stream is printed; `rows` takes what a page keeps of each stream. `jobs` processes work at a
+    time, by default one for each core; `inline`: this one does it all, where the work cannot be shared.
     """
     found = walk(files)
     report = _Report(found, summary)
@@ -90,6 +93,8 @@ def run(
             if given.err or sys.stdout.isatty():
                 bar.make_room()
             report.add(source, given)
+            if rows is not None and given.seen.row is not None:
+                rows.append(given.seen.row)
             bar.update(number)
     return report.end(files)
 

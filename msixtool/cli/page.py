@@ -1,0 +1,58 @@
+"""`--html FILE`: a page for a browser, besides what the command prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def html_options(function: Command) -> Command:
+    """`--html FILE` and `--force`, given to the command as `html` and `force`."""
+    force = click.option("--force", is_flag=True, help="With --html: write over a file that is there.")
+    html = click.option(
+        "--html", metavar="FILE", help="Write a page for a browser too: one file, no network, no script."
+    )
+    return html(force(function))
+
+
+@dataclass
+class Page:
+    """The page that a command may have been asked for; `rows` is what it keeps of each of many streams."""
+
+    path: str | None
+    force: bool
+    inputs: Sequence[str]
+    rows: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Raises UsageError or OutputError before any work is done for a page that cannot be written."""
+        from msixtool.errors import UsageError
+
+        if self.path is None:
+            if self.force:
+                raise UsageError("--force", expected="--html with it")
+            return
+        from msixtool.files import check_output
+        from msixtool.pages import check_renderer
+
+        check_renderer()
+        if self.path == "-":
+            raise UsageError("--html", expected="a file", found="standard output, which has the result")
+        check_output(self.path, force=self.force, inputs=self.inputs)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is to be one."""
+        return self.path is not None
+
+    def write(self, html: str) -> None:
+        """Write it whole. Raises OutputError where it cannot be."""
+        from msixtool.files import write_file
+
+        assert self.path is not None
+        write_file(self.path, html.encode("utf-8", "backslashreplace"), force=self.force, inputs=self.inputs)
