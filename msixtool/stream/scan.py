@@ -73,8 +73,9 @@ def plausible_item(data: bytes, known_ids: Set[int], at_end: bool) -> bool:
         return int.from_bytes(data[1:5], "big") in known_ids if len(data) >= 5 else at_end
     if kind == ItemType.COMMAND:
         return data[1] == 0 and data[2] < 32 and data[3] == 0 if len(data) >= 5 else at_end
-    # Behind the end marker: nothing, a vmdesc, what a container pads with, or another stream.
-    behind = data[1:2] in (b"", b"\0", bytes([ItemType.VMDESCRIPTION])) or data[1:5] == MAGIC
+    # Behind the end marker: a vmdesc, another stream, or nothing but what a container pads with. One zero
+    # is not enough: in the `timer` section, whose section_id is 0, an offset may hold a footer's five bytes.
+    behind = data[1:2] == bytes([ItemType.VMDESCRIPTION]) or data[1:5] == MAGIC or not any(data[1:])
     return kind == ItemType.EOF and behind
 
 

@@ -161,6 +161,15 @@ def test_a_footer_before_an_end_marker_and_foreign_bytes_counts_where_there_is_n
     assert find_footer(BytesSource(b"\x11" * 10 + FOOTER + b"\x55\0"), 0, 5, NOBODY) is None
 
 
+def test_an_offset_of_the_timer_section_that_looks_like_its_footer_is_none() -> None:
+    """Of a living machine: cpu_ticks_offset ends with 7e, zeros follow; section_id 0."""
+    footer = b"\x7e" + u32(0)
+    timer = bytes.fromhex("00000000308a937e 0000000000000000 00000012b28d357e 00000000")
+    assert find_footer(BytesSource(timer + footer + NEXT), 0, 0, NOBODY) == len(timer)
+    padded = bytes(7) + footer + bytes(5000)
+    assert find_footer(BytesSource(padded), 0, 0, NOBODY) == 7
+
+
 def test_a_footer_at_the_very_end_counts() -> None:
     assert find_footer(BytesSource(bytes(9) + FOOTER), 0, 5, NOBODY) == 9
 
