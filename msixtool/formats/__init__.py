@@ -17,17 +17,24 @@ Buffer = bytes | bytearray | memoryview
 
 
 def parse(
-    schema: Any, data: Buffer, *, what: str, offset: int | None = None, section: str | None = None
+    schema: Any,
+    data: Buffer,
+    *,
+    what: str,
+    offset: int | None = None,
+    section: str | None = None,
+    **parameters: Any,
 ) -> Any:
     """Parse `data` from its start with `schema`; bytes that follow the record are left alone.
 
-    `what` names the record and `offset` (bytes, in the decoded stream) says where it starts.
+    `what` names the record and `offset` (bytes, in the decoded stream) says where it starts; `parameters`
+    are what the schema reads as `_params`.
 
     Raises TruncatedError where the data ends before the record, FormatError where a value
     contradicts the schema.
     """
     try:
-        return schema.parse(bytes(data))
+        return schema.parse(bytes(data), **parameters)
     except construct.StreamError:
         raise TruncatedError(
             f"{what} is cut short",

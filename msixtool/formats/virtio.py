@@ -59,28 +59,40 @@ QUEUE = Struct(*_QUEUE_FIELDS)
 QUEUE_WITH_VECTOR = Struct(*_QUEUE_FIELDS, "vector" / Int16ub)
 """One queue of a device with MSI-X."""
 
+VERSION_1, RING_PACKED = 32, 34
+"""Numbers of feature bits: a modern device, and packed rings."""
+
+RING = Struct("avail" / Int64ub, "used" / Int64ub)
+"""Where a modern queue's rings are, as guest physical addresses."""
+
+PACKED_RING = Struct(
+    "last_avail_idx" / Int16ub,
+    "last_avail_wrap_counter" / Int8ub,
+    "used_idx" / Int16ub,
+    "used_wrap_counter" / Int8ub,
+    "inuse" / Int32ub,
+)
+
+_DESCRIPTOR_SIZE, _LEGACY_ALIGN = 16, 4096
+
+
+def legacy_rings(desc: int, num: int) -> tuple[int, int]:
+    """The addresses of avail and used of a legacy queue of `num` entries on PCI, which follow `desc`."""
+    avail = desc + _DESCRIPTOR_SIZE * num
+    used = avail + 6 + 2 * num
+    return avail, used + -used % _LEGACY_ALIGN
+
+
 FIELDS_BY_SUBSECTION: dict[str, Any] = {
     "virtio/device_endian": Struct("device_endian" / Int8ub),
     "virtio/64bit_features": Struct("guest_features" / Int64ub),
     "virtio/128bit_features": Struct("guest_features_hi" / Int64ub),
-    "virtio/virtqueues": Struct("rings" / Array(MAX_QUEUES, Struct("avail" / Int64ub, "used" / Int64ub))),
+    "virtio/virtqueues": Struct("rings" / Array(MAX_QUEUES, RING)),
     "virtio/ringsize": Struct("num_default" / Array(MAX_QUEUES, Int32ub)),
     "virtio/broken": Struct("broken" / Int8ub),
     "virtio/started": Struct("started" / Int8ub),
     "virtio/disabled": Struct("disabled" / Int8ub),
-    "virtio/packed_virtqueues": Struct(
-        "rings"
-        / Array(
-            MAX_QUEUES,
-            Struct(
-                "last_avail_idx" / Int16ub,
-                "last_avail_wrap_counter" / Int8ub,
-                "used_idx" / Int16ub,
-                "used_wrap_counter" / Int8ub,
-                "inuse" / Int32ub,
-            ),
-        )
-    ),
+    "virtio/packed_virtqueues": Struct("rings" / Array(MAX_QUEUES, PACKED_RING)),
     "virtio/extra_state": Struct(),
     "virtio_pci/modern_state": Struct(
         "dfselect" / Int32ub,

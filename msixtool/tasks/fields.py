@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from msixtool.devices import virtio_layout
+from msixtool.devices.device import kind_of
 from msixtool.dump import Dump, matches
 from msixtool.errors import FormatError, UsageError
 from msixtool.formats import vmstate
 from msixtool.stream import description as vmdesc
 from msixtool.stream.items import Damage, DamageRule, Item
-from msixtool.tasks import virtio_fields
 from msixtool.tasks.field_tree import Elements, Group, Inside, Leaf, Node, build_tree
 
 MAX_SECTION = 64 << 20
@@ -113,7 +114,8 @@ def openers(dump: Dump, item: Item) -> dict[str, Inside]:
     capability = found.capability if found else None
 
     def virtio(data: bytes, offset: int, size: int) -> dict[str, Any] | None:
-        return virtio_fields.describe(data[offset : offset + size], capability)
+        layout = virtio_layout.read(data[offset : offset + size], kind_of(str(item.idstr)), capability)
+        return layout.description() if layout else None
 
     return {"virtio": virtio}
 

@@ -8,15 +8,14 @@ import tempfile
 from functools import cache
 from random import Random
 
-from msixtool.devices import virtio
+from msixtool.devices import virtio, virtio_layout
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.dump import Dump
 from msixtool.errors import FormatError
-from msixtool.formats import msix
+from msixtool.formats import msix, virtio_types
 from msixtool.msix.state import MsixState
 from msixtool.saved import read_saved
 from msixtool.stream import description as vmdesc
-from msixtool.tasks import virtio_fields
 from msixtool.tasks.load_file import load_saved
 from tests.fuzz import bases, octets
 from tests.fuzz.octets import Place
@@ -54,9 +53,11 @@ def read_blob(made: Input) -> Outcome:
     state = virtio.read(made.data)
     if not 0 <= state.core_offset <= state.queues_offset <= state.end:
         raise MisreadError("the parts of the blob are out of order")
-    described = virtio_fields.describe(made.data, state.capability)
-    if described is None:
+    kind = next((name for name in virtio_types.OWN if name in made.base), "")
+    layout = virtio_layout.read(made.data, kind, state.capability)
+    if layout is None:
         return Outcome.PARTLY
+    described = layout.description()
     end = 0
     for placed in vmdesc.walk(described):
         if placed.offset < 0 or placed.size < 0:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from msixtool.devices import virtio
+from msixtool.devices import virtio, virtio_layout
 from msixtool.devices.virtio import Queue, VirtioState
 from msixtool.errors import FormatError
 from msixtool.formats import msix, pci, sizeof
@@ -16,8 +16,6 @@ from msixtool.formats import virtio as fmt
 from msixtool.qemu import advice, vmstates
 from msixtool.qemu.versions import Version
 from msixtool.qemu.virtio_features import feature
-from msixtool.stream.description import objects
-from msixtool.tasks import virtio_fields
 from msixtool.tasks.compat import pci_config
 from msixtool.tasks.compat.load_base import Load, LoadStoppedError
 from msixtool.tasks.finding import Code
@@ -195,8 +193,8 @@ class _VirtioLoad:
             self.at += _FIXED_STATE[self.owner.kind]
             self._subsections(f"{self.owner.kind}-device")
             return
-        theirs = _device_length(self._source_field())
-        ours = _device_length(self.own)
+        theirs = _device_length(self._source_field(), self.owner.kind)
+        ours = _device_length(self.own, self.owner.kind)
         if theirs is None or ours is None:
             self.owner.undecided("the state of the device type is not told apart from what follows")
             raise LoadStoppedError
@@ -315,10 +313,9 @@ class _VirtioLoad:
         return needed is not None and needed.encode() not in self.own[self.state.end :]
 
 
-def _device_length(field: bytes) -> int | None:
+def _device_length(field: bytes, kind: str) -> int | None:
     """Bytes of the state of the device type in a virtio field; None where it is not told apart."""
-    description = virtio_fields.describe(field)
-    if description is None:
+    layout = virtio_layout.read(field, kind)
+    if layout is None:
         return None
-    named = (entry for entry in objects(description, "fields") if entry.get("name") == virtio_fields.DEVICE)
-    return sum(int(entry["size"]) for entry in named)
+    return layout.own.end - layout.own.body if layout.own else 0

@@ -1,0 +1,307 @@
+"""The inside of a virtio blob: head, queues, the state of the device type, subsections, each with its place.
+
+The one reader of it, for whoever asks: `fields`, `compat`, `trace`. Between the queues and the subsections
+stands the state of the device type, whose length is that of its content. It is believed where it, and the
+subsections behind it, lead exactly to the end of the blob.
+
+Source: QEMU hw/virtio/virtio.c, virtio_save; the layouts are those of formats/virtio.py and virtio_types.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+from construct import Struct, Tell
+
+from msixtool.devices import virtio
+from msixtool.devices.config_space import MsixCapability
+from msixtool.devices.virtio import VirtioState
+from msixtool.errors import FormatError
+from msixtool.formats import Buffer, described, msix, parse, pci, sizeof, virtio_types
+from msixtool.formats import virtio as fmt
+
+DEVICE = "device"
+"""The name under which the state of the device type is given."""
+
+MAX_RECORDS = 256
+"""The most subsections that are looked at, the last ones of the blob; QEMU writes 12 at most."""
+
+VIRTQUEUES, PACKED_VIRTQUEUES = "virtio/virtqueues", "virtio/packed_virtqueues"
+FEATURES = "virtio/64bit_features"
+
+_EXTRA_STATE = "virtio/extra_state"
+_EXTRA_PREFIX = "virtio_pci/"
+"""Subsections of the transport's own vmsd, which lies in extra_state."""
+
+_RECORD = re.compile(rb"\x05([\x00-\xff])(vir?tio[a-z_-]*/[\x21-\x7e]+)", re.DOTALL)
+
+
+class Ring(NamedTuple):
+    """Where the rings of a queue are, as guest physical addresses."""
+
+    desc: int
+    avail: int
+    """Of a packed queue the driver's event structure."""
+    used: int
+    """Of a packed queue the device's."""
+
+
+class PackedIndices(NamedTuple):
+    """Of one packed queue, as in virtio/packed_virtqueues."""
+
+    last_avail_idx: int
+    last_avail_wrap_counter: int
+    used_idx: int
+    used_wrap_counter: int
+    inuse: int
+
+
+@dataclass(slots=True)
+class Part:
+    """A piece of the blob. Offsets are in bytes from the blob's start: of a subsection `offset` is that of
+    its 0x05, and `body` that of its fields.
+
+    `value` is what was parsed, a construct Container; None where the schema is of fixed size or not known.
+    """
+
+    name: str
+    offset: int
+    body: int
+    end: int
+    schema: Any = None
+    value: Any = None
+
+    def description(self) -> list[dict[str, Any]]:
+        """Its fields as a vmdesc would have them."""
+        if self.schema is not None:
+            return described.fields_of(self.schema, self.value)
+        size = self.end - self.body
+        return [{"name": "data", "type": "buffer", "size": size}] if size else []
+
+
+@dataclass
+class VirtioLayout:
+    """One virtio blob, as far as it is understood."""
+
+    data: bytes
+    state: VirtioState
+    own: Part | None
+    """The state of the device type; None where there is none. Without `value` it is not understood."""
+    subsections: tuple[Part, ...]
+    """In stream order, nested ones behind the one that they are in, those of the device type first."""
+    parameters: dict[str, int] = field(default_factory=dict)
+    """Those of formats/virtio_types with which the own state was read."""
+
+    def subsection(self, name: str) -> Part | None:
+        """The subsection of this name."""
+        return next((part for part in self.subsections if part.name == name), None)
+
+    @cached_property
+    def features(self) -> int:
+        """The features that the driver accepted: 64 bits, or 32 where no more are offered."""
+        part = self.subsection(FEATURES)
+        if part is None:
+            return int(self.state.core.guest_features)
+        return int.from_bytes(self.data[part.body : part.body + 8], "big")
+
+    def ring(self, index: int) -> Ring | None:
+        """Where the rings of queue `index` are; None for a queue that is not set up, or not in the blob.
+
+        Without VERSION_1 avail and used stand behind desc (virtio_queue_update_rings).
+        """
+        if index >= len(self.state.queues) or not self.state.queues[index].desc:
+            return None
+        queue = self.state.queues[index]
+        if self.features >> fmt.VERSION_1 & 1:
+            part = self.subsection(VIRTQUEUES)
+            if part is None:
+                return None
+            at = part.body + index * _RING_SIZE
+            raw = parse(fmt.RING, self.data[at : at + _RING_SIZE], what=f"virtio queue {index}")
+            return Ring(queue.desc, raw.avail, raw.used)
+        return Ring(queue.desc, *fmt.legacy_rings(queue.desc, queue.num))
+
+    def packed(self, index: int) -> PackedIndices | None:
+        """The indices of a packed queue; None where packed queues are not offered."""
+        part = self.subsection(PACKED_VIRTQUEUES)
+        if part is None or not 0 <= index < fmt.MAX_QUEUES:
+            return None
+        size = sizeof(fmt.PACKED_RING)
+        at = part.body + index * size
+        raw = parse(fmt.PACKED_RING, self.data[at : at + size], what=f"virtio queue {index}")
+        return PackedIndices(*(raw[name] for name in PackedIndices._fields))
+
+    def description(self) -> dict[str, Any]:
+        """A vmdesc of the blob."""
+        fields = _head(self.state)
+        if self.own is not None and self.own.end > self.own.body:
+            if self.own.value is None:
+                size = self.own.end - self.own.body
+                fields.append({"name": DEVICE, "type": "buffer", "size": size})
+            else:
+                fields.append(described.struct_field(DEVICE, self.own.description()))
+        return {"vmsd_name": "virtio", "fields": fields, "subsections": _nested(self.subsections)}
+
+
+_RING_SIZE = sizeof(fmt.RING)
+
+
+def read(data: Buffer, kind: str = "", capability: MsixCapability | None = None) -> VirtioLayout | None:
+    """The layout of the blob `data` of a section of this kind; None where it is none of a virtio-pci device.
+
+    `capability` overrides what the capability list says, for lists that are damaged.
+    """
+    blob = bytes(data)
+    try:
+        state = virtio.read(blob, capability=capability)
+    except FormatError:
+        return None
+    if not _is_pci_function(blob[: state.msix_offset]):
+        return None
+    places = _Places(blob, state.end)
+    own, used = _own_state(blob, kind, state, places)
+    first = places.first if own is None else own.end
+    if own is None and first > state.end:
+        own = Part(DEVICE, state.end, state.end, first)
+    return VirtioLayout(blob, state, own, tuple(places.chain(first)), used)
+
+
+def _is_pci_function(device: bytes) -> bool:
+    """Whether a PCIDevice stands there: on other buses something else stands first."""
+    levels = device[-4 * pci.INTX_PINS :]
+    return (
+        int.from_bytes(device[:4], "big") <= 2
+        and device[4:6] not in (b"\0\0", b"\xff\xff")
+        and all(levels[at : at + 4] in (b"\0\0\0\0", b"\0\0\0\1") for at in range(0, len(levels), 4))
+    )
+
+
+def _own_state(
+    blob: bytes, kind: str, state: VirtioState, places: _Places
+) -> tuple[Part | None, dict[str, int]]:
+    """The state of the device type and the parameters it was read with, where it fits what follows it."""
+    schema = virtio_types.OWN.get(kind)
+    if schema is None:
+        return None, {}
+    told = {
+        "features": state.core.guest_features,
+        "queues": len(state.queues),
+        "packed": int(places.has(PACKED_VIRTQUEUES)),
+    }
+    for tried in virtio_types.parameters(kind):
+        made = measure(schema, blob, state.end, told | tried)
+        if made is not None and places.leads_to_end(made[1]):
+            return Part(DEVICE, state.end, state.end, made[1], schema, made[0]), told | tried
+    return None, {}
+
+
+class _Places:
+    """Where subsections may begin, at or behind `start`, and which of them lead to the end of the blob."""
+
+    def __init__(self, blob: bytes, start: int) -> None:
+        self._end = len(blob)
+        self._parts: dict[int, Part] = {}
+        for record in reversed(_records(blob, start)):
+            part = self._part(blob, *record)
+            if part is not None:
+                self._parts[part.offset] = part
+
+    def _part(self, blob: bytes, name: str, version: int, offset: int, body: int) -> Part | None:
+        """The subsection at `offset`, if what follows it leads to the end."""
+        schema = fmt.FIELDS_BY_SUBSECTION.get(name) or virtio_types.SUBSECTIONS.get(name)
+        if schema is None:  # of a QEMU newer than this: up to the next one that fits
+            end = min((place for place in self._parts if place >= body), default=self._end)
+            return Part(name, offset, body, end)
+        if described.is_fixed(schema):
+            made = (None, body + sizeof(schema))
+        else:
+            measured = measure(schema, blob, body, {"version": version})
+            if measured is None:
+                return None
+            made = measured
+        return Part(name, offset, body, made[1], schema, made[0]) if self.leads_to_end(made[1]) else None
+
+    def leads_to_end(self, offset: int) -> bool:
+        """Whether subsections, and nothing else, fill the blob from `offset` on."""
+        return offset == self._end or offset in self._parts
+
+    @property
+    def first(self) -> int:
+        """Where the first one begins that is in no other; the end of the blob where there is none."""
+        return min(
+            (at for at, part in self._parts.items() if not part.name.startswith(_EXTRA_PREFIX)),
+            default=self._end,
+        )
+
+    def has(self, name: str) -> bool:
+        """Whether one of this name may be there."""
+        return any(part.name == name for part in self._parts.values())
+
+    def chain(self, offset: int) -> Iterator[Part]:
+        """Those from `offset` to the end."""
+        while (part := self._parts.get(offset)) is not None:
+            yield part
+            offset = part.end
+
+
+def _records(blob: bytes, start: int) -> list[tuple[str, int, int, int]]:
+    """(name, version, offset, offset of its fields) of what looks like a subsection's header, in order."""
+    found = []
+    for match in _RECORD.finditer(blob, start):
+        length, name = match[1][0], match[2]
+        if len(name) < length or b"/" not in name[:length]:
+            continue
+        body = match.start() + 2 + length + 4
+        version = int.from_bytes(blob[body - 4 : body], "big")
+        found.append((name[:length].decode("ascii"), version, match.start(), body))
+    return found[-MAX_RECORDS:]
+
+
+@lru_cache(maxsize=64)
+def _measured(schema: Any) -> Any:
+    return Struct("value" / schema, "end" / Tell)
+
+
+def measure(schema: Any, data: bytes, at: int, parameters: dict[str, Any]) -> tuple[Any, int] | None:
+    """What `schema` parses at `at`, and the offset behind it; None where it does not fit."""
+    try:
+        made = parse(_measured(schema), data[at:], what="virtio device state", **parameters)
+    except FormatError:
+        return None
+    return made.value, at + made.end
+
+
+def _nested(records: Iterable[Part]) -> list[dict[str, Any]]:
+    """The records as descriptions, each in the one that its name says it belongs to."""
+    top: list[dict[str, Any]] = []
+    opened: list[tuple[str, dict[str, Any]]] = []
+    for record in records:
+        made = {"vmsd_name": record.name, "fields": record.description(), "subsections": []}
+        while opened and not record.name.startswith(opened[-1][0]):
+            opened.pop()
+        (opened[-1][1]["subsections"] if opened else top).append(made)
+        prefix = _EXTRA_PREFIX if record.name == _EXTRA_STATE else f"{record.name}/"
+        opened.append((prefix, made))
+    return top
+
+
+def _head(state: VirtioState) -> list[dict[str, Any]]:
+    """PCIDevice, MSI-X, core and queues."""
+    device = [
+        {"name": "version_id", "type": "int32 le", "size": 4},
+        {"name": "config", "type": "pci config", "size": len(state.config_space.data)},
+        {"name": "irq_state", "type": "pci irq state", "size": 4 * pci.INTX_PINS},
+    ]
+    fields = [described.struct_field("pci", device)]
+    queue = fmt.QUEUE
+    if state.vectors:
+        fields.append({"name": "msix", "type": "msix state", "size": msix.vmstate_size(state.vectors)})
+        fields.append({"name": "config_vector", "type": "uint16", "size": 2})
+        queue = fmt.QUEUE_WITH_VECTOR
+    fields += described.fields_of(fmt.CORE, state.core)
+    queues = described.struct_field("queues", described.fields_of(queue))
+    return [*fields, {**queues, "array_len": len(state.queues)}]
