@@ -187,7 +187,7 @@ def validate_document(dump: Dump, findings: Sequence[RuleFinding]) -> Document:
 
 
 def capture_document(captured: Captured, path: str, size: int) -> Document:
-    """`msixtool.capture/1`: the file, its size in bytes, and the VM that it is of."""
+    """`msixtool.capture/1`: the file, its size in bytes, the VM that it is of, for how long it stood."""
     return {
         "schema": "msixtool.capture/1",
         "path": path,
@@ -195,4 +195,6 @@ def capture_document(captured: Captured, path: str, size: int) -> Document:
         "qemu": captured.qemu,
         "machine": captured.machine,
         "seconds": round(captured.seconds, 3),
+        "paused_ms": captured.paused_ms,
+        "notes": list(captured.notes),
     }

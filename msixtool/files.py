@@ -228,7 +228,12 @@ def _is_pipe(there: os.stat_result) -> bool:
 
 @contextmanager
 def create(
-    path: str, *, force: bool = False, inputs: Sequence[str | int] = (), durable: bool = False
+    path: str,
+    *,
+    force: bool = False,
+    inputs: Sequence[str | int] = (),
+    durable: bool = False,
+    private: bool = False,
 ) -> Iterator[OutputFile]:
     """A file to write that appears under its name when the block is left, or not at all.
 
@@ -236,8 +241,10 @@ def create(
     until it is whole, or a temporary one in the same directory where the file system wants it so.
     `force` lets it take the place of another file, whose owner and permissions it is given; the file
     that a symbolic link leads to is what is written. `durable`, for what cannot be made again, has it
-    on the disk before it has its name. Raises OutputError as `check_output` does, and where it cannot
-    be written.
+    on the disk before it has its name, and then the name. `private`, for what holds a VM's memory: nobody
+    but its owner can read it (0600), whatever the permissions of a file whose place it takes.
+
+    Raises OutputError as `check_output` does, and where it cannot be written.
     """
     check_output(path, force=force, inputs=inputs)
     if path == "-":
@@ -248,7 +255,7 @@ def create(
     if there is not None and not stat.S_ISREG(there.st_mode):
         yield from _direct(path)
         return
-    unfinished = Unfinished(os.path.realpath(path))
+    unfinished = Unfinished(os.path.realpath(path), private=private)
     try:
         with _blaming(path):
             unfinished.open()
@@ -258,6 +265,8 @@ def create(
         check_output(path, force=force, inputs=inputs)
         with _blaming(path):
             unfinished.publish(force)
+            if durable:
+                unfinished.sync_name()
     finally:
         unfinished.close()
 

@@ -22,18 +22,19 @@ class Unfinished:
 
     `descriptor` is that of the file once it is open. A temporary name is noted before anything has it
     and given back by `close`, wherever an exception (a signal) comes in between; only SIGKILL leaves
-    it: `.NAME.msixtool-XXXXXX` beside the target.
+    it: `.NAME.msixtool-XXXXXX` beside the target. A `private` one nobody but its owner can read or write.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, private: bool = False) -> None:
         self.descriptor = -1
         self._target = target
+        self._private = private
         self._name: str | None = None
 
     def open(self) -> None:
         """Make the file, in the directory of the target: a name comes last, so that a kill leaves none."""
         # What takes the place of a private file is private from the start.
-        mode = 0o600 if os.path.lexists(self._target) else 0o666
+        mode = 0o600 if self._private or os.path.lexists(self._target) else 0o666
         if os.path.isdir(DESCRIPTORS):
             with suppress(OSError):
                 folder = os.path.dirname(self._target)
@@ -56,6 +57,19 @@ class Unfinished:
         else:
             _move(self._name, self._target)
 
+    def sync_name(self) -> None:
+        """Have the directory on the disk, and with it the name that `publish` gave, where it can be."""
+        try:
+            folder = os.open(os.path.dirname(self._target), os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            if error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+                raise
+            # A directory that cannot be read, a file system that syncs none: the file has its name.
+
     def close(self) -> None:
         """Close the file, and take away a temporary name that is left."""
         if self._name is not None:
@@ -74,7 +88,7 @@ class Unfinished:
             with suppress(OSError):
                 os.fchown(self.descriptor, owner, there.st_gid)
                 break
-        os.fchmod(self.descriptor, stat.S_IMODE(there.st_mode) & 0o777)
+        os.fchmod(self.descriptor, stat.S_IMODE(there.st_mode) & (0o600 if self._private else 0o777))
 
     def _link(self, name: str) -> None:
         """Give the file, which has none, a name that nothing has."""

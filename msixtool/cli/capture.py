@@ -39,6 +39,7 @@ def capture(
     SOCKET is the path of the VM's QMP monitor. A VM that was paused stays so, in the state that
     QEMU calls postmigrate: QEMU migrates it again only after it has run.
     """
+    from msixtool.cli.output import warn
     from msixtool.cli.progress import progress_bar
     from msixtool.errors import UsageError
     from msixtool.files import create, refuse_terminal
@@ -47,12 +48,14 @@ def capture(
         found = " ".join(words) or "none"
         raise UsageError("what to capture", expected="one SOCKET, or --run -- COMMAND", found=found)
     refuse_terminal(output)
-    with create(output, force=force, durable=True) as out, progress_bar("capture") as progress:
+    with create(output, force=force, durable=True, private=True) as out, progress_bar("capture") as progress:
         if run_command:
             captured = _capture_fresh(words, out, mapped_ram, progress)
         else:
             captured = _capture_running(words[0], out, mapped_ram, progress)
         size = out.position
+    for note in captured.notes:
+        warn(note)
     _report(captured, output, size, as_json, fresh=run_command)
     return ExitStatus.DONE
 
@@ -89,8 +92,9 @@ def _report(captured: Captured, path: str, size: int, as_json: bool, *, fresh: b
     state = "ran before and runs on" if captured.was_running else "was stopped and stays so"
     if fresh:
         state = "was started for it and is ended"
+    stood = f", for which it stood {captured.paused_ms:.1f} ms" if captured.paused_ms else ""
     click.echo(
         f"{path}: {byte_size(size)} of {captured.machine}, QEMU {captured.qemu}, "
-        f"in {captured.seconds:.1f} s; the VM {state}",
+        f"in {captured.seconds:.1f} s; the VM {state}{stood}",
         err=path == "-",
     )

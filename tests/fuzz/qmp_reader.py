@@ -13,7 +13,8 @@ from random import Random
 from typing import Any
 
 from msixtool.files import create
-from msixtool.tasks import capture as task
+from msixtool.tasks.capture import capture, state
+from msixtool.tasks.capture import monitor as wire
 from tests.fuzz import json_text
 from tests.fuzz.outcome import Input, MisreadError, Outcome
 
@@ -91,18 +92,18 @@ def read(made: Input) -> Outcome:
     ours, theirs = socket.socketpair()
     monitor = _Monitor(theirs, talk)
     monitor.start()
-    before = task.TIMEOUT, task.POLL
-    task.TIMEOUT, task.POLL = 0.1, 0.001
+    before = wire.TIMEOUT, state.POLL, state.AT_WORK
+    wire.TIMEOUT, state.POLL, state.AT_WORK = 0.1, 0.001, 0.01
     with tempfile.TemporaryDirectory(prefix="msixtool-fuzz-") as folder:
         try:
             with create(f"{folder}/out") as out:
-                task.capture(ours, out)
+                capture(ours, out)
         except BaseException:
             if os.listdir(folder):
                 raise MisreadError(f"left behind: {os.listdir(folder)}") from None
             raise
         finally:
-            task.TIMEOUT, task.POLL = before
+            wire.TIMEOUT, state.POLL, state.AT_WORK = before
             with contextlib.suppress(OSError):
                 ours.close()
             monitor.join(1)

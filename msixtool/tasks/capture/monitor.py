@@ -1,0 +1,137 @@
+"""The monitor of a VM: commands, descriptors that it is handed, and how long the guest stood.
+
+Source: QEMU docs/interop/qmp-spec, qapi/run-state.json (the events STOP and RESUME).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from msixtool.errors import InputError
+from msixtool.tasks.qmp_answers import shortened
+
+if TYPE_CHECKING:
+    from qemu.qmp import QMPClient
+
+TIMEOUT = 10.0
+"""Seconds to wait for a greeting or the answer to a command."""
+
+_LOST = (OSError, EOFError, ValueError, RecursionError)
+"""What qemu.qmp lets through besides its own errors: a connection that ends, JSON beyond its parser."""
+
+
+class RefusedError(InputError):
+    """QEMU answered a command with an error: it did not do it."""
+
+
+class Pauses:
+    """How long the guest stood, by the times that QEMU itself gives to its events."""
+
+    def __init__(self) -> None:
+        self.milliseconds: float | None = None
+        self._stopped: float | None = None
+
+    def note(self, event: Mapping[str, Any]) -> bool:
+        """Take in an event of the monitor. False: of any flood of them two numbers are all that is kept."""
+        name, stamp = event.get("event"), event.get("timestamp")
+        if name in ("STOP", "RESUME") and isinstance(stamp, Mapping):
+            seconds, micro = stamp.get("seconds"), stamp.get("microseconds")
+            if isinstance(seconds, int) and isinstance(micro, int):
+                self.moved(name == "RESUME", seconds, micro)
+        return False
+
+    def moved(self, runs: bool, seconds: int, micro: int) -> None:
+        """The guest stopped, or runs again, at this time."""
+        now = seconds * 1_000_000 + micro
+        if not runs:
+            self._stopped = now
+        elif self._stopped is not None:
+            self.milliseconds = (self.milliseconds or 0.0) + (now - self._stopped) / 1000
+            self._stopped = None
+
+
+class Monitor:
+    """A QMP connection. Made by `connected`."""
+
+    def __init__(self, client: QMPClient, name: str) -> None:
+        self.name = name
+        self.pauses = Pauses()
+        self._client = client
+
+    async def ask(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        """Run one command. Raises InputError with QEMU's own words where it refuses, or does not answer."""
+        from qemu.qmp import ExecuteError, QMPError
+
+        try:
+            return await asyncio.wait_for(self._client.execute(command, dict(arguments or {})), TIMEOUT)
+        except TimeoutError:  # An OSError, too: so it comes first.
+            raise InputError(f"QEMU does not answer {command} within {TIMEOUT:g} seconds") from None
+        except ExecuteError as error:
+            raise RefusedError(f"QEMU refuses {command}", found=shortened(str(error))) from None
+        except (QMPError, *_LOST) as error:
+            raise InputError(f"the monitor was lost at {command}", found=_reason(error)) from None
+
+    async def hand_over(self, descriptor: int, command: str, arguments: Mapping[str, Any]) -> Any:
+        """Run a command that takes a descriptor (`getfd`, `add-fd`). Raises InputError as `ask`."""
+        from qemu.qmp import QMPError
+
+        try:
+            self._client.send_fd_scm(descriptor)
+        except (QMPError, OSError) as error:
+            raise InputError(
+                "the file cannot be handed to QEMU", expected="a UNIX socket", found=_reason(error)
+            ) from None
+        return await self.ask(command, arguments)
+
+
+@asynccontextmanager
+async def connected(address: str | socket.socket) -> AsyncIterator[Monitor]:
+    """The monitor at a UNIX socket. Raises InputError where none answers, or it is no monitor of QEMU."""
+    from qemu.qmp import QMPClient, QMPError
+
+    client = QMPClient("msixtool")
+    name = address if isinstance(address, str) else "the QMP socket"
+    monitor = Monitor(client, name)
+    # The library keeps every event for whoever asks later, without bound: only these two are looked at.
+    client.events.event_filter = monitor.pauses.note
+    try:
+        await asyncio.wait_for(client.connect(address), TIMEOUT)
+    except TimeoutError:
+        raise InputError(
+            f"no QMP greeting within {TIMEOUT:g} seconds",
+            path=name,
+            expected="a monitor that no other client (libvirt?) holds",
+        ) from None
+    except (QMPError, *_LOST) as error:
+        raise InputError("no QMP monitor answers", path=name, found=_reason(error)) from None
+    try:
+        yield monitor
+    finally:
+        with suppress(QMPError, *_LOST, TimeoutError):
+            await asyncio.wait_for(client.disconnect(), TIMEOUT)
+
+
+def _reason(error: BaseException) -> str:
+    from qemu.qmp import StateError
+
+    if isinstance(error, StateError):
+        return "QEMU has closed it"
+    cause = error.__cause__ or error
+    return shortened(getattr(cause, "strerror", None) or str(cause) or type(cause).__name__)
+
+
+def is_gone(address: str) -> bool:
+    """Whether nobody listens at a socket any more."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        try:
+            client.connect(address)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return True
+        except OSError:
+            return False
+    return False
