@@ -85,7 +85,10 @@ CAUSES = [
     (r"Machine type received", "machine-type"),
     (r"vring\.num|exceeds allocated max", "queue-size"),
     (r"Missing section footer for (?P<section>\S+)", "section-layout"),
-    (r"\b\d+ != \d+|Cannot migrate while device properties", "field-mismatch"),
+    (
+        r"\b\d+ != \d+|Cannot migrate while device properties|saved image requires vnet_hdr=on",
+        "field-mismatch",
+    ),
 ]
 """What the corpus calls the cause of a failed load, by the first of these that stands in QEMU's words."""
 
