@@ -119,15 +119,31 @@ SERIAL_PORT = Struct(
     "element" / If(this.elem_popped, ELEMENT),
 )
 
-SERIAL = Struct(
+MAX_PORTS = 511
+"""The most ports that a virtio-serial device can have: two queues each, and two for control."""
+
+
+def _ports(context: Any) -> int:
+    """How many bits ports_map has: as many as the reader's device has ports, where that is another."""
+    ports: int = context._params.get("max_ports", context.max_nr_ports)
+    return ports
+
+
+SERIAL_HEAD = Struct(
     "cols" / Int16ub,
     "rows" / Int16ub,
     "max_nr_ports" / Int32ub,
-    "ports_map" / Array(lambda context: (min(context.max_nr_ports, 1 << 16) + 31) // 32, Int32ub),
+    "ports_map" / Array(lambda context: (min(_ports(context), MAX_PORTS) + 31) // 32, Int32ub),
     "nr_active_ports" / Int32ub,
+)
+"""What virtio-serial reads before its ports."""
+
+SERIAL = Struct(
+    *SERIAL_HEAD.subcons,
     "ports" / Array(this.nr_active_ports, SERIAL_PORT),
 )
-"""ports_map has a bit for each port that there is, on that side."""
+"""ports_map has a bit for each port that there is; max_nr_ports is read by nobody. The parameter `max_ports`
+is that of the device which reads."""
 
 BALLOON = Struct("num_pages" / Int32ub, "actual" / Int32ub)
 """Pages of 4096 bytes."""

@@ -16,6 +16,8 @@ def _set(*properties: str, also: str = "") -> str:
     return f"Give the target's device the source's {names}{also}."
 
 
+_PAIRS = "Give the target's network backend the source's queues=."
+
 _LAYOUTS = {
     "xhci": _set("p2", "p3", "slots"),
     "ICH9LPC": "Give the target the source's -smp with its maxcpus= and -m with its slots=; and use "
@@ -43,7 +45,12 @@ _EQUAL = {
     " each with the same nr=.",
     ("virtio-console", "ports"): "Give the target the source's virtserialport and virtconsole devices,"
     " each with the same nr=.",
-    ("virtio-net", "max_queue_pairs"): "Give the target's network backend the source's queues=.",
+    ("virtio-net", "max_queue_pairs"): _PAIRS,
+    ("virtio-net", "has_vnet_hdr"): "Give the target's device a network backend with a vnet header, as the"
+    " source's has: -netdev tap without vnet_hdr=off; `user` and `socket` have none.",
+    ("virtio-net", "has_ufo"): "Give the target a host whose tap devices take UDP fragmentation offload"
+    " (TUN_F_UFO), as the source's do; or switch host_ufo= and guest_ufo= off on the source, and restart"
+    " its guest.",
     **{
         (kind, field): _set(name)
         for kind in ("virtio-mem", "virtio-mem-device-early")
@@ -56,6 +63,8 @@ def advise(code: str, kind: str, field: str | None) -> str | None:
     """On a finding in a section of this kind, but for configuration space."""
     last = (field or "").rpartition(".")[2]
     if code == "section-layout":
+        if last == "max_queue_pairs":
+            return _PAIRS
         return _LAYOUTS.get(kind)
     if code == "field-mismatch":
         if kind == "e1000e" and field is None:

@@ -140,9 +140,6 @@ words. Nothing in the vmdesc tells of it."""
 EQUAL_VMSDS = frozenset({"virtio-mem-device/sanity-checks"})
 """Structs of which every field must be the target's."""
 
-MEMORY_CHECKS = (("addr", 8), ("region_size", 8), ("block_size", 8), ("node", 4))
-"""The fields of virtio-mem's checks, and their bytes: in an early section, or before its own state."""
-
 PER_CPU_SUBSECTIONS: dict[str, tuple[int, int]] = {"ich9_pm/cpuhp": (5, 10), "piix4_pm/cpuhp": (5, 10)}
 """Subsections with an element for each possible CPU: bytes before the elements, bytes of one."""
 
@@ -157,6 +154,18 @@ FEATURES: dict[int, Lifetime] = {
     56: Lifetime((7, 2), (10, 0)),  # HOST_USO
 }
 """virtio feature bits that QEMU offers only since a release, by whether its devices have the property."""
+
+FEATURE_CONFIG: dict[tuple[str, int], int] = {
+    ("virtio-net", 22): 10,  # MQ
+    ("virtio-net", 3): 12,  # MTU
+    ("virtio-net", 63): 17,  # SPEED_DUPLEX
+    ("virtio-net", 60): 24,  # RSS
+    ("virtio-net", 57): 24,  # HASH_REPORT
+    ("virtio-blk", 13): 48,  # DISCARD
+    ("virtio-blk", 14): 57,  # WRITE_ZEROES
+}
+"""By kind and feature bit: the least bytes of configuration of a device that offers it (feature_sizes of
+hw/net/virtio-net.c and hw/block/virtio-blk.c, since 4.2)."""
 
 FEATURE_SUBSECTIONS: dict[int, str] = {32: "virtio/virtqueues", 34: "virtio/packed_virtqueues"}
 """Feature bits (VERSION_1, RING_PACKED) that a device offers just where it saves this subsection."""

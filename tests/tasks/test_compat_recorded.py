@@ -66,6 +66,15 @@ def test_every_recorded_failure_has_its_words_and_its_advice() -> None:
     assert shown["vectors-fewer-7.2-7.2"] == "MSI-X table size: 4 vectors, the target has 3"
     assert shown["outputs-7.2-10.0"] == "outputs: 1, the target has 2, and they must be equal"
     assert shown["memory-10.0-11.1"] == "RAM block pc.ram: 8 MiB, the target has 16 MiB"
+    assert shown["tap-pairs-7.2-7.2"] == (
+        "max_queue_pairs: the source's network backend has 4 queues, the target's 2, and they must be equal"
+    )
+    assert shown["tap-header-5.2-7.2"] == (
+        "has_vnet_hdr: the source's network backend has vnet_hdr=on, the target's has not"
+    )
+    assert shown["tap-single-5.2-7.2"].startswith(
+        "max_queue_pairs: 4 queues of the network backend, the target's has one: "
+    )
     assert shown["legacy-11.1-10.0"] == (
         "the capability list begins at 0x98 (MSI-X), in the target at 0x40 (MSI-X)"
     )

@@ -6,7 +6,7 @@ pci_config.py.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from msixtool.devices.device import kind_of
@@ -30,6 +30,18 @@ class LoadStoppedError(Exception):
     """QEMU stops here."""
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first field of the target for which the source has none of the same size at that place."""
+
+    field: str
+    source_field: str | None
+    source: int | None
+    target: int
+    reason: str | None = None
+    """In words, where it is known what makes the layouts differ."""
+
+
 class Load:
     """One section of the source, and the target's own of the same name.
 
@@ -41,6 +53,7 @@ class Load:
         self.item, self.own = item, own
         self.guide = Guide(item.description, item.data_offset)
         self.findings: list[Finding] = []
+        self.difference: Difference | None = None
         self.kind = kind_of(str(item.idstr))
 
     @property
@@ -84,6 +97,11 @@ class Load:
         """Note what the streams do not tell."""
         made = self.finding(Code.UNDECIDED, message, **details)
         self.findings.append(replace(made, severity=Severity.WARNING))
+
+    def differ(self, difference: Difference) -> None:
+        """Keep the first difference, to explain what comes of it."""
+        if self.difference is None:
+            self.difference = difference
 
     # Reading
 

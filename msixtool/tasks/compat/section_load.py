@@ -9,7 +9,6 @@ fails, or at the section's footer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, ClassVar
 
@@ -24,7 +23,7 @@ from msixtool.stream.items import Item
 from msixtool.tasks.compat import pci_config, virtio_gpu, virtio_load
 from msixtool.tasks.compat.guide import BODY, Node
 from msixtool.tasks.compat.layout import DYNAMIC_TYPES, Pair, align, total_size
-from msixtool.tasks.compat.load_base import Load, LoadStoppedError
+from msixtool.tasks.compat.load_base import Difference, Load, LoadStoppedError
 from msixtool.tasks.compat.sides import Side, Target
 from msixtool.tasks.finding import Code, Finding
 
@@ -33,16 +32,6 @@ MAX_POINTERS = 1 << 16
 """The most elements of an array of pointers that are looked at one by one; nvme has 65."""
 MAX_NUMBER = 8
 """Bytes of the longest integer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The first field of the target for which the source has none of the same size at that place."""
-
-    field: str
-    source_field: str | None
-    source: int | None
-    target: int
 
 
 class Age(Enum):
@@ -63,7 +52,6 @@ class SectionLoad(Load):
 
     def __init__(self, source: Side, target: Target, item: Item, own: Item) -> None:
         super().__init__(source, target, item, own)
-        self.difference: Difference | None = None
         self.seen: dict[str, tuple[int, int]] = {}
         """Values of the fields that are compared after the load: the source's and the target's."""
         self._own_config = b""
@@ -148,7 +136,7 @@ class SectionLoad(Load):
         name, size = f"{path}{field.get('name', '')}", total_size(field)
         known = (vmsd, str(field.get("name", "")))
         if known in vmstates.FIELDS_BY_PROPERTY or age is Age.INNER_NEWER:
-            self._differ(Difference(name, name, size, 0))
+            self.differ(Difference(name, name, size, 0))
             return at
         if age is Age.SAME:
             self._unsure(name, vmsd, field, "source")
@@ -163,7 +151,7 @@ class SectionLoad(Load):
         known = (vmsd, str(field.get("name", "")))
         inner = age is Age.INNER_NEWER or (age is Age.INNER_OLDER and known not in vmstates.FIELDS_BY_VERSION)
         if known in vmstates.FIELDS_BY_PROPERTY or inner:
-            self._differ(Difference(name, None, None, size))
+            self.differ(Difference(name, None, None, size))
             return self._field(field, at, local, path, vmsd)
         if age is Age.SAME:
             self._unsure(name, vmsd, field, "target")
@@ -203,13 +191,8 @@ class SectionLoad(Load):
         if node is not None and node.type == type_name and type_name in DYNAMIC_TYPES:
             return node.size
         if (node is None or node.size != size) and self.guide:
-            self._differ(Difference(name, node.name if node else None, node.size if node else None, size))
+            self.differ(Difference(name, node.name if node else None, node.size if node else None, size))
         return size
-
-    def _differ(self, difference: Difference) -> None:
-        """Keep the first difference, to explain what comes of it."""
-        if self.difference is None:
-            self.difference = difference
 
     # Field types that check what they read
 
@@ -355,6 +338,8 @@ class SectionLoad(Load):
         found = self.difference
         if found is None:
             return "the layouts differ"
+        if found.reason is not None:
+            return found.reason
         if found.source is None:
             return f"{found.field}: the source has no such field"
         if found.source_field in (None, found.field):

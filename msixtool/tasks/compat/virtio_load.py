@@ -1,7 +1,7 @@
 """Loading a virtio device: virtio_load over the source's bytes, with the target's transport.
 
 Source: QEMU hw/virtio/virtio.c (virtio_load), hw/virtio/virtio-pci.c (virtio_pci_load_config,
-virtio_pci_load_queue), hw/char/virtio-serial-bus.c (virtio_serial_load_device).
+virtio_pci_load_queue). The state of the device type is virtio_device.py's.
 """
 
 from __future__ import annotations
@@ -10,36 +10,25 @@ from dataclasses import dataclass
 
 from msixtool.devices import virtio, virtio_layout
 from msixtool.devices.virtio import Queue, VirtioState
+from msixtool.devices.virtio_layout import VirtioLayout
 from msixtool.errors import FormatError
-from msixtool.formats import msix, pci, sizeof
+from msixtool.formats import msix, pci
 from msixtool.formats import virtio as fmt
 from msixtool.qemu import advice, vmstates
 from msixtool.qemu.versions import Version
 from msixtool.qemu.virtio_features import feature
-from msixtool.tasks.compat import pci_config
+from msixtool.tasks.compat import pci_config, virtio_device
 from msixtool.tasks.compat.load_base import Load, LoadStoppedError
 from msixtool.tasks.finding import Code
 
 CHECKS_QUEUE_SIZE: Version = (11, 0)
 """Since when a queue of more entries than the target's is refused."""
 
+_PAIR = 2
+"""Queues of a pair of virtio-net: one to receive, one to transmit."""
+
 _LEGACY_REGISTERS, _LEGACY_REGISTERS_MSIX = 20, 24
 """Bytes of a legacy device's I/O BAR before the device's configuration, without and with MSI-X."""
-
-_MAX_PORTS = 511
-"""The most ports that a virtio-serial device can have: two queues each, and two for control."""
-
-_FIXED_STATE = {"virtio-balloon": 8, "virtio-gpu": 0, "virtio-input": 0, "virtio-rng": 0, "virtio-scsi": 0}
-"""Bytes of the state of a device type that has always the same, before its subsections."""
-
-_DEVICE_SUBSECTIONS = {
-    "virtio-balloon-device/free-page-report": 8,
-    "virtio-balloon-device/page-poison": 4,
-}
-"""Bytes of the subsections of device types."""
-
-_DYNAMIC_STATE = frozenset({"virtio-blk", "virtio-iommu", "virtio-net", "vhost-user-fs"})
-"""Kinds whose own state is as long as its content, not as its layout."""
 
 
 def load(owner: Load, at: int, local: int, size: int) -> int:
@@ -64,6 +53,8 @@ class _VirtioLoad:
     state: VirtioState
     low_features: int = 0
     high_features: int | None = None
+    count: int = 0
+    """Queues in the source."""
 
     def __post_init__(self) -> None:
         self.start = self.at
@@ -144,6 +135,7 @@ class _VirtioLoad:
                 field="num_queues",
                 source=count,
             )
+        self.count = count
         for index in range(count):
             num, desc, last = self._take(4), self._take(8), self._take(2)
             vector = self._take(2) if self.state.vectors else None
@@ -151,7 +143,7 @@ class _VirtioLoad:
 
     def _queue(self, index: int, queue: Queue) -> None:
         owner, name = self.owner, f"queue {index}"
-        ours = self.state.queues[index].num if index < len(self.state.queues) else 0
+        ours = self._own_size(index)
         if queue.num > ours:
             self._longer(name, queue.num, ours)
         if not queue.desc and queue.last_avail_idx:
@@ -163,6 +155,18 @@ class _VirtioLoad:
             )
         if queue.vector is not None:
             self._vector(f"{name} vector", queue.vector)
+
+    def _own_size(self, index: int) -> int:
+        """Entries of the target's queue `index`, 0 where it has none.
+
+        A virtio-net makes as many as the source has before it reads them, the last for control
+        (virtio_net_pre_load_queues, 7.2): a fresh one has a pair and that one.
+        """
+        own = self.state.queues
+        if self.owner.kind == "virtio-net" and len(own) > _PAIR and self.count not in (0, len(own)):
+            last = index == self.count - 1
+            return own[-1].num if last else max(queue.num for queue in own[index % _PAIR : -1 : _PAIR])
+        return own[index].num if index < len(own) else 0
 
     def _longer(self, name: str, size: int, ours: int) -> None:
         """A queue that is longer than the target's, or that the target does not have."""
@@ -184,91 +188,28 @@ class _VirtioLoad:
 
     def _device(self) -> None:
         """The state of the device type."""
-        if self.owner.kind == "virtio-console":
-            self._serial_ports()
-            return
-        if self.owner.kind == "virtio-mem":
-            self._memory_checks()
-        if self.owner.kind in _FIXED_STATE:
-            self.at += _FIXED_STATE[self.owner.kind]
-            self._subsections(f"{self.owner.kind}-device")
-            return
-        theirs = _device_length(self._source_field(), self.owner.kind)
-        ours = _device_length(self.own, self.owner.kind)
-        if theirs is None or ours is None:
-            self.owner.undecided("the state of the device type is not told apart from what follows")
-            raise LoadStoppedError
-        if theirs != ours and self.owner.kind not in _DYNAMIC_STATE:
-            self.owner.undecided(
-                f"the state of the device type: {theirs} bytes, the target has {ours}", field="device"
-            )
-        self.at += theirs
+        own, source = self._own_layout(), self._source_layout()
+        self.at = virtio_device.load(self.owner, self.at, own, source, self.low_features)
+        self._subsections(f"{self.owner.kind}-device")
 
-    def _memory_checks(self) -> None:
-        """virtio-mem: what it compares, unless an early section did."""
-        if (f"{self.owner.path}/virtio-mem-device-early", 0) in self.owner.target.sections:
-            return
-        at, local = self.at, self.state.end
-        for name, size in vmstates.MEMORY_CHECKS:
-            ours = int.from_bytes(self.own[local : local + size], "big")
-            self.owner.must_be_equal(name, self.owner.number(at, size), ours)
-            at, local = at + size, local + size
-
-    def _source_field(self) -> bytes:
-        """The source's whole field; without a vmdesc, all that is left of its section."""
-        owner, start = self.owner, self.start
-        node = owner.guide.of_type(start, "virtio")
+    def _source_layout(self) -> VirtioLayout | None:
+        """The source's blob by its own layout; without a vmdesc, all that is left of its section."""
+        owner, node = self.owner, self.owner.guide.of_type(self.start, "virtio")
         end = node.end if node else owner.item.data_offset + owner.item.data_length
-        return owner.read(start, max(0, end - start))
+        return virtio_layout.read(owner.read(self.start, max(0, end - self.start)), owner.kind)
 
-    def _serial_ports(self) -> None:
-        """virtio-serial: which ports there are has to be the same; the map is as long as max_ports."""
-        self.at += 8  # columns, rows and max_nr_ports, which nobody reads
-        max_ports = int.from_bytes(self.own[self.state.end + 4 :][:4], "big")
-        for word in range((min(max_ports, _MAX_PORTS) + 31) // 32):
-            ports = self._take(4)
-            ours = int.from_bytes(self.own[self.state.end + 8 + 4 * word :][:4], "big")
-            if ports != ours:
-                self.owner.refuse(
-                    Code.FIELD_MISMATCH,
-                    f"ports {32 * word} to {32 * word + 31}: {ports:#x}, the target has {ours:#x}",
-                    field="ports_map",
-                    source=ports,
-                    target=ours,
-                )
-        active = self._take(4)
-        known = self._port_ids()
-        for _ in range(min(active, _MAX_PORTS)):
-            port = self._take(4)
-            if port not in known:
-                self.owner.refuse(
-                    Code.FIELD_MISMATCH,
-                    f"port {port} is active, the target has none of this number",
-                    field="ports",
-                    source=port,
-                )
-            self.at += 2  # guest_connected, host_connected
-            if self._take(4):
-                self.owner.undecided("a port with a buffer in flight: its state is not followed")
-                raise LoadStoppedError
-
-    def _port_ids(self) -> set[int]:
-        """The ports that the target has, from its own map."""
-        words = (int.from_bytes(self.own[self.state.end + 4 :][:4], "big") + 31) // 32
-        data = self.own[self.state.end + 8 :][: 4 * words]
-        return {
-            32 * word + bit
-            for word in range(len(data) // 4)
-            for bit in range(32)
-            if int.from_bytes(data[4 * word :][:4], "big") >> bit & 1
-        }
+    def _own_layout(self) -> VirtioLayout:
+        layout = virtio_layout.read(self.own, self.owner.kind)
+        if layout is None:
+            self.owner.undecided("virtio: the target's own state is none of a PCI device", field="virtio")
+            raise LoadStoppedError
+        return layout
 
     def _subsections(self, parent: str) -> None:
         """Those that stand in the source; virtio_pci's are nested in virtio/extra_state."""
         owner = self.owner
         while (found := owner.subsection_at(self.at, parent)) is not None:
-            name, _, body = found
-            schema = fmt.FIELDS_BY_SUBSECTION.get(name)
+            name, version, body = found
             if owner.target.knowledge.knows_subsection(parent, name) is False:
                 owner.refuse(
                     Code.SUBSECTION_UNKNOWN,
@@ -276,12 +217,9 @@ class _VirtioLoad:
                     field=name,
                     source=name,
                 )
-            if schema is None and name not in _DEVICE_SUBSECTIONS:
-                owner.undecided(f"subsection {name} is not known: its length is not told", field=name)
-                raise LoadStoppedError
-            if name == "virtio/64bit_features":
+            if name == virtio_layout.FEATURES:
                 self.high_features = owner.number(body, 8)
-            self.at = body + (_DEVICE_SUBSECTIONS[name] if schema is None else sizeof(schema))
+            self.at = virtio_device.subsection(owner, name, version, body)
             self._subsections("virtio_pci" if name == "virtio/extra_state" else name)
 
     def _features(self) -> None:
@@ -309,13 +247,7 @@ class _VirtioLoad:
         lifetime = vmstates.FEATURES.get(bit)
         if lifetime is not None and self.owner.target.releases.cover(lifetime) is False:
             return True
+        if self.state.core.config_len < vmstates.FEATURE_CONFIG.get((self.owner.kind, bit), 0):
+            return True
         needed = vmstates.FEATURE_SUBSECTIONS.get(bit)
         return needed is not None and needed.encode() not in self.own[self.state.end :]
-
-
-def _device_length(field: bytes, kind: str) -> int | None:
-    """Bytes of the state of the device type in a virtio field; None where it is not told apart."""
-    layout = virtio_layout.read(field, kind)
-    if layout is None:
-        return None
-    return layout.own.end - layout.own.body if layout.own else 0
