@@ -11,7 +11,9 @@ from msixtool.containers.base import Progress, Source
 from msixtool.containers.open import Opened, open_source
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import find_devices
+from msixtool.devices.memory import guest_regions
 from msixtool.errors import InputError, MsixtoolError, UsageError
+from msixtool.ram.memory import GuestMemory
 from msixtool.stream.items import Damage, DamageRule, StreamIndex
 from msixtool.stream.read import read_stream
 from msixtool.stream.writer import Writer, writer_of
@@ -175,6 +177,12 @@ class Dump:
         if self.index.machine is not None:
             return self.index.machine.startswith(("pc-", "pc", "microvm", "isapc", "xenfv", "xenpv"))
         return any(item.idstr in ("apic", "kvmclock") for item in self.index.full_sections())
+
+    @cached_property
+    def memory(self) -> GuestMemory:
+        """Guest memory by guest physical address, as far as the stream holds it. Nothing is read yet."""
+        regions = guest_regions(self.source, self.index, pc=self.is_x86)
+        return GuestMemory(self.source, self.index, regions, base=self.base_offset)
 
     def select(self, pattern: str | None) -> list[MsixDevice]:
         """The devices that `pattern` names; all for None. Raises UsageError where none does."""

@@ -1,0 +1,1 @@
+"""Guest memory out of a stream, by guest physical address."""

@@ -1,0 +1,144 @@
+"""The pages that are asked for, out of RAM's records: one walk, and nothing else is kept.
+
+Source: QEMU migration/ram.c, ram_load_precopy; a page may be sent many times, and the last time counts.
+"""
+
+from __future__ import annotations
+
+import zlib
+from bisect import bisect_left
+from collections.abc import Mapping
+
+from msixtool.containers.base import Source
+from msixtool.errors import FormatError
+from msixtool.formats import ram as fmt
+from msixtool.formats.qevm import FOOTER_SIZE, PART_HEADER_SIZE, ItemType
+from msixtool.formats.ram import Flag
+from msixtool.ram import xbzrle
+from msixtool.stream import items as kinds
+from msixtool.stream import runs
+from msixtool.stream.items import Item, RamBlock, StreamIndex
+from msixtool.stream.ram import RamLayout, RamWalker
+from msixtool.stream.window import Window
+
+PAGE_SIZE = 4096
+"""Bytes of a page where the stream does not say."""
+
+Pages = dict[tuple[str, int], bytes]
+"""Contents by block and offset in it."""
+
+
+class PageTaker(RamWalker):
+    """Walks RAM's records and keeps in `pages` the last copy of those in `wanted`, offsets by block."""
+
+    def __init__(self, source: Source, index: StreamIndex, wanted: Mapping[str, set[int]]) -> None:
+        layout = RamLayout(page_size=index.page_size or PAGE_SIZE)
+        super().__init__(source, layout, list(index.blocks), skim=not source.sequential)
+        self.pages: Pages = {}
+        self._wanted = wanted
+        self._sorted = {block: sorted(offsets) for block, offsets in wanted.items()}
+        flags = (fmt.CONTINUED_PAGE, fmt.CONTINUED_ZERO)
+        self._headers = {
+            (block, flag): {(offset | flag).to_bytes(8, "big") for offset in offsets}
+            for block, offsets in wanted.items()
+            for flag in flags
+        }
+
+    @property
+    def multifd(self) -> bool:
+        """Whether pages went over other channels, which are not in the stream."""
+        return self.count.flushes > 0
+
+    def take_all(self, index: StreamIndex) -> None:
+        """Walk all of RAM. Raises InputError where a record makes no sense, or the stream ends."""
+        for item in index.items:
+            if item.idstr == fmt.SECTION and item.type in (kinds.PART, kinds.END):
+                self._take(item)
+
+    def _take(self, item: Item) -> None:
+        """The PART or END items of one run."""
+        window, offset = Window(self.source), item.offset
+        while offset < item.end:
+            offset = self.walk(offset + PART_HEADER_SIZE)
+            if window.peek(offset, 1) == bytes([ItemType.SECTION_FOOTER]):
+                offset += FOOTER_SIZE
+
+    def _skimmed(self, offset: int, header: int, flags: int) -> int:
+        passed = RamWalker._skimmed(self, offset, header, flags)
+        if passed and self.current is not None:
+            size, first = self.layout.page_size, header - flags
+            wanted = self._sorted.get(self.current.idstr, [])
+            step = runs.stride(size)
+            for page in wanted[bisect_left(wanted, first) :]:
+                place = offset + (page - first) // size * step
+                if place >= offset + passed:
+                    break
+                self._keep(page, self.source.read(place + fmt.RECORD_HEADER_SIZE, size))
+        return passed
+
+    def _counted(self, data: bytes, index: int, stride: int, records: int, flags: int) -> int:
+        headers = self._headers.get((self.current.idstr, flags)) if self.current is not None else None
+        for at in range(index, index + records * stride, stride) if headers else ():
+            head = data[at : at + fmt.RECORD_HEADER_SIZE]
+            if head in headers:  # type: ignore[operator]
+                content = data[at + fmt.RECORD_HEADER_SIZE : at + stride]
+                self._keep(int.from_bytes(head, "big") - flags, self._filled(content))
+        return RamWalker._counted(self, data, index, stride, records, flags)
+
+    def _record(self, window: Window, offset: int, header: int, flags: int) -> int:
+        length = RamWalker._record(self, window, offset, header, flags)
+        page = header - flags
+        if self.current is not None and page in self._wanted.get(self.current.idstr, ()):
+            body = offset + fmt.RECORD_HEADER_SIZE
+            if not flags & Flag.CONTINUE:
+                body += 1 + window.exactly(body, 1, "a RAM block's name")[0]
+            self._content(
+                page, flags & ~Flag.CONTINUE, window.exactly(body, offset + length - body, "a page")
+            )
+        return length
+
+    def _content(self, page: int, kind: int, body: bytes) -> None:
+        """Keep what a record of `kind` holds, whose bytes behind the block's name are `body`."""
+        if kind in (Flag.PAGE, Flag.ZERO):
+            self._keep(page, self._filled(body))
+        elif kind == Flag.COMPRESS_PAGE:
+            self._keep(page, self._inflated(body[4:]))
+        elif kind == Flag.XBZRLE and self.current is not None:
+            before = self.pages.get((self.current.idstr, page))
+            if before is not None:
+                self._keep(page, xbzrle.apply(body[3:], before))
+
+    def _filled(self, body: bytes) -> bytes:
+        return body * self.layout.page_size if len(body) == 1 else body
+
+    def _inflated(self, data: bytes) -> bytes:
+        size = self.layout.page_size
+        try:
+            page = zlib.decompressobj().decompress(data, size + 1)
+        except zlib.error as error:
+            raise FormatError("compressed page", found=error) from None
+        if len(page) != size:
+            raise FormatError("compressed page", expected=f"{size} bytes", found=len(page))
+        return page
+
+    def _keep(self, page: int, content: bytes) -> None:
+        if self.current is not None:
+            self.pages[self.current.idstr, page] = content
+
+
+def mapped_page(source: Source, block: RamBlock, offset: int, page_size: int, base: int) -> bytes | None:
+    """One page of a mapped-ram block, by its bitmap; None where the file does not hold the block.
+
+    Pages that are zero are left out: their bits are clear. `base` is the stream's offset in its file.
+    """
+    bitmap, content = block.bitmap_offset, block.pages_offset
+    if not bitmap or not content or min(bitmap, content) < base:
+        return None
+    number = offset // page_size
+    byte = source.read(bitmap - base + number // 8, 1)
+    if not byte:
+        return None
+    if not byte[0] >> number % 8 & 1:
+        return bytes(page_size)
+    page = source.read(content - base + offset, page_size)
+    return page if len(page) == page_size else None
