@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from msixtool.qemu import vmstates
 from msixtool.qemu.versions import Version
 from msixtool.tasks.compat import Comparison
 from msixtool.tasks.finding import Code, Finding, Severity
@@ -286,6 +287,36 @@ def test_an_error_log_is_as_long_as_its_number_says() -> None:
     assert codes(comparison(port(2), port(0))) == []
 
 
+@pytest.mark.parametrize(("vmsd", "name"), sorted(vmstates.SIZED_BY_STATE))
+def test_what_is_as_long_as_the_stream_says_is_no_other_layout(vmsd: str, name: str) -> None:
+    def used(size: int, elements: int = 1) -> Machine:
+        inside = [number("length", size), *[Field(name, "buffer", bytes(size))] * elements]
+        return device(struct("own", Vmsd(vmsd, inside)), number("b", 7, "uint32 equal"))
+
+    sizes = [(used(300), used(5)), (used(5), used(300)), (used(5, 0), used(300)), (used(9), used(5, 3))]
+    for source, target in sizes:
+        assert codes(comparison(source, target)) == []
+    other = used(300).sections[0].vmsd.fields[0]
+    assert codes(comparison(device(other, number("b", 8, "uint32 equal")), used(5))) == [Code.FIELD_MISMATCH]
+
+
+def test_an_asynchronous_request_before_an_array_of_pointers() -> None:
+    """nvme of 11.1: both are as long as their state, and what is behind them is at another place."""
+
+    def controller(requests: int, queues: int, last: int) -> Machine:
+        entry = Vmsd("nvme-request", [number("status", 0, "uint16")])
+        queue = Vmsd("nvme-sq", [number("sqid", 1, "uint16")])
+        fields = [struct("aer_reqs", entry)] * requests
+        for index in range(3):
+            fields.append(Field("sq", "ptr-marker", b"1" if index < queues else b"0"))
+            fields += [struct("sq", queue)] * (index < queues)
+        return Machine([Section("nvme", Vmsd("nvme", [*fields, number("b", last, "uint32 equal")]))])
+
+    fresh = controller(0, 0, 7)
+    assert codes(comparison(controller(4, 2, 7), fresh)) == []
+    assert codes(comparison(controller(4, 2, 8), fresh)) == [Code.FIELD_MISMATCH]
+
+
 def test_elements_behind_pointers_are_there_where_the_source_has_them() -> None:
     def queues(*used: int) -> list[Field]:
         element = Vmsd("queue", [number("head", 1), number("tail", 2, "uint64")])
@@ -336,6 +367,12 @@ def test_what_a_virtio_mem_checks_before_its_state() -> None:
     found = only(comparison(memory(0x200000), memory(0x100000)))
     assert (found.code, found.field) == (Code.FIELD_MISMATCH, "tmp.block_size")
     assert found.advice == "Give the target's device the source's block-size=."
+
+
+def test_a_section_is_read_by_a_device_that_writes_none() -> None:
+    source = Machine([section("ramfb-dev", number("a", 1))])
+    assert codes(comparison(source, Machine(), version=(10, 0))) == [Code.UNDECIDED]
+    assert codes(comparison(source, Machine(), version=(7, 2))) == [Code.SECTION_UNKNOWN]
 
 
 def test_a_sound_section_is_read_by_a_qemu_that_no_longer_writes_it() -> None:

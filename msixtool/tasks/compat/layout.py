@@ -7,8 +7,10 @@ comes before it), on a property, or on the release. Its vmdesc does not say whic
 from __future__ import annotations
 
 from collections import Counter
+from itertools import groupby
 from typing import Any
 
+from msixtool.qemu.vmstates import SIZED_BY_STATE
 from msixtool.stream import description as vmdesc
 from msixtool.stream.description import objects
 
@@ -16,8 +18,38 @@ Field = dict[str, Any]
 Pair = tuple[Field | None, Field | None]
 """The source's field and the target's; None where that side has none."""
 
+POINTER = "ptr-marker"
+
 DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "scsi-requests", "bitmap", "virtio", "virtio-gpu"})
 """Field types whose length is the content's, not the layout's."""
+
+
+BY_STATE = "sized by state"
+"""The type that `merged` gives to what is as long as a field of the stream says."""
+MARKERS = "markers"
+"""The key under which `merged` puts how many markers an array of pointers has."""
+
+
+def merged(description: Field) -> list[Field]:
+    """The fields of a vmsd, with one for each array that is as long as its state.
+
+    Of its elements a vmdesc has one object or many: all of them are one field, of type BY_STATE, or
+    `ptr-marker` for pointers each of which has a marker before it.
+    """
+    vmsd = str(description.get("vmsd_name", ""))
+    found: list[Field] = []
+    for name, group in groupby(objects(description, "fields"), key=_name):
+        fields = list(group)
+        size = sum(map(total_size, fields))
+        markers = [field for field in fields if field.get("type") == POINTER]
+        if (vmsd, name) in SIZED_BY_STATE:
+            found.append({"name": name, "type": BY_STATE, "size": size})
+        elif markers:
+            count = sum(map(vmdesc.element_count, markers))
+            found.append({"name": name, "type": POINTER, "size": size, MARKERS: count})
+        else:
+            found += fields
+    return found
 
 
 def align(source: dict[str, Any], target: dict[str, Any]) -> list[Pair] | None:
@@ -27,7 +59,7 @@ def align(source: dict[str, Any], target: dict[str, Any]) -> list[Pair] | None:
     type); one of another size, or an array of another length, as another layout.
     """
     renamed = _renamed if source.get("version") == target.get("version") else _renamed_at_most
-    theirs, ours = objects(source, "fields"), objects(target, "fields")
+    theirs, ours = merged(source), merged(target)
     left_theirs, left_ours = Counter(map(_name, theirs)), Counter(map(_name, ours))
     names_theirs, names_ours = frozenset(left_theirs), frozenset(left_ours)
     pairs: list[Pair] = []
@@ -70,7 +102,11 @@ def _renamed_at_most(there: Field, here: Field, left_theirs: Counter[str], left_
 
 def _fits(there: Field, here: Field) -> bool:
     """Whether a field has the same size on both sides; what is nested or dynamic is looked at later."""
-    if total_size(there) == total_size(here) or str(here.get("type")) in DYNAMIC_TYPES:
+    if (
+        total_size(there) == total_size(here)
+        or there.get("type") == here.get("type") in (BY_STATE, POINTER)
+        or str(here.get("type")) in DYNAMIC_TYPES
+    ):
         return True
     nested = vmdesc.nested(there) is not None and vmdesc.nested(here) is not None
     return nested and vmdesc.element_count(there) == vmdesc.element_count(here) == 1

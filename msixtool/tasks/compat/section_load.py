@@ -22,7 +22,16 @@ from msixtool.stream.description import objects
 from msixtool.stream.items import Item
 from msixtool.tasks.compat import pci_config, virtio_gpu, virtio_load
 from msixtool.tasks.compat.guide import BODY, Node
-from msixtool.tasks.compat.layout import DYNAMIC_TYPES, Pair, align, total_size
+from msixtool.tasks.compat.layout import (
+    BY_STATE,
+    DYNAMIC_TYPES,
+    MARKERS,
+    POINTER,
+    Pair,
+    align,
+    merged,
+    total_size,
+)
 from msixtool.tasks.compat.load_base import Difference, Load, LoadStoppedError
 from msixtool.tasks.compat.sides import Side, Target
 from msixtool.tasks.finding import Code, Finding
@@ -98,7 +107,10 @@ class SectionLoad(Load):
         name = str(description.get("vmsd_name", ""))
         pairs, age = self._aligned(description, at, name)
         for theirs, ours in pairs:
-            if theirs is not None and ours is not None:
+            if BY_STATE in (field.get("type") for field in (theirs, ours) if field is not None):
+                at += total_size(theirs) if theirs is not None else 0
+                local += total_size(ours) if ours is not None else 0
+            elif theirs is not None and ours is not None:
                 at, local = self._field(ours, at, local, path, name)
             elif ours is not None:
                 at, local = self._only_target(ours, at, local, path, name, age)
@@ -119,7 +131,7 @@ class SectionLoad(Load):
             if node.description is not None and (pairs := align(node.description, description)) is not None
         ]
         if not aligned:
-            return [(field, field) for field in objects(description, "fields")], Age.SAME
+            return [(field, field) for field in merged(description)], Age.SAME
         return min(aligned, key=lambda found: sum(None in pair for pair in found[0]))
 
     def _age(self, node: Node, own: dict[str, Any]) -> Age:
@@ -167,8 +179,8 @@ class SectionLoad(Load):
     def _field(self, field: dict[str, Any], at: int, local: int, path: str, vmsd: str) -> tuple[int, int]:
         size, count = vmdesc.field_size(field), vmdesc.element_count(field)
         name, type_name = f"{path}{field.get('name', '')}", str(field.get("type", ""))
-        if type_name == "ptr-marker":
-            return self._markers(at, count), local + size * count
+        if type_name == POINTER:
+            return self._markers(at, field.get(MARKERS, count)), local + size * count
         special = _SPECIAL.get(type_name)
         if special is not None and count == 1:
             return special(self, at, local, size), local + size

@@ -58,13 +58,15 @@ def _unknown(item: Item, source: Side, target: Target) -> Iterator[Finding]:
     if name in vmstates.REGISTERED_ALWAYS:
         return
     if name in vmstates.REGISTERED_SILENTLY and _may_read_sound(source, target):
-        found = _finding(
-            Code.UNDECIDED,
-            f"section {name}: QEMU reads it where it has such a device, and writes none that would show it",
+        yield _undecided(f"section {name}: QEMU reads it where it has such a device, and writes none", item)
+        return
+    setting, lifetime = vmstates.READ_THOUGH_OFF.get(name, (None, None))
+    if lifetime is not None and target.releases.cover(lifetime) is not False:
+        yield _undecided(
+            f"section {name}: QEMU reads it where it has such a device, also where {setting} keeps it from"
+            " writing one",
             item,
-            None,
         )
-        yield replace(found, severity=Severity.WARNING)
         return
     elsewhere = target.elsewhere(name, source)
     instance = f" instance {item.instance_id}" if item.instance_id else ""
@@ -75,6 +77,14 @@ def _unknown(item: Item, source: Side, target: Target) -> Iterator[Finding]:
         advice.on_missing_section(name, kind_of(name), item.instance_id or 0, elsewhere),
         target=elsewhere[0] if elsewhere else None,
     )
+
+
+def _undecided(message: str, item: Item) -> Finding:
+    """A section that the target may read, though its stream has none."""
+    found = _finding(
+        Code.UNDECIDED, f"{message}; whether the target has one, its stream does not tell", item, None
+    )
+    return replace(found, severity=Severity.WARNING)
 
 
 def _may_read_sound(source: Side, target: Target) -> bool:
