@@ -85,7 +85,7 @@ def compat(
     that is none, where neither `target` nor `to` is given or both are, and as `inspect` does.
     """
     from msixtool.documents import source_document
-    from msixtool.documents_compat import compat_document, damage_of
+    from msixtool.documents.compat import compat_document, damage_of
     from msixtool.qemu.versions import format_version, parse_version
     from msixtool.tasks.compat import Comparison, compare, vmstate_file
     from msixtool.tasks.compat.risks import risks

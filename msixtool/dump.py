@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from msixtool.containers.base import Progress, Source
-from msixtool.containers.open import Opened, open_source
+from msixtool.containers.open import open_source
+from msixtool.containers.opened import Opened
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import find_devices
 from msixtool.devices.memory import guest_regions

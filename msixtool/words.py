@@ -1,7 +1,6 @@
-"""Registers, messages and numbers in words for people.
+"""Registers and numbers in words for people.
 
-Sources: Intel SDM volume 3, section 11.11 (message address and data registers); Intel VT-d
-specification, section 5.1.5 (remappable format); PCI Local Bus Specification 3.0, section 6.8.2.
+Source: PCI Local Bus Specification 3.0, section 6.8.2.
 """
 
 from __future__ import annotations
@@ -9,42 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from msixtool.devices.config_space import MsixCapability
-
-X86_MSI_BASE = 0xFEE00000
-X86_MSI_END = 0xFEF00000
-"""A write into this megabyte of the physical address space is an interrupt on x86."""
-
-_DELIVERY_MODES = ("fixed", "lowest", "SMI", "reserved 3", "NMI", "INIT", "reserved 6", "ExtINT")
-
-
-def is_x86_msi(address: int) -> bool:
-    """Whether a write to `address` is an interrupt message on x86."""
-    return X86_MSI_BASE <= address < X86_MSI_END
-
-
-def x86_message(address: int, data: int) -> str:
-    """What a message with this address and data is on x86, in a few words."""
-    if not is_x86_msi(address):
-        return "no interrupt address"
-    if address & 0x10:
-        handle = (address >> 5 & 0x7FFF) | (address >> 2 & 1) << 15
-        return f"remapped, handle {handle:#x}" + ("+data" if address & 0x8 else "")
-    mode = _DELIVERY_MODES[data >> 8 & 7]
-    vector = "" if mode in ("SMI", "NMI", "INIT", "ExtINT") else f" vector {data & 0xFF:#04x}"
-    # Fixed delivery on an edge is what nearly all messages are: only the others are worth a word.
-    return (
-        f"{_destination(address)}{vector}"
-        + (f" {mode}" if mode != "fixed" else "")
-        + (" level" if data & 0x8000 else "")
-    )
-
-
-def _destination(address: int) -> str:
-    destination = address >> 12 & 0xFF
-    if destination == 0xFF:
-        return "all CPUs"
-    # QEMU's APIC goes by the destination mode alone, whatever the redirection hint says.
-    return f"CPUs {destination:#04x}" if address & 0x4 else f"CPU {destination}"
 
 
 def lspci_lines(capability: MsixCapability) -> list[str]:

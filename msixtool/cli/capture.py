@@ -11,7 +11,7 @@ from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
-    from msixtool.files import OutputFile
+    from msixtool.output.files import OutputFile
     from msixtool.tasks.capture import Captured, Progress
 
 EXAMPLES = """\b
@@ -42,7 +42,7 @@ def capture(
     from msixtool.cli.output import warn
     from msixtool.cli.progress import progress_bar
     from msixtool.errors import UsageError
-    from msixtool.files import create, refuse_terminal
+    from msixtool.output.files import create, refuse_terminal
 
     if not words or (len(words) > 1 and not run_command):
         found = " ".join(words) or "none"

@@ -16,7 +16,7 @@ from msixtool.cli.plain import WIDTH
 from msixtool.cli.status import ExitStatus
 from msixtool.devices.device import kind_of
 from msixtool.documents import Document, source_document
-from msixtool.documents_compat import compat_document, damage_of, trial_document, vmstate_document
+from msixtool.documents.compat import compat_document, damage_of, trial_document, vmstate_document
 from msixtool.dump import Dump
 from msixtool.errors import UsageError
 from msixtool.pages.views import compat_row

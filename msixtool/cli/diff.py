@@ -124,8 +124,8 @@ def _operand(stack: ExitStack, file: str, vectors: int | None, snapshot: str | N
     from msixtool.dump import Dump
     from msixtool.errors import NotAStreamError
     from msixtool.formats.msix import MAX_VECTORS, vmstate_size
-    from msixtool.saved import read_saved
     from msixtool.spec.read import MAX_SIZE, parse_spec
+    from msixtool.spec.saved import read_saved
     from msixtool.tasks.diff_sides import Operand
 
     try:
@@ -200,7 +200,7 @@ class _Result:
 
     def document(self) -> dict[str, object]:
         """The document of the contract."""
-        from msixtool.documents_diff import diff_document
+        from msixtool.documents.diff import diff_document
 
         return diff_document(
             self.a,

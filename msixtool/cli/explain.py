@@ -42,7 +42,7 @@ def explain(
     Exit status 1 where something was explained, 0 where nothing known was found.
     """
     from msixtool.cli.output import console, print_json, report_damage, warn
-    from msixtool.documents_explain import explain_document
+    from msixtool.documents.explain import explain_document
     from msixtool.dump import Dump
     from msixtool.tasks import explain as task
 

@@ -69,7 +69,7 @@ def fields(
                     yield section
 
             if as_json:
-                from msixtool.documents_fields import fields_json
+                from msixtool.documents.fields import fields_json
 
                 # Arrays of 10^5 numbers, one to a line, are of no use to anybody.
                 print(*fields_json(dump, sections()), sep="")
@@ -89,7 +89,7 @@ def fields(
 def _print_description(dump: Dump, chosen: list[Item] | None, as_json: bool, one_line: bool) -> None:
     """The whole vmdesc, or what it says of some sections."""
     from msixtool.documents import damage_document, source_document
-    from msixtool.documents_fields import description_text
+    from msixtool.documents.fields import description_text
     from msixtool.errors import UsageError
     from msixtool.tasks.fields import description_of
 

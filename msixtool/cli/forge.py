@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from msixtool.dump import Dump
+    from msixtool.spec.values import Spec
     from msixtool.stream.rewrite import Replacement
     from msixtool.tasks.forge import Plan
     from msixtool.tasks.forge_output import Base
-    from msixtool.tasks.forge_spec import Spec
 
 SWITCH = click.Choice(["on", "off"])
 
@@ -99,7 +99,7 @@ def _forge(
     from msixtool.cli.forge_options import spec_of
     from msixtool.cli.output import warn
     from msixtool.cli.progress import progress_bar
-    from msixtool.files import check_output, refuse_terminal
+    from msixtool.output.files import check_output, refuse_terminal
     from msixtool.tasks.forge import plan
     from msixtool.tasks.forge_output import inputs_of, open_base, write_forged
 
@@ -132,9 +132,9 @@ def _new(output: str, force: bool, *, kind: str | None, text: bool, **given: Any
 
     from msixtool.cli.forge_options import spec_of
     from msixtool.errors import UsageError
-    from msixtool.files import check_output, refuse_terminal, write_file
-    from msixtool.saved import NAMELESS, device_of
+    from msixtool.output.files import check_output, refuse_terminal, write_file
     from msixtool.spec import DeviceSpec, new_state, spec_text
+    from msixtool.spec.saved import NAMELESS, device_of
     from msixtool.tasks.forge_new import vector_count
 
     check_output(output, force=force)

@@ -106,7 +106,7 @@ def _stream(
             yield dump, None
         return
     from msixtool.errors import UsageError
-    from msixtool.files import check_output
+    from msixtool.output.files import check_output
     from msixtool.tasks.forge_output import open_base
 
     if output == "-":
@@ -215,8 +215,9 @@ def _steps(loaded: Loaded, *, x86: bool) -> list[tuple[str, str]]:
 
 
 def _step(event: Event, *, x86: bool) -> tuple[str, str] | None:
+    from msixtool.formats.x86 import x86_message
     from msixtool.msix import events as ev
-    from msixtool.words import dropped_in_words, x86_message
+    from msixtool.words import dropped_in_words
 
     if isinstance(event, ev.Message):
         hit = f" ({x86_message(event.address, event.data)})" if x86 else ""

@@ -37,7 +37,7 @@ class Page:
             if self.force:
                 raise UsageError("--force", expected="--html with it")
             return
-        from msixtool.files import check_output
+        from msixtool.output.files import check_output
         from msixtool.pages import check_renderer
 
         check_renderer()
@@ -52,7 +52,7 @@ class Page:
 
     def write(self, html: str) -> None:
         """Write it whole. Raises OutputError where it cannot be."""
-        from msixtool.files import write_file
+        from msixtool.output.files import write_file
 
         assert self.path is not None
         write_file(self.path, html.encode("utf-8", "backslashreplace"), force=self.force, inputs=self.inputs)

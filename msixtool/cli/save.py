@@ -35,7 +35,7 @@ def save(file: str, device: str | None, output: str, text: bool, force: bool, **
     """
     from msixtool.cli.output import report_damage
     from msixtool.dump import Dump
-    from msixtool.files import check_output, refuse_terminal, write_file
+    from msixtool.output.files import check_output, refuse_terminal, write_file
     from msixtool.spec import spec_text
 
     check_output(output, force=force, inputs=[file])

@@ -85,7 +85,7 @@ def _captured(socket: str) -> Iterator[str]:
 
     from msixtool.cli.progress import progress_bar
     from msixtool.cli.signals import end_in_order
-    from msixtool.files import create
+    from msixtool.output.files import create
     from msixtool.tasks.capture import capture
 
     with end_in_order(), TemporaryDirectory(prefix="msixtool-") as folder:
@@ -128,7 +128,7 @@ def _delivery(device: MsixDevice) -> str:
 
 def _print_vectors(out: Console, dump: Dump, device: MsixDevice, show_all: bool) -> None:
     from msixtool.cli.output import table
-    from msixtool.words import x86_message
+    from msixtool.formats.x86 import x86_message
 
     x86 = ("On x86",) if dump.is_x86 else ()
     rows = table(("Vec", "right"), "Address", "Data", "Mask", "Pending", "Used by", *x86)

@@ -18,7 +18,7 @@ from msixtool.errors import ContainerError, NotAStreamError
 from msixtool.formats import qcow2
 
 if TYPE_CHECKING:
-    from msixtool.containers.open import Opened
+    from msixtool.containers.opened import Opened
 
 DEPTH = 8
 """Layers that may lie in one another."""

@@ -1,14 +1,13 @@
 """SPEC of the contract: JSON or TOML that says what a state should be, read and written.
 
 `forge` and `load` read it, `save --text` writes it. What it says as values, and what that makes of a
-state, is in `msixtool.tasks.forge_spec`; the names are the same here.
+state, is in `msixtool.spec.values`; the names are the same here.
 """
 
 from __future__ import annotations
 
 from msixtool.spec.read import make_spec, parse_spec, read_spec
-from msixtool.spec.write import spec_text
-from msixtool.tasks.forge_spec import (
+from msixtool.spec.values import (
     CapabilitySpec,
     DeviceSpec,
     EntrySpec,
@@ -19,6 +18,7 @@ from msixtool.tasks.forge_spec import (
     new_control,
     new_state,
 )
+from msixtool.spec.write import spec_text
 
 __all__ = [
     "CapabilitySpec",

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from msixtool.containers.file import read_whole
 from msixtool.errors import MsixtoolError, UsageError
 from msixtool.formats import msix as fmt
-from msixtool.tasks.forge_spec import CapabilitySpec, DeviceSpec, EntrySpec, PlaceSpec, Spec
+from msixtool.spec.values import CapabilitySpec, DeviceSpec, EntrySpec, PlaceSpec, Spec
 
 MAX_SIZE = 4 << 20
 """The longest SPEC that is read, in bytes: 2048 vectors take some 200 KiB, and TOML a second a MiB."""

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 
 from msixtool.devices.device import MsixDevice
+from msixtool.formats.x86 import x86_message
 from msixtool.msix.state import MsixState
-from msixtool.tasks.forge_spec import RESERVED_CONTROL
-from msixtool.words import number_ranges, x86_message
+from msixtool.spec.values import RESERVED_CONTROL
+from msixtool.words import number_ranges
 
 
 def spec_text(device: MsixDevice, *, x86: bool = False, origin: str | None = None) -> str:

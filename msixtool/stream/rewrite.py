@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from msixtool.containers.base import Progress, Source
 from msixtool.containers.file import SliceSource
 from msixtool.errors import InputError
-from msixtool.files import PIECE, OutputFile
+from msixtool.output.files import PIECE, OutputFile
 
 _STEP = 256 << 20
 """Bytes that are copied between two words of progress: a multiple of any block."""

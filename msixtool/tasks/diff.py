@@ -13,7 +13,7 @@ from typing import Any
 from msixtool.devices.device import MsixDevice
 from msixtool.formats import msix as fmt
 from msixtool.msix.state import MsixState
-from msixtool.tasks.forge_spec import DeviceSpec, apply, apply_control, new_control, new_state
+from msixtool.spec.values import DeviceSpec, apply, apply_control, new_control, new_state
 
 DEVICE = "device"
 """The field of a change that says that one side lacks the device."""

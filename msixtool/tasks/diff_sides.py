@@ -10,8 +10,8 @@ from msixtool.dump import Dump, matches
 from msixtool.errors import UsageError
 from msixtool.formats import msix as fmt
 from msixtool.msix.state import MsixState
+from msixtool.spec.values import DeviceSpec, Spec
 from msixtool.tasks.diff import CAPABILITY, Side, side_of, spec_alone, spec_side
-from msixtool.tasks.forge_spec import DeviceSpec, Spec
 from msixtool.tasks.load import load_state
 
 UNNAMED = "device"

@@ -18,13 +18,13 @@ from msixtool.errors import MsixtoolError, UsageError
 from msixtool.formats import pci
 from msixtool.formats.virtio import NO_VECTOR, QUEUE_WITH_VECTOR
 from msixtool.msix.state import MsixState
+from msixtool.spec.values import DeviceSpec, PlaceSpec, Spec, apply, apply_control
 from msixtool.stream.items import Item
 from msixtool.stream.rewrite import Overlay, Replacement, in_order
 from msixtool.tasks import forge_layout
 from msixtool.tasks.forge_fields import set_fields
 from msixtool.tasks.forge_new import VECTORS
 from msixtool.tasks.forge_sizes import resized_description, resized_packages
-from msixtool.tasks.forge_spec import DeviceSpec, PlaceSpec, Spec, apply, apply_control
 
 _COMMAND = 4
 _LISTED = 12

@@ -17,15 +17,16 @@ from msixtool.containers.base import Progress, Source
 from msixtool.containers.file import ObjectSource, file_offset
 from msixtool.containers.forward import ForwardSource
 from msixtool.containers.libvirt import LibvirtSource
-from msixtool.containers.open import SPOOL_LIMIT, Opened, open_source
+from msixtool.containers.open import SPOOL_LIMIT, open_source
+from msixtool.containers.opened import Opened
 from msixtool.containers.qcow2 import Qcow2Source
 from msixtool.dump import Dump
 from msixtool.errors import InputError
-from msixtool.files import PIECE, OutputFile, check_output, create
+from msixtool.output.files import PIECE, OutputFile, check_output, create
+from msixtool.spec.values import Spec
 from msixtool.stream.rewrite import PlainFile, Rewritten, Sink, bottom, rewrite
 from msixtool.tasks.forge import Plan, plan
 from msixtool.tasks.forge_pack import TOOLS, Packer
-from msixtool.tasks.forge_spec import Spec
 
 
 @dataclass(slots=True)

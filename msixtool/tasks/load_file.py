@@ -9,14 +9,14 @@ from dataclasses import replace
 from msixtool.devices.device import MsixDevice
 from msixtool.dump import matches
 from msixtool.errors import NotAStreamError, UsageError
-from msixtool.files import write_file
 from msixtool.formats import msix as fmt
 from msixtool.msix.versions import NEWEST, QemuVersion
-from msixtool.saved import NAMELESS, read_saved
+from msixtool.output.files import write_file
 from msixtool.spec import spec_text
+from msixtool.spec.saved import NAMELESS, read_saved
+from msixtool.spec.values import DeviceSpec, Spec
 from msixtool.tasks.forge import plan
 from msixtool.tasks.forge_output import Base, Forged, inputs_of, write_forged
-from msixtool.tasks.forge_spec import DeviceSpec, Spec
 from msixtool.tasks.load import Loaded, load_state
 
 

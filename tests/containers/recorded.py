@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from msixtool.containers.open import Opened, open_source
+from msixtool.containers.open import open_source
+from msixtool.containers.opened import Opened
 
 DATA = Path(__file__).parent.parent / "data" / "containers"
 

@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from msixtool import Dump, OutputError, unfinished
+from msixtool import Dump, OutputError
 from msixtool.cli.signals import NUMBERS, end_in_order
-from msixtool.files import create, write_file
+from msixtool.output import unfinished
+from msixtool.output.files import create, write_file
 from msixtool.spec import Spec
 from msixtool.tasks.forge_output import forge
 from tests.cli.conftest import Result, msixtool  # noqa: F401

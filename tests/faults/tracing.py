@@ -17,7 +17,10 @@ import pytest
 CALLS = "write,pwrite64,copy_file_range,ftruncate,fsync,fchown,fchmod,linkat,link,renameat2,rename,unlink"
 """What changes a file or a name, each a moment at which everything may end."""
 
-NAMED = "import msixtool.unfinished as u; u.DESCRIPTORS = '/none'; from msixtool.__main__ import main; main()"
+NAMED = (
+    "import msixtool.output.unfinished as u; u.DESCRIPTORS = '/none'; "
+    "from msixtool.__main__ import main; main()"
+)
 """msixtool as on a file system without unnamed files: its temporary files have names."""
 
 

@@ -12,7 +12,7 @@ import threading
 from random import Random
 from typing import Any
 
-from msixtool.files import create
+from msixtool.output.files import create
 from msixtool.tasks.capture import capture, state
 from msixtool.tasks.capture import monitor as wire
 from tests.fuzz import json_text

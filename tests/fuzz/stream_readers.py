@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Any
 
 from msixtool.documents import inspect_document, load_document, show_document, source_document
-from msixtool.documents_compat import compat_document
-from msixtool.documents_diff import diff_document
-from msixtool.documents_fields import fields_document
+from msixtool.documents.compat import compat_document
+from msixtool.documents.diff import diff_document
+from msixtool.documents.fields import fields_document
 from msixtool.dump import Dump
 from msixtool.errors import OutputError
 from msixtool.spec import CapabilitySpec, DeviceSpec, EntrySpec, Spec, spec_text

@@ -14,7 +14,7 @@ from msixtool.dump import Dump
 from msixtool.errors import FormatError
 from msixtool.formats import msix, virtio_types
 from msixtool.msix.state import MsixState
-from msixtool.saved import read_saved
+from msixtool.spec.saved import read_saved
 from msixtool.stream import description as vmdesc
 from msixtool.tasks.load_file import load_saved
 from tests.fuzz import bases, octets

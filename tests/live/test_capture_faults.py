@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from msixtool import Dump
-from msixtool.files import OutputFile, create
+from msixtool.output.files import OutputFile, create
 from msixtool.tasks.capture import capture
 from tests.cli.conftest import Result, msixtool  # noqa: F401
 from tests.live.test_capture import DEVICES, Vm, vm

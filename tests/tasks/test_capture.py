@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msixtool.errors import InputError
-from msixtool.files import create
+from msixtool.output.files import create
 from msixtool.tasks.capture import Captured, capture, monitor, state, whole
 from tests.tasks.capture_monitor import STREAM, PlayedVm
 

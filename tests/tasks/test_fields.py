@@ -12,7 +12,7 @@ import pytest
 
 from msixtool.devices import virtio_layout
 from msixtool.devices.device import MsixDevice
-from msixtool.documents_fields import fields_document, fields_json
+from msixtool.documents.fields import fields_document, fields_json
 from msixtool.dump import Dump
 from msixtool.errors import FormatError, UsageError
 from msixtool.formats import virtio as virtio_format

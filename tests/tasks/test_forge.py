@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from msixtool import Dump, MsixState, UsageError
 from msixtool.containers.file import BytesSource
-from msixtool.containers.open import Opened
+from msixtool.containers.opened import Opened
 from msixtool.spec import Spec, apply, make_spec, parse_spec, spec_text
 from msixtool.stream.rewrite import Rewritten
 from msixtool.tasks.field_tree import Leaf

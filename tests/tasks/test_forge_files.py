@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from msixtool import InputError, OutputError
 from msixtool.containers.file import BytesSource
-from msixtool.files import create, write_file
+from msixtool.output.files import create, write_file
 from msixtool.stream.rewrite import Overlay, PlainFile, Replacement, Rewritten, rewrite
 
 HOLE = 1 << 20
@@ -46,7 +46,7 @@ def test_a_file_without_unnamed_files_is_written_beside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on file systems that have none: a temporary name in the same directory."""
-    monkeypatch.setattr("msixtool.unfinished.DESCRIPTORS", "/nonexistent")
+    monkeypatch.setattr("msixtool.output.unfinished.DESCRIPTORS", "/nonexistent")
     path = tmp_path / "out"
     with create(str(path)) as out:
         (beside,) = tmp_path.iterdir()
@@ -118,7 +118,10 @@ def test_a_pipe_and_a_device_are_written_as_they_are(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
-    script = "import sys; from msixtool.files import write_file; write_file(sys.argv[1], bytes(5000) + b'x')"
+    script = (
+        "import sys; from msixtool.output.files import write_file; "
+        "write_file(sys.argv[1], bytes(5000) + b'x')"
+    )
 
     def small_files_only() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -138,7 +141,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_kill_leaves_nothing_under_the_name(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from msixtool.files import create\n"
+        "import sys, time; from msixtool.output.files import create\n"
         "with create(sys.argv[1]) as out:\n"
         "    out.write(b'half'); print('ready', flush=True); time.sleep(60)"
     )

@@ -10,7 +10,7 @@ import pytest
 
 from msixtool import Dump, MsixEntry, MsixState, NotAStreamError, UsageError
 from msixtool.errors import FormatError
-from msixtool.saved import NAMELESS, read_saved
+from msixtool.spec.saved import NAMELESS, read_saved
 from msixtool.tasks.forge_new import VECTORS, make_state
 from tests.conftest import REPOSITORY, SAMPLES
 from tests.live.devices import KINDS

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msixtool import Dump, InputError, MsixEntry, MsixState, UsageError
-from msixtool.saved import device_of
 from msixtool.spec import (
     DeviceSpec,
     EntrySpec,
@@ -24,6 +23,7 @@ from msixtool.spec import (
     read_spec,
     spec_text,
 )
+from msixtool.spec.saved import device_of
 
 WORDS = st.integers(0, (1 << 32) - 1)
 

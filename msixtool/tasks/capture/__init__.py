@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 
 from msixtool.errors import UsageError
-from msixtool.files import OutputFile
+from msixtool.output.files import OutputFile
 from msixtool.tasks.capture.in_order import in_order
 from msixtool.tasks.capture.monitor import connected
 from msixtool.tasks.capture.state import look, put_back

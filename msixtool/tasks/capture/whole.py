@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from msixtool.errors import InputError, OutputError, UsageError
-from msixtool.files import OutputFile
+from msixtool.output.files import OutputFile
 from msixtool.tasks.capture import monitor, state
 from msixtool.tasks.capture.monitor import Monitor, RefusedError
 from msixtool.tasks.capture.state import Before, prepare

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from msixtool.dump import Dump
 from msixtool.errors import FormatError, InputError, UsageError
-from msixtool.files import create
+from msixtool.output.files import create
 from msixtool.tasks.capture import capture
 from msixtool.tasks.compat import vmstate_file
 from msixtool.tasks.compat.vmstate_file import VmstateFile

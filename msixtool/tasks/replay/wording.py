@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from msixtool.formats.x86 import is_x86_msi, x86_message
 from msixtool.msix import events as ev
 from msixtool.msix.events import Event
-from msixtool.words import is_x86_msi, x86_message
 
 _DROPPED = {
     ev.VECTOR_UNUSED: "the device has not marked it used",

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 
 from msixtool.devices.device import MsixDevice
 from msixtool.formats import msix
+from msixtool.formats.x86 import is_x86_msi
 from msixtool.msix.state import MsixEntry
 from msixtool.tasks.finding import Severity
 from msixtool.tasks.load import Message, load_device
 from msixtool.tasks.rules.catalogue import RULES, RuleFinding
-from msixtool.words import dropped_in_words, is_x86_msi
+from msixtool.words import dropped_in_words
 
 _CONTROL = 12
 """Offset of Vector Control in a table entry, in bytes."""

@@ -14,9 +14,9 @@ from msixtool.formats import msix as fmt
 from msixtool.formats import pci
 from msixtool.msix.state import MsixState
 from msixtool.spec.read import MAX_SIZE, parse_spec
+from msixtool.spec.values import DeviceSpec, new_control, new_state
 from msixtool.stream import items
 from msixtool.stream.items import Item
-from msixtool.tasks.forge_spec import DeviceSpec, new_control, new_state
 
 NAMELESS = "device"
 """What the device of a raw vmstate is called."""

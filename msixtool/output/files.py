@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from msixtool.errors import InputError, OutputError
-from msixtool.unfinished import DESCRIPTORS, Unfinished
+from msixtool.output.unfinished import DESCRIPTORS, Unfinished
 
 PIECE = 1 << 20
 """Bytes that are copied at a time where the kernel does not copy by itself."""

@@ -1,0 +1,43 @@
+"""What the address and data of an interrupt message are on x86.
+
+Sources: Intel SDM volume 3, section 11.11 (message address and data registers); Intel VT-d
+specification, section 5.1.5 (remappable format).
+"""
+
+from __future__ import annotations
+
+MSI_BASE = 0xFEE00000
+MSI_END = 0xFEF00000
+"""A write into this megabyte of the physical address space is an interrupt on x86."""
+
+_DELIVERY_MODES = ("fixed", "lowest", "SMI", "reserved 3", "NMI", "INIT", "reserved 6", "ExtINT")
+
+
+def is_x86_msi(address: int) -> bool:
+    """Whether a write to `address` is an interrupt message on x86."""
+    return MSI_BASE <= address < MSI_END
+
+
+def x86_message(address: int, data: int) -> str:
+    """What a message with this address and data is on x86, in a few words."""
+    if not is_x86_msi(address):
+        return "no interrupt address"
+    if address & 0x10:
+        handle = (address >> 5 & 0x7FFF) | (address >> 2 & 1) << 15
+        return f"remapped, handle {handle:#x}" + ("+data" if address & 0x8 else "")
+    mode = _DELIVERY_MODES[data >> 8 & 7]
+    vector = "" if mode in ("SMI", "NMI", "INIT", "ExtINT") else f" vector {data & 0xFF:#04x}"
+    # Fixed delivery on an edge is what nearly all messages are: only the others are worth a word.
+    return (
+        f"{_destination(address)}{vector}"
+        + (f" {mode}" if mode != "fixed" else "")
+        + (" level" if data & 0x8000 else "")
+    )
+
+
+def _destination(address: int) -> str:
+    destination = address >> 12 & 0xFF
+    if destination == 0xFF:
+        return "all CPUs"
+    # QEMU's APIC goes by the destination mode alone, whatever the redirection hint says.
+    return f"CPUs {destination:#04x}" if address & 0x4 else f"CPU {destination}"
