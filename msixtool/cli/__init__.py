@@ -32,6 +32,7 @@ COMMANDS = (
     "forge",
     "compat",
     "explain",
+    "trace",
     "capture",
 )
 """In the order of `--help`; each is the command of that name in msixtool.cli.NAME."""

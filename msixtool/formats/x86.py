@@ -10,6 +10,10 @@ MSI_BASE = 0xFEE00000
 MSI_END = 0xFEF00000
 """A write into this megabyte of the physical address space is an interrupt on x86."""
 
+LOGICAL, SUBHANDLE, REMAPPABLE = 1 << 2, 1 << 3, 1 << 4
+"""Bits of the address: the destination is a logical one; in remappable format (the third bit), where the
+second bit of them is set, the data's low half is added to the handle."""
+
 _DELIVERY_MODES = ("fixed", "lowest", "SMI", "reserved 3", "NMI", "INIT", "reserved 6", "ExtINT")
 
 
@@ -18,13 +22,17 @@ def is_x86_msi(address: int) -> bool:
     return MSI_BASE <= address < MSI_END
 
 
+def handle(address: int) -> int:
+    """The handle of a message in remappable format: 15 bits, and a sixteenth where others have LOGICAL."""
+    return address >> 5 & 0x7FFF | (address >> 2 & 1) << 15
+
+
 def x86_message(address: int, data: int) -> str:
     """What a message with this address and data is on x86, in a few words."""
     if not is_x86_msi(address):
         return "no interrupt address"
-    if address & 0x10:
-        handle = (address >> 5 & 0x7FFF) | (address >> 2 & 1) << 15
-        return f"remapped, handle {handle:#x}" + ("+data" if address & 0x8 else "")
+    if address & REMAPPABLE:
+        return f"remapped, handle {handle(address):#x}" + ("+data" if address & SUBHANDLE else "")
     mode = _DELIVERY_MODES[data >> 8 & 7]
     vector = "" if mode in ("SMI", "NMI", "INIT", "ExtINT") else f" vector {data & 0xFF:#04x}"
     # Fixed delivery on an edge is what nearly all messages are: only the others are worth a word.
@@ -40,4 +48,4 @@ def _destination(address: int) -> str:
     if destination == 0xFF:
         return "all CPUs"
     # QEMU's APIC goes by the destination mode alone, whatever the redirection hint says.
-    return f"CPUs {destination:#04x}" if address & 0x4 else f"CPU {destination}"
+    return f"CPUs {destination:#04x}" if address & LOGICAL else f"CPU {destination}"

@@ -1,0 +1,171 @@
+"""`msixtool trace`: where each interrupt is."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import click
+
+from msixtool.cli import options
+from msixtool.cli.status import ExitStatus
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from msixtool.devices.device import MsixDevice
+    from msixtool.devices.interrupt_route import Route
+    from msixtool.devices.rings import Ring
+    from msixtool.tasks.trace import Interrupt, Trace, Traced
+
+_LOST, _DOUBT = "bold red", "yellow"
+
+
+@click.command(short_help="Where each interrupt is: from its cause to its CPU.")
+@options.file_argument
+@options.device_option
+@click.option("--vector", "-v", type=click.IntRange(min=0), metavar="N", help="Only this vector.")
+@click.option("--later", metavar="FILE", help="A stream of the same VM, a second or more later.")
+@options.container_options
+@options.json_option
+@options.traceback_option
+def trace(
+    file: str,
+    device: str | None,
+    vector: int | None,
+    later: str | None,
+    offset: int,
+    snapshot: str | None,
+    as_json: bool,
+) -> ExitStatus:
+    """Follow every interrupt from its cause to its CPU, and name those that are lost.
+
+    Status 1 where an interrupt is lost.
+    """
+    from msixtool.cli.output import console, print_json, warn
+    from msixtool.cli.progress import progress_bar
+    from msixtool.dump import Dump
+    from msixtool.tasks import trace as task
+
+    with ExitStack() as opened:
+        with progress_bar(file) as progress:
+            dump = opened.enter_context(Dump.open(file, offset=offset, snapshot=snapshot, progress=progress))
+        second = None
+        if later is not None:
+            with progress_bar(later) as progress:
+                second = opened.enter_context(Dump.open(later, progress=progress))
+        traced = task.trace(dump, device, vector=vector, later=second)
+        if as_json:
+            from msixtool.documents.trace import trace_document
+
+            print_json(trace_document(dump, traced, second))
+        else:
+            _print(console(), traced)
+    for line in (*traced.missing[:20], *([traced.later_note] if traced.later_note else [])):
+        warn(f"{file}: {line}")
+    for line in traced.damage[:20]:
+        warn(f"{file}: damaged: {line}")
+    if traced.damage:
+        return ExitStatus.USAGE
+    return ExitStatus.REPORT if traced.lost else ExitStatus.DONE
+
+
+def _print(out: Console, traced: Trace) -> None:
+    from msixtool.words import plural
+
+    for each in traced.devices:
+        _print_device(out, each)
+    for device, row in traced.lost:
+        _print_lost(out, device, row)
+    for device, row in traced.suspects:
+        out.print(f"{_title(device, row)}: suspect. {_SUSPECT}", style=_DOUBT)
+    rows = [row for each in traced.devices for row in each.interrupts]
+    owed = sum(row.owed is True for row in rows)
+    lost = len(traced.lost)
+    out.print(
+        f"{plural(len(traced.devices), 'device')}, {plural(len(rows), 'interrupt')}, {owed} owed; "
+        + (f"{lost} lost." if lost else "none lost."),
+        style=_LOST if lost else None,
+    )
+
+
+_SUSPECT = (
+    "The interrupt is owed and nowhere, its CPU is halted, another CPU runs: "
+    "a second capture decides (--later)."
+)
+
+
+def _title(device: MsixDevice, row: Interrupt) -> str:
+    name = f"{device.name}@{device.instance}" if device.instance else device.name
+    return f"{name} {_serves(row)}"
+
+
+def _serves(row: Interrupt) -> str:
+    if row.use is None:
+        return f"vector {row.vector}"
+    return f"queue {row.queue}" if row.queue is not None else str(row.use)
+
+
+def _print_lost(out: Console, device: MsixDevice, row: Interrupt) -> None:
+    from msixtool.tasks.trace.advice import meaning, recovery
+
+    out.print(f"{_title(device, row)}: {row.verdict}. {meaning(row)}", style=_LOST)
+    out.print(f"  {recovery(device, row)}")
+
+
+def _print_device(out: Console, traced: Traced) -> None:
+    from msixtool.cli.output import table
+
+    device = traced.device
+    name = f"{device.name}@{device.instance}" if device.instance else device.name
+    notes = []
+    if device.function_masked:
+        notes.append("every vector masked")
+    if device.bus_master is False:
+        notes.append("bus master off")
+    out.print(name + (f"  {', '.join(notes)}" if notes else ""), style="bold")
+    rows = table(("Vec", "right"), "Serves", "Avail/taken/used", "Route", "Interrupt", "Verdict")
+    for row in traced.interrupts:
+        style = (
+            _LOST if str(row.verdict) in ("lost", "stuck") else _DOUBT if row.verdict == "suspect" else None
+        )
+        rows.add_row(
+            "-" if row.vector is None else str(row.vector),
+            _serves(row) if row.use else "-",
+            _indices(row.ring),
+            _route(row.route),
+            _state(row),
+            str(row.verdict),
+            style=style,
+        )
+    out.print(rows)
+    out.print()
+
+
+def _indices(ring: Ring | None) -> str:
+    if ring is None:
+        return "-"
+    shown = (ring.available, ring.taken, ring.used)
+    return "/".join("-" if value is None else str(value) for value in shown)
+
+
+def _route(route: Route) -> str:
+    from msixtool.words import number_ranges
+
+    if not route.cpus:
+        return str(route.note or ("-" if route.kind == "none" else route.kind))
+    text = f"CPU {number_ranges(route.cpus)}"
+    if route.cpu_vector is not None:
+        text += f" vector {route.cpu_vector:#04x}"
+    if route.irte is not None:
+        text += f", IRTE {route.irte}"
+    return text + (f" ({route.note})" if route.note else "")
+
+
+_PLACES = {"pending": "pending bit", "apic-irr": "requested", "apic-isr": "in service"}
+
+
+def _state(row: Interrupt) -> str:
+    owed = {True: "owed", False: "not owed", None: "?"}[row.owed]
+    where = _PLACES[row.where] if row.where else "nowhere" if row.owed else None
+    return ", ".join(filter(None, [owed, where, "masked" if row.masked else None]))

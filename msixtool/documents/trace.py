@@ -1,0 +1,111 @@
+"""The document of `trace`. Field names are part of the contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msixtool.devices.cpus import Cpu
+from msixtool.devices.device import MsixDevice
+from msixtool.devices.interrupt_route import Route
+from msixtool.devices.rings import Ring
+from msixtool.documents import Document, source_document
+from msixtool.dump import Dump
+from msixtool.tasks.trace import Interrupt, Trace, Traced
+
+
+def trace_document(dump: Dump, traced: Trace, later: Dump | None = None) -> Document:
+    """`msixtool.trace/1`: CPUs, devices with their interrupts, the lost ones and the suspects."""
+    return {
+        "schema": "msixtool.trace/1",
+        "source": source_document(dump),
+        "later": None if later is None else source_document(later),
+        "cpus": [_cpu(cpu) for cpu in traced.cpus],
+        "devices": [_device(each) for each in traced.devices],
+        "lost": [_named(device, row) for device, row in traced.lost],
+        "suspects": [_named(device, row) for device, row in traced.suspects],
+        "missing": list(traced.missing),
+        "damage": list(traced.damage),
+    }
+
+
+def _cpu(cpu: Cpu) -> Document:
+    apic = cpu.apic
+    return {
+        "index": cpu.index,
+        "apic_id": None if apic is None else apic.id,
+        "halted": cpu.halted,
+        "interrupts": cpu.interrupts,
+        "apic_enabled": None if apic is None else apic.enabled,
+        "x2apic": None if apic is None else apic.x2apic,
+        "logical_id": None if apic is None else apic.logical_id,
+        "tpr": None if apic is None else apic.tpr,
+        "requested": [] if apic is None else list(apic.requested),
+        "in_service": [] if apic is None else list(apic.in_service),
+    }
+
+
+def _device(traced: Traced) -> Document:
+    device = traced.device
+    return {
+        "name": device.name,
+        "instance": device.instance,
+        "kind": device.kind,
+        "vectors": device.vectors,
+        "function_masked": device.function_masked,
+        "bus_master": device.bus_master,
+        "interrupts": [_interrupt(row) for row in traced.interrupts],
+    }
+
+
+def _interrupt(row: Interrupt) -> Document:
+    return {
+        "vector": row.vector,
+        "use": _word(row.use),
+        "queue": row.queue,
+        "masked": row.masked,
+        "pending": row.pending,
+        "address": row.address,
+        "data": row.data,
+        "route": _route(row.route),
+        "ring": None if row.ring is None else _ring(row.ring),
+        "owed": row.owed,
+        "where": _word(row.where),
+        "verdict": str(row.verdict),
+    }
+
+
+def _route(route: Route) -> Document:
+    return {
+        "kind": str(route.kind),
+        "irte": route.irte,
+        "cpus": list(route.cpus),
+        "cpu_vector": route.cpu_vector,
+        "note": _word(route.note),
+    }
+
+
+def _ring(ring: Ring) -> Document:
+    return {
+        "layout": ring.layout,
+        "size": ring.size,
+        "available": ring.available,
+        "taken": ring.taken,
+        "used": ring.used,
+        "event": ring.event,
+        "suppressed": ring.suppressed,
+        "waiting": ring.waiting,
+    }
+
+
+def _named(device: MsixDevice, row: Interrupt) -> Document:
+    return {
+        "device": device.name,
+        "instance": device.instance,
+        "queue": row.queue,
+        "vector": row.vector,
+        "verdict": str(row.verdict),
+    }
+
+
+def _word(value: Any) -> str | None:
+    return None if value is None else str(value)

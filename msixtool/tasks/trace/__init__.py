@@ -1,0 +1,88 @@
+"""Where is the interrupt: each one from its cause to its CPU, at the moment of a stream.
+
+`trace` reads the rings in guest memory, the devices' indices, the MSI-X tables, the interrupt remapping
+table and each CPU's APIC; `judge` gives the verdicts, with a later stream of the same VM where there is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msixtool.devices.cpus import Cpu, guest_time, read_cpus
+from msixtool.devices.device import MsixDevice
+from msixtool.dump import Dump
+from msixtool.tasks.trace.follow import Follower, Interrupt
+from msixtool.tasks.trace.verdict import LOSING, SECOND, Later, Verdict, judge
+
+__all__ = ["Interrupt", "Trace", "Traced", "Verdict", "trace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """One device and its interrupts."""
+
+    device: MsixDevice
+    interrupts: tuple[Interrupt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """All that was followed. `missing` says what of guest memory the stream does not hold, `damage` what
+    contradicts the formats; `later_note` why a later stream did not decide."""
+
+    cpus: tuple[Cpu, ...]
+    devices: tuple[Traced, ...]
+    missing: tuple[str, ...]
+    damage: tuple[str, ...]
+    later_note: str | None = None
+
+    @property
+    def lost(self) -> list[tuple[MsixDevice, Interrupt]]:
+        """The interrupts that will not come, or do not get through."""
+        return self._with(*LOSING)
+
+    @property
+    def suspects(self) -> list[tuple[MsixDevice, Interrupt]]:
+        """Those of which a second stream decides."""
+        return self._with(Verdict.SUSPECT)
+
+    def _with(self, *verdicts: Verdict) -> list[tuple[MsixDevice, Interrupt]]:
+        return [(t.device, row) for t in self.devices for row in t.interrupts if row.verdict in verdicts]
+
+
+def trace(
+    dump: Dump, pattern: str | None = None, *, vector: int | None = None, later: Dump | None = None
+) -> Trace:
+    """Follow every interrupt of the devices that `pattern` names, of `vector` alone where it is given.
+
+    `later` is a stream of the same VM some time on. Raises UsageError where nothing matches.
+    """
+    chosen = dump.select(pattern)
+    cpus, damage = read_cpus(dump.source, dump.index)
+    follower = Follower(dump, cpus)
+    found = follower.follow(chosen)
+    second, note = (None, None) if later is None else _later(dump, later, found)
+    devices = []
+    for device, rows in zip(chosen, found, strict=True):
+        judged = judge(device, rows, cpus, second)
+        kept = tuple(row for row in judged if vector is None or row.vector == vector)
+        devices.append(Traced(device, kept))
+    told = [*map(str, (*dump.damage, *damage, *dump.memory.damage)), *follower.damage]
+    missing = [*dump.memory.missing, *follower.missing]
+    return Trace(tuple(cpus), tuple(devices), tuple(missing), tuple(dict.fromkeys(told)), note)
+
+
+def _later(dump: Dump, later: Dump, found: list[list[Interrupt]]) -> tuple[Later | None, str | None]:
+    """The rows of the second stream by device and queue, or why they decide nothing."""
+    before, after = (guest_time(each.source, each.index) for each in (dump, later))
+    if before is None or after is None:
+        return None, "the later stream decides nothing: guest time is not in both streams"
+    if after - before < SECOND:
+        gap = (after - before) / SECOND
+        return (
+            None,
+            f"the later stream decides nothing: expected 1 s of guest time between them, found {gap:.3f} s",
+        )
+    cpus, _ = read_cpus(later.source, later.index)
+    rows = Follower(later, cpus).follow(later.devices)
+    return Later.of(later.devices, rows), None

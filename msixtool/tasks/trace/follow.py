@@ -1,0 +1,193 @@
+"""The rows of a trace: what each interrupt serves, its ring, its route, and where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from msixtool.devices import virtio_layout
+from msixtool.devices.cpus import Apic, Cpu
+from msixtool.devices.device import MsixDevice
+from msixtool.devices.interrupt_route import Note, Remapping, Route, RouteKind, Router, read_remapping
+from msixtool.devices.rings import QueueReader, Ring
+from msixtool.devices.virtio_layout import VirtioLayout
+from msixtool.dump import Dump
+from msixtool.errors import FormatError
+from msixtool.tasks.trace.verdict import Verdict
+
+MAX_BLOB = 4 << 20
+"""The longest virtio blob that is read, in bytes."""
+
+
+class Use(StrEnum):
+    """What a vector serves."""
+
+    CONFIG = "config"
+    QUEUE = "queue"
+
+
+class Where(StrEnum):
+    """Where an interrupt is that was sent, or held back."""
+
+    PENDING = "pending"
+    REQUESTED = "apic-irr"
+    IN_SERVICE = "apic-isr"
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """One row. `vector` is None where what it serves has none; `address` and `data` are None with it."""
+
+    vector: int | None
+    use: Use | None
+    queue: int | None
+    masked: bool
+    pending: bool
+    address: int | None
+    data: int | None
+    route: Route
+    ring: Ring | None
+    owed: bool | None
+    where: Where | None
+    at: tuple[int, ...] = ()
+    """The APIC ids where it is requested or in service."""
+    verdict: Verdict = Verdict.UNDECIDED
+
+
+class Follower:
+    """Follows the interrupts of one stream's devices."""
+
+    def __init__(self, dump: Dump, cpus: Sequence[Cpu]) -> None:
+        self._dump = dump
+        self._memory = dump.memory
+        self._apics = {cpu.apic.id: cpu.apic for cpu in cpus if cpu.apic is not None}
+        self.damage: list[str] = []
+        self.missing: list[str] = []
+        try:
+            self._remapping = read_remapping(dump.source, dump.index)
+        except FormatError as error:
+            self._remapping = Remapping(unknown=True)
+            self.damage.append(str(error))
+        if self._remapping.unknown:
+            self.missing.append("interrupt remapping of amd-iommu is not followed: routes are unknown")
+        self._router = Router(list(self._apics.values()), self._remapping, self._memory)
+
+    def follow(self, devices: Sequence[MsixDevice]) -> list[list[Interrupt]]:
+        """The rows of each device. All of guest memory that they need is asked for before any is read."""
+        readers = [self._queues(device) for device in devices]
+        for device, reader in zip(devices, readers, strict=True):
+            self._want(device, reader)
+        return [self._rows(device, reader) for device, reader in zip(devices, readers, strict=True)]
+
+    def _queues(self, device: MsixDevice) -> QueueReader | None:
+        layout = self._layout(device)
+        return None if layout is None else QueueReader(layout, self._memory)
+
+    def _layout(self, device: MsixDevice) -> VirtioLayout | None:
+        if device.virtio is None:
+            return None
+        item = device.item
+        fields = (item.description or {}).get("fields")
+        first = fields[0] if isinstance(fields, list) and fields and isinstance(fields[0], dict) else {}
+        size = first.get("size") if first.get("type") == "virtio" else None
+        length = min(size if isinstance(size, int) else item.data_length, item.data_length, MAX_BLOB)
+        blob = self._dump.source.read(item.data_offset, length)
+        return virtio_layout.read(blob, device.kind, device.capability)
+
+    def _want(self, device: MsixDevice, reader: QueueReader | None) -> None:
+        for entry in device.state.entries if self._dump.is_x86 else ():
+            self._router.want(entry.address, entry.data)
+        for queue in self._set_up(device, reader):
+            if reader is not None and self._is_readable(reader):
+                reader.want(queue)
+
+    def _is_readable(self, reader: QueueReader) -> bool:
+        """Whether the addresses of the rings are guest physical ones."""
+        return not (reader.translated and self._remapping.translating)
+
+    def _set_up(self, device: MsixDevice, reader: QueueReader | None) -> list[int]:
+        if reader is None:
+            return []
+        return [queue for queue in range(len(device.queue_vectors)) if reader.is_set_up(queue)]
+
+    def _rows(self, device: MsixDevice, reader: QueueReader | None) -> list[Interrupt]:
+        rows = []
+        if device.virtio is not None:
+            rows.append(self._row(device, device.config_vector, Use.CONFIG))
+        if reader is not None and not self._is_readable(reader) and self._set_up(device, reader):
+            self.missing.append(f"{device.name}: its rings are at addresses that the IOMMU translates")
+        for queue in self._set_up(device, reader):
+            assert reader is not None
+            if fault := reader.fault(queue):
+                self.damage.append(f"section {device.name}: {fault}")
+            ring = reader.read(queue, readable=self._is_readable(reader))
+            rows.append(self._row(device, device.queue_vectors[queue], Use.QUEUE, queue, ring))
+        served = {row.vector for row in rows}
+        for vector in range(device.vectors):
+            if vector not in served and (device.state.is_pending(vector) or not device.is_masked(vector)):
+                rows.append(self._row(device, vector))
+        return rows
+
+    def _row(
+        self,
+        device: MsixDevice,
+        vector: int | None,
+        use: Use | None = None,
+        queue: int | None = None,
+        ring: Ring | None = None,
+    ) -> Interrupt:
+        known = vector is not None and vector < device.vectors
+        entry = device.state.entries[vector] if known and vector is not None else None
+        pending = known and vector is not None and device.state.is_pending(vector)
+        route = self._route(device, vector, known)
+        where, at = self._where(route, pending)
+        return Interrupt(
+            vector,
+            use,
+            queue,
+            known and vector is not None and device.is_masked(vector),
+            pending,
+            None if entry is None else entry.address,
+            None if entry is None else entry.data,
+            route,
+            ring,
+            _owed(device, vector, pending, ring),
+            where,
+            at,
+        )
+
+    def _route(self, device: MsixDevice, vector: int | None, known: bool) -> Route:
+        if vector is None:
+            return Route(RouteKind.NONE)
+        if not known:
+            return Route(RouteKind.NONE, note=Note.NO_SUCH_VECTOR)
+        entry = device.state.entries[vector]
+        route = Route(RouteKind.OTHER)
+        if self._dump.is_x86:
+            route = self._router.route(entry.address, entry.data)
+        return route.noted(Note.BUS_MASTER_OFF) if device.bus_master is False else route
+
+    def _where(self, route: Route, pending: bool) -> tuple[Where | None, tuple[int, ...]]:
+        """The first place that holds the interrupt, and the APICs that it is in."""
+        met = [self._apics[each] for each in route.cpus if each in self._apics]
+        requested = _holding(met, route.cpu_vector, in_service=False)
+        in_service = _holding(met, route.cpu_vector, in_service=True)
+        if pending:
+            return Where.PENDING, ()
+        if requested:
+            return Where.REQUESTED, requested
+        return (Where.IN_SERVICE, in_service) if in_service else (None, ())
+
+
+def _holding(apics: Sequence[Apic], vector: int | None, *, in_service: bool) -> tuple[int, ...]:
+    return tuple(apic.id for apic in apics if vector in (apic.in_service if in_service else apic.requested))
+
+
+def _owed(device: MsixDevice, vector: int | None, pending: bool, ring: Ring | None) -> bool | None:
+    """Whether the device owes the interrupt; None where nothing tells."""
+    if ring is None:
+        return True if pending else None
+    if device.capability is not None and not device.capability.enabled:
+        return None  # It goes by INTx, if at all.
+    return False if vector is None else ring.owed
