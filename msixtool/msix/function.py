@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from msixtool.errors import UsageError
+from msixtool.errors import FormatError, UsageError
 from msixtool.formats import Buffer
 from msixtool.formats import msix as fmt
 from msixtool.msix import events as ev
@@ -193,15 +193,19 @@ class MsixFunction(MsixVectors):
         self.mask_all()
 
     @operation
-    def load(self, vmstate: Buffer) -> None:
-        """Read what `save` wrote; configuration space has been restored before (`restore_config`).
+    def load(self, saved: Buffer | MsixState) -> None:
+        """Read what `save` wrote, or the state that it holds; `restore_config` was called before.
 
         Pending bits below n are cleared, table and pending bits read, and the function mask computed
         from the restored configuration. Then each vector's mask is updated as if it had been masked
         before: what is pending and unmasked now is notified, and lost where the vector is not used
-        yet. Raises TruncatedError or FormatError where the data is not 16·n + ceil(n/8) bytes.
+        yet. Raises TruncatedError or FormatError where the data is not 16·n + ceil(n/8) bytes, FormatError
+        where the state is of another number of vectors.
         """
-        state = MsixState.from_vmstate(vmstate, self.nr_vectors_allocated())
+        vectors = self.nr_vectors_allocated()
+        state = saved if isinstance(saved, MsixState) else MsixState.from_vmstate(saved, vectors)
+        if state.vectors != vectors:
+            raise FormatError("MSI-X state", expected=f"{vectors} vectors", found=state.vectors)
         if not self.present():
             return
         self._clear_all_vectors()

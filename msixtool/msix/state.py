@@ -52,7 +52,9 @@ class MsixState:
 
     @classmethod
     def reset(cls, vectors: int) -> MsixState:
-        """The state after a reset: every vector masked, nothing pending."""
+        """The state after a reset: every vector masked, nothing pending. Raises UsageError below 0."""
+        if vectors < 0:
+            raise UsageError("number of vectors", expected="0 or more", found=vectors)
         return cls((MsixEntry(),) * vectors, bytes(fmt.pba_size(vectors)))
 
     @classmethod
@@ -80,27 +82,40 @@ class MsixState:
         return len(self.entries)
 
     def is_pending(self, vector: int) -> bool:
-        """Whether the pending bit of `vector` is set."""
+        """Whether the pending bit of `vector` is set. Raises UsageError where there is no such vector."""
+        self._check(vector)
         return bool(self.pba[vector // 8] >> vector % 8 & 1)
 
     @property
     def pending(self) -> tuple[int, ...]:
         """The vectors whose pending bit is set, bits at or above n not counted."""
-        return tuple(vector for vector in range(self.vectors) if self.is_pending(vector))
+        return self._pending_bits(0, self.vectors)
 
     @property
     def stray_pending(self) -> tuple[int, ...]:
         """The bits set at or above n, which no vector can ever deliver."""
-        bits = int.from_bytes(self.pba, "little")
-        return tuple(bit for bit in range(self.vectors, 8 * len(self.pba)) if bits >> bit & 1)
+        return self._pending_bits(self.vectors, 8 * len(self.pba))
+
+    def _pending_bits(self, start: int, end: int) -> tuple[int, ...]:
+        return tuple(bit for bit in range(start, end) if self.pba[bit // 8] >> bit % 8 & 1)
 
     def with_entry(self, vector: int, entry: MsixEntry) -> MsixState:
-        """The same state with one entry replaced."""
+        """The same state with one entry replaced. Raises UsageError where there is no such vector."""
+        self._check(vector)
         return replace(self, entries=(*self.entries[:vector], entry, *self.entries[vector + 1 :]))
 
     def with_pending(self, vectors: Iterable[int]) -> MsixState:
-        """The same state with exactly `vectors` pending among the n; bits at or above n stay."""
+        """The same state with exactly `vectors` pending among the n; bits at or above n stay.
+
+        Raises UsageError where one of them is not there.
+        """
         bits = int.from_bytes(self.pba, "little") >> self.vectors << self.vectors
         for vector in vectors:
+            self._check(vector)
             bits |= 1 << vector
         return replace(self, pba=bits.to_bytes(len(self.pba), "little"))
+
+    def _check(self, vector: int) -> None:
+        if not 0 <= vector < self.vectors:
+            there = f"a vector from 0 to {self.vectors - 1}" if self.vectors else "none: there are no vectors"
+            raise UsageError("vector", expected=there, found=vector)

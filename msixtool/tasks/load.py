@@ -99,7 +99,7 @@ def load_state(
         qemu_version=qemu_version,
     )
     function.restore_config(control, bus_master=bus_master)
-    events = function.load(state.to_vmstate())
+    events = function.load(state)
     messages = _messages(state, events, known=used is not None)
     if used is None:
         events = tuple(event for event in events if not isinstance(event, ev.Message | ev.MessageDropped))

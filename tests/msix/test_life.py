@@ -396,6 +396,14 @@ def test_load_refuses_data_of_another_size() -> None:
     assert device.notify(0) == (message(0),), "the device goes on"
 
 
+def test_load_takes_a_state_as_well_as_its_bytes() -> None:
+    given = state(4, masked=[1], pending=[0, 1])
+    loaded = [(*(device := function(4)).load(saved), device.save()) for saved in (given, given.to_vmstate())]
+    assert loaded[0] == loaded[1]
+    with pytest.raises(FormatError, match="expected 4 vectors, found 5"):
+        function(4).load(state(5))
+
+
 def test_load_without_msix_reads_nothing() -> None:
     assert MsixFunction().load(b"") == ()
     with pytest.raises(FormatError):

@@ -37,7 +37,7 @@ def stream(bench: Bench, file: str, device: str, used: VectorNumbers | None = No
         raise InputError("the stream does not hold the configuration space of the device", device=found.name)
     function = _fresh(bench, found.state.vectors, found.kind, used, capability=found.capability.offset)
     function.restore_config(found.capability.control, bus_master=found.bus_master)
-    events = function.load(found.state.to_vmstate())
+    events = function.load(found.state)
     if refused:
         return (*events, ev.Error(f"the load fails: {refused[0].message}"))
     return events + _use_after_load(function, found)
