@@ -75,19 +75,27 @@ def _load_stream(
     from msixtool.documents import damage_document, source_document
     from msixtool.errors import UsageError
     from msixtool.tasks.load import load_device
-    from msixtool.tasks.refusals import refusals
+    from msixtool.tasks.refusals import refusals, warnings
 
     with _stream(file, output, force, offset, snapshot) as (dump, base):
         if kind or vectors:
             raise UsageError("--kind and --vectors", path=file, expected="a raw vmstate", found="a stream")
         refused = refusals(dump, version)
+        told = [*refused, *warnings(dump, version)]
         loaded = [load_device(each, version) for each in dump.select(device)]
         # First what is to last: whoever reads the report may close the pipe.
         if base is not None and output is not None and not dump.damage:
             from msixtool.tasks.load_file import write_loaded_stream
 
             write_loaded_stream(base, loaded, output, force=force)
-        _report(source_document(dump), refused, loaded, damage_document(dump), as_json, x86=dump.is_x86)
+        _report(
+            source_document(dump),
+            told,
+            loaded,
+            damage_document(dump),
+            as_json,
+            x86=dump.is_x86,
+        )
         status = report_damage(dump)
         if status and output is not None:
             warn(f"{output}: not written, for {file} is damaged")
@@ -171,9 +179,13 @@ def _report(
     out = console()
     for each in loaded:
         _print_device(out, each, x86=x86)
-    for finding in refused:
+    errors = [finding for finding in refused if finding.severity == "error"]
+    for finding in errors:
         out.print(f"QEMU refuses this stream: {finding.section or 'stream'}: {finding.message}")
-    out.print(_summary(loaded, len(refused)))
+    for finding in refused:
+        if finding.severity != "error":
+            out.print(f"warning: {finding.section or 'stream'}: {finding.message}")
+    out.print(_summary(loaded, len(errors), len(refused) - len(errors)))
 
 
 def _print_device(out: Console, loaded: Loaded, *, x86: bool) -> None:
@@ -227,7 +239,7 @@ def _step(event: Event, *, x86: bool) -> tuple[str, str] | None:
     return None
 
 
-def _summary(loaded: list[Loaded], refused: int) -> str:
+def _summary(loaded: list[Loaded], refused: int, doubts: int = 0) -> str:
     from msixtool.words import plural
 
     sent = sum(message.delivered is True for each in loaded for message in each.messages)
@@ -237,4 +249,6 @@ def _summary(loaded: list[Loaded], refused: int) -> str:
     if unknown:
         parts.append(f"{unknown} unknown")
     verdict = f"the load fails, {plural(refused, 'reason')}" if refused else "nothing here stops the load"
+    if doubts and not refused:
+        verdict += f", {plural(doubts, 'warning')}"
     return f"{', '.join(parts)}; {verdict}."

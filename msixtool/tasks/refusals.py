@@ -7,14 +7,17 @@ devices, machine type, configuration space) is the business of compat.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from msixtool.devices.device import MsixDevice
 from msixtool.dump import Dump
 from msixtool.formats import virtio as virtio_format
 from msixtool.msix.versions import NEWEST, QemuVersion
+from msixtool.qemu.versions import Version
 from msixtool.stream.items import Damage, DamageRule
 from msixtool.tasks.device_checks import PCI_VERSION, Check, Failed, pci_failures, virtio_failures
 from msixtool.tasks.finding import Code, Finding, Severity
+from msixtool.tasks.section_checks import Trouble, troubles
 
 CHECKS_QUEUE_VECTORS: QemuVersion = (7, 2)
 """Since when QEMU checks a queue's vector before it uses it."""
@@ -28,9 +31,44 @@ def refusals(dump: Dump, qemu_version: QemuVersion = NEWEST) -> list[Finding]:
     found = [
         (damage.offset or 0, _of_damage(damage)) for damage in dump.damage if damage.rule not in HARMLESS
     ]
+    for trouble in troubles(dump):
+        refused = trouble.loads is None or trouble.loads.covers(_release(qemu_version)) is False
+        if trouble.severity is Severity.ERROR and refused:
+            found.append((trouble.item.offset, of_trouble(trouble)))
     for device in dump.devices:
         found += [(device.item.offset, finding) for finding in _of_device(device, qemu_version)]
     return [finding for _, finding in sorted(found, key=lambda pair: pair[0])]
+
+
+def warnings(dump: Dump, qemu_version: QemuVersion = NEWEST) -> list[Finding]:
+    """What QEMU may refuse, or minds and loads, in stream order: of severity warning, of code undecided where
+    nothing tells."""
+    found = []
+    for trouble in troubles(dump):
+        loaded = trouble.loads.covers(_release(qemu_version)) if trouble.loads else False
+        if trouble.severity is not Severity.ERROR:
+            found.append(replace(of_trouble(trouble), severity=Severity.WARNING))
+        elif loaded is None:
+            found.append(replace(of_trouble(trouble), severity=Severity.WARNING, code=Code.UNDECIDED))
+    return found
+
+
+def _release(version: QemuVersion) -> Version:
+    return version[0], version[1] if len(version) > 1 else 0
+
+
+def of_trouble(trouble: Trouble) -> Finding:
+    """A finding about what QEMU refuses of a section by itself."""
+    return Finding(
+        trouble.severity,
+        trouble.code,
+        trouble.message,
+        str(trouble.item.idstr),
+        trouble.item.instance_id or 0,
+        trouble.field,
+        source=trouble.value,
+        advice=trouble.advice,
+    )
 
 
 def _of_damage(damage: Damage) -> Finding:

@@ -16,9 +16,10 @@ from msixtool.devices.locate import find_devices
 from msixtool.formats import build, libvirt, msix
 from msixtool.formats import virtio as virtio_format
 from msixtool.msix.state import MsixState
+from msixtool.stream import description as vmdesc
 from msixtool.stream.items import Item
 from msixtool.stream.read import read_stream
-from tests.conftest import SAMPLES, unpacked
+from tests.conftest import REPOSITORY, SAMPLES, unpacked
 from tests.stream.build import Stream, config_space, msix_fields, pci_device
 from tests.stream.ways import rare
 
@@ -198,6 +199,52 @@ case("address-not-msi", lambda e: e.put(e.entry(1, 0), 0, 0, 0x10, 0), NIC, 1)
 case("address-unaligned", lambda e: e.flip(e.entry(1, 0), 2), NIC, 1)
 
 # Containers: these are files, not streams
+# What a device checks when it is loaded
+REFUSED = REPOSITORY / "tests" / "data" / "refused"
+
+
+@cache
+def refused(name: str) -> bytes:
+    """A stream that a real QEMU refused, or one beside it that it did not."""
+    return unpacked(REFUSED / f"{name}.mig.xz")
+
+
+def _field(e: Editor, section: str, name: str) -> int:
+    """Where the first field of this name stands."""
+    item = e.item(section)
+    assert item.description is not None
+    placed = next(each for each in vmdesc.walk(item.description) if each.path[-1] == name)
+    return item.data_offset + placed.offset
+
+
+def _rings(e: Editor) -> int:
+    """Where the addresses of the first queue's rings stand."""
+    return e.data.index(b"virtio/virtqueues\0\0\0\1") + 21
+
+
+case("run-state", lambda e: e.put(e.item("globalstate").data_offset + 4, 0), "globalstate")
+case("ahci-state", lambda e: e.put(_field(e, "ich9_ahci", "port_regs.cmd"), 0, 0, 0x80, 6), "ich9_ahci")
+case(
+    "ahci-bus-master",
+    lambda e: refused("ahci-fis-source"),
+    "ich9_ahci",
+    base=lambda: refused("ahci-fis-target"),
+)
+case(
+    "ring-out-of-step", lambda e: refused("ring-used-7.2"), "virtio-blk", base=lambda: refused("ring-ok-7.2")
+)
+case("ring-available", lambda e: refused("ring-avail-7.2"), "virtio-blk", base=lambda: refused("ring-ok-7.2"))
+case("ring-unknown", lambda e: e.put(_rings(e), 1), "virtio-blk", base=lambda: refused("ring-ok-7.2"))
+
+
+def _without_vectors(e: Editor) -> bytes:
+    e.put(e.virtio("core_offset") - 2, 255, 255)
+    e.put(e.queue(0, 14), 255, 255)
+    return e.put(e.queue(1, 14), 255, 255)
+
+
+case("vectors-unused", _without_vectors, NET)
+
 FILES: dict[str, Callable[[], bytes]] = {
     "container": lambda: SAMPLE.read_bytes()[:-40] + bytes(40),
     "incomplete-image": lambda: _save_image() + sample(),

@@ -34,7 +34,7 @@ from msixtool.tasks.compat.layout import (
 )
 from msixtool.tasks.compat.load_base import Difference, Load, LoadStoppedError
 from msixtool.tasks.compat.sides import Side, Target
-from msixtool.tasks.finding import Code, Finding
+from msixtool.tasks.finding import Code, Finding, Severity
 
 NULL_MARKER, VALID_MARKER = 0x30, 0x31
 MAX_POINTERS = 1 << 16
@@ -73,10 +73,12 @@ class SectionLoad(Load):
         try:
             if description is None:
                 self._undescribed()
+                self._check_itself()
                 return self.findings
             if "vmsd_name" in description:
                 at, _ = self.vmsd(description, at, self.own.data_offset)
                 self._check_after_load()
+                self._check_itself()
             else:
                 at = self.item.data_offset + self.item.data_length  # opaque: only its own code reads it
             if not self.refused:
@@ -317,6 +319,16 @@ class SectionLoad(Load):
                     source=theirs,
                     target=ours,
                 )
+
+    def _check_itself(self) -> None:
+        """What QEMU refuses of the section whatever the target is, but for its release."""
+        for trouble in self.source.troubles.get(self.item.offset, ()):
+            details = {"field": trouble.field, "source": trouble.value, "advice": trouble.advice}
+            loaded = self.target.releases.cover(trouble.loads) if trouble.loads is not None else False
+            if trouble.severity is Severity.ERROR and loaded is False:
+                self.refuse(trouble.code, trouble.message, **details)
+            elif loaded is not True:
+                self.undecided(trouble.message, **details)
 
     def _without_msix(self) -> None:
         """An xhci marks vectors as not used that it does not have."""

@@ -11,6 +11,7 @@ from msixtool.qemu.versions import Version
 from msixtool.stream.items import Item, RamBlock
 from msixtool.stream.window import Window
 from msixtool.tasks.compat.knowledge import Knowledge, Releases
+from msixtool.tasks.section_checks import Trouble, troubles
 
 Key = tuple[str, int]
 """A section: its idstr and instance_id."""
@@ -37,6 +38,14 @@ class Side:
     def blocks(self) -> dict[str, RamBlock]:
         """The RAM blocks by name."""
         return {block.idstr: block for block in self.dump.index.blocks}
+
+    @cached_property
+    def troubles(self) -> dict[int, list[Trouble]]:
+        """What QEMU refuses of sections by themselves, by the offset of the section."""
+        found: dict[int, list[Trouble]] = {}
+        for trouble in troubles(self.dump):
+            found.setdefault(trouble.item.offset, []).append(trouble)
+        return found
 
     @cached_property
     def cpus(self) -> int:

@@ -87,6 +87,9 @@ RULES: dict[str, Rule] = {
         virtio_vector="a virtio device uses a vector that it does not have",
         virtio_queue_select="a virtio device has a queue selected that cannot exist",
         virtio_queue_index="a virtqueue without an address has been used",
+        run_state="the saved run state is none that QEMU has",
+        ahci_state="an AHCI port is in a state that QEMU refuses",
+        ring_out_of_step="the device has taken more of a virtqueue than guest memory says there is",
     ),
     **_catalogue(
         Severity.WARNING,
@@ -94,6 +97,9 @@ RULES: dict[str, Rule] = {
         duplicate_section="the same section comes twice",
         ram_fill="a zero record of RAM fills its page with another byte",
         incomplete_image="the save of the image did not finish",
+        ahci_bus_master="AHCI ports are started while bus mastering is off, which QEMU up to 9 refuses",
+        ring_available="guest memory says that a virtqueue waits with more than it can hold",
+        vectors_unused="vectors of a virtio device are live, and none of its queues has one",
         msi_and_msix="MSI and MSI-X are both enabled",
         bus_master_off="MSI-X is enabled and bus mastering is off",
         pending_unmasked="a vector is enabled, unmasked and pending",
@@ -104,6 +110,7 @@ RULES: dict[str, Rule] = {
     ),
     **_catalogue(
         Severity.INFO,
+        ring_unknown="the rings of virtqueues are not in the stream",
         skipped="how much was skipped after damage",
         no_vmdesc="the stream has no vmdesc",
         unfinished_section="a section that is sent in parts has no end",

@@ -12,6 +12,7 @@ from msixtool.stream import items as kinds
 from msixtool.stream.items import DamageRule
 from msixtool.tasks.finding import Severity
 from msixtool.tasks.rules.catalogue import RULES, RuleFinding
+from msixtool.tasks.section_checks import troubles
 from msixtool.words import plural
 
 
@@ -31,6 +32,18 @@ def check_stream(dump: Dump) -> Iterator[RuleFinding]:
             text = "no vmdesc follows the end: nothing in the stream tells the sizes of its sections"
             yield _finding("no-vmdesc", text, offset=dump.index.end)
     yield from _duplicates(dump)
+    for trouble in troubles(dump):
+        # What only some releases refuse is no error of the stream.
+        severity = trouble.severity if trouble.loads is None else Severity.WARNING
+        item = trouble.item
+        yield _finding(
+            trouble.rule,
+            trouble.message,
+            severity=severity,
+            device=item.idstr,
+            instance=item.instance_id,
+            offset=item.offset,
+        )
     if dump.index.ram is not None and dump.index.ram.filled:
         count = dump.index.ram.filled
         text = f"{plural(count, 'zero record')} with another fill byte: QEMU since 8.2 refuses that"

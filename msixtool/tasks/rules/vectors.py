@@ -10,12 +10,13 @@ from collections.abc import Iterator
 
 from msixtool.devices.device import MsixDevice
 from msixtool.formats import msix
+from msixtool.formats.virtio import DRIVER_OK
 from msixtool.formats.x86 import is_x86_msi
 from msixtool.msix.state import MsixEntry
 from msixtool.tasks.finding import Severity
 from msixtool.tasks.load import Message, load_device
 from msixtool.tasks.rules.catalogue import RULES, RuleFinding
-from msixtool.words import dropped_in_words
+from msixtool.words import dropped_in_words, plural
 
 _CONTROL = 12
 """Offset of Vector Control in a table entry, in bytes."""
@@ -26,6 +27,7 @@ def check_vectors(device: MsixDevice, *, x86: bool) -> Iterator[RuleFinding]:
     for vector, entry in enumerate(device.state.entries):
         yield from _entry(device, vector, entry, x86)
     yield from _pending(device)
+    yield from _unused(device)
 
 
 def _finding(
@@ -55,6 +57,22 @@ def _entry(device: MsixDevice, vector: int, entry: MsixEntry, x86: bool) -> Iter
     elif x86 and not is_x86_msi(entry.address):
         text = f"{state} with message address {entry.address:#x}: no interrupt on x86"
         yield _finding(device, "address-not-msi", text, vector, at, severity)
+
+
+def _unused(device: MsixDevice) -> Iterator[RuleFinding]:
+    """A virtio device with a driver and live vectors, none of which is any queue's: no queue interrupts."""
+    state = device.virtio
+    if state is None or device.function_masked is not False or not state.core.status & DRIVER_OK:
+        return
+    live = sum(1 for entry in device.state.entries if entry.address and not entry.masked)
+    used = any(vector is not None for vector in (device.config_vector, *device.queue_vectors))
+    if live and not used and any(queue.desc for queue in state.queues):
+        text = (
+            f"{plural(live, 'vector')} live, and no queue has one: the device will not interrupt (QEMU gives"
+            " none to a queue whose driver asked for a vector that there is not)"
+        )
+        rule = RULES["vectors-unused"]
+        yield RuleFinding(rule.id, rule.severity, text, device.name, device.instance, None, device.offset)
 
 
 def _pending(device: MsixDevice) -> Iterator[RuleFinding]:

@@ -1,0 +1,272 @@
+"""What a QEMU refuses of a section when it has read it, as far as the stream alone shows it.
+
+The checks that a device makes after the load of its own fields (post_load), whatever the target is. One
+list for `load`, `validate` and `compat`; docs/refusals.md has all of them, and those that no stream shows.
+
+Source: QEMU hw/ide/ahci.c (ahci_state_post_load), migration/global_state.c (global_state_post_load),
+hw/virtio/virtio.c (virtio_load, where it looks at the rings), softmmu/physmem.c (address_space_map) of 5.2,
+7.2, 10.0 and 10.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from msixtool.devices import virtio_layout
+from msixtool.devices.config_space import ConfigSpace
+from msixtool.devices.device import kind_of
+from msixtool.devices.locate import layout_of
+from msixtool.devices.virtio import Queue
+from msixtool.devices.virtio_layout import Ring, VirtioLayout
+from msixtool.dump import Dump
+from msixtool.formats import virtio as fmt
+from msixtool.qemu.vmstates import Lifetime
+from msixtool.stream import description as vmdesc
+from msixtool.stream.items import Item
+from msixtool.tasks.fields import MAX_SECTION, read_section
+from msixtool.tasks.finding import Code, Severity
+from msixtool.words import plural
+
+_STATES = """
+debug inmigrate internal-error io-error paused postmigrate prelaunch finish-migrate restore-vm running save-vm
+shutdown suspended watchdog guest-panicked colo preconfig
+"""
+RUN_STATES = frozenset(_STATES.split())
+"""RunState of qapi/run-state.json; preconfig up to 7.1 or so."""
+
+AHCI_KINDS = frozenset({"ich9_ahci", "ahci", "sysbus-ahci"})
+_START, _FIS_RX, _FIS_ON, _LIST_ON = 1 << 0, 1 << 4, 1 << 14, 1 << 15
+"""Bits of PxCMD (AHCI 1.3.1, section 3.3.7)."""
+_COMMAND_LIST, _RECEIVED_FIS = 1024, 256
+"""Bytes that each engine maps."""
+_BOUNCE = 4096
+"""Bytes that a PCI device of 10.0 can map that are not RAM (x-max-bounce-buffer-size)."""
+_ONE_BOUNCE = Lifetime((7, 2), (10, 0))
+"""Releases that let a device map more than one piece that is not RAM."""
+_MAX_COMMANDS = 32
+_IS_NCQ = frozenset({0x60, 0x61, 0x63, 0x64, 0x65})
+"""READ, WRITE, NON-DATA, SEND and RECEIVE FPDMA QUEUED."""
+
+_CHECKS_AVAILABLE = Lifetime((5, 2), (7, 2))
+"""Releases that leave a queue alone whose available index makes no sense."""
+
+_STATE_SIZE = 100
+"""Bytes of the run state in `globalstate`, behind a 32-bit size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that QEMU refuses (severity error) or minds (warning) of a section.
+
+    `loads` are the releases that take it all the same, None for none. `rule` is that of `validate`.
+    """
+
+    rule: str
+    item: Item
+    message: str
+    field: str | None = None
+    value: Any = None
+    severity: Severity = Severity.ERROR
+    code: Code = Code.OTHER
+    loads: Lifetime | None = None
+    advice: str | None = None
+
+
+def troubles(dump: Dump) -> list[Trouble]:
+    """All of a stream, in stream order."""
+    found: list[Trouble] = []
+    blobs: list[tuple[Item, VirtioLayout]] = []
+    for item in dump.index.full_sections():
+        kind = kind_of(str(item.idstr))
+        if item.idstr == "globalstate":
+            found += _run_state(dump, item)
+        elif kind in AHCI_KINDS:
+            found += _ahci(dump, item)
+        elif (blob := virtio_blob(dump, item)) is not None:
+            blobs.append((item, blob))
+    found += _rings(dump, blobs)
+    return sorted(found, key=lambda trouble: trouble.item.offset)
+
+
+def virtio_blob(dump: Dump, item: Item) -> VirtioLayout | None:
+    """The virtio device of a section; None where it has none on a PCI bus."""
+    place = layout_of(dump.source, item)
+    if place is None or place.virtio is None or item.data_length > MAX_SECTION:
+        return None
+    size = item.data_length - place.virtio
+    if item.description is not None:
+        size = next((each.size for each in vmdesc.walk(item.description) if each.type == "virtio"), size)
+    data = dump.source.read(item.data_offset + place.virtio, size)
+    return virtio_layout.read(data, kind_of(str(item.idstr)))
+
+
+def _run_state(dump: Dump, item: Item) -> Iterator[Trouble]:
+    data = dump.source.read(item.data_offset + 4, _STATE_SIZE)
+    name = data.split(b"\0", 1)[0].decode("latin-1")
+    if len(data) == _STATE_SIZE and name not in RUN_STATES:
+        text = f"runstate {name!r}: no run state of QEMU" if name else "runstate: empty, and that is none"
+        yield Trouble("run-state", item, text, "runstate", name)
+
+
+# AHCI
+
+
+def _ahci(dump: Dump, item: Item) -> Iterator[Trouble]:
+    values = read_section(dump, item).values()
+    state = values.get("ahci", values)
+    ports = state.get("dev") if isinstance(state, dict) else None
+    if not isinstance(ports, list) or not all(isinstance(port, dict) for port in ports):
+        return
+    for number, port in enumerate(ports):
+        yield from _port(item, number, port)
+    yield from _engines(item, ports, _bus_master(dump, item))
+
+
+def _bus_master(dump: Dump, item: Item) -> bool:
+    """Whether the controller may reach memory; one that is on no PCI bus always may."""
+    place = layout_of(dump.source, item)
+    if place is None or place.config is None:
+        description = vmdesc.walk(item.description or {})
+        at = next((each.offset for each in description if each.type == "pci config"), None)
+    else:
+        at = place.config
+    if at is None:
+        return True
+    return ConfigSpace(dump.source.read(item.data_offset + at, 256)).bus_master
+
+
+def _number(port: dict[str, Any], name: str) -> int:
+    value = port.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def _port(item: Item, number: int, port: dict[str, Any]) -> Iterator[Trouble]:
+    command = _number(port, "port_regs.cmd")
+    for start, running, engine in ((_START, _LIST_ON, "DMA"), (_FIS_RX, _FIS_ON, "FIS receive")):
+        if command & running and not command & start:
+            text = f"port {number}: its {engine} engine runs and is switched off"
+            yield Trouble("ahci-state", item, text, f"dev[{number}].port_regs.cmd", command)
+    slot = port.get("busy_slot", -1)
+    if isinstance(slot, int) and slot != -1 and not 0 <= slot < _MAX_COMMANDS:
+        yield Trouble(
+            "ahci-state", item, f"port {number}: busy slot {slot}, of 32", f"dev[{number}].busy_slot", slot
+        )
+    commands = port.get("ncq_tfs")
+    for index, one in enumerate(commands if isinstance(commands, list) else []):
+        if isinstance(one, dict):
+            yield from _queued(item, f"dev[{number}].ncq_tfs[{index}]", one)
+
+
+def _queued(item: Item, path: str, command: dict[str, Any]) -> Iterator[Trouble]:
+    halted = _number(command, "halt")
+    if _number(command, "used") != halted:
+        yield Trouble("ahci-state", item, f"{path}: a queued command that runs was saved", f"{path}.used")
+    elif halted and _number(command, "cmd") not in _IS_NCQ:
+        yield Trouble("ahci-state", item, f"{path}: a queued command that is none", f"{path}.cmd")
+    elif halted and _number(command, "slot") != _number(command, "tag"):
+        yield Trouble("ahci-state", item, f"{path}: slot and tag differ", f"{path}.slot")
+
+
+def _engines(item: Item, ports: list[dict[str, Any]], bus_master: bool) -> Iterator[Trouble]:
+    """Without bus mastering nothing that an engine maps is RAM, and QEMU has little room for what is not."""
+    if bus_master:
+        return
+    engines = [
+        (number, engine, length, command)
+        for number, port in enumerate(ports)
+        for bit, length, engine in ((_START, _COMMAND_LIST, "DMA"), (_FIS_RX, _RECEIVED_FIS, "FIS receive"))
+        if (command := _number(port, "port_regs.cmd")) & bit
+    ]
+    if len(engines) < 2:
+        return
+    number, engine, _, command = engines[1]
+    beyond = sum(length for _, _, length, _ in engines) > _BOUNCE
+    yield Trouble(
+        "ahci-state" if beyond else "ahci-bus-master",
+        item,
+        f"port {number}: its {engine} engine is started, and bus mastering is off",
+        f"dev[{number}].port_regs.cmd",
+        command,
+        loads=None if beyond else _ONE_BOUNCE,
+        advice="Load it in QEMU 10.0 or later. Or save once the guest's driver has the controller: a reset"
+        " may switch bus mastering off and leave the ports started.",
+    )
+
+
+# Rings
+
+
+def _rings(dump: Dump, blobs: list[tuple[Item, VirtioLayout]]) -> Iterator[Trouble]:
+    """The indices of each split queue against those in guest memory, which is walked once."""
+    wanted = [
+        (item, number, queue, ring)
+        for item, layout in blobs
+        if not layout.features >> fmt.RING_PACKED & 1
+        for number, queue in enumerate(layout.state.queues)
+        if (ring := layout.ring(number)) is not None
+    ]
+    for _, _, queue, ring in wanted:
+        dump.memory.want(ring.avail + 2, 2)
+        dump.memory.want(ring.used + 2, 2)
+        dump.memory.want(ring.desc, _descriptors(queue))
+    absent: list[str] = []
+    for item, number, queue, ring in wanted:
+        available, used = dump.memory.read(ring.avail + 2, 2), dump.memory.read(ring.used + 2, 2)
+        if available is None or used is None or _is_blank(dump, queue, ring, available + used):
+            absent.append(f"{item.idstr} queue {number}")
+            continue
+        indices = (int.from_bytes(index, "little") for index in (available, used))
+        yield from _ring(item, number, queue, *indices)
+    if absent:
+        others = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        text = f"the rings of {absent[0]}{others} are not in the stream, and so not compared"
+        yield Trouble("ring-unknown", wanted[0][0], text, severity=Severity.INFO, code=Code.UNDECIDED)
+
+
+def _descriptors(queue: Queue) -> int:
+    return 16 * min(queue.num, 1 << 10)
+
+
+def _is_blank(dump: Dump, queue: Queue, ring: Ring, indices: bytes) -> bool:
+    """Whether a queue that was used has neither indices nor descriptors: that memory is not its guest's."""
+    if any(indices) or not queue.last_avail_idx:
+        return False
+    return not any(dump.memory.read(ring.desc, _descriptors(queue)) or b"")
+
+
+def _ring(item: Item, number: int, queue: Queue, available: int, used: int) -> Iterator[Trouble]:
+    size, last = queue.num, queue.last_avail_idx
+    ahead = (available - last) & 0xFFFF
+    in_use = (last - used) & 0xFFFF
+    broken = ahead > size
+    if in_use > size:
+        yield Trouble(
+            "ring-out-of-step",
+            item,
+            f"VQ {number} size {size:#x} < last_avail_idx {last:#x} - used_idx {used:#x}: the device and"
+            " guest memory are not of one moment",
+            f"queue {number} used_idx",
+            used,
+            loads=_CHECKS_AVAILABLE if broken else None,
+            advice=_OUT_OF_STEP,
+        )
+    if broken:
+        yield Trouble(
+            "ring-available",
+            item,
+            f"VQ {number} size {size:#x} Guest index {available:#x} inconsistent with Host index {last:#x}:"
+            f" {plural(ahead, 'request')} waiting; QEMU since 7.2 loads it and marks the device broken",
+            f"queue {number} avail_idx",
+            available,
+            severity=Severity.WARNING,
+            advice=_OUT_OF_STEP,
+        )
+
+
+_OUT_OF_STEP = (
+    "Save again: RAM and devices must be of one moment. If it comes back, the source's RAM was changed behind"
+    " its back (a memory backend that is shared or was not sent, a vhost device that writes on), or its"
+    " device lost count."
+)
