@@ -18,6 +18,7 @@ from construct import (
     Computed,
     GreedyBytes,
     Int8ul,
+    Int16ub,
     Int16ul,
     Int24ul,
     Int32sb,
@@ -182,6 +183,17 @@ def device_vmstate(config_size: int) -> Any:
         "version_id" / Int32sb, "config" / Bytes(config_size), "irq_state" / Array(INTX_PINS, Int32ub)
     )
 
+
+AER_ERROR = Struct(
+    "status" / Int32ub,
+    "source_id" / Int16ub,
+    "flags" / Int16ub,
+    "header" / Array(4, Int32ub),
+    "prefix" / Array(4, Int32ub),
+)
+
+AER_LOG_HEAD = Struct("log_num" / Int16ub, "log_max" / Int16ub)
+"""A PCIEAERLog in a port's vmstate; `log_num` AER_ERRORs follow (hw/pci/pcie_aer.c)."""
 
 CONFIGURATION_SPACE = Struct("header" / HEADER, "rest" / GreedyBytes)
 """A whole configuration space: the header, then capabilities and device registers verbatim."""

@@ -70,6 +70,8 @@ class CommandType(IntEnum):
 ID_STRING = PascalString(Int8ub, "latin-1")
 """A name of up to 255 bytes behind a length byte."""
 
+VERSION_ID = Int32ub
+
 HEADER = Struct("magic" / Const(MAGIC), "version" / Int32ub)
 
 SECTION_HEADER = Struct(
@@ -77,7 +79,7 @@ SECTION_HEADER = Struct(
     "section_id" / Int32ub,
     "idstr" / ID_STRING,
     "instance_id" / Int32ub,
-    "version_id" / Int32ub,
+    "version_id" / VERSION_ID,
 )
 """Header of a START or FULL section."""
 
@@ -89,7 +91,7 @@ FOOTER = Struct("type" / Const(ItemType.SECTION_FOOTER.value, Int8ub), "section_
 SUBSECTION_HEADER = Struct(
     "type" / Const(ItemType.SUBSECTION.value, Int8ub),
     "name" / ID_STRING,
-    "version_id" / Int32ub,
+    "version_id" / VERSION_ID,
 )
 
 TARGET_PAGE_BITS = "configuration/target-page-bits"

@@ -76,6 +76,9 @@ PROFILES: dict[str, Profile] = {
     "vfio": Profile(UsedAtLoad.NONE, Place.VFIO, 4096, "vfio-pci"),
 }
 
+CONFIG_HOLDERS = frozenset(profile.config_in for profile in PROFILES.values() if profile.config_in)
+"""Kinds that may hold the configuration space of a device whose MSI-X state is in another section."""
+
 
 def profile_of(kind: str) -> Profile | None:
     """The profile of a kind of device, or None for a stranger. Any `virtio-…` counts as virtio."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import read_device
+from msixtool.devices.places import places_of
 from msixtool.dump import Dump, matches
 from msixtool.errors import MsixtoolError, UsageError
 from msixtool.formats import pci
@@ -178,10 +179,10 @@ class _Forge:
     def _config_spaces(self) -> Iterator[tuple[Item, int, ConfigSpace]]:
         """Section, offset and configuration space of every PCI device in the stream, as changed so far."""
         for item in self.dump.index.full_sections():
-            found = forge_layout.config_place(self.overlay, item)
-            if found is not None:
-                offset, size = found
-                yield item, offset, ConfigSpace(self.overlay.read(offset, size))
+            places = places_of(self.overlay, item)
+            if places.config is not None:
+                offset = item.data_offset + places.config
+                yield item, offset, ConfigSpace(self.overlay.read(offset, places.config_size))
 
     def _bus_master(self, spec: DeviceSpec, device: MsixDevice) -> None:
         if spec.bus_master is None:

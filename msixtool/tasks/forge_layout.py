@@ -10,16 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from msixtool.containers.base import Source
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
-from msixtool.devices.locate import layout_of
-from msixtool.devices.virtio import config_size
 from msixtool.errors import UsageError
-from msixtool.formats import pci
 from msixtool.msix.bar import EXCLUSIVE_PBA_OFFSET, align, exclusive_bar, pba_memory, table_size
 from msixtool.msix.versions import Behaviour
-from msixtool.stream import description as vmdesc
-from msixtool.stream.items import Item
 
 NVME_PAGE = 4096
 """nvme begins table and pending bits on pages of their own in its one BAR."""
@@ -144,17 +138,3 @@ def memory_window(bridge: ConfigSpace) -> tuple[int, int] | None:
     base = int.from_bytes(bridge.data[_MEMORY_WINDOW : _MEMORY_WINDOW + 2], "little") & 0xFFF0
     limit = int.from_bytes(bridge.data[_MEMORY_WINDOW + 2 : _MEMORY_WINDOW + 4], "little") & 0xFFF0
     return (base << 16, limit << 16 | 0xFFFFF) if base <= limit else None
-
-
-def config_place(source: Source, item: Item) -> tuple[int, int] | None:
-    """Offset in the stream and size of the configuration space in a section, or None for none."""
-    for placed in vmdesc.walk(item.description or {}):
-        if placed.type == "pci config":
-            return item.data_offset + placed.offset, placed.size
-    layout = layout_of(source, item)
-    if layout is None:
-        return None
-    if layout.virtio is not None:
-        at = item.data_offset + layout.virtio + 4
-        return at, config_size(source.read(at, pci.CONFIG_SIZE))
-    return None if layout.config is None else (item.data_offset + layout.config, layout.config_size)

@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from msixtool.devices import virtio_layout
-from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.device import kind_of
-from msixtool.devices.locate import layout_of
+from msixtool.devices.places import config_space, places_of
 from msixtool.devices.virtio import Queue
 from msixtool.devices.virtio_layout import Ring, VirtioLayout
 from msixtool.dump import Dump
 from msixtool.formats import virtio as fmt
 from msixtool.qemu.vmstates import Lifetime
-from msixtool.stream import description as vmdesc
 from msixtool.stream.items import Item
 from msixtool.tasks.fields import MAX_SECTION, read_section
 from msixtool.tasks.finding import Code, Severity
@@ -92,13 +90,10 @@ def troubles(dump: Dump) -> list[Trouble]:
 
 def virtio_blob(dump: Dump, item: Item) -> VirtioLayout | None:
     """The virtio device of a section; None where it has none on a PCI bus."""
-    place = layout_of(dump.source, item)
-    if place is None or place.virtio is None or item.data_length > MAX_SECTION:
+    places = places_of(dump.source, item)
+    if places.virtio is None or places.config is None or item.data_length > MAX_SECTION:
         return None
-    size = item.data_length - place.virtio
-    if item.description is not None:
-        size = next((each.size for each in vmdesc.walk(item.description) if each.type == "virtio"), size)
-    data = dump.source.read(item.data_offset + place.virtio, size)
+    data = dump.source.read(item.data_offset + places.virtio, places.virtio_size)
     return virtio_layout.read(data, kind_of(str(item.idstr)))
 
 
@@ -126,15 +121,8 @@ def _ahci(dump: Dump, item: Item) -> Iterator[Trouble]:
 
 def _bus_master(dump: Dump, item: Item) -> bool:
     """Whether the controller may reach memory; one that is on no PCI bus always may."""
-    place = layout_of(dump.source, item)
-    if place is None or place.config is None:
-        description = vmdesc.walk(item.description or {})
-        at = next((each.offset for each in description if each.type == "pci config"), None)
-    else:
-        at = place.config
-    if at is None:
-        return True
-    return ConfigSpace(dump.source.read(item.data_offset + at, 256)).bus_master
+    space = config_space(dump.source, item)
+    return space is None or space.bus_master
 
 
 def _number(port: dict[str, Any], name: str) -> int:

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Any, ClassVar
 
 from msixtool.devices.config_space import ConfigSpace
-from msixtool.devices.locate import layout_of
+from msixtool.devices.places import places_of
 from msixtool.errors import FormatError
 from msixtool.formats import pci, qevm
 from msixtool.qemu import vmstates
@@ -95,12 +95,14 @@ class SectionLoad(Load):
 
     def _undescribed(self) -> None:
         """Without a vmdesc: configuration space and virtio, where the kind says where they stand."""
-        place = layout_of(self.target.dump.source, self.own)
+        places = places_of(self.target.dump.source, self.own)
         at, local = self.item.data_offset, self.own.data_offset
-        if place is not None and place.virtio is not None:
-            virtio_load.load(self, at + place.virtio, local + place.virtio, self.own.data_length)
-        elif place is not None and place.config is not None:
-            self._config("config", at + place.config, local + place.config, place.config_size)
+        if places.config is None:
+            return
+        if places.virtio is not None:
+            virtio_load.load(self, at + places.virtio, local + places.virtio, self.own.data_length)
+        else:
+            self._config("config", at + places.config, local + places.config, places.config_size)
 
     # Walking the target's layout
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 
 from msixtool.devices.config_space import ConfigSpace
-from msixtool.devices.device import kind_of
+from msixtool.devices.places import config_space
 from msixtool.dump import Dump
 from msixtool.errors import FormatError
-from msixtool.formats import pci
 from msixtool.qemu.config_places import Layout
-from msixtool.stream import description as vmdesc
 from msixtool.stream import items as kinds
 from msixtool.stream.items import Item
 from msixtool.tasks.finding import Code, Finding
@@ -61,28 +59,11 @@ class Evidence:
         return [(name, config) for name, config in found if config is not None]
 
     def _config(self, item: Item) -> bytes | None:
-        for device in self.dump.devices:
-            if device.item is item and device.config is not None:
-                return device.config.data
-        place = _place_of_config(item)
-        if place is None:
+        try:
+            space = config_space(self.dump.source, item)
+        except FormatError:
             return None
-        offset, size = place
-        data = self.dump.source.read(item.data_offset + offset, size)
-        return data if len(data) == size else None
-
-
-def _place_of_config(item: Item) -> tuple[int, int] | None:
-    """Where in a section's data its configuration space stands, and its size; by its vmdesc."""
-    try:
-        for placed in vmdesc.walk(item.description or {}):
-            if placed.type == "pci config" and placed.size:
-                return placed.offset, placed.size
-            if placed.type == "virtio" and kind_of(str(item.idstr)) != item.idstr:
-                return placed.offset + 4, pci.CONFIG_SIZE
-    except FormatError:
-        pass
-    return None
+        return None if space is None else space.data
 
 
 def layout_of(config: bytes) -> Layout:
@@ -91,5 +72,5 @@ def layout_of(config: bytes) -> Layout:
     return Layout(
         space.capabilities,
         space.extended_capabilities,
-        config[0x0E] & pci.HEADER_TYPE_MASK,
+        space.header.layout,
     )
