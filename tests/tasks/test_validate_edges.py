@@ -18,6 +18,7 @@ from tests.tasks.rule_streams import Editor, sample
 CAP = 0x70
 NAME = "0000:00:05.0/strange"
 ENABLED = 0x8000
+RUNNING = b"\0\0\0\x08running".ljust(104, b"\0")
 
 
 @dataclass
@@ -302,7 +303,7 @@ def test_what_follows_the_end(rest: bytes, severity: str, message: str, tmp_path
 
 
 def test_a_damaged_vmdesc_is_not_a_missing_one(tmp_path: Path) -> None:
-    stream = Stream(vmdesc=False).ram().full(9, "globalstate", bytes(104))
+    stream = Stream(vmdesc=False).ram().full(9, "globalstate", RUNNING)
     assert rules(Built(bytes(stream), 0, 0, 0), tmp_path) == ["no-vmdesc"]
     assert rules(Built(bytes(stream) + b"\x06\0\0\0\x09not JSON.", 0, 0, 0), tmp_path) == ["vmdesc"]
 
@@ -317,6 +318,6 @@ def test_a_stream_that_was_cut_off_is_not_said_to_be_unfinished(tmp_path: Path) 
 def test_a_section_that_comes_three_times_is_said_twice(tmp_path: Path) -> None:
     stream = Stream()
     for _ in range(3):
-        stream.full(9, "globalstate", bytes(104))
-    stream.full(10, "globalstate", bytes(104), instance=1)
+        stream.full(9, "globalstate", RUNNING)
+    stream.full(10, "globalstate", RUNNING, instance=1)
     assert rules(Built(bytes(stream), 0, 0, 0), tmp_path) == ["duplicate-section"] * 2
