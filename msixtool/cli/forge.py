@@ -56,6 +56,13 @@ Examples:
 @click.option(
     "--field", "fields", metavar="PATH=VALUE", multiple=True, help="Any vmstate field: SECTION/PATH=VALUE."
 )
+@click.option(
+    "--raise",
+    "raised",
+    metavar="DEVICE:VECTOR",
+    multiple=True,
+    help="Put an interrupt on its way: the request bit of its CPU's APIC.",
+)
 @click.option("--new", is_flag=True, help="Make a saved state from nothing, as after a reset.")
 @click.option("--kind", metavar="KIND", help="With --new: the kind of device, as e1000e or virtio-net.")
 @click.option("--text", is_flag=True, help="With --new: write a SPEC in TOML instead of the raw state.")
@@ -159,7 +166,7 @@ def _show(base: Base, planned: Plan, spec: Spec) -> ExitStatus:
     from msixtool.tasks.forge_output import forged_dump
 
     out = console()
-    for line in _changes(base.dump, forged_dump(base, planned), with_fields=bool(spec.fields)):
+    for line in _changes(base.dump, forged_dump(base, planned), with_fields=bool(spec.fields or spec.raised)):
         out.print(line, soft_wrap=True)
     out.print(_summary(planned.replacements), style="dim")
     for note in planned.notes:

@@ -35,7 +35,7 @@ _DEVICE_OPTIONS = (
     "queue_vector",
 )
 _STREAM_OPTIONS = (
-    *("like_base", "dry_run", "damaged", "snapshot", "offset", "fields", "device"),
+    *("like_base", "dry_run", "damaged", "snapshot", "offset", "fields", "raised", "device"),
     *("enable", "function_mask", "bus_master", "config_vector", "queue_vector"),
 )
 """What only a stream has, and a saved state has not."""
@@ -60,7 +60,9 @@ def check_use(base: str | None, output: str | None, *, new: bool, dry_run: bool,
         raise UsageError("standard input can be BASE or --spec, not both")
 
 
-def spec_of(*, spec_file: str | None, device: str | None, fields: Iterable[str], **given: Any) -> Spec:
+def spec_of(
+    *, spec_file: str | None, device: str | None, fields: Iterable[str], raised: Iterable[str], **given: Any
+) -> Spec:
     """What the options and the file of --spec ask for. Raises UsageError, naming the option or the key."""
     spec = read_spec(spec_file) if spec_file is not None else Spec()
     devices = spec.devices
@@ -69,7 +71,8 @@ def spec_of(*, spec_file: str | None, device: str | None, fields: Iterable[str],
         devices = (*devices, device_spec(device or ANY_DEVICE, **asked))
     elif device is not None:
         raise UsageError("--device is given, but nothing to change in it", expected="an option like --unmask")
-    return Spec(devices, {**spec.fields, **dict(_field_changes(fields))}, spec.path)
+    changes = {**spec.fields, **dict(_field_changes(fields))}
+    return Spec(devices, changes, spec.path, tuple(_interrupt(text) for text in raised))
 
 
 def device_spec(
@@ -180,6 +183,15 @@ def _queue_vector(text: str) -> tuple[int, int]:
     return number, _vector(vector, "--queue-vector")
 
 
+def _interrupt(text: str) -> tuple[str, int]:
+    """`0000:00:03.0:1`: a device, whose name may have colons itself, and a vector."""
+    device, colon, vector = text.rpartition(":")
+    number = _number(vector)
+    if not (colon and device) or number is None or number >= fmt.MAX_VECTORS:
+        raise UsageError("--raise", expected="DEVICE:VECTOR, as virtio-blk:1", found=text[:60])
+    return device, number
+
+
 def _vector(text: str, option: str) -> int:
     """A vector as virtio_save writes it."""
     number = NO_VECTOR if text == "none" else _number(text)
@@ -206,4 +218,6 @@ def _value(text: str) -> Any:
 
 
 def _option(name: str) -> str:
-    return {"spec_file": "--spec", "fields": "--field"}.get(name, f"--{name.replace('_', '-')}")
+    return {"spec_file": "--spec", "fields": "--field", "raised": "--raise"}.get(
+        name, f"--{name.replace('_', '-')}"
+    )

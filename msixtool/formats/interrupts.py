@@ -8,6 +8,8 @@ chapter 11 (APIC); Intel VT-d specification, 9.10 (IRTE).
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from construct import Array, Bytes, Flag, Int8ub, Int16ub, Int32ub, Int64sb, Int64ub, Int64ul, Struct
 
 REGISTER_WORDS = 8
@@ -27,13 +29,16 @@ APIC = Struct(
 )
 """Section `apic`, version 3, as far as messages are concerned."""
 
-APIC_VERSION = 3
+IRR_OFFSET = sum(member.sizeof() for member in takewhile(lambda member: member.name != "irr", APIC.subcons))
+"""Bytes in front of `irr`."""
 APICBASE_ENABLE, APICBASE_X2APIC = 1 << 11, 1 << 10
 SPURIOUS_ENABLE = 1 << 8
 FLAT = 0xF
 """`dest_mode` of flat logical destinations; cluster is 0."""
 
 CPU_COMMON = Struct("halted" / Int32ub, "interrupt_request" / Int32ub)
+INTERRUPT_REQUEST_OFFSET = Int32ub.sizeof()
+"""Bytes in front of `interrupt_request`."""
 HARD_INTERRUPT = 2
 """Of interrupt_request: under TCG the APIC has something to deliver (CPU_INTERRUPT_HARD)."""
 

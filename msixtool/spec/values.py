@@ -91,11 +91,15 @@ class DeviceSpec:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A whole SPEC: devices, and vmstate fields by `SECTION/PATH`. `path` is the file it came from."""
+    """A whole SPEC: devices, and vmstate fields by `SECTION/PATH`. `path` is the file it came from.
+
+    `raised` are interrupts that are to be on their way, by device and vector (an option alone asks for them).
+    """
 
     devices: tuple[DeviceSpec, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = field(default=None, compare=False)
+    raised: tuple[tuple[str, int], ...] = ()
 
 
 def apply(spec: DeviceSpec, state: MsixState) -> MsixState:

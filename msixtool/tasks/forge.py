@@ -25,6 +25,7 @@ from msixtool.stream.rewrite import Overlay, Replacement, in_order
 from msixtool.tasks import forge_layout
 from msixtool.tasks.forge_fields import set_fields
 from msixtool.tasks.forge_new import VECTORS
+from msixtool.tasks.forge_raise import raise_interrupts
 from msixtool.tasks.forge_sizes import resized_description, resized_packages
 
 _COMMAND = 4
@@ -69,6 +70,7 @@ class _Forge:
                 raise UsageError(each.named("name"), expected="each device once", found=each.name)
             seen.add(item.offset)
             self._device(each, item)
+        self.notes += raise_interrupts(self.overlay, self.dump, spec.raised)
         return Plan(in_order(self._replacements()), self.notes)
 
     def _replacements(self) -> Iterator[Replacement]:

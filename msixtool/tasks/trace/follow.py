@@ -140,7 +140,7 @@ class Follower:
         known = vector is not None and vector < device.vectors
         entry = device.state.entries[vector] if known and vector is not None else None
         pending = known and vector is not None and device.state.is_pending(vector)
-        route = self._route(device, vector, known)
+        route = self.route(device, vector)
         where, at = self._where(route, pending)
         return Interrupt(
             vector,
@@ -157,10 +157,11 @@ class Follower:
             at,
         )
 
-    def _route(self, device: MsixDevice, vector: int | None, known: bool) -> Route:
+    def route(self, device: MsixDevice, vector: int | None) -> Route:
+        """Where the message of a device's vector goes."""
         if vector is None:
             return Route(RouteKind.NONE)
-        if not known:
+        if vector >= device.vectors:
             return Route(RouteKind.NONE, note=Note.NO_SUCH_VECTOR)
         entry = device.state.entries[vector]
         route = Route(RouteKind.OTHER)
