@@ -9,7 +9,7 @@ from functools import cache
 from random import Random
 
 from msixtool import cli
-from tests.fuzz import bases, container_readers, stream_inputs, text_readers, virtio_readers
+from tests.fuzz import bases, container_readers, stream_inputs, text_readers, trace_readers, virtio_readers
 
 COMMANDS = tuple(name for name in cli.COMMANDS if name != "capture")
 
@@ -248,6 +248,22 @@ def _explain(rng: Random, asked: Asked) -> Asked:
     return _json(rng, asked)
 
 
+def _trace(rng: Random, asked: Asked) -> Asked:
+    if rng.random() < 0.5:
+        made = trace_readers.guest(rng)
+        asked.base, asked.files["a"] = made.base, made.data
+        asked.words.append("a")
+        if rng.random() < 0.4:
+            asked.files["b"] = made.other
+            asked.words += ["--later", "b"]
+    else:
+        asked.words.append(_stream(rng, asked))
+    _device(rng, asked, 0.2)
+    if rng.random() < 0.2:
+        asked.words += ["--vector", rng.choice(("0", "1", "2047", "-1", "x"))]
+    return _json(rng, asked)
+
+
 _MAKERS: dict[str, Callable[[Random, Asked], Asked]] = {
     "inspect": _inspect,
     "show": _show,
@@ -260,6 +276,7 @@ _MAKERS: dict[str, Callable[[Random, Asked], Asked]] = {
     "forge": _forge,
     "compat": _compat,
     "explain": _explain,
+    "trace": _trace,
 }
 
 

@@ -8,6 +8,7 @@ from tests.fuzz import container_readers as containers
 from tests.fuzz import qmp_reader, stream_inputs
 from tests.fuzz import stream_readers as streams
 from tests.fuzz import text_readers as texts
+from tests.fuzz import trace_readers as traces
 from tests.fuzz import virtio_readers as devices
 from tests.fuzz.outcome import Reader
 
@@ -43,6 +44,7 @@ _ALL = (
     ),
     Reader("diff", "diff with fields and RAM", stream_inputs.pair, streams.diff, stream_inputs.names, 0.7),
     Reader("forge", "forge", stream_inputs.with_device, streams.forged, stream_inputs.names, 1),
+    Reader("trace", "rings and routes", traces.guest, traces.read, traces.names, 0.7),
     Reader("compressed", "gzip to lzop", containers.packed, containers.read, containers.packed_names, 1.5),
     Reader(
         "unpacked",
