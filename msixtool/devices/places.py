@@ -18,8 +18,8 @@ from msixtool.devices import virtio
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.device import kind_of
 from msixtool.formats import build, msix, parse, pci, qevm, sizeof
+from msixtool.formats.layout import Layout
 from msixtool.qemu.profiles import CONFIG_HOLDERS, Place, Profile, profile_of
-from msixtool.stream import description as vmdesc
 from msixtool.stream.items import Item
 from msixtool.stream.iterable import vfio_config
 from msixtool.stream.window import Window
@@ -57,13 +57,14 @@ NOWHERE = Places()
 
 def places_of(source: Source, item: Item) -> Places:
     """Where a section has what it has. Raises FormatError where its vmdesc makes no sense."""
-    found = NOWHERE if item.description is None else _described(source, item)
+    layout = item.layout
+    found = NOWHERE if layout is None else _described(source, item, layout)
     if found.virtio is not None or found.table is not None:
         return found
     profile = profile_of(kind_of(str(item.idstr)))
     if profile is not None and profile.place in (Place.ALONE, Place.VFIO):
         return _apart(source, item, profile)
-    if item.description is not None:
+    if layout is not None:
         return found
     if profile is not None and profile.place is Place.VIRTIO:
         return _virtio(source, item, 0, item.data_length)
@@ -88,15 +89,16 @@ def path_of(item: Item) -> str:
     return str(item.idstr).rpartition("/")[0]
 
 
-def _described(source: Source, item: Item) -> Places:
+def _described(source: Source, item: Item, layout: Layout) -> Places:
     """By the types of the vmdesc's fields."""
     config = table = None
-    for placed in vmdesc.walk(item.description or {}):
-        if placed.type == "virtio":
+    for placed in layout.walk():
+        kind = placed.field.type
+        if kind == "virtio":
             return _virtio(source, item, placed.offset, placed.size)
-        if placed.type == "pci config":
+        if kind == "pci config":
             config = placed
-        elif placed.type == "msix state" and placed.size:
+        elif kind == "msix state" and placed.size:
             table = placed
     return Places(
         config.offset if config else None,

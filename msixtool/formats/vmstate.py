@@ -15,6 +15,7 @@ import struct
 from typing import Any
 
 from construct import (
+    Array,
     Bytes,
     Flag,
     Float64b,
@@ -91,6 +92,13 @@ _UNPACK = {name: struct.Struct(f">{code}").unpack for name, code in _CODES.items
 def fixed_size(type_name: str) -> int | None:
     """Bytes of one value of a type, or None where its size is the vmdesc's to say."""
     return _SIZES.get(type_name)
+
+
+def schema_of(type_name: str, size: int) -> Any:
+    """The schema of one value of a type that takes `size` bytes: bytes where the type is not known so."""
+    if type_name == IRQ_STATE:
+        return Array(size // 4, Int32ub)
+    return _FIXED[type_name] if fixed_size(type_name) == size else Bytes(size)
 
 
 def is_bytes(type_name: str, size: int) -> bool:

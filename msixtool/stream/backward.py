@@ -15,6 +15,7 @@ from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import FormatError
 from msixtool.formats import qevm
 from msixtool.formats import ram as ram_format
+from msixtool.formats.layout import Layout
 from msixtool.formats.qevm import CommandType, ItemType
 from msixtool.stream import description as vmdesc
 from msixtool.stream import items as kinds
@@ -86,7 +87,7 @@ def _tail(reader: ForwardReader, description: vmdesc.Description, middle: int) -
 
 def _section_before(source: Source, end: int, device: dict[str, object], footers: bool) -> Item | None:
     """The FULL section that `device` describes and that ends at `end`, if it stands there."""
-    size, footer = vmdesc.data_size(device), qevm.FOOTER_SIZE if footers else 0
+    size, footer = Layout(device).size, qevm.FOOTER_SIZE if footers else 0
     offset = end - footer - size - vmdesc.header_size(device)
     if offset < 0:
         return None

@@ -1,13 +1,11 @@
-"""The vmdesc of one stream: found from the end, and the sizes and offsets that follow from it.
+"""The vmdesc of one stream, found from the end. What it says of a section is in formats/layout.py.
 
 Source: QEMU migration/savevm.c, qemu_savevm_state_complete_precopy_non_iterable: byte 0x06,
-a 32-bit length, JSON. A section's data is its fields one after another, then its subsections,
-each behind a header of 6 + len(name) bytes.
+a 32-bit length, JSON.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from msixtool.containers.base import Source
@@ -22,15 +20,8 @@ MAX_VALUES = 1 << 20
 """The most values besides, by the commas before them: a byte of text may be 30 in memory."""
 MAX_DEPTH = 64
 """The deepest nesting that is believed, of JSON objects and lists; real ones reach some 20."""
-MAX_ELEMENTS = 1 << 24
-"""The longest array that is believed; QEMU's longest has some 10^5 elements."""
-MAX_FIELD = 1 << 40
-"""The longest field that is believed, in bytes."""
-
 _TAIL = 1 << 17
 _HEADER_SIZE = 5
-_WHOLE = frozenset(("qtailq", "qlist", "gtree"))
-"""Types whose elements are described in line without their markers: only the size as a whole tells."""
 
 
 class Description(NamedTuple):
@@ -122,122 +113,10 @@ def _inside(value: Any) -> Any:
     return value.values() if isinstance(value, dict) else value
 
 
-def data_size(device: dict[str, Any]) -> int:
-    """Bytes of a section's data, fields and subsections together.
-
-    Raises FormatError where the vmdesc gives a size that is no size.
-    """
-    return _fields_size(device) + _subsections_size(device)
-
-
-def _fields_size(description: dict[str, Any]) -> int:
-    return sum(field_size(field) * element_count(field) for field in _list(description, "fields"))
-
-
-def _subsections_size(description: dict[str, Any]) -> int:
-    return sum(
-        subsection_header_size(subsection) + data_size(subsection)
-        for subsection in _list(description, "subsections")
-    )
-
-
-def subsection_header_size(subsection: dict[str, Any]) -> int:
-    """Bytes before a subsection's fields: 0x05, length, name, 32-bit version."""
-    return 6 + len(str(subsection.get("vmsd_name", "")).encode())
-
-
-def field_size(field: dict[str, Any]) -> int:
-    """Bytes of one element of a field. Raises FormatError where that is no sane number."""
-    size = _number(field, "size", None)
-    if size > MAX_FIELD:
-        raise FormatError(
-            f"vmdesc: size of {field.get('name')!r}", expected=f"at most {MAX_FIELD}", found=size
-        )
-    return size
-
-
-def element_count(field: dict[str, Any]) -> int:
-    """How many elements one field object stands for."""
-    count = _number(field, "array_len", 1)
-    if count > MAX_ELEMENTS:
-        raise FormatError(
-            f"vmdesc: array_len of {field.get('name')!r}", expected=f"at most {MAX_ELEMENTS}", found=count
-        )
-    return count
-
-
-def _number(field: dict[str, Any], key: str, default: int | None) -> int:
-    value = field.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise FormatError(f"vmdesc: {key} of field {field.get('name')!r}", expected="a size", found=value)
-    return value
-
-
-def _list(description: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    entries = description.get(key) or []
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise FormatError(f"vmdesc: {key} of {description.get('vmsd_name')!r}", expected="a list of objects")
-    return entries
-
-
 def objects(description: dict[str, Any], key: str) -> list[dict[str, Any]]:
     """The objects in the list under `key`; none where no list stands there, and nothing is raised."""
     entries = description.get(key)
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-
-
-def nested(field: dict[str, Any]) -> dict[str, Any] | None:
-    """The description inside a field: that of a struct, or the inline one of a vstruct or tmp."""
-    inner = field.get("struct")
-    if isinstance(inner, dict):
-        return inner
-    return field if "fields" in field and str(field.get("type")) not in _WHOLE else None
-
-
-def has_null_pointers(description: dict[str, Any]) -> bool:
-    """Whether an array of pointers in a section has, or may have, NULL among its elements.
-
-    Then the sizes may be wrong. Up to 9.2 an array that begins with NULL is described as if all
-    of it were NULL, by an empty struct of one byte; since 10.0 a first run of elements that are
-    none is given the length of the whole array.
-    """
-    return any(
-        placed.type in ("nullptr", "ptr-marker") or (placed.field.get("struct") == {} and placed.size)
-        for placed in walk(description)
-    )
-
-
-class Placed(NamedTuple):
-    """A field of a section: `offset` in bytes from the start of the section's data."""
-
-    path: tuple[str, ...]
-    offset: int
-    size: int
-    field: dict[str, Any]
-
-    @property
-    def type(self) -> str:
-        return str(self.field.get("type", ""))
-
-
-def walk(description: dict[str, Any], offset: int = 0, path: tuple[str, ...] = ()) -> Iterator[Placed]:
-    """All fields of a section in stream order, structs before what is in them, subsections last.
-
-    An array that is one field object is one Placed; of an array of structs the first element's
-    fields are walked, of an empty one none. Raises FormatError where the vmdesc makes no sense.
-    """
-    for field in _list(description, "fields"):
-        size, count = field_size(field), element_count(field)
-        place = (*path, str(field.get("name", "")))
-        yield Placed(place, offset, size * count, field)
-        inner = nested(field)
-        if inner is not None and size and count:
-            yield from walk(inner, offset, place)
-        offset += size * count
-    for subsection in _list(description, "subsections"):
-        body = offset + subsection_header_size(subsection)
-        yield from walk(subsection, body, (*path, str(subsection.get("vmsd_name", ""))))
-        offset = body + data_size(subsection)
 
 
 def entries(devices: list[dict[str, Any]]) -> dict[tuple[str, int], dict[str, Any]]:

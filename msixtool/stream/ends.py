@@ -13,6 +13,7 @@ from msixtool.containers.base import Source
 from msixtool.errors import FormatError, InputError, TruncatedError
 from msixtool.formats import qevm
 from msixtool.formats import ram as ram_format
+from msixtool.formats.layout import Layout
 from msixtool.formats.qevm import ItemType
 from msixtool.stream import description as vmdesc
 from msixtool.stream import items as kinds
@@ -118,7 +119,7 @@ class EndFinder:
             if not inside:
                 raise self._cut_short(item, size)
             return end
-        if not vmdesc.has_null_pointers(entry):
+        if not Layout(entry).has_null_pointers:
             self._damage(
                 item,
                 f"section out of step with vmdesc: expected {size} bytes, found {found - item.data_offset}",
@@ -130,7 +131,7 @@ class EndFinder:
         """Bytes of a section's data by the vmdesc; asked for once for each entry."""
         size = self._sizes.get(id(entry))
         if size is None:
-            size = self._sizes[id(entry)] = vmdesc.data_size(entry)
+            size = self._sizes[id(entry)] = Layout(entry).size
         return size
 
     def _cut_short(self, item: Item, size: int) -> TruncatedError:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msixtool.errors import MsixtoolError, shortened
+from msixtool.formats.layout import Layout
 
 if TYPE_CHECKING:
     from msixtool.stream.description import Description
@@ -41,6 +42,11 @@ class Item:
     data_length: int = 0
     description: dict[str, Any] | None = None
     """The vmdesc's entry of a FULL section."""
+
+    @property
+    def layout(self) -> Layout | None:
+        """What the vmdesc says of a FULL section; None where it says nothing."""
+        return None if self.description is None else Layout(self.description)
 
     @property
     def end(self) -> int:

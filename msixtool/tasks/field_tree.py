@@ -15,8 +15,8 @@ from typing import Any, overload
 
 from msixtool.errors import FormatError
 from msixtool.formats import qevm, vmstate
+from msixtool.formats.layout import Layout, element_count, field_size, nested, objects_of
 from msixtool.formats.vmdesc import RepeatedNames
-from msixtool.stream import description as vmdesc
 
 MAX_VALUES = 1 << 19
 """The most values that one section is believed to have; QEMU's largest have some 10^5."""
@@ -173,14 +173,14 @@ class _Builder:
         self, description: dict[str, Any], offset: int, end: int, *, exact: bool = False
     ) -> tuple[Group, int]:
         """The struct at `offset`, and the offset behind it: `end` at most, or `end` where it is `exact`."""
-        fields, subsections = _objects(description, "fields"), _objects(description, "subsections")
+        fields, subsections = objects_of(description, "fields"), objects_of(description, "subsections")
         if exact:
             fields = _mended(fields, end - offset - sum(map(_subsection_size, subsections)))
         group = Group()
         names = Counter(str(entry.get("name", "")) for entry in fields)
         for entry in fields:
             name = str(entry.get("name", ""))
-            size = vmdesc.field_size(entry) * vmdesc.element_count(entry)
+            size = field_size(entry) * element_count(entry)
             if size > end - offset:
                 raise FormatError(
                     f"vmdesc: size of field {name!r}",
@@ -196,13 +196,13 @@ class _Builder:
     def add(self, group: Group, name: str, entry: dict[str, Any], offset: int, repeated: bool) -> None:
         """Add what one field object describes: a member, or elements of an array of that name."""
         count = entry.get("array_len")
-        size = vmdesc.field_size(entry)
+        size = field_size(entry)
         if count is None and not repeated and "index" not in entry:
             self.count(1)
             group.members[name] = self.node(entry, offset, size)
             return
         # Elements of no size cannot be counted by what they take: one stands for all.
-        number = 1 if count is None else vmdesc.element_count(entry) if size else 1
+        number = 1 if count is None else element_count(entry) if size else 1
         self.count(number)
         if count is not None and not repeated and self.is_plain(entry):
             group.members[name] = Leaf(_type(entry), offset, size, number if size else 0)
@@ -225,10 +225,10 @@ class _Builder:
         """Whether the vmdesc alone says how such an element is laid out, and nothing in the data."""
         if _type(entry) in self.variable or _type(entry) in vmstate.NULL_TYPES:
             return False
-        inner = vmdesc.nested(entry)
+        inner = nested(entry)
         if inner is None:
             return True
-        return not _objects(inner, "subsections") and all(map(self.is_fixed, _objects(inner, "fields")))
+        return not objects_of(inner, "subsections") and all(map(self.is_fixed, objects_of(inner, "fields")))
 
     def count(self, number: int) -> None:
         self.values += number
@@ -238,7 +238,7 @@ class _Builder:
     def is_plain(self, entry: dict[str, Any]) -> bool:
         """Whether elements of this kind are plain values."""
         special = _type(entry) == vmstate.IRQ_STATE or _type(entry) in self.variable
-        return not special and vmdesc.nested(entry) is None
+        return not special and nested(entry) is None
 
     def is_valid_marker(self, entry: dict[str, Any], offset: int) -> bool:
         """Whether this is the byte that says that the next field object is the element."""
@@ -254,7 +254,7 @@ class _Builder:
         if type_name == vmstate.TREE_TYPE:
             return self.tree(entry, offset, offset + size)
         opener = self.inside.get(type_name)
-        inner = vmdesc.nested(entry) if opener is None else opener(self.data, offset, size)
+        inner = nested(entry) if opener is None else opener(self.data, offset, size)
         if inner is None:
             return Leaf(type_name, offset, size)
         if "fields" not in inner:
@@ -269,7 +269,7 @@ class _Builder:
         found = self.data[offset : offset + len(header)]
         if found != header:
             raise FormatError(f"subsection {name!r}", expected=header.hex(), found=found.hex() or "nothing")
-        body = offset + vmdesc.subsection_header_size(subsection)
+        body = offset + Layout(subsection).header_size
         if body > end:
             raise FormatError(f"subsection {name!r}", expected="a header of its own", found="the end")
         member, offset = self.open_group(subsection, body, end)
@@ -330,14 +330,6 @@ def _check_end(entry: dict[str, Any], reached: int, end: int) -> None:
         )
 
 
-def _objects(description: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """The list under `key`, empty where it is absent. Raises FormatError where it is none of objects."""
-    found = description.get(key) or []
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-        raise FormatError(f"vmdesc: {key} of {_name_of(description)}", expected="a list of objects")
-    return found
-
-
 def _type(entry: dict[str, Any]) -> str:
     return str(entry.get("type", ""))
 
@@ -347,7 +339,7 @@ def _name_of(description: dict[str, Any]) -> str:
 
 
 def _subsection_size(subsection: dict[str, Any]) -> int:
-    return vmdesc.subsection_header_size(subsection) + vmdesc.data_size(subsection)
+    return Layout(subsection).header_size + Layout(subsection).size
 
 
 def _inline(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -372,7 +364,7 @@ def _mended(fields: list[dict[str, Any]], room: int) -> list[dict[str, Any]]:
     cannot be told. Since 10.0 the runs of an array are objects of their own, and the first one,
     where it is not of NULLs, has the length of the whole array.
     """
-    taken = sum(vmdesc.field_size(entry) * vmdesc.element_count(entry) for entry in fields)
+    taken = sum(field_size(entry) * element_count(entry) for entry in fields)
     if taken == room:
         return fields
     mended = list(fields)
@@ -381,13 +373,13 @@ def _mended(fields: list[dict[str, Any]], room: int) -> list[dict[str, Any]]:
     ]
     if len(opaque) == 1 and taken < room:
         entry = fields[opaque[0]]
-        size = vmdesc.field_size(entry) * vmdesc.element_count(entry) + room - taken
+        size = field_size(entry) * element_count(entry) + room - taken
         mended[opaque[0]] = {"name": entry.get("name"), "type": "unknown", "size": size}
     for places in _places_by_name(fields).values():
         first, others = fields[places[0]], [fields[place] for place in places[1:]]
         if _type(first) in vmstate.NULL_TYPES or not any(_type(o) in vmstate.NULL_TYPES for o in others):
             continue
-        length = vmdesc.element_count(first) - sum(map(vmdesc.element_count, others))
+        length = element_count(first) - sum(map(element_count, others))
         if length > 0:
             mended[places[0]] = {**first, "array_len": length}
     return mended

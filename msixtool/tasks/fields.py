@@ -12,7 +12,7 @@ from msixtool.devices.device import kind_of
 from msixtool.dump import Dump, matches
 from msixtool.errors import FormatError, UsageError
 from msixtool.formats import vmstate
-from msixtool.stream import description as vmdesc
+from msixtool.formats.layout import Layout
 from msixtool.stream.items import Damage, DamageRule, Item
 from msixtool.tasks.field_tree import Elements, Group, Inside, Leaf, Node, build_tree
 
@@ -88,7 +88,7 @@ def read_section(dump: Dump, item: Item, *, fallback: dict[str, Any] | None = No
     try:
         return Section(item, data, build_tree(description, data, openers(dump, item)))
     except FormatError as error:
-        if vmdesc.has_null_pointers(description):
+        if Layout(description).has_null_pointers:
             # QEMU describes such arrays wrongly up to 9.2, and 10.x some of them.
             return Section(item, data, raw)
         rule = DamageRule.VMDESC_MISMATCH

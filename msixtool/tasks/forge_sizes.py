@@ -13,9 +13,9 @@ from typing import Any, cast
 from msixtool.containers.base import Source
 from msixtool.errors import UsageError
 from msixtool.formats import build, qevm, vmdesc
+from msixtool.formats.layout import Field, Layout, field_size
 from msixtool.formats.qevm import CommandType
 from msixtool.stream import items
-from msixtool.stream.description import data_size, field_size, nested, objects
 from msixtool.stream.items import Item, StreamIndex
 from msixtool.stream.rewrite import Replacement
 
@@ -90,35 +90,30 @@ def _key(item: Item) -> tuple[str | None, int]:
 
 def _grow_device(entry: dict[str, Any], item: Item, by: int) -> None:
     """Add `by` bytes to the field that holds the MSI-X state, and to all that encloses it."""
-    data_size(entry)  # raises FormatError where the entry makes no sense
-    chain = _chain(entry)
-    fields = objects(entry, "fields")
-    if not chain and isinstance(entry.get("size"), int) and len(fields) == 1:
+    layout = Layout(entry)
+    chain = _chain(layout)
+    if not chain and isinstance(entry.get("size"), int) and len(layout.fields) == 1:
         # A section that QEMU writes by a function of its own: one buffer.
-        chain = [entry, fields[0]]
+        entry["size"] = field_size(entry) + by
+        chain = [layout.fields[0]]
     if not chain or any(_is_array(field) for field in chain):
         raise UsageError(
             "the number of vectors cannot change: the vmdesc shows no MSI-X state", section=item.idstr
         )
     for field in chain:
-        field["size"] = field_size(field) + by
+        field.described["size"] = field.size + by
 
 
-def _is_array(field: dict[str, Any]) -> bool:
-    return field.get("array_len", 1) != 1 or isinstance(field, vmdesc.RepeatedNames)
+def _is_array(field: Field) -> bool:
+    return field.elements != 1 or isinstance(field.described, vmdesc.RepeatedNames)
 
 
-def _chain(description: dict[str, Any]) -> list[dict[str, Any]]:
+def _chain(layout: Layout) -> list[Field]:
     """The field that holds the MSI-X state, behind all the fields that it lies in; empty for none."""
-    for field in objects(description, "fields"):
-        if str(field.get("type")) in _HOLDERS:
+    for field in layout.fields:
+        if field.type in _HOLDERS:
             return [field]
-        inner = nested(field)
-        below = _chain(inner) if inner is not None else []
+        below = [] if field.inside is None else _chain(field.inside)
         if below:
             return [field, *below]
-    for subsection in objects(description, "subsections"):
-        below = _chain(subsection)
-        if below:
-            return below
-    return []
+    return next((below for each in layout.subsections if (below := _chain(each))), [])

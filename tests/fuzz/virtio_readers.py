@@ -13,9 +13,9 @@ from msixtool.devices.config_space import ConfigSpace
 from msixtool.dump import Dump
 from msixtool.errors import FormatError
 from msixtool.formats import msix, virtio_types
+from msixtool.formats.layout import Layout
 from msixtool.msix.state import MsixState
 from msixtool.spec.saved import read_saved
-from msixtool.stream import description as vmdesc
 from msixtool.tasks.load_file import load_saved
 from tests.fuzz import bases, octets
 from tests.fuzz.octets import Place
@@ -59,7 +59,7 @@ def read_blob(made: Input) -> Outcome:
         return Outcome.PARTLY
     described = layout.description()
     end = 0
-    for placed in vmdesc.walk(described):
+    for placed in Layout(described).walk():
         if placed.offset < 0 or placed.size < 0:
             raise MisreadError(f"{placed.path} stands at {placed.offset}")
         end = max(end, placed.offset + placed.size)

@@ -9,6 +9,7 @@ import pytest
 
 from msixtool.containers.file import BytesSource
 from msixtool.errors import FormatError
+from msixtool.formats.layout import Layout
 from msixtool.stream import description as vmdesc
 from tests.stream.build import u32
 
@@ -104,11 +105,11 @@ def test_sizes_add_up_with_the_headers_of_subsections() -> None:
     one = 6 + len("dev/one") + 5
     two = 6 + len("dev/one/two")
     three = 6 + len("dev/three") + 1
-    assert vmdesc.data_size(SECTION) == fields + one + two + three
+    assert Layout(SECTION).size == fields + one + two + three
 
 
 def test_every_field_has_its_place() -> None:
-    places = {"/".join(placed.path): (placed.offset, placed.size) for placed in vmdesc.walk(SECTION)}
+    places = {"/".join(placed.path): (placed.offset, placed.size) for placed in Layout(SECTION).walk()}
     one = 28 + 6 + len("dev/one")
     three = one + 5 + 6 + len("dev/one/two") + 6 + len("dev/three")
     assert places == {
@@ -141,7 +142,7 @@ def test_every_field_has_its_place() -> None:
 )
 def test_sizes_that_are_none_are_errors(wrong: Any) -> None:
     with pytest.raises(FormatError, match="vmdesc: "):
-        vmdesc.data_size({"vmsd_name": "dev", "fields": [wrong]})
+        assert Layout({"vmsd_name": "dev", "fields": [wrong]}).size
 
 
 @pytest.mark.parametrize(
@@ -156,4 +157,4 @@ def test_sizes_that_are_none_are_errors(wrong: Any) -> None:
     ],
 )
 def test_where_null_pointers_may_be(fields: list[dict[str, Any]], expected: bool) -> None:
-    assert vmdesc.has_null_pointers({"vmsd_name": "dev", "fields": fields}) is expected
+    assert Layout({"vmsd_name": "dev", "fields": fields}).has_null_pointers is expected

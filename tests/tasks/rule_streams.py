@@ -15,8 +15,8 @@ from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import find_devices
 from msixtool.formats import build, libvirt, msix
 from msixtool.formats import virtio as virtio_format
+from msixtool.formats.layout import Layout
 from msixtool.msix.state import MsixState
-from msixtool.stream import description as vmdesc
 from msixtool.stream.items import Item
 from msixtool.stream.read import read_stream
 from tests.conftest import REPOSITORY, SAMPLES, unpacked
@@ -213,7 +213,7 @@ def _field(e: Editor, section: str, name: str) -> int:
     """Where the first field of this name stands."""
     item = e.item(section)
     assert item.description is not None
-    placed = next(each for each in vmdesc.walk(item.description) if each.path[-1] == name)
+    placed = next(each for each in Layout(item.description).walk() if each.path[-1] == name)
     return item.data_offset + placed.offset
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from msixtool.stream import description as vmdesc
-from msixtool.stream.description import objects
+from msixtool.formats.layout import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class Node:
     end: int
     vmsd: str | None
     is_leaf: bool
-    description: dict[str, Any] | None = None
+    layout: Layout | None = None
     """What is nested in it."""
 
     @property
@@ -43,13 +41,12 @@ BODY = "subsection's fields"
 class Guide:
     """All fields of one section by their offset."""
 
-    def __init__(self, description: dict[str, Any] | None, offset: int) -> None:
+    def __init__(self, layout: Layout | None, offset: int) -> None:
         self._at: dict[int, list[Node]] = {}
-        if description is not None:
-            name = str(description.get("vmsd_name", ""))
-            end = offset + vmdesc.data_size(description)
-            self._at[offset] = [Node("", BODY, offset, end, name, False, description)]
-            for node in _nodes(description, offset, ""):
+        if layout is not None:
+            end = offset + layout.size
+            self._at[offset] = [Node("", BODY, offset, end, layout.name, False, layout)]
+            for node in _nodes(layout, offset, ""):
                 self._at.setdefault(node.start, []).append(node)
 
     def __bool__(self) -> bool:
@@ -69,24 +66,20 @@ class Guide:
         return next((node for node in self._at.get(offset, ()) if node.is_leaf), None)
 
 
-def _nodes(description: dict[str, Any], offset: int, path: str) -> Iterator[Node]:
-    for field in objects(description, "fields"):
-        count = vmdesc.element_count(field)
-        end = offset + vmdesc.field_size(field) * count
-        inner = vmdesc.nested(field) if end > offset else None
-        name = f"{path}{field.get('name', '')}"
-        vmsd = None if inner is None else str(inner.get("vmsd_name", ""))
+def _nodes(layout: Layout, offset: int, path: str) -> Iterator[Node]:
+    end = offset
+    for each in layout.fields:
+        start, end = offset + each.offset, offset + each.offset + each.length
+        inner = each.inside if end > start else None
+        name = f"{path}{each.name}"
         # Of an array of structs the elements are not told apart: it is one field.
-        whole = inner is None or count > 1
-        yield Node(name, str(field.get("type", "")), offset, end, vmsd, whole, inner)
+        whole = inner is None or each.elements > 1
+        yield Node(name, each.type, start, end, None if inner is None else inner.name, whole, inner)
         if inner is not None and not whole:
-            yield from _nodes(inner, offset, f"{name}.")
-        offset = end
-    for subsection in objects(description, "subsections"):
-        body = offset + vmdesc.subsection_header_size(subsection)
-        end = body + vmdesc.data_size(subsection)
-        name = str(subsection.get("vmsd_name", ""))
-        yield Node(name, SUBSECTION, offset, end, name, False)
+            yield from _nodes(inner, start, f"{name}.")
+    for subsection in layout.subsections:
+        start, body = end, end + subsection.header_size
+        end, name = body + subsection.size, subsection.name
+        yield Node(name, SUBSECTION, start, end, name, False)
         yield Node(name, BODY, body, end, name, False, subsection)
         yield from _nodes(subsection, body, f"{name}.")
-        offset = end

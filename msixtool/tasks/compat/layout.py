@@ -10,8 +10,8 @@ from collections import Counter
 from itertools import groupby
 from typing import Any
 
+from msixtool.formats.layout import element_count, field_size, nested
 from msixtool.qemu.vmstates import SIZED_BY_STATE
-from msixtool.stream import description as vmdesc
 from msixtool.stream.description import objects
 
 Field = dict[str, Any]
@@ -45,7 +45,7 @@ def merged(description: Field) -> list[Field]:
         if (vmsd, name) in SIZED_BY_STATE:
             found.append({"name": name, "type": BY_STATE, "size": size})
         elif markers:
-            count = sum(map(vmdesc.element_count, markers))
+            count = sum(map(element_count, markers))
             found.append({"name": name, "type": POINTER, "size": size, MARKERS: count})
         else:
             found += fields
@@ -108,13 +108,13 @@ def _fits(there: Field, here: Field) -> bool:
         or str(here.get("type")) in DYNAMIC_TYPES
     ):
         return True
-    nested = vmdesc.nested(there) is not None and vmdesc.nested(here) is not None
-    return nested and vmdesc.element_count(there) == vmdesc.element_count(here) == 1
+    are_structs = nested(there) is not None and nested(here) is not None
+    return are_structs and element_count(there) == element_count(here) == 1
 
 
 def total_size(field: Field) -> int:
     """Bytes of a field, all elements of an array together."""
-    return vmdesc.field_size(field) * vmdesc.element_count(field)
+    return field_size(field) * element_count(field)
 
 
 def _name(field: Field) -> str:

@@ -51,7 +51,7 @@ class Load:
     def __init__(self, source: Side, target: Target, item: Item, own: Item) -> None:
         self.source, self.target = source, target
         self.item, self.own = item, own
-        self.guide = Guide(item.description, item.data_offset)
+        self.guide = Guide(item.layout, item.data_offset)
         self.findings: list[Finding] = []
         self.difference: Difference | None = None
         self.kind = kind_of(str(item.idstr))

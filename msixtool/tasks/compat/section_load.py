@@ -16,8 +16,8 @@ from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.places import places_of
 from msixtool.errors import FormatError
 from msixtool.formats import pci, qevm
+from msixtool.formats.layout import Layout, element_count, field_size, nested
 from msixtool.qemu import vmstates
-from msixtool.stream import description as vmdesc
 from msixtool.stream.description import objects
 from msixtool.stream.items import Item
 from msixtool.tasks.compat import pci_config, virtio_gpu, virtio_load
@@ -132,14 +132,14 @@ class SectionLoad(Load):
         aligned = [
             (pairs, self._age(node, description))
             for node in self.guide.of_vmsd(at, name)
-            if node.description is not None and (pairs := align(node.description, description)) is not None
+            if node.layout is not None and (pairs := align(node.layout.described, description)) is not None
         ]
         if not aligned:
             return [(field, field) for field in merged(description)], Age.SAME
         return min(aligned, key=lambda found: sum(None in pair for pair in found[0]))
 
     def _age(self, node: Node, own: dict[str, Any]) -> Age:
-        theirs, ours = (node.description or {}).get("version"), own.get("version")
+        theirs, ours = None if node.layout is None else node.layout.version, own.get("version")
         if not isinstance(theirs, int) or not isinstance(ours, int) or theirs == ours:
             return Age.SAME
         if node.type == BODY:
@@ -181,14 +181,14 @@ class SectionLoad(Load):
             )
 
     def _field(self, field: dict[str, Any], at: int, local: int, path: str, vmsd: str) -> tuple[int, int]:
-        size, count = vmdesc.field_size(field), vmdesc.element_count(field)
+        size, count = field_size(field), element_count(field)
         name, type_name = f"{path}{field.get('name', '')}", str(field.get("type", ""))
         if type_name == POINTER:
             return self._markers(at, field.get(MARKERS, count)), local + size * count
         special = _SPECIAL.get(type_name)
         if special is not None and count == 1:
             return special(self, at, local, size), local + size
-        inner = vmdesc.nested(field) if size and count == 1 else None
+        inner = nested(field) if size and count == 1 else None
         if inner is not None and type_name not in DYNAMIC_TYPES and objects(inner, "fields"):
             at, _ = self.vmsd(inner, at, local, f"{name}.")
             return at, local + size
@@ -282,9 +282,9 @@ class SectionLoad(Load):
         parent = str(description.get("vmsd_name", ""))
         own: dict[str, tuple[dict[str, Any], int]] = {}
         for subsection in objects(description, "subsections"):
-            body = local + vmdesc.subsection_header_size(subsection)
+            body = local + Layout(subsection).header_size
             own[str(subsection.get("vmsd_name", ""))] = (subsection, body)
-            local = body + vmdesc.data_size(subsection)
+            local = body + Layout(subsection).size
         while (found := self.subsection_at(at, parent)) is not None:
             name, version, body = found
             if name in own:
