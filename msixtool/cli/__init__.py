@@ -33,6 +33,7 @@ COMMANDS = (
     "compat",
     "explain",
     "trace",
+    "cmdline",
     "capture",
 )
 """In the order of `--help`; each is the command of that name in msixtool.cli.NAME."""

@@ -41,7 +41,9 @@ _BASES = {
 _PC_MAIN = ("pc.ram", "microvm.ram")
 _OBJECTS = "/objects/"
 """Before the id of a memory backend in the names of blocks, where canonical paths are used."""
-_OF_THE_MACHINE = frozenset({"pc.bios", "pc.rom", "isa-bios", "system.flash0", "system.flash1"})
+_OF_THE_MACHINE = frozenset(
+    {"pc.bios", "pc.rom", "isa-bios", "system.flash0", "system.flash1", "vmclock_page"}
+)
 
 
 class Region(NamedTuple):
@@ -58,7 +60,7 @@ def pc_regions(blocks: Sequence[RamBlock], cmos: bytes | None, *, q35: bool) -> 
 
     `cmos` are the first bytes of the RTC's state; without them the hole is where the machine type has it.
     """
-    told = None if cmos is None else _told(cmos)
+    told = None if cmos is None else told_by_cmos(cmos)
     main = _main_memory(blocks, None if told is None else sum(told))
     if not main:
         return []
@@ -68,7 +70,7 @@ def pc_regions(blocks: Sequence[RamBlock], cmos: bytes | None, *, q35: bool) -> 
     return regions + _hotplugged(blocks, main, total - below)
 
 
-def _told(cmos: bytes) -> tuple[int, int]:
+def told_by_cmos(cmos: bytes) -> tuple[int, int]:
     """Bytes of main memory below and above 4 GiB, as CMOS has them."""
     between = int.from_bytes(cmos[_CMOS_BELOW : _CMOS_BELOW + 2], "little") * _UNIT
     extended = int.from_bytes(cmos[_CMOS_EXTENDED : _CMOS_EXTENDED + 2], "little") << 10
@@ -82,7 +84,7 @@ def _below(total: int, *, q35: bool) -> int:
     return hole if total >= limit else total
 
 
-def _backends(blocks: Sequence[RamBlock]) -> list[RamBlock]:
+def backends(blocks: Sequence[RamBlock]) -> list[RamBlock]:
     """The blocks that are memory backends by their names: those of devices and ROMs have others."""
     return [
         block
@@ -97,14 +99,14 @@ def _main_memory(blocks: Sequence[RamBlock], total: int | None) -> list[RamBlock
     default = [block for block in blocks if block.idstr in _PC_MAIN]
     if default:
         return default[:1]
-    backends = _backends(blocks)
-    fitting = [block for block in backends if block.used_length == total]
+    others = backends(blocks)
+    fitting = [block for block in others if block.used_length == total]
     if len(fitting) == 1:
         return fitting
     # A node a backend: they are listed by size, those of one size in the order in which they were made.
-    sizes = {block.used_length for block in backends}
-    whole = sum(block.used_length for block in backends)
-    return backends if len(sizes) == 1 and total in (None, whole) else []
+    sizes = {block.used_length for block in others}
+    whole = sum(block.used_length for block in others)
+    return others if len(sizes) == 1 and total in (None, whole) else []
 
 
 def _piece(main: Sequence[RamBlock], first: int, end: int, start: int) -> list[Region]:
@@ -120,7 +122,7 @@ def _piece(main: Sequence[RamBlock], first: int, end: int, start: int) -> list[R
 
 def _hotplugged(blocks: Sequence[RamBlock], main: Sequence[RamBlock], above: int) -> list[Region]:
     """DIMMs at their default addresses, one behind the other; none where their order is not known."""
-    dimms = [block for block in _backends(blocks) if block not in main]
+    dimms = [block for block in backends(blocks) if block not in main]
     if len({block.used_length for block in dimms}) > 1:
         return []
     start = -(-(FOUR_GIB + above) // GIB) * GIB

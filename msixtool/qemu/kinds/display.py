@@ -1,0 +1,69 @@
+"""Displays and sound.
+
+Source: QEMU hw/display/ (vga-pci.c, cirrus_vga.c, vmware_vga.c, bochs-display.c), hw/audio/.
+"""
+
+from __future__ import annotations
+
+from msixtool.formats import pci
+from msixtool.qemu.kinds import Backend, DeviceKind, Options, Seen, register
+
+MIB = 1 << 20
+HDA_ONE_STREAM = 10000
+"""A codec's section is shorter than this where it has one stream (9429 bytes, 17682 with two)."""
+
+_OTHER_DISPLAY = 0x80
+
+
+def _memory(default: int, name: str = "vga.vram") -> dict[str, object]:
+    def options(seen: Seen) -> Options:
+        size = seen.block(name)
+        if size is None or size == default * MIB:
+            return {}
+        return {"vgamem_mb": str(size // MIB)}
+
+    return {"options": options, "rom": True}
+
+
+def _bochs(seen: Seen) -> Options:
+    size = seen.block("bochs-display-vram")
+    return {} if size in (None, 16 * MIB) else {"vgamem": str(size)}
+
+
+def _vga(seen: Seen) -> str:
+    return "secondary-vga" if seen.config[10] == _OTHER_DISPLAY else "VGA"
+
+
+def _hda(seen: Seen) -> Options:
+    return {"msi": "off"} if seen.capability(pci.CapabilityId.MSI) is None else {}
+
+
+def _codec(seen: Seen) -> str:
+    return "hda-output" if seen.length < HDA_ONE_STREAM else "hda-duplex"
+
+
+def _qxl(seen: Seen) -> Options:
+    options = {}
+    for block, name in (("qxl.vgavram", "ram_size"), ("qxl.vram", "vram_size")):
+        size = seen.block(block)
+        if size is not None:
+            options[name] = str(size)
+    return options
+
+
+register(
+    DeviceKind("vga", {"": "VGA"}, named=_vga, **_memory(16)),  # type: ignore[arg-type]
+    DeviceKind("cirrus_vga", {"": "cirrus-vga"}, **_memory(4)),  # type: ignore[arg-type]
+    DeviceKind("vmware_vga", {"": "vmware-svga"}, **_memory(16)),  # type: ignore[arg-type]
+    DeviceKind("bochs-display", {"": "bochs-display"}, _bochs, rom=True),
+    DeviceKind("qxl", {"": "qxl-vga"}, _qxl, rom=True),
+    DeviceKind("vga-isa", {"": "isa-vga"}),
+    DeviceKind("ramfb-dev", {"": "ramfb"}),
+    DeviceKind("intel-hda", {"": "intel-hda", "8086:293e": "ich9-intel-hda"}, _hda),
+    DeviceKind("hda-audio", {"": "hda-duplex"}, backend=Backend.AUDIODEV, named=_codec),
+    DeviceKind("ac97", {"": "AC97"}, backend=Backend.AUDIODEV),
+    DeviceKind("es1370", {"": "ES1370"}, backend=Backend.AUDIODEV),
+    DeviceKind("sb16", {"": "sb16"}, backend=Backend.AUDIODEV),
+    DeviceKind("cs4231a", {"": "cs4231a"}, backend=Backend.AUDIODEV),
+    DeviceKind("gus", {"": "gus"}, backend=Backend.AUDIODEV),
+)

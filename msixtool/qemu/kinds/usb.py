@@ -1,0 +1,56 @@
+"""USB controllers and devices.
+
+Source: QEMU hw/usb/ (hcd-uhci.c, hcd-ehci-pci.c, hcd-xhci-pci.c, dev-*.c).
+"""
+
+from __future__ import annotations
+
+from msixtool.formats import pci
+from msixtool.qemu.kinds import Backend, DeviceKind, Options, Seen, ids, register
+
+UHCI = {f"8086:{0x2934 + number:04x}": f"ich9-usb-uhci{number + 1}" for number in range(6)}
+COMPANIONS = {"8086:293a": ("8086:2934", 3), "8086:293c": ("8086:2937", 3)}
+"""An EHCI controller, and the ids of its first companion and how many there are: two ports each."""
+
+_NEC = "1033:0194"
+
+
+def _xhci(seen: Seen) -> Options:
+    """`p2` and `p3`: the ports of either kind are counted together; as many of each is the default."""
+    options: Options = {}
+    ports = seen.value("ports")
+    if isinstance(ports, list) and len(ports) != 8:
+        high = len(ports) // 2
+        options |= {"p2": str(len(ports) - high), "p3": str(high)}
+    if ids(seen.config) == _NEC:
+        for name, number in (("msi", pci.CapabilityId.MSI), ("msix", pci.CapabilityId.MSIX)):
+            if seen.capability(number) is None:
+                options[name] = "off"
+    return options
+
+
+register(
+    DeviceKind("xhci", {"": "qemu-xhci", _NEC: "nec-usb-xhci"}, _xhci),
+    DeviceKind("ehci", {"": "usb-ehci", "8086:293a": "ich9-usb-ehci1", "8086:293c": "ich9-usb-ehci2"}),
+    DeviceKind(
+        "uhci",
+        {
+            "8086:7020": "piix3-usb-uhci",
+            "8086:7112": "piix4-usb-uhci",
+            "1106:3038": "vt82c686b-usb-uhci",
+            **UHCI,
+        },
+    ),
+    DeviceKind("ohci", {"": "pci-ohci"}),
+    DeviceKind("usb-audio", {"": "usb-audio"}, backend=Backend.AUDIODEV),
+    DeviceKind("usb-braille", {"": "usb-braille"}, backend=Backend.CHARDEV),
+    DeviceKind("usb-ccid", {"": "usb-ccid"}),
+    DeviceKind("usb-host", {"": "usb-host"}),
+    DeviceKind("usb-hub", {"": "usb-hub"}),
+    DeviceKind("usb-kbd", {"": "usb-kbd"}),
+    DeviceKind("usb-ptr", {"": "usb-tablet"}, note="a tablet or a mouse"),
+    DeviceKind("usb-redir", {"": "usb-redir"}, backend=Backend.CHARDEV),
+    DeviceKind("usb-serial", {"": "usb-serial"}, backend=Backend.CHARDEV),
+    DeviceKind("usb-storage", {"": "usb-storage"}, backend=Backend.DRIVE),
+    DeviceKind("ccid-card-passthru", {"": "ccid-card-passthru"}, backend=Backend.CHARDEV),
+)

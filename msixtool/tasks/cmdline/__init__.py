@@ -1,0 +1,169 @@
+"""`cmdline`: the QEMU command line that a stream loads into, as far as the stream tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msixtool.dump import Dump
+from msixtool.errors import InputError
+from msixtool.qemu.kinds import Backend
+from msixtool.qemu.versions import Version, machine_version
+from msixtool.tasks.cmdline import machine as machines
+from msixtool.tasks.cmdline.backends import Backends
+from msixtool.tasks.cmdline.machine import Sections
+from msixtool.tasks.cmdline.others import Others
+from msixtool.tasks.cmdline.pci import PciTree, in_order
+from msixtool.tasks.cmdline.seen import Device
+from msixtool.tasks.cmdline.words import Note, Words, joined, shell_text, size_text
+
+_DEFAULT_VERSION = (7, 2)
+MOST_DEVICES = 4096
+"""The most sections that are put on a command line; real streams have a few hundred."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """A command: `args` as in the document, without the program. `firmware` is the size of one that is
+    not QEMU's own and has to be brought along; None where QEMU's own will do."""
+
+    program: str
+    args: tuple[str, ...]
+    notes: tuple[Note, ...]
+    version: Version
+    firmware: int | None = None
+
+    def shell(self) -> str:
+        """For a POSIX shell, an option a line."""
+        return shell_text(self.program, list(self.args))
+
+
+def command_line(
+    dump: Dump, *, version: Version | None = None, program: str | None = None, bios: str | None = None
+) -> CommandLine:
+    """The command line for a stream.
+
+    `version` is the QEMU that takes it, by default the oldest that can have written the stream; `bios`
+    the file of a firmware that is not QEMU's own. Raises InputError for a stream without machine type.
+    """
+    if dump.index.machine is None:
+        raise InputError(
+            "the stream does not say its machine type",
+            path=dump.path,
+            expected="a configuration section",
+        )
+    version = version or dump.writer.min or _DEFAULT_VERSION
+    return _Maker(dump, version, bios).make(program)
+
+
+class _Maker:
+    def __init__(self, dump: Dump, version: Version, bios: str | None) -> None:
+        self.dump = dump
+        self.version = version
+        self.bios = bios
+        self.words = Words()
+        self.sections = Sections.of(dump)
+        self.q35 = "mch" in self.sections.kinds
+        machine = machine_version(dump.index.machine)
+        self.devices = [
+            Device(dump, item, version, machine) for items in self.sections.by_name.values() for item in items
+        ]
+        self.devices.sort(key=lambda device: device.item.offset)
+        blocks = {block.idstr: block.used_length for block in dump.index.blocks}
+        self.backends = Backends(self.words, frozenset(self.sections.by_name), dump.index.blocks)
+        self.tree = PciTree(self.words, self.backends, self.q35, blocks)
+        self.firmware: int | None = None
+
+    def make(self, program: str | None) -> CommandLine:
+        machine: dict[str, str] = {}
+        if "apic" in self.sections.kinds:
+            machine = machines.machine_options(self.sections, self.version, self.q35)
+        power = self._power()
+        self._processors(power)
+        self._firmware()
+        early = self.words.args
+        self.words.args = []
+        self._devices()
+        devices, self.words.args = self.words.args, []
+        dimms = machines.add_memory(self.words, machine, self.sections, power, self.backends.taken)
+        memory, self.words.args = self.words.args, devices
+        machines.add_dimms(self.words, dimms)
+        head = ["-nodefaults", "-machine", joined(str(self.dump.index.machine), machine)]
+        args = [*head, *early[1:], *memory, *devices]
+        return CommandLine(
+            program or "qemu-system-x86_64", tuple(args), tuple(self.words.notes), self.version, self.firmware
+        )
+
+    def _power(self) -> machines.Power:
+        for device in self.devices:
+            if device.kind in ("piix4_pm", "ICH9LPC"):
+                return machines.power_of(device.value)
+        return machines.Power(None, None)
+
+    def _processors(self, power: machines.Power) -> None:
+        ids = self.sections.instances("apic") or self.sections.instances("cpu_common")
+        found = machines.topology(ids, power.cpus)
+        smp = dict(found.smp)
+        self.words.add("-smp", joined(smp.pop(""), smp))
+        if not found.fits:
+            self.words.note("-smp", "no topology was found that has the APIC ids of the stream")
+        for socket, core, thread in found.plugged:
+            where = {"socket-id": str(socket), "core-id": str(core), "thread-id": str(thread)}
+            if self.version >= (4, 1):
+                where = {"socket-id": str(socket), "die-id": "0"} | where
+            self.words.add("-device", joined("qemu64-x86_64-cpu", where))
+        self.words.note(
+            "-cpu", "the CPU model is not in the stream: a guest that has run may need the one it had"
+        )
+
+    def _firmware(self) -> None:
+        size = self.tree.blocks.get("pc.bios")
+        if self.bios is not None:
+            self.words.add("-bios", self.bios)
+        elif size is not None and size != machines.SEABIOS:
+            self.firmware = size
+            self.words.note(
+                "-bios", f"the firmware was {size_text(size)} long ({size} bytes), not QEMU's own"
+            )
+        for unit in range(2):
+            flash = self.tree.blocks.get(f"system.flash{unit}")
+            if flash:
+                options = {"if": "pflash", "unit": str(unit), "driver": "null-co", "size": size_text(flash)}
+                self.words.add("-drive", joined("", options | {"read-zeroes": "on"}))
+                self.words.note(
+                    "-drive", f"flash {unit}: what is in it beyond the stream's copy is not known"
+                )
+
+    def _devices(self) -> None:
+        if len(self.devices) > MOST_DEVICES:
+            self.words.note("-device", f"only {MOST_DEVICES} of {len(self.devices)} sections were looked at")
+        devices = self.devices[:MOST_DEVICES]
+        if "iommu-intel" in self.sections.kinds:
+            self.words.add("-device", "intel-iommu")
+        on_pci = in_order([device for device in devices if device.is_pci])
+        others = Others(self.tree, frozenset(self.sections.by_name))
+        self.tree.add_expanders(on_pci)
+        ports = [device for device in on_pci if device.path in self._port_paths(on_pci)]
+        for device in ports:
+            self.tree.add(device)
+        done = {id(device) for device in ports}
+        early = [d for d in on_pci if d.kind == "ehci"]
+        for device in [*early, *devices]:
+            if id(device) in done:
+                continue
+            done.add(id(device))
+            if device.is_pci and device.kind not in ("virtio-mem-device-early",):
+                self.tree.add(device)
+                others.behind(device)
+            else:
+                others.add(device)
+        self.tree.add_unseen({device.path for device in on_pci})
+        slirp = len(self.sections.by_name.get("slirp", ()))
+        for _ in range(max(0, slirp - self.backends.networks)):
+            self.backends.of(Backend.NETDEV)
+        if "audio" in self.sections.kinds and "-audiodev" not in self.words.args:
+            self.backends.of(Backend.AUDIODEV)
+
+    def _port_paths(self, on_pci: list[Device]) -> set[str]:
+        from msixtool.qemu.kinds import device_kind
+
+        return {d.path for d in on_pci if (kind := device_kind(d.kind)) is not None and kind.port}

@@ -1,0 +1,136 @@
+"""Harmless backends: what devices need behind them to be made.
+
+Source: QEMU qapi/block-core.json (null-co), net/slirp.c, backends/hostmem-ram.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from msixtool.qemu.kinds import Backend, Seen
+from msixtool.ram.memory_map import backends
+from msixtool.stream.items import RamBlock
+from msixtool.tasks.cmdline.seen import Device
+from msixtool.tasks.cmdline.words import Words, is_id, joined, size_text
+
+_DISK_SIZES = {Backend.DRIVE: "1M", Backend.FLOPPY: "1440K", Backend.CARD: "64M"}
+_OWN_MEMORY = 64 << 10
+_SECTOR = 512
+_MOST_PAIRS = 256
+_MOST_DISK = 1 << 50
+
+
+@dataclass
+class Backends:
+    """Makes them and gives the property that names them."""
+
+    words: Words
+    names: frozenset[str]
+    blocks: Sequence[RamBlock]
+    networks: int = 0
+    taken: set[str] = field(default_factory=set)
+
+    def of(self, kind: Backend, device: Seen | None = None, _: str = "") -> dict[str, str]:
+        """The property of a device whose backend has been made just now."""
+        made = getattr(self, f"_{kind.value}", None)
+        result: dict[str, str] = {} if made is None else made(device)
+        return result
+
+    def _drive(self, device: Device | None) -> dict[str, str]:
+        size = None if device is None else _disk_size(device)
+        return self._disk(Backend.DRIVE, size)
+
+    def _floppy(self, _: Device | None) -> dict[str, str]:
+        return self._disk(Backend.FLOPPY)
+
+    def _card(self, _: Device | None) -> dict[str, str]:
+        return self._disk(Backend.CARD)
+
+    def _disk(self, kind: Backend, size: int | None = None) -> dict[str, str]:
+        name = self.words.id("disk")
+        text = size_text(size) if size else _DISK_SIZES[kind]
+        options = {"if": "none", "id": name, "driver": "null-co", "size": text, "read-zeroes": "on"}
+        self.words.add("-drive", joined("", options))
+        if not size:
+            self.words.note(
+                "-drive", f"{name}: how large the disk is, and what is on it, is not in the stream"
+            )
+        return {"drive": name}
+
+    def _netdev(self, device: Device | None) -> dict[str, str]:
+        name = self.words.id("net")
+        pairs = _queue_pairs(device)
+        if pairs is None:
+            self.words.add("-netdev", joined("user", {"id": name}))
+            self.networks += 1
+        else:
+            options = {"id": name, "script": "no", "downscript": "no"}
+            if pairs > 1:
+                options["queues"] = str(pairs)
+            self.words.add("-netdev", joined("tap", options))
+            self.words.note(
+                "-netdev",
+                f"{name}: a tap device, as the guest uses a header or queues that only tap networks have",
+            )
+        return {"netdev": name}
+
+    def _chardev(self, _: Device | None) -> dict[str, str]:
+        name = self.words.id("chr")
+        self.words.add("-chardev", joined("null", {"id": name}))
+        return {"chardev": name}
+
+    def _audiodev(self, _: Device | None) -> dict[str, str]:
+        name = self.words.id("snd")
+        self.words.add("-audiodev", joined("none", {"id": name}))
+        return {"audiodev": name}
+
+    def _rng(self, _: Device | None) -> dict[str, str]:
+        name = self.words.id("rng")
+        self.words.add("-object", joined("rng-random", {"id": name, "filename": "/dev/urandom"}))
+        return {"rng": name}
+
+    def _fsdev(self, _: Device | None) -> dict[str, str]:
+        name = self.words.id("fs")
+        self.words.add("-fsdev", joined("local", {"id": name, "path": "/tmp", "security_model": "none"}))
+        self.words.note("-fsdev", f"{name}: which folder is shared, and by what tag, is not in the stream")
+        return {"fsdev": name, "mount_tag": name}
+
+    def _memdev(self, device: Device | None) -> dict[str, str]:
+        """A backend of its own: by its path, or the smallest that has none."""
+        assert device is not None
+        name, size = self._memory_of(device)
+        if not is_id(name) or name in self.words.ids:
+            name = self.words.id("mem")
+        self.words.ids.add(name)
+        self.words.add("-object", joined("memory-backend-ram", {"id": name, "size": size_text(size)}))
+        return {"memdev": name}
+
+    def _memory_of(self, device: Device) -> tuple[str, int]:
+        own = f"{device.path}/"
+        for block in self.blocks:
+            if block.idstr.startswith(own) and "." not in block.idstr.removeprefix(own):
+                return block.idstr.removeprefix(own), block.used_length
+        plain = [block for block in backends(self.blocks) if block.idstr not in self.taken]
+        if not plain:
+            return "", _OWN_MEMORY
+        block = min(plain, key=lambda block: block.used_length)
+        self.taken.add(block.idstr)
+        return block.idstr.rpartition("/")[2], block.used_length
+
+
+def _queue_pairs(device: Device | None) -> int | None:
+    """How many pairs of queues a tap network must have; None where a user network will do."""
+    if device is None or device.virtio is None:
+        return None
+    header, pairs = device.virtio.own("has_vnet_hdr"), device.virtio.own("max_queue_pairs")
+    more = pairs if isinstance(pairs, int) and 1 <= pairs <= _MOST_PAIRS else 1
+    return more if header or more > 1 else None
+
+
+def _disk_size(device: Device) -> int | None:
+    """Of a virtio disk whose driver has read its configuration: `capacity` in sectors comes first."""
+    if device.virtio is None or device.kind != "virtio-blk":
+        return None
+    size = int.from_bytes(device.virtio.device_config[:8], "little") * _SECTOR
+    return size if 0 < size <= _MOST_DISK else None

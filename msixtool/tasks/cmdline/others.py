@@ -1,0 +1,146 @@
+"""What is not on PCI: USB, SCSI, codecs, serial ports of virtio, and the devices of slow buses.
+
+Source: QEMU hw/usb/bus.c (usb_get_dev_path), hw/scsi/scsi-bus.c (scsibus_get_dev_path: channel, id, lun);
+sections without a path are counted in the order in which their devices are made.
+"""
+
+from __future__ import annotations
+
+import re
+
+from msixtool.qemu.kinds import Backend, device_kind
+from msixtool.tasks.cmdline.pci import PciTree
+from msixtool.tasks.cmdline.seen import PCI_PATH, Device
+from msixtool.tasks.cmdline.words import joined
+
+_ON_USB = re.compile(rf"({PCI_PATH.pattern}|)/?([0-9]+(?:\.[0-9]+)*)")
+_ON_SCSI = re.compile(r"(.+)/([0-9]+):([0-9]+):([0-9]+)")
+_BUILT_IN = frozenset({"ps2kbd", "ps2mouse", "pckbd", "vmmouse", "port92"})
+_IPMI = {
+    "ipmi-interface": "isa-ipmi-kcs",
+    "ipmi-interface-isa-bt": "isa-ipmi-bt",
+    "ipmi-interface-pci-kcs": "pci-ipmi-kcs",
+    "ipmi-interface-pci-bt": "pci-ipmi-bt",
+    "smbus-ipmi": "smbus-ipmi",
+}
+_PLAIN = frozenset(
+    {
+        "cirrus_vga", "cs4231a", "gus", "ib700_wdt", "isa-ide", "ne2000", "parallel_isa", "ramfb-dev", "sb16",
+        "sd-card", "serial", "vga-isa", "vmclock", "vmcoreinfo", "vmgenid", "ccid-card-passthru",
+    }
+)  # fmt: skip
+"""Kinds of sections without a path that are devices to be asked for."""
+_ISA_NAMES = {"cirrus_vga": "isa-cirrus-vga", "ne2000": "ne2k_isa"}
+_MOST_PORTS = 511
+
+
+class Others:
+    """Adds them to the words of `tree` as they come in the stream."""
+
+    def __init__(self, tree: PciTree, sections: frozenset[str]) -> None:
+        self.tree = tree
+        self.words = tree.words
+        self.names = sections
+        self.hda = ""
+        self.fdc = 0
+        self.bmc = ""
+
+    def behind(self, device: Device) -> None:
+        """What belongs to a PCI device that has just been added."""
+        if device.kind == "intel-hda":
+            self.hda = self.tree.ids.get(device.path, "")
+        if device.kind == "virtio-console" and device.virtio is not None:
+            self._ports(device)
+
+    def add(self, device: Device) -> None:
+        """A section that is no PCI function's."""
+        if _ON_SCSI.fullmatch(device.path):
+            self._scsi(device)
+        elif device.path and _ON_USB.fullmatch(device.path):
+            self._usb(device)
+        elif device.kind == "hda-audio":
+            self._codec(device)
+        elif device.kind == "fdc":
+            self._floppy()
+        elif device.kind == "ipmi-bmc-sim":
+            self.bmc = self.words.id("bmc")
+            self.words.add("-device", joined("ipmi-bmc-sim", {"id": self.bmc}))
+        elif device.kind in _IPMI:
+            self.words.add("-device", joined(_IPMI[device.kind], {"bmc": self.bmc} if self.bmc else {}))
+        elif not device.path and device.kind in _PLAIN:
+            self._plain(device)
+
+    def _plain(self, device: Device) -> None:
+        kind = device_kind(device.kind)
+        assert kind is not None
+        name = _ISA_NAMES.get(device.kind) or kind.device(device)
+        self.words.add("-device", joined(str(name), self.tree.backends.of(kind.backend)))
+
+    def _floppy(self) -> None:
+        """The first controller of an i440FX comes with the machine."""
+        self.fdc += 1
+        if self.tree.q35 or self.fdc > 1:
+            self.words.add("-device", joined("isa-fdc", {"id": self.words.id("fdc")}))
+        self.words.note("-device", "a floppy disk in its drive does not show in the stream")
+
+    def _codec(self, device: Device) -> None:
+        kind = device_kind("hda-audio")
+        assert kind is not None
+        options = {"bus": f"{self.hda}.0"} if self.hda else {}
+        options |= self.tree.backends.of(Backend.AUDIODEV)
+        self.words.add("-device", joined(str(kind.device(device)), options))
+
+    def _scsi(self, device: Device) -> None:
+        found = _ON_SCSI.fullmatch(device.path)
+        assert found is not None
+        host, channel, target, lun = found.groups()
+        if f"{host}/usb-storage" in self.names:
+            return  # it comes with the disk on USB
+        bus = self.tree.ids.get(host)
+        if not bus:
+            self.words.note("-device", f"{device.item.idstr}: its controller is not in the stream")
+            return
+        options = {"bus": f"{bus}.0"} | ({"channel": channel} if channel != "0" else {})
+        options |= {"scsi-id": target, "lun": lun} | self.tree.backends.of(Backend.DRIVE)
+        self.words.add("-device", joined("scsi-hd", options))
+        self.words.note("-device", f"{device.item.idstr}: a disk or a CD; the stream does not tell")
+
+    def _usb(self, device: Device) -> None:
+        kind = device_kind(device.kind)
+        host, _, port = device.path.rpartition("/")
+        if kind is None or not self.tree.ids.get(host):
+            self.words.note("-device", f"{device.item.idstr}: which USB device that is is not known")
+            return
+        own = self.words.id("usb")
+        options = {"id": own, "bus": f"{self.tree.ids[host]}.0", "port": port}
+        name = str(kind.device(device))
+        if name == "usb-storage" and f"{device.path}/0:0:0/scsi-disk" not in self.names:
+            name = "usb-bot"
+        else:
+            options |= self.tree.backends.of(kind.backend)
+        self.tree.ids[device.path] = own
+        self.words.add("-device", joined(name, options))
+        if kind.note:
+            self.words.note("-device", f"{device.item.idstr}: {kind.note}")
+
+    def _ports(self, device: Device) -> None:
+        assert device.virtio is not None
+        bus = self.tree.ids.get(device.path)
+        words = device.virtio.own("ports_map")
+        if not bus or not isinstance(words, list):
+            return
+        numbers = [32 * i + bit for i, word in enumerate(words) for bit in range(32) if int(word) >> bit & 1]
+        for number in numbers[:_MOST_PORTS]:
+            if number == 0 and not self._port_zero(device):
+                continue
+            name = "virtconsole" if number == 0 else "virtserialport"
+            options = {"bus": f"{bus}.0", "nr": str(number)} | self.tree.backends.of(Backend.CHARDEV)
+            self.words.add("-device", joined(name, options))
+            self.words.note("-device", f"port {number} of {device.item.idstr}: its name is not in the stream")
+
+    def _port_zero(self, device: Device) -> bool:
+        """Port 0 is set aside, and shows as active, without being there; where it is there it has a row."""
+        assert device.virtio is not None
+        active = device.virtio.own("nr_active_ports")
+        ports = device.virtio.own("ports")
+        return bool(active) and any(getattr(port, "id", None) == 0 for port in ports or ())  # type: ignore[attr-defined]

@@ -1,0 +1,172 @@
+"""PCI devices of a command line, each at its place: the tree of buses that the idstrs tell of.
+
+Source: QEMU hw/pci/pci.c (pcibus_get_dev_path), hw/pci-bridge/pci_expander_bridge.c (the root bus of an
+expander has its number in the path; an expander has no section).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from msixtool.formats import pci
+from msixtool.qemu.kinds import DeviceKind, device_kind
+from msixtool.qemu.kinds.chipset import INTEGRATED
+from msixtool.qemu.kinds.ports import NUMBERED
+from msixtool.qemu.kinds.usb import COMPANIONS, UHCI
+from msixtool.tasks.cmdline.backends import Backends
+from msixtool.tasks.cmdline.seen import PCI_PATH, Device
+from msixtool.tasks.cmdline.words import Words, joined
+
+_ROOT = "0000:00"
+_BUILT_IN = {True: ("00.0", "1f.0", "1f.2", "1f.3"), False: ("00.0", "01.0", "01.1", "01.3")}
+"""Functions of the root bus that the chipset has: of q35, of i440FX."""
+_HEADER_TYPE, _MULTIFUNCTION = 0x0E, 0x80
+_MOST_EXPANDERS = 32
+_UNSEEN = {"ati-vga.rom": "ati-vga"}
+"""Devices without a section by what their ROM is called."""
+
+
+@dataclass
+class PciTree:
+    """Buses by the path of what they are behind, and the devices that are on them."""
+
+    words: Words
+    backends: Backends
+    q35: bool
+    blocks: dict[str, int]
+    buses: dict[str, str] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
+    """Of devices that something may be plugged into, by their paths."""
+    express: set[str] = field(default_factory=set)
+    """Paths behind which there is a PCI Express bus."""
+    chassis: int = 0
+    present: dict[str, Device] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.buses[_ROOT] = "pcie.0" if self.q35 else "pci.0"
+
+    def built_in(self, device: Device) -> bool:
+        """Whether the machine has this function anyway."""
+        root, _, where = device.path.rpartition(":")
+        return device.kind in INTEGRATED or (root == _ROOT and where in _BUILT_IN[self.q35])
+
+    def add_expanders(self, devices: list[Device]) -> None:
+        """The expander of each root bus that is not the machine's own."""
+        self.present = {device.path: device for device in devices}
+        made = 0
+        for device in devices:
+            found = PCI_PATH.fullmatch(device.path)
+            assert found is not None
+            hops = found[3][1:].split(":")
+            root = f"{found[1]}:{found[2]}"
+            if root == _ROOT or len(hops) < 2 or f"{root}:{hops[0]}" in self.buses or made >= _MOST_EXPANDERS:
+                continue
+            made += 1
+            path, name = f"{root}:{hops[0]}", self.words.id("pxb")
+            options = {"id": name, "bus_nr": str(int(found[2], 16)), "bus": self.buses[_ROOT]}
+            options["addr"] = _address(hops[0])
+            self.words.add("-device", joined("pxb-pcie" if self.q35 else "pxb", options))
+            self.buses[path] = name
+            if not self.q35:  # its bridge comes with it, and the bus behind that is what one plugs into
+                self.buses[f"{path}:00.0"] = name
+
+    def add(self, device: Device) -> None:
+        """One device with a section."""
+        if self.built_in(device):
+            self.ids[device.path] = ""
+            return
+        if not self.q35 and device.kind == "pci_bridge" and device.path in self.buses:
+            return
+        kind = device_kind(device.kind)
+        parent, _, _ = device.path.rpartition(":")
+        device.behind_port = parent in self.express
+        name = None if kind is None else kind.device(device)
+        if kind is None or name is None:
+            self.words.note("-device", f"{device.item.idstr}: which device has such a section is not known")
+            return
+        bus = self.buses.get(parent)
+        if bus is None:
+            self.words.note("-device", f"{device.item.idstr}: there is no bus {parent} in the stream")
+            return
+        own = self.words.id("port" if kind.port else "dev")
+        options = {"id": own, "bus": bus} | self._place(device)
+        options |= self._numbers(device, kind) | kind.options(device) | self._rom(device, kind)
+        options |= self._companion(device)
+        options |= self.backends.of(kind.backend, device, joined("", {}))
+        if name == "am53c974" and f"{device.path}/eeprom" in self.backends.names:
+            name = "dc390"
+        self.words.add("-device", joined(name, options))
+        if kind.note:
+            self.words.note("-device", f"{device.item.idstr}: {kind.note}")
+        self.ids[device.path] = own
+        if kind.port:
+            self.buses[device.path] = own
+            if device.capability(pci.CapabilityId.EXPRESS) is not None and device.kind != "pcie-pci-bridge":
+                self.express.add(device.path)
+
+    def add_unseen(self, paths: set[str]) -> None:
+        """Devices that have RAM blocks and no section."""
+        for block in list(self.blocks):
+            path, slash, rest = block.rpartition("/")
+            parent, _, where = path.rpartition(":")
+            if not slash or path in paths or PCI_PATH.fullmatch(path) is None or parent not in self.buses:
+                continue
+            name = _UNSEEN.get(rest) or ("ati-vga" if rest == "vga.vram" else None)
+            if name is None:
+                continue
+            paths.add(path)
+            options = {"id": self.words.id("dev"), "bus": self.buses[parent], "addr": _address(where)}
+            if f"{path}/{name}.rom" not in self.blocks:
+                options["romfile"] = ""
+            memory = self.blocks.get(f"{path}/vga.vram")
+            if memory is not None and memory != 16 << 20:
+                options["vgamem_mb"] = str(memory >> 20)
+            self.words.add("-device", joined(name, options))
+            self.words.note("-device", f"{path}: {name}, by its RAM blocks: it has no section")
+
+    def _place(self, device: Device) -> dict[str, str]:
+        where = device.path.rpartition(":")[2]
+        options = {"addr": _address(where)}
+        if device.config and device.config[_HEADER_TYPE] & _MULTIFUNCTION:
+            options["multifunction"] = "on"
+        return options
+
+    def _numbers(self, device: Device, kind: DeviceKind) -> dict[str, str]:
+        if kind.section not in NUMBERED:
+            return {}
+        self.chassis += 1
+        return {"chassis": str(self.chassis)}
+
+    def _rom(self, device: Device, kind: DeviceKind) -> dict[str, str]:
+        if not kind.rom or any(b.startswith(f"{device.path}/") and ".rom" in b for b in self.blocks):
+            return {}
+        if any(b.startswith(f"{device.path}/") and b.endswith("-transitional") for b in self.blocks):
+            return {}
+        return {"romfile": ""}
+
+    def _companion(self, device: Device) -> dict[str, str]:
+        """A UHCI that shares the ports of an EHCI in its slot, as ICH9 has them."""
+        name = f"8086:{int.from_bytes(device.config[2:4], 'little'):04x}"
+        if device.kind != "uhci" or name not in UHCI:
+            return {}
+        for path, other in self.present.items():
+            if other.kind != "ehci" or path.rpartition(".")[0] != device.path.rpartition(".")[0]:
+                continue
+            first, count = COMPANIONS.get(f"8086:{int.from_bytes(other.config[2:4], 'little'):04x}", ("", 0))
+            number = int(name[5:], 16) - int(first[5:] or "0", 16)
+            if 0 <= number < count and path in self.ids:
+                return {"masterbus": f"{self.ids[path]}.0", "firstport": str(2 * number)}
+        return {}
+
+
+def in_order(devices: list[Device]) -> list[Device]:
+    """Ports before what is behind them, and EHCI before its companions; otherwise as in the stream."""
+    ports = [d for d in devices if (kind := device_kind(d.kind)) is not None and kind.port]
+    ports.sort(key=lambda device: device.path.count(":"))
+    rest = [device for device in devices if device not in ports]
+    return ports + [d for d in rest if d.kind == "ehci"] + [d for d in rest if d.kind != "ehci"]
+
+
+def _address(hop: str) -> str:
+    slot, function = hop.split(".")
+    return hex(int(slot, 16)) + (f".{hex(int(function))}" if function != "0" else "")

@@ -1,0 +1,156 @@
+"""A section as the kinds of devices look at it: configuration space, fields, RAM blocks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from msixtool.devices import virtio_layout
+from msixtool.devices.config_space import ConfigSpace
+from msixtool.devices.virtio import config_size
+from msixtool.dump import Dump
+from msixtool.errors import MsixtoolError
+from msixtool.formats import pci
+from msixtool.qemu.kinds import VirtioSeen
+from msixtool.qemu.versions import Version
+from msixtool.stream.items import Item
+from msixtool.tasks.fields import MAX_SECTION, read_section
+
+_HOP = r"[0-9a-f]{2}\.[0-7]"
+PCI_PATH = re.compile(rf"([0-9a-f]{{4}}):([0-9a-f]{{2}})((?::{_HOP})+)")
+"""Domain, number of the root bus, and a hop for each bus down to the device."""
+
+_AT_REST = 16
+"""Bytes of a section that a PCIDevice takes besides configuration space: version and four levels."""
+
+
+@dataclass(frozen=True)
+class Virtio:
+    """`VirtioSeen` of a blob."""
+
+    layout: virtio_layout.VirtioLayout
+
+    @property
+    def vectors(self) -> int:
+        return self.layout.state.vectors
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        ringsize = self.layout.subsection("virtio/ringsize")
+        sizes = []
+        for index, queue in enumerate(self.layout.state.queues):
+            size = queue.num
+            if ringsize is not None:
+                at = ringsize.body + 4 * index
+                size = int.from_bytes(self.layout.data[at : at + 4], "big") or size
+            sizes.append(size)
+        return tuple(sizes)
+
+    @property
+    def features(self) -> int:
+        return self.layout.features
+
+    @property
+    def device_config(self) -> bytes:
+        return bytes(self.layout.state.core.config)
+
+    def has(self, subsection: str) -> bool:
+        return self.layout.subsection(subsection) is not None
+
+    def own(self, name: str) -> object:
+        part = self.layout.own
+        if part is None or part.value is None:
+            return None
+        found: Any = part.value
+        for step in name.split("/"):
+            found = None if found is None else found.get(step)
+        return found
+
+
+@dataclass
+class Device:
+    """`Seen` of a section. `path` is the part of the idstr before its last slash."""
+
+    dump: Dump
+    item: Item
+    version: Version
+    machine: Version | None
+    behind_port: bool = False
+    _values: dict[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def path(self) -> str:
+        return str(self.item.idstr).rpartition("/")[0]
+
+    @property
+    def kind(self) -> str:
+        return str(self.item.idstr).rpartition("/")[2]
+
+    @property
+    def is_pci(self) -> bool:
+        return PCI_PATH.fullmatch(self.path) is not None
+
+    @property
+    def length(self) -> int:
+        return self.item.data_length
+
+    @cached_property
+    def config(self) -> bytes:
+        if not self.is_pci or self.length < pci.device_vmstate_size(pci.CONFIG_SIZE):
+            return b""
+        data = self.dump.source.read(self.item.data_offset, min(self.length, pci.EXPRESS_CONFIG_SIZE + 4))
+        return data[4 : 4 + config_size(data[4:])]
+
+    @cached_property
+    def _space(self) -> ConfigSpace:
+        return ConfigSpace(self.config)
+
+    @cached_property
+    def virtio(self) -> VirtioSeen | None:
+        if not self.is_pci or self.length > MAX_SECTION:
+            return None
+        data = self.dump.source.read(self.item.data_offset, self.length)
+        layout = virtio_layout.read(data, self.kind)
+        return None if layout is None else Virtio(layout)
+
+    def capability(self, number: int) -> int | None:
+        return self._space.find(number)
+
+    def extended(self, number: int) -> int | None:
+        found = (each.offset for each in self._space.extended_capabilities if each.id == number)
+        return next(found, None)
+
+    def value(self, path: str) -> object:
+        if self._values is None:
+            try:
+                self._values = read_section(self.dump, self.item).values()
+            except MsixtoolError:
+                self._values = {}
+        return _member(self._values, path.split("/"))
+
+    def beside(self, section: str, path: str) -> object:
+        name = f"{self.path}/{section}"
+        found = (item for item in self.dump.index.full_sections() if item.idstr == name)
+        item = next(found, None)
+        return None if item is None else Device(self.dump, item, self.version, self.machine).value(path)
+
+    def block(self, name: str) -> int | None:
+        blocks = {block.idstr: block.used_length for block in self.dump.index.blocks}
+        # Machine types before 2.12 gave a display's memory no path.
+        return blocks.get(f"{self.path}/{name}", blocks.get(name))
+
+
+def _member(values: object, path: list[str]) -> object:
+    """What is at `path`, at any depth below: nesting has changed between releases, names have not."""
+    if not isinstance(values, dict):
+        return None
+    if path[0] in values:
+        found = values[path[0]]
+        return found if len(path) == 1 else _member(found, path[1:])
+    for inner in values.values():
+        found = _member(inner, path)
+        if found is not None:
+            return found
+    return None

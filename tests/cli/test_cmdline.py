@@ -1,0 +1,107 @@
+"""`msixtool cmdline`, from outside."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from msixtool.tasks.cmdline.machine import topology
+from msixtool.tasks.cmdline.words import shell_text
+from tests.cli.conftest import Result
+from tests.cli.examples import check_examples
+from tests.conftest import REPOSITORY
+
+Tool = Callable[..., Result]
+
+DATA = REPOSITORY / "tests" / "data" / "cmdline"
+RECORDED = sorted(DATA.glob("*/source.mig.xz"))
+_CALLERS = {"-incoming", "-S", "-display", "-monitor", "-serial", "-qmp", "-name", "-daemonize", "-accel"}
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
+def test_the_document_is_as_the_contract_says(msixtool: Tool, path: Path) -> None:
+    result = msixtool("cmdline", path, "--json")
+    document = result.json
+    assert result.status == 0
+    assert document["schema"] == "msixtool.cmdline/1"
+    assert document["program"] == "qemu-system-x86_64"
+    assert document["args"][0] == "-nodefaults"
+    assert not _CALLERS & set(document["args"])
+    assert all(note["certain"] is False and note["option"].startswith("-") for note in document["notes"])
+    # The blank firmware of 64 KiB is not QEMU's own.
+    assert any(note["option"] == "-bios" and "65536" in note["message"] for note in document["notes"])
+    assert "-bios" not in document["args"]
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
+def test_a_shell_gives_the_program_the_words_of_the_document(msixtool: Tool, path: Path) -> None:
+    words = msixtool("cmdline", path, "--json").json["args"]
+    text = msixtool("cmdline", path, "--program", "/bin/echo me").out
+    assert heard(text.replace("'/bin/echo me'", ECHO)) == words
+
+
+ECHO = f"{sys.executable} -c 'import sys; print(*sys.argv[1:], sep=chr(0), end=\"\")'"
+
+
+def heard(text: str) -> list[str]:
+    """What a program that a shell runs hears."""
+    run = subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=True)
+    return run.stdout.split("\0")
+
+
+def test_no_word_is_more_than_a_word_to_a_shell() -> None:
+    words = ["-a", "$(touch x)", "`x`", "-b", 'it\'s "here"', "a;b|c&d", "*", "~", "", "-c'd", "\\"]
+    assert heard(shell_text("PROGRAM", words).replace("PROGRAM", ECHO)) == words
+
+
+def test_the_devices_are_at_their_places(msixtool: Tool) -> None:
+    words = msixtool("cmdline", DATA / "7.2-5195" / "source.mig.xz", "--json").json["args"]
+    devices = [value for option, value in pairwise(words) if option == "-device"]
+    ports = [device for device in devices if device.startswith("pcie-root-port,")]
+    assert [re.search(r"addr=(\S+?),", port)[1] for port in ports] == [f"0x{n}" for n in range(2, 8)]  # type: ignore[index]
+    assert [re.search(r"port=(0x..)", port)[1] for port in ports] == [f"0x1{n}" for n in range(6)]  # type: ignore[index]
+    uhci = [device for device in devices if device.startswith("ich9-usb-uhci")]
+    assert [re.search(r"firstport=(\d)", device)[1] for device in uhci] == ["0", "2", "4"]  # type: ignore[index]
+    assert sum("num_queues=4" in device for device in devices) == 1
+
+
+def test_a_firmware_is_put_in_where_it_is_given(msixtool: Tool) -> None:
+    words = msixtool("cmdline", RECORDED[0], "--bios", "OVMF.fd", "--json").json["args"]
+    assert words[words.index("-bios") + 1] == "OVMF.fd"
+
+
+def test_a_stream_without_machine_type_is_an_error_of_one_line(msixtool: Tool, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.write_bytes(b"QEVM\0\0\0\3\0")
+    result = msixtool("cmdline", bare)
+    assert result.status == 2
+    assert result.out == ""
+    assert "machine type" in result.err
+
+
+@pytest.mark.parametrize(
+    ("present", "possible", "smp", "plugged"),
+    [
+        ([0], None, {"": "1", "maxcpus": "1"}, []),
+        ([0, 1, 2, 3], 8, {"": "4", "sockets": "8", "maxcpus": "8"}, []),
+        ([0, 1, 2, 4, 5, 6], None, {"": "6", "sockets": "2", "cores": "3"}, []),
+        ([0, 1, 3], 4, {"": "2", "maxcpus": "4"}, [(3, 0, 0)]),
+    ],
+)
+def test_a_topology_has_the_apic_ids_of_the_stream(
+    present: list[int], possible: int | None, smp: dict[str, str], plugged: list[tuple[int, int, int]]
+) -> None:
+    found = topology(present, possible)
+    assert found.fits
+    assert smp.items() <= found.smp.items()
+    assert found.plugged == plugged
+
+
+def test_the_examples_of_its_page_hold(tmp_path: Path) -> None:
+    check_examples("cmdline.md", tmp_path, 1, errors=True)

@@ -1,0 +1,28 @@
+"""The command lines that `cmdline` makes, really tried: the QEMU that wrote a stream loads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from msixtool import Dump
+from msixtool.tasks.cmdline import command_line
+from msixtool.tasks.compat.qemu_target import try_load
+from tests.conftest import REPOSITORY
+
+from .devices import version
+
+RECORDED = sorted((REPOSITORY / "tests" / "data" / "cmdline").glob("*/source.mig.xz"))
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
+def test_a_stream_loads_into_its_command_line(path: Path, qemu: str, tmp_path: Path) -> None:
+    if version(qemu)[:2] != (7, 2):
+        pytest.skip("the streams were written by QEMU 7.2")
+    bios = tmp_path / "blank,bios"
+    with Dump.open(path) as dump:
+        bios.write_bytes(bytes(command_line(dump).firmware or 0))
+        command = command_line(dump, version=(7, 2), program=qemu, bios=str(bios))
+        trial = try_load([command.program, *command.args, "-accel", "tcg", "-display", "none"], dump)
+    assert trial.loaded, trial.stderr
