@@ -28,7 +28,12 @@ _LAYOUTS = {
     "e1000e": _set("migrate-timadj") + " It is off for machine types up to 7.2.",
     "pcie-root-port": _set("x-migrate-msix") + " It is off for machine types up to 2.9.",
     "virtio-console": _set("max_ports"),
-    "virtio-gpu": "Use " + _MACHINE + ": those up to 8.2 save less of each output.",
+    "virtio-gpu": "Use "
+    + _MACHINE
+    + ": those up to 8.2 save less of each output. Where the source's QEMU wrote it otherwise than its"
+    " machine type says (8.2 and 9.0 did), give the target's device x-scanout-vmstate-version=1 for"
+    " the old layout, 2"
+    " for the new.",
     "vmxnet3": _set("x-disable-pcie"),
     "pvscsi": _set("x-disable-pcie", "x-old-pci-configuration"),
     "pciespscsi": "Use a target of the source's QEMU version: its state has changed, and no machine type"
@@ -133,6 +138,8 @@ def on_register(register: str, kind: str, source: int, target: int) -> str | Non
         return special
     if register == "MSI-X table size":
         return _table_size(kind, virtio)
+    if register == "Link Capabilities" and (source ^ target) & _PORT_NUMBER:
+        return _set("port") + " Each port of one bus has a number of its own (libvirt: <target port=/>)."
     if register in ("MSI-X table", "MSI-X PBA"):
         return _placement(kind, virtio)
     if register.startswith("BAR ") or register == "ROM BAR":
@@ -142,6 +149,9 @@ def on_register(register: str, kind: str, source: int, target: int) -> str | Non
     if virtio and register in _VIRTIO:
         return _VIRTIO[register]
     return _COMMON.get(register)
+
+
+_PORT_NUMBER = 0xFF000000
 
 
 def _table_size(kind: str, virtio: bool) -> str | None:
@@ -165,7 +175,12 @@ def _placement(kind: str, virtio: bool) -> str | None:
 
 def _bar(register: str, kind: str, virtio: bool) -> str | None:
     if register == "ROM BAR":
-        return "Give the target's device the source's romfile= and rombar=."
+        return (
+            "Give the target's device the source's romfile= and rombar=: the ROM's size, rounded up to a"
+            " power of"
+            " two, is what differs. romsize= (from QEMU 6.0) sets it, whatever the file; for a source with an"
+            " older or smaller ROM give the size that it had."
+        )
     if kind in ("vga", "bochs-display"):
         return _set("vgamem_mb" if kind == "vga" else "vgamem")
     if virtio:
@@ -295,10 +310,31 @@ def on_missing_section(name: str, kind: str, instance: int, elsewhere: list[str]
     path = name.rpartition("/")[0]
     if not path:
         return _ENGINES.get(name)
+    if kind == "eeprom":
+        return (
+            f"Give the target the source's i8255x network card (i82550 to i82562, i82801) at {_place(path)}."
+        )
+    if kind.startswith(("usb-", "hub", "scsi-")) or "/" in path:
+        return _on_bus(path, kind)
     if elsewhere:
         there = _place(elsewhere[0].rpartition("/")[0])
         return f"Give the target's device the source's address: {_place(path)} (it has {there})."
     return f"Give the target the source's device {kind} at {_place(path)}."
+
+
+def _on_bus(path: str, kind: str) -> str:
+    """On a device of a bus that is not PCI: the controller's address, and where on the bus it is."""
+    controller, _, last = path.partition("/")
+    at = f" of the controller at {_place(controller)}" if last else ""
+    if kind.startswith("scsi-") and last.count(":") == 2:
+        channel, target, lun = last.split(":")
+        return (
+            f"Give the target the source's device {kind} on the bus{at}, with channel={channel},"
+            f" scsi-id={target}"
+            f" and lun={lun}."
+        )
+    port = f", with port={last}" if last else ""
+    return f"Give the target the source's device {kind} on the bus{at}{port}."
 
 
 def _place(path: str) -> str:

@@ -44,6 +44,7 @@ def test_a_log_is_explained_and_the_status_says_so(msixtool: Tool) -> None:
     assert explanation == {
         "line": 1,
         "text": CONFIG,
+        "known": True,
         "code": "config-mismatch",
         "section": "0000:00:02.0/virtio-net",
         "instance": 0,

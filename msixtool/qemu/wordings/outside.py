@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from msixtool.qemu.wordings.wording import NAME, REASON, SECTION, START, wording
 
+_FEATURES = r"[\w.-]{1,60}(?:,[\w.-]{1,60}){0,200}"
 _QEMU = r"(?:qemu|kvm)[\w.+-]{0,60}"
 
 OUTSIDE = (
@@ -120,8 +121,8 @@ OUTSIDE = (
     ),
     wording(
         "libvirt-cpu",
-        r"guest CPU doesn't match specification:(?: extra features: (?P<target>[\w.,-]{1,600}?),?)?"
-        r"(?: missing features: (?P<source>[\w.,-]{1,600}))?",
+        rf"guest CPU doesn't match specification:(?: extra features: (?P<target>{_FEATURES}),?)?"
+        rf"(?: missing features: (?P<source>{_FEATURES}))?",
         "guest CPU doesn't match specification",
     ),
 )

@@ -16,6 +16,7 @@ class Role(Enum):
     PLACE = "where it failed"
     END = "that it failed"
     NOTE = "a warning: QEMU goes on"
+    SAID = "words that are not known, of the QEMU that failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Wording:
     """Too common to count alone: only beside other messages of a failure, or with QEMU's name before it."""
     after: frozenset[str] = field(default_factory=frozenset)
     """Causes that this message only follows from, where one of them stands just before it."""
+    rank: int = 0
+    """Of two causes of one failure the one with the lower rank is it: 0 for one that tells why by itself."""
 
 
 def wording(

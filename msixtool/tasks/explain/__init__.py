@@ -16,17 +16,18 @@ from msixtool.tasks.explain.events import find_events
 from msixtool.tasks.explain.evidence import Evidence
 from msixtool.tasks.explain.explanation import Explanation, Told
 from msixtool.tasks.explain.failures import Failure, find_failures
+from msixtool.tasks.explain.families import FAMILIES
 from msixtool.tasks.explain.lines import read_lines
 from msixtool.tasks.explain.more_sentences import DEVICES, OUTSIDE
 from msixtool.tasks.explain.sentences import SENTENCES
-from msixtool.tasks.explain.silent import crash, silent
+from msixtool.tasks.explain.silent import crash, quoted, silent
 
 __all__ = ["MOST", "Explanation", "Told", "explain"]
 
 MOST = 1000
 """The most failures that are explained; a log with more repeats itself."""
 
-_SENTENCES = {**SENTENCES, **DEVICES, **OUTSIDE}
+_SENTENCES = {**SENTENCES, **DEVICES, **OUTSIDE, **{each.name: each.sentence for each in FAMILIES}}
 _CAUSES = {**CAUSES, "crash": crash}
 
 
@@ -62,13 +63,14 @@ class _Found:
         if all(event.role is Role.END for event in failure.events) and failure.errno in self._ends:
             # That a load failed, without more, is most often said again of one that is explained.
             return
-        known = self._same(failure)
-        if known is not None:
-            known.repeat(failure.first.line, lines)
+        same = self._same(failure)
+        if same is not None:
+            same.repeat(failure.first.line, lines)
             return
         case = Case(failure, evidence)
         first = failure.first
-        made = Explanation(first.line, first.text, _tell(case), lines, qemu=failure.qemu)
+        known = first.role is not Role.SAID
+        made = Explanation(first.line, first.text, _tell(case), lines, qemu=failure.qemu, known=known)
         self.explanations.append(made)
         self._known.setdefault(failure.identity, []).append(made)
         if failure.end is not None:
@@ -87,6 +89,8 @@ def _tell(case: Case) -> Told:
     cause = case.failure.cause
     if cause is None:
         return silent(case)
+    if cause.role is Role.SAID:
+        return quoted(case)
     if cause.name in _CAUSES:
         return _CAUSES[cause.name](case)
     return case.tell(_SENTENCES[cause.name])

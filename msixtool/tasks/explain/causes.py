@@ -10,7 +10,7 @@ from msixtool.qemu.virtio_features import features
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.config_space import bad_config_data
 from msixtool.tasks.explain.explanation import Told
-from msixtool.tasks.explain.sentences import CONFIGURATION, RAM
+from msixtool.tasks.explain.sentences import CONFIGURATION, RAM, SENTENCES
 from msixtool.tasks.finding import Code
 from msixtool.words import byte_size
 
@@ -98,6 +98,28 @@ def page_bits(case: Case) -> Told:
         target=target,
         advice="Use the source's architecture, machine type and -cpu.",
     )
+
+
+_CONFIGURATION_TYPE = 7
+
+
+def section_type(case: Case) -> Told:
+    """A byte that begins no section: of the stream, or of the configuration section, which has a
+    type of its own."""
+    if case.source == _CONFIGURATION_TYPE:
+        return Told(
+            Code.FIELD_MISMATCH,
+            "The stream begins with the configuration section (type 7), and the target does not read one:"
+            " it runs"
+            " with migration.send-configuration=off, as machine types before 2.4 do.",
+            CONFIGURATION,
+            field="send-configuration",
+            source=True,
+            target=False,
+            advice="Start the target with the source's machine type and without -global"
+            " migration.send-configuration=off, or the source with it.",
+        )
+    return case.tell(SENTENCES["section-type"])
 
 
 def section_unknown(case: Case) -> Told:
@@ -276,8 +298,26 @@ def virtio_features(case: Case) -> Told:
         "guest_features",
         source=case.source,
         target=case.target,
-        advice=f"Give the target's device the source's {', '.join(properties)}." if properties else None,
+        advice=_on_features(case.kind, properties),
     )
+
+
+_BY_HOST = ("vhost", "virtio-vhost", "virtio-net", "vdpa")
+
+
+def _on_features(kind: str, properties: list[str]) -> str | None:
+    """What brings features back: the device's properties and, for what the host serves, its kernel
+    or back-end."""
+    told = f"Give the target's device the source's {', '.join(properties)}." if properties else ""
+    if kind.startswith(_BY_HOST):
+        off = ", ".join(f"{name}=off" for name in properties)
+        instead = f"; or start the source with {off} and restart its guest" if off else ""
+        told += (
+            " What vhost or a tap device offers comes from the host's kernel (of vhost-user, from its"
+            " back-end):"
+            f" use one on the target at least as new as the source's{instead}."
+        )
+    return told.strip() or None
 
 
 def queue_size(case: Case) -> Told:
@@ -330,14 +370,29 @@ def libvirt_cpu(case: Case) -> Told:
         field="cpu",
         source=missing or None,
         target=extra or None,
-        advice="Use a host that has them, or a CPU model that both hosts have." if missing else None,
+        advice=_on_cpu(missing, extra),
     )
+
+
+def _on_cpu(missing: str, extra: str) -> str:
+    told = []
+    if missing:
+        told.append(
+            "Use a host whose CPU and kernel have what is missing, or a CPU model that both hosts have."
+        )
+    if extra:
+        told.append(
+            f"Name what is added in the VM's CPU on both sides, as <feature policy='disable' name='…'/> (or"
+            f" -cpu …,{extra.split(',')[0]}=off), or use the same QEMU and libvirt on both."
+        )
+    return " ".join(told) or "Use a CPU model that both hosts have."
 
 
 CAUSES: dict[str, Callable[[Case], Told]] = {
     "magic": magic,
     "multifd-magic": multifd_magic,
     "page-bits": page_bits,
+    "section-type": section_type,
     "section-unknown": section_unknown,
     "version-too-new": version_too_new,
     "version-too-old": version_too_old,

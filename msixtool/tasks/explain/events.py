@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from operator import itemgetter
 
 from msixtool.qemu.wordings import WITH_HINT, Role, Wording
+from msixtool.tasks.explain.families import FAMILIES
 from msixtool.tasks.explain.lines import Line
+from msixtool.tasks.explain.pieces import Piece, find_pieces
 
 MOST_IN_A_LINE = 1000
 """Of a line that repeats one message over and over, this many matches of each wording are looked at."""
@@ -36,6 +38,11 @@ class Event:
     process: str | None
 
     @property
+    def told_by_family(self) -> bool:
+        """Whether it is known by its family alone."""
+        return self.wording.name in FAMILY_WORDINGS
+
+    @property
     def name(self) -> str:
         return self.wording.name
 
@@ -53,6 +60,13 @@ class Event:
             base = 16 if text.startswith("0x") else 10
         return int(text, base)
 
+
+SAID = Wording("said", re.compile(""), "", Role.SAID, rank=1)
+"""What QEMU said in words that are not known."""
+FAMILY_WORDINGS = {
+    each.name: Wording(each.name, re.compile(""), "", Role.CAUSE, rank=each.rank) for each in FAMILIES
+}
+"""Each family as a wording; its templates are looked for in pieces (see pieces.py)."""
 
 _Found = tuple[int, int, Wording, re.Match[str]]
 """Where a match begins and ends, and what matched."""
@@ -75,29 +89,53 @@ def find_events(line: Line) -> list[Event]:
         clear_before = not place or kept[place - 1][1] <= entry[0]
         if clear_before and (place == len(kept) or entry[1] <= kept[place][0]):
             kept.insert(place, entry)
+    pieces = find_pieces(line.text, [(start, end, wording.role) for start, end, wording, _ in kept])
+    entries = [(start, _event(line, wording, match)) for start, _, wording, match in kept]
+    entries += [(piece.start, _told(line, piece)) for piece in pieces]
+    entries.sort(key=itemgetter(0))
     events: list[Event] = []
     statement = position = 0
-    for start, end, wording, match in kept:
+    for start, event in entries:
         statement += line.text.count("\n", position, start)
-        position = end
-        events.append(_event(line, wording, match, statement))
+        position = start
+        events.append(replace(event, statement=statement))
     return events
 
 
-def _event(line: Line, wording: Wording, match: re.Match[str], statement: int) -> Event:
+def _told(line: Line, piece: Piece) -> Event:
+    """What is known by its family, or not at all."""
+    wording = SAID if piece.family is None else FAMILY_WORDINGS[piece.family.name]
+    return Event(
+        wording,
+        line.number,
+        0,
+        printable(piece.text),
+        {name: printable(value) for name, value in piece.values.items()},
+        piece.named,
+        _process_at(line.text, piece.start),
+    )
+
+
+def _event(line: Line, wording: Wording, match: re.Match[str]) -> Event:
     start = match.start()
     begin = line.text.rfind("\n", 0, start) + 1
     named = wording.weak and _NAMED.search(line.text, max(begin, start - _REACH), start) is not None
     return Event(
         wording,
         line.number,
-        statement,
+        0,
         printable(match[0]),
         {name: printable(value) for name, value in match.groupdict().items() if value is not None},
         named,
-        # A journal's line that was several ones has its prefix before the first alone.
-        _process(line.text, begin, start) or (_process(line.text, 0, start) if begin else None),
+        _process_at(line.text, start),
     )
+
+
+def _process_at(text: str, start: int) -> str | None:
+    """The pid in the prefix of the line in which a message begins at `start`."""
+    begin = text.rfind("\n", 0, start) + 1
+    # A journal's line that was several ones has its prefix before the first alone.
+    return _process(text, begin, start) or (_process(text, 0, start) if begin else None)
 
 
 def _process(text: str, begin: int, end: int) -> str | None:

@@ -42,6 +42,8 @@ class Explanation:
     lines: tuple[int, ...] = ()
     again: list[int] = field(default_factory=list)
     qemu: tuple[Version | None, Version | None] = (None, None)
+    known: bool = True
+    """Whether the words of the cause are known; where not, `text` is what QEMU said, and all there is."""
 
     def repeat(self, line: int, lines: tuple[int, ...]) -> None:
         """Count the same failure once more, told of in `lines` with its cause on `line`."""
@@ -59,6 +61,7 @@ class Explanation:
         return {
             "line": self.line,
             "text": self.text,
+            "known": self.known,
             "code": told.code.value,
             "section": told.section,
             "instance": told.instance,

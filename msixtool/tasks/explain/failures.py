@@ -16,6 +16,10 @@ from msixtool.tasks.explain.events import Event
 
 REACH = 50
 """How many lines a message may stand behind the one before it and still be of the same failure."""
+_FOLLOWS = frozenset({"magic", "version", "configuration-missing", "section-type", "stream-error"})
+"""What a target finds where the channel or the device before it failed."""
+SAID_REACH = 4
+"""How many lines may stand between two messages of which one is not known by itself."""
 MOST_AT_ONCE = 64
 """How many processes' failures are told apart where a journal mixes them."""
 MOST_MESSAGES = 100
@@ -30,8 +34,17 @@ class Failure:
 
     @property
     def cause(self) -> Event | None:
-        """Why it failed: the first cause that is told. A note is its own."""
-        return next((event for event in self.events if event.role in (Role.CAUSE, Role.NOTE)), None)
+        """Why it failed: the first cause that is told, before what only follows from one. A note is its own.
+
+        What QEMU said in words that are not known is the cause where nothing known tells why.
+        """
+        found = [event for event in self.events if event.role in (Role.CAUSE, Role.NOTE, Role.SAID)]
+        return min(found, key=lambda event: event.wording.rank, default=None)
+
+    @property
+    def told(self) -> bool:
+        """Whether a known cause is told already, so that what is not known need not be it."""
+        return any(event.role is Role.CAUSE and event.wording.rank == 0 for event in self.events)
 
     @property
     def end(self) -> Event | None:
@@ -74,6 +87,8 @@ class Failure:
     @property
     def counts(self) -> bool:
         """Whether this is more than words that anything might have logged."""
+        if all(event.role is Role.SAID for event in self.events):
+            return False
         ends = {(event.line, event.statement) for event in self.events if event.role is Role.END}
         others = [event for event in self.events if event.role is not Role.END]
         return not others or any(
@@ -95,10 +110,26 @@ class Failure:
             return True
         if self.end is not None or event.line - last.line > REACH:
             return False
+        if Role.SAID in (event.role, last.role):
+            return event.line - last.line <= SAID_REACH
         if event.role is Role.CAUSE:
-            return self.cause is not None and self.cause.name in event.wording.after
+            return self.cause is not None and self._explains(event)
         # The message that names the section is the last before the end.
         return event.role is Role.END or self.device is None
+
+    def _explains(self, event: Event) -> bool:
+        """Whether another cause only goes on with this failure's: QEMU says more, or the next
+        layer says it again."""
+        cause = self.cause
+        if cause is None or cause.name in event.wording.after:
+            return cause is not None
+        if event.line - self.events[-1].line > SAID_REACH:
+            return False
+        if event.name == cause.name:
+            return event.told_by_family
+        return 0 in (cause.wording.rank, event.wording.rank) and (
+            cause.wording.rank + event.wording.rank > 0 or (cause.told_by_family and event.name in _FOLLOWS)
+        )
 
     def drowns(self, event: Event) -> bool:
         """Whether a message that anything might have logged is noise between this failure's own."""
@@ -119,6 +150,8 @@ def find_failures(events: Iterable[Event]) -> Iterator[Failure]:
             continue
         failure = open_failures.get(event.process)
         if failure is not None and failure.drowns(event):
+            continue
+        if event.role is Role.SAID and failure is not None and failure.end is None and failure.told:
             continue
         if failure is not None and failure.takes(event):
             if len(failure.events) < MOST_MESSAGES:

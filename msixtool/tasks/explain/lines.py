@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -20,6 +20,19 @@ LONGEST = 1 << 18
 """Where a line is longer than this it is searched in pieces of so many bytes."""
 OVERLAP = 1 << 12
 """By how much two pieces of one line overlap; no message is longer."""
+
+SHORT = 5000
+"""Of a log's first block all lines are looked at where they are not more than this."""
+BEFORE = 12
+"""How many lines before one that says that a load failed are looked at for the cause."""
+FRAMES = (b"load of migration failed", b"while loading state ", b"while loading VM state")
+"""What QEMU says after a cause."""
+SPEAKERS = (
+    b"qemu-kvm", b"qemu-system-", b"qemu: ", b"kvm: ", b"virError(", b"libvirtError", b"internal error: ",
+    b"operation failed: ", b"unsupported configuration: ", b"igrate failure", b"igration failed",
+    b"igration status", b"Unsafe migration", b"Broken pipe", b"Connection reset",
+)  # fmt: skip
+"""What stands in the lines of QEMU and of what manages it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +49,14 @@ class Line:
 
 
 def read_lines(log: BinaryIO) -> Iterator[Line]:
-    """The lines that may hold a known message. Raises OSError where the log cannot be read."""
+    """The lines that may hold a message. Raises OSError where the log cannot be read."""
     number, rest = 1, b""
+    searched = _Searched()
     while block := log.read(BLOCK):
         data = rest + block
         end = data.rfind(b"\n") + 1
         if end:
-            yield from _whole_lines(data[:end], number)
+            yield from searched.lines(data[:end], number)
             number += data.count(b"\n", 0, end)
         elif len(data) > LONGEST + OVERLAP:
             end = len(data) - OVERLAP
@@ -51,28 +65,87 @@ def read_lines(log: BinaryIO) -> Iterator[Line]:
     yield from _piece(rest, number)
 
 
-def _whole_lines(data: bytes, number: int) -> Iterator[Line]:
-    """Those of whole lines that have a hint; the first line of `data` has this number."""
+class _Searched:
+    """The lines of a log that are looked at, in their order: of a short log all.
+
+    Later those with a hint, those of QEMU and of what manages it, and those before a frame, where the
+    cause is.
+    """
+
+    def __init__(self) -> None:
+        self._first = True
+        self._before: list[tuple[int, bytes]] = []
+
+    def lines(self, data: bytes, number: int) -> Iterator[Line]:
+        """Those of whole lines of which the first has this number."""
+        hints = _with_hints(data)
+        if self._first and data.count(b"\n") <= SHORT:
+            yield from self._all(data, number, hints)
+        else:
+            yield from self._some(data, number, hints)
+        self._first = False
+        tail = data[-OVERLAP:].split(b"\n")[1:-1][-BEFORE:]
+        last = number + data.count(b"\n")
+        self._before = [(last - len(tail) + place, line) for place, line in enumerate(tail)]
+
+    def _all(self, data: bytes, number: int, hints: dict[int, list[bytes]]) -> Iterator[Line]:
+        start = 0
+        while start < len(data):
+            end = data.find(b"\n", start)
+            yield _line(number, data[start:end], hints.get(start, ()))
+            start, number = end + 1, number + 1
+
+    def _some(self, data: bytes, number: int, hints: dict[int, list[bytes]]) -> Iterator[Line]:
+        wanted = set(hints)
+        for start in _starts(data, SPEAKERS):
+            wanted.add(start)
+        for start in _starts(data, FRAMES):
+            wanted.update(_lines_before(data, start))
+            if start == 0 or data.count(b"\n", 0, start) < BEFORE:
+                yield from (_line(at, text, ()) for at, text in self._before)
+                self._before = []
+        counted = 0
+        for start in sorted(wanted):
+            number += data.count(b"\n", counted, start)
+            counted = start
+            yield _line(number, data[start : data.find(b"\n", start)], hints.get(start, ()))
+
+
+def _line(number: int, data: bytes, hints: Iterable[bytes]) -> Line:
+    return Line(number, unescaped(data.decode("utf-8", "replace")), tuple(hints))
+
+
+def _starts(data: bytes, words: Iterable[bytes]) -> Iterator[int]:
+    """Where each line begins that holds one of these."""
+    for word in words:
+        found = data.find(word)
+        while found >= 0:
+            yield data.rfind(b"\n", 0, found) + 1
+            found = data.find(word, data.find(b"\n", found))
+
+
+def _lines_before(data: bytes, start: int) -> Iterator[int]:
+    """Where the lines before one begin."""
+    for _ in range(BEFORE):
+        if start <= 0:
+            return
+        start = data.rfind(b"\n", 0, start - 1) + 1
+        yield start
+
+
+def _with_hints(data: bytes) -> dict[int, list[bytes]]:
+    """The hints that stand in each line, by where it begins."""
     hints: dict[int, list[bytes]] = {}
     for hint in WITH_HINT:
-        found = data.find(hint)
-        while found >= 0:
-            start = data.rfind(b"\n", 0, found) + 1
+        for start in _starts(data, (hint,)):
             hints.setdefault(start, []).append(hint)
-            found = data.find(hint, data.find(b"\n", found))
-    counted = 0
-    for start in sorted(hints):
-        number += data.count(b"\n", counted, start)
-        counted = start
-        text = unescaped(data[start : data.find(b"\n", start)].decode("utf-8", "replace"))
-        yield Line(number, text, tuple(hints[start]))
+    return hints
 
 
 def _piece(data: bytes, number: int) -> Iterator[Line]:
     """A line, or a piece of one, if it has a hint."""
-    hints = tuple(hint for hint in WITH_HINT if hint in data)
-    if hints:
-        yield Line(number, unescaped(data.decode("utf-8", "replace")), hints)
+    if data:
+        yield _line(number, data, [hint for hint in WITH_HINT if hint in data])
 
 
 _TERMINAL = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]")

@@ -14,6 +14,11 @@ from msixtool.tasks.explain.explanation import Told
 from msixtool.tasks.finding import Code
 
 _WHOLE = "Take the stream again, or use a copy of it that is whole."
+_OWN_ERROR = (
+    "A device that cannot take its state can give this error too; then its own words stand in the lines"
+    " before,"
+    " which are not in this log."
+)
 _NOT_FOUND = ("No such file or directory", "-2")
 _CUT_OFF = ("Input/output error", "-5", "Connection reset by peer", "Broken pipe")
 _NOT_PERMITTED = ("Operation not permitted", "-1")
@@ -30,8 +35,10 @@ def silent(case: Case) -> Told:
         return _told(
             case,
             Code.STREAM,
-            f"The stream ended, or the connection broke{_inside(case)}.",
-            advice=_WHOLE,
+            f"The stream ended, or the connection broke{_inside(case)}: as a rule the source stopped"
+            f" sending, died or"
+            f" its file is cut. {_OWN_ERROR}",
+            advice=f"{_WHOLE} The source's log of that time says why it stopped sending.",
         )
     if errno.startswith(_NOT_FOUND) and case.section is not None:
         return _unknown_subsection(case)
@@ -61,6 +68,18 @@ def silent(case: Case) -> Told:
         f"{case.section} refused its state {stopped}; QEMU gives no reason.",
         field,
         advice=_on_device(case),
+    )
+
+
+def quoted(case: Case) -> Told:
+    """QEMU's own words, which are not known here: they are the cause all the same."""
+    where = f"{case.section} was refused" if case.section else "The migration failed"
+    return _told(
+        case,
+        Code.OTHER,
+        f"{where}; QEMU says why in its own words, which msixtool does not know: {case.cause.text}",
+        _field(case),
+        _on_device(case),
     )
 
 

@@ -1,0 +1,58 @@
+"""What QEMU, libvirt and management layers say, by families of messages that mean the same.
+
+Source: the messages on the load path of QEMU 5.2, 7.2, 10.0 and 10.2 (tests/words takes them out of a source
+tree and counts what is known), libvirt's src/qemu and public reports of failed migrations.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from msixtool.tasks.explain.families.channels import CHANNELS
+from msixtool.tasks.explain.families.family import CONSEQUENCE, Family, Template, compiled, key
+from msixtool.tasks.explain.families.machines import MACHINES
+from msixtool.tasks.explain.families.management import MANAGEMENT
+from msixtool.tasks.explain.families.memory import MEMORY
+from msixtool.tasks.explain.families.saving import DEVICES_SAVED, SAVING
+from msixtool.tasks.explain.families.storage import STORAGE
+from msixtool.tasks.explain.families.stream import STREAM
+from msixtool.tasks.explain.families.vfio import VFIO
+from msixtool.tasks.explain.families.virtio import VIRTIO
+
+__all__ = ["CONSEQUENCE", "FAMILIES", "find_family"]
+
+FAMILIES: tuple[Family, ...] = (
+    *DEVICES_SAVED,
+    *MACHINES,
+    *VFIO,
+    *VIRTIO,
+    *STORAGE,
+    *MEMORY,
+    *CHANNELS,
+    *SAVING,
+    *STREAM,
+    *MANAGEMENT,
+)
+"""In the order in which they are tried."""
+
+_BY_KEY = compiled(FAMILIES)
+_ORDER = {each.name: place for place, each in enumerate(FAMILIES)}
+_WORDS = re.compile(r"[A-Za-z]{3,}")
+
+
+def find_family(text: str, *, named: bool) -> tuple[Template, re.Match[str]] | None:
+    """The first family that a message is of, and where in it; `named`: QEMU's name stands before it."""
+    found = sorted(_candidates(text), key=lambda template: _ORDER[template.family.name])
+    for template in found:
+        if template.weak and not named:
+            continue
+        match = template.pattern.search(text)
+        if match is not None:
+            return template, match
+    return None
+
+
+def _candidates(text: str) -> Iterator[Template]:
+    for word in {key(word) for word in _WORDS.findall(text)}:
+        yield from _BY_KEY.get(word, ())

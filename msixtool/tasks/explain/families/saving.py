@@ -1,0 +1,88 @@
+"""The source: what keeps a VM from being saved or ends a migration there.
+
+Source: QEMU migration/migration.c, options.c, savevm.c, vmstate.c, global_state.c; libvirt
+src/qemu/qemu_migration.c.
+"""
+
+from __future__ import annotations
+
+from msixtool.tasks.explain.families.family import CONSEQUENCE, family
+from msixtool.tasks.finding import Code
+
+DEVICES_SAVED = (
+    family(
+        "pre-save-qxl",
+        "The source could not save its qxl display: the guest's driver left commands in the ring that qxl"
+        " cannot read any more (or the SPICE server gives none back), so that the device's state cannot be"
+        " written.",
+        "Reset the display in the guest (restart its X server or driver, or switch to a text console), or"
+        " restart the guest; use virtio-vga or another display instead of qxl where it comes back.",
+        "pre-save failed: qxl", "pre-save for qxl failed*", "qxl_pre_save*",
+        section="qxl",
+    ),
+    family(
+        "pre-save",
+        "The source could not save the device {section}: the device itself refused to give its state (its"
+        " step before saving failed). The target had no part in it.",
+        "Read the lines before it in the source's log; save again when the device is idle, unplug it, or"
+        " restart what it depends on (its back-end process or kernel driver).",
+        "pre-save failed: {section}", "pre-save for {section} failed", "post-save failed: {section}",
+        "failed to save SaveStateEntry with id(name): {number}({section})*",
+        "Save of field {section}/*failed*", "Output state validation failed: {section}/*",
+    ),
+)  # fmt: skip
+"""Of one device."""
+
+SAVING = (
+    family(
+        "save-failed",
+        "The VM's state could not be written: a device of the source refused to give its state, or where"
+        " it is written failed.",
+        "Read the lines before it in the source's log, and see that there is space where the state is"
+        " written.",
+        "put failed", "Error while writing VM state*", "Failed to take snapshot:*", "error while saving*",
+        "Error -* while writing VM*", "Unable to save*", "failed to save*", "qemu_savevm_state*",
+        "*savevm*failed*", "Failed to save*", "unable to save*state*",
+    ),
+    family(
+        "capability-setting",
+        "A migration capability or parameter was refused as it was set: it does not go together with"
+        " another one, has a value that is not allowed, or this QEMU or host does not have it.",
+        "Set the capabilities alike on both sides before the migration, leaving out the one named; both"
+        " QEMUs have to know it.",
+        "*not compatible with*", "*is not supported*capability*", "Capability*", "capability*",
+        "*requires*capability*", "Parameter '*' expects*", "Invalid parameter*", "*migration capabilit*",
+        "*incompatible with*", "*parameter*migrat*", "Command options are incompatible*", "*compression*",
+        "*Mapped-ram*", "No build-time support*", "For use with '-incoming defer'", "*not supported by*",
+        "*cannot be used with*", "multifd_*", "announce_*", "xbzrle_*", "compress_*", "decompress_*",
+        "x-vcpu-dirty-limit-period", "downtime*", "invalid * value*",
+        code=Code.CAPABILITY, rank=CONSEQUENCE - 1,
+    ),
+    family(
+        "state-machine",
+        "The command came at a moment when the migration cannot take it: one is under way, or none is.",
+        "Wait until the migration has ended or cancel it (migrate_cancel), and see query-migrate for its"
+        " state.",
+        "There's a migration process in progress", "*migration*in progress*", "*migration blocker*",
+        "*already in progress*", "*not migrating*", "*in wrong state*", "*wrong state*",
+        "Guest is waiting for an incoming migration", "*incoming migration*already*",
+        "Incoming migration already deferred", "The incoming migration has already been started",
+        "'-incoming'*", "*operation cancelled*", "operation cancelled", "*migration*cancel*",
+        "Migration is not*", "*unknown migration protocol*", "Switchover*",
+        rank=CONSEQUENCE - 1,
+    ),
+    family(
+        "does-not-converge",
+        "The guest changes its memory faster than it can be sent, so that the migration found no end"
+        " within the time or downtime that it was given.",
+        "Allow a longer downtime or auto-converge, more bandwidth or multifd, or postcopy (virsh migrate"
+        " --auto-converge, migrate-setmaxdowntime; in KubeVirt: allowAutoConverge, allowPostCopy); or"
+        " migrate while the guest does less.",
+        "Migration*timed out*", "*exceeded*timeout*", "migration stalled*", "*completionTimeout*",
+        "*is not converging*", "Live migration stuck*", "Live migration is not completed after*",
+        "Live migration not completed after*", "*progress timeout*", "*stuck for*and has been aborted*",
+        "*migration*aborted*timeout*", "Migration timeout*", "*has been aborted*",
+        field="downtime",
+    ),
+)  # fmt: skip
+"""The cause before the consequence, the special before the general."""

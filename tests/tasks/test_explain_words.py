@@ -1,0 +1,82 @@
+"""explain never denies a reason: what QEMU said before the frame is the cause, known words or not."""
+
+from __future__ import annotations
+
+import io
+from string import Formatter
+
+import pytest
+
+from msixtool.tasks.explain import Explanation, explain
+from msixtool.tasks.explain.families import FAMILIES, find_family
+
+PLACE = "error while loading state for instance 0x0 of device '0000:00:05.0/frobnicator'"
+END = "load of migration failed: Input/output error"
+WHY = "frobnicator: the gizmo is wedged (17)"
+
+
+def explained(*lines: str) -> list[Explanation]:
+    return explain(io.BytesIO("\n".join(lines).encode()))
+
+
+def one(*lines: str) -> Explanation:
+    found = explained(*lines)
+    assert len(found) == 1, [each.text for each in found]
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"qemu-kvm: {WHY}", f"qemu-kvm: {PLACE}", f"qemu-kvm: {END}"],
+        [f"qemu-system-x86_64: {WHY}", f"qemu-system-x86_64: {END}"],
+        [f"2026-01-02T03:04:05.678901Z qemu-kvm: {part}" for part in (WHY, PLACE, END)],
+        [f"qemu-kvm: {END}: {PLACE}: post load hook failed for: x, version_id: 1, minimum_version: 0: {WHY}"],
+        ["internal error: QEMU unexpectedly closed the monitor: "
+         + "".join(f"2026-01-02T03:04:05.678901Z qemu-kvm: {part}" for part in (WHY, PLACE, END))],
+        ["qemu-kvm: warning: a thing is not there", *(f"qemu-kvm: {part}" for part in (WHY, PLACE, END))],
+    ],
+    ids=["lines", "no-place", "times", "chain", "run-together", "after-a-warning"],
+)  # fmt: skip
+def test_words_that_are_not_known_are_the_cause_all_the_same(lines: list[str]) -> None:
+    explanation = one(*lines)
+    assert explanation.text == WHY
+    assert explanation.known is False
+    assert explanation.to_json()["known"] is False
+    assert WHY in explanation.told.message
+    assert "gives no reason" not in explanation.told.message
+    assert "ended" not in explanation.told.message
+
+
+def test_known_words_are_called_known() -> None:
+    assert one('qemu-kvm: Failed to get "write" lock').known is True
+    assert one(f"qemu-kvm: {PLACE}", f"qemu-kvm: {END}").known is True
+
+
+def test_what_is_unknown_and_not_before_a_failed_load_is_left_alone() -> None:
+    assert explained(f"qemu-kvm: {WHY}") == []
+    assert explained(f"qemu-kvm: {WHY}", *["noise"] * 20, f"qemu-kvm: {END}")[0].text == END
+
+
+def test_of_two_messages_the_one_that_tells_why_is_the_cause() -> None:
+    tls = "Cannot read from TLS channel: Input/output error"
+    explanation = one(f"qemu-kvm: {tls}", "qemu-kvm: Not a migration stream", f"qemu-kvm: {END}")
+    assert explanation.text == tls
+    explanation = one(
+        "qemu-kvm: Unable to write to socket: Broken pipe", f"qemu-kvm: {WHY}", f"qemu-kvm: {END}"
+    )
+    assert explanation.text == WHY
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_family_has_all_that_its_sentence_needs(family) -> None:  # type: ignore[no-untyped-def]
+    sentence = family.sentence
+    texts = " ".join(filter(None, (sentence.message, sentence.advice, sentence.field)))
+    names = {name for _, name, _, _ in Formatter().parse(texts) if name}
+    for template in family.templates:
+        assert all(f"{{{name}}}" in template for name in names), template
+    assert sentence.message.endswith(".")
+
+
+def test_a_message_that_is_of_no_family_has_none() -> None:
+    assert find_family("all is well", named=True) is None
