@@ -132,7 +132,7 @@ def _print_device(out: Console, traced: Traced) -> None:
         rows.add_row(
             "-" if row.vector is None else str(row.vector),
             _serves(row) if row.use else "-",
-            _indices(row.ring),
+            _standing(row),
             _route(row.route),
             _state(row),
             str(row.verdict),
@@ -142,9 +142,16 @@ def _print_device(out: Console, traced: Traced) -> None:
     out.print()
 
 
-def _indices(ring: Ring | None) -> str:
-    if ring is None:
-        return "-"
+def _standing(row: Interrupt) -> str:
+    """How far driver and device are, of a queue or of what else the vector serves."""
+    if row.cause is not None:
+        return ", ".join(
+            f"{name} {value:#x}" if value > 0xFFFF else f"{name} {value}" for name, value in row.cause.shown
+        )
+    return "-" if row.ring is None else _indices(row.ring)
+
+
+def _indices(ring: Ring) -> str:
     shown = (ring.available, ring.taken, ring.used)
     return "/".join("-" if value is None else str(value) for value in shown)
 

@@ -68,6 +68,7 @@ def _interrupt(row: Interrupt) -> Document:
         "data": row.data,
         "route": _route(row.route),
         "ring": None if row.ring is None else _ring(row.ring),
+        "cause": None if row.cause is None else dict(row.cause.shown),
         "owed": row.owed,
         "where": _word(row.where),
         "verdict": str(row.verdict),

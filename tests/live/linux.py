@@ -97,12 +97,18 @@ def _entry(name: str, data: bytes, mode: int, number: int) -> bytes:
     return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)
 
 
-def initrd(*, extra: str = "", disks: Sequence[str] = ("vda",), pause: float = 0.02) -> bytes:
+def initrd(
+    *,
+    extra: str = "",
+    disks: Sequence[str] = ("vda",),
+    pause: float = 0.02,
+    modules: Sequence[str] = MODULES,
+) -> bytes:
     """An initial RAM disk whose init does what this module says. `extra` are more lines of it."""
     kernel, busybox = find_kernel(), find_busybox()
     assert kernel is not None
     assert busybox is not None
-    files = in_order(kernel[1], MODULES)
+    files = in_order(kernel[1], modules)
     names = [path.name.removesuffix(".ko") for path in files]
     script = _INIT.format(modules=" ".join(names), extra=extra, disks=" ".join(disks), pause=pause)
     folders = [_entry(name, b"", 0o40755, n) for n, name in enumerate(("bin", "lib", "proc", "sys", "dev"))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from msixtool.devices import virtio_layout
@@ -14,6 +14,7 @@ from msixtool.devices.rings import QueueReader, Ring
 from msixtool.devices.virtio_layout import VirtioLayout
 from msixtool.dump import Dump
 from msixtool.errors import FormatError
+from msixtool.tasks.trace.causes import Cause, Causes
 from msixtool.tasks.trace.verdict import Verdict
 
 MAX_BLOB = 4 << 20
@@ -53,6 +54,15 @@ class Interrupt:
     at: tuple[int, ...] = ()
     """The APIC ids where it is requested or in service."""
     verdict: Verdict = Verdict.UNDECIDED
+    cause: Cause | None = None
+    """What the device's own registers show, of a device that is no virtio."""
+
+    @property
+    def mark(self) -> int | None:
+        """What the driver moves when it has handled one: where it stays, the driver has not moved."""
+        if self.ring is not None:
+            return self.ring.event
+        return None if self.cause is None else self.cause.mark
 
 
 class Follower:
@@ -76,9 +86,14 @@ class Follower:
     def follow(self, devices: Sequence[MsixDevice]) -> list[list[Interrupt]]:
         """The rows of each device. All of guest memory that they need is asked for before any is read."""
         readers = [self._queues(device) for device in devices]
-        for device, reader in zip(devices, readers, strict=True):
+        causes = [Causes(self._dump, device) for device in devices]
+        for device, reader, each in zip(devices, readers, causes, strict=True):
             self._want(device, reader)
-        return [self._rows(device, reader) for device, reader in zip(devices, readers, strict=True)]
+            each.want(self._memory)
+        return [
+            self._rows(device, reader, each.read(self._memory))
+            for device, reader, each in zip(devices, readers, causes, strict=True)
+        ]
 
     def _queues(self, device: MsixDevice) -> QueueReader | None:
         layout = self._layout(device)
@@ -111,8 +126,10 @@ class Follower:
             return []
         return [queue for queue in range(len(device.queue_vectors)) if reader.is_set_up(queue)]
 
-    def _rows(self, device: MsixDevice, reader: QueueReader | None) -> list[Interrupt]:
-        rows = []
+    def _rows(
+        self, device: MsixDevice, reader: QueueReader | None, causes: Sequence[Cause]
+    ) -> list[Interrupt]:
+        rows = [self._of_cause(device, cause) for cause in causes]
         if device.virtio is not None:
             rows.append(self._row(device, device.config_vector, Use.CONFIG))
         if reader is not None and not self._is_readable(reader) and self._set_up(device, reader):
@@ -128,6 +145,12 @@ class Follower:
             if vector not in served and (device.state.is_pending(vector) or not device.is_masked(vector)):
                 rows.append(self._row(device, vector))
         return rows
+
+    def _of_cause(self, device: MsixDevice, cause: Cause) -> Interrupt:
+        use = None if cause.queue is None else Use.QUEUE
+        row = self._row(device, cause.vector, use, cause.queue)
+        disabled = device.capability is not None and not device.capability.enabled
+        return replace(row, owed=None if disabled else True if row.pending else cause.owed, cause=cause)
 
     def _row(
         self,

@@ -67,10 +67,9 @@ class Later:
     def unmoved(self, device: MsixDevice, row: Interrupt) -> Interrupt | None:
         """The same queue later, where it is owed its interrupt at the same event still."""
         then = self.rows.get(_Key(device.name, device.instance, row.queue))
-        if then is None or row.ring is None or then.ring is None or not (row.owed and then.owed):
+        if then is None or not (row.owed and then.owed) or row.mark is None:
             return None
-        same = row.ring.event is not None and row.ring.event == then.ring.event
-        return then if same else None
+        return then if row.mark == then.mark else None
 
 
 def judge(
