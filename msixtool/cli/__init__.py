@@ -47,8 +47,21 @@ class _Ended(BaseException):
     """A signal has ended the command; its number, where it is not SIGINT."""
 
 
+class _NoCommand(click.UsageError):
+    """Nothing was asked for: the help is the answer, on standard error."""
+
+    def __init__(self, ctx: click.Context) -> None:
+        super().__init__(ctx.get_help(), ctx)
+
+
 class _LazyGroup(click.Group):
     """Imports a command's module when the command is looked up."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # click's own answer goes to standard output with status 0 until 8.1, and is an exception since 8.2.
+        if not args:
+            raise _NoCommand(ctx)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -125,7 +138,7 @@ def _invoke(words: list[str]) -> int:
         raise BrokenPipeError from None
     except click.Abort:
         raise KeyboardInterrupt from None
-    except click.exceptions.NoArgsIsHelpError as error:
+    except _NoCommand as error:
         print(error.format_message(), file=sys.stderr)
         return ExitStatus.USAGE
     except click.ClickException as error:
@@ -156,8 +169,10 @@ def _meant(words: Sequence[str]) -> str:
 
 def _usage_line(error: click.ClickException) -> str:
     message = error.format_message()
-    if isinstance(error, click.NoSuchOption) and error.possibilities:
-        message = f"{error.message} {_meant(error.possibilities)}"
+    if isinstance(error, click.NoSuchOption):  # click's own words for it vary with its version
+        message = f"No such option {error.option_name!r}."
+        if error.possibilities:
+            message = f"{message} {_meant(error.possibilities)}"
     context = getattr(error, "ctx", None)
     if context is None:
         return message

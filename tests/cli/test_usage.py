@@ -33,6 +33,19 @@ def test_what_was_meant_is_named(words: list[str], meant: str, msixtool: Tool) -
     assert result.error_line.endswith(" --help')")
 
 
+def test_an_option_that_is_like_none_is_refused_without_a_guess(msixtool: Tool) -> None:
+    result = msixtool("show", VIRTIO, "--zzz")
+    assert (result.status, result.out) == (2, "")
+    assert result.error_line == "msixtool: No such option '--zzz' (see 'msixtool show --help')"
+
+
+def test_without_a_command_the_help_is_on_standard_error(msixtool: Tool) -> None:
+    result = msixtool()
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith("Usage: msixtool [OPTIONS] COMMAND")
+    assert "Exit status: 0 done" in result.err
+
+
 def test_a_word_that_is_like_no_command_is_refused_without_a_guess(msixtool: Tool) -> None:
     result = msixtool("qqq")
     assert result.status == 2
