@@ -73,7 +73,7 @@ class ConfigSpace:
 
     @property
     def bus_master(self) -> bool:
-        return bool(int.from_bytes(self.data[4:6], "little") & pci.Command.BUS_MASTER)
+        return bool(pci.COMMAND.value(self.data) & pci.Command.BUS_MASTER)
 
     @cached_property
     def _walk(self) -> tuple[tuple[Capability, ...], str | None]:
@@ -132,10 +132,10 @@ def _walk_capabilities(data: bytes) -> tuple[tuple[Capability, ...], str | None]
     """The list, and in words why it ended early."""
     if len(data) < pci.CONFIG_SIZE:
         return (), f"configuration space: expected {pci.CONFIG_SIZE} bytes, found {len(data)}"
-    if not int.from_bytes(data[6:8], "little") & pci.Status.CAPABILITY_LIST:
+    if not pci.STATUS.value(data) & pci.Status.CAPABILITY_LIST:
         return (), None
     found: list[Capability] = []
-    offset, source = data[0x34], 0x34
+    offset, source = pci.CAPABILITY_POINTER.value(data), pci.CAPABILITY_POINTER.offset
     while offset:
         # The specification reserves the low two bits: software masks them.
         offset &= _ALIGNED

@@ -66,6 +66,19 @@ def sizeof(schema: Any, **context: Any) -> int:
     return size
 
 
+def members(schema: Any, start: int = 0) -> dict[str, tuple[int, int]]:
+    """Offset and size in bytes of each member of a Struct that begins at `start`, up to one that varies."""
+    found: dict[str, tuple[int, int]] = {}
+    for member in schema.subcons:
+        try:
+            size: int = member.sizeof()
+        except (construct.SizeofError, AttributeError, KeyError):
+            break
+        found[str(member.name)] = start, size
+        start += size
+    return found
+
+
 def _reason(error: Exception) -> str:
     """construct's first line of explanation without its path ('Error in path …')."""
     lines = [line for line in str(error).splitlines() if line and not line.startswith("Error in path")]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import IntEnum, IntFlag
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from construct import (
     Array,
@@ -28,6 +28,8 @@ from construct import (
     Switch,
     this,
 )
+
+from msixtool.formats import members
 
 CONFIG_SIZE = 256
 """Bytes of conventional configuration space."""
@@ -165,6 +167,78 @@ CAPABILITY_HEADER = Struct("id" / Int8ul, "next" / Int8ul)
 
 EXTENDED_CAPABILITY_HEADER = Struct("value" / Int32ul)
 """One 32-bit register: id (16 bits), version (4 bits), offset of the next (12 bits)."""
+
+
+class Register(NamedTuple):
+    """A register of the header: offset in configuration space and size, in bytes."""
+
+    offset: int
+    size: int
+
+    def value(self, config: bytes) -> int:
+        """What it holds."""
+        return int.from_bytes(config[self.offset : self.offset + self.size], "little")
+
+
+_COMMON = members(HEADER)
+_TAIL = sum(size for _, size in _COMMON.values())
+_REGISTERS = {
+    layout: {name: Register(*place) for name, place in {**_COMMON, **members(tail, _TAIL)}.items()}
+    for layout, tail in ((HeaderType.DEVICE, _DEVICE_TAIL), (HeaderType.BRIDGE, _BRIDGE_TAIL))
+}
+
+
+def register(name: str, layout: HeaderType = HeaderType.DEVICE) -> Register:
+    """Where HEADER has a register of this name. Raises KeyError where that layout has none."""
+    return _REGISTERS[layout][name]
+
+
+COMMAND, STATUS, HEADER_TYPE = map(register, ("command", "status", "header_type"))
+CAPABILITY_POINTER = register("capability_pointer")
+BAR_SIZE = 4
+"""Bytes of the register of a BAR; a 64-bit one takes two."""
+BARS = {layout: register("bars", layout).size // BAR_SIZE for layout in _REGISTERS}
+"""How many BARs a function has."""
+
+
+class Bar(NamedTuple):
+    """A BAR as it is programmed: `register` is its offset in configuration space, `wide` one of 64 bits."""
+
+    number: int
+    register: int
+    word: int
+    wide: bool
+
+    @property
+    def is_io(self) -> bool:
+        """Whether it is one of I/O space."""
+        return bool(self.word & 0x1)
+
+    @property
+    def address(self) -> int:
+        """The address of a memory BAR, 0 where it has none."""
+        return self.word & ~0xF
+
+    @property
+    def size(self) -> int:
+        """Bytes of its registers."""
+        return BAR_SIZE * (1 + self.wide)
+
+
+def bars(config: bytes) -> list[Bar]:
+    """The BARs of a function, registered or not; the upper half of a 64-bit one is no BAR of its own."""
+    found: list[Bar] = []
+    layout = HEADER_TYPE.value(config) & HEADER_TYPE_MASK
+    first, count = register("bars").offset, BARS.get(HeaderType(layout), 0) if layout in BARS else 0
+    index = 0
+    while index < count:
+        at = first + BAR_SIZE * index
+        low = int.from_bytes(config[at : at + BAR_SIZE], "little")
+        wide = low & 0x7 == 0x4 and index + 1 < count
+        word = Register(at, BAR_SIZE * (1 + wide)).value(config)
+        found.append(Bar(index, at, word, wide))
+        index += 1 + wide
+    return found
 
 
 def device_vmstate_size(config_size: int) -> int:

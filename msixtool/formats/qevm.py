@@ -25,13 +25,11 @@ from construct import (
     this,
 )
 
+from msixtool.formats import build, sizeof
+
 MAGIC = b"QEVM"
 VERSION = 3
 """The one stream version that QEMU has written since 2009; 2 is refused as obsolete."""
-
-HEADER_SIZE = 8
-FOOTER_SIZE = 5
-PART_HEADER_SIZE = 5
 
 
 class ItemType(IntEnum):
@@ -87,6 +85,22 @@ PART_HEADER = Struct("type" / Int8ub, "section_id" / Int32ub)
 """Header of a PART or END section: of the section that START announced."""
 
 FOOTER = Struct("type" / Const(ItemType.SECTION_FOOTER.value, Int8ub), "section_id" / Int32ub)
+
+HEADER_SIZE, PART_HEADER_SIZE, FOOTER_SIZE = map(sizeof, (HEADER, PART_HEADER, FOOTER))
+
+
+def part_header(kind: ItemType, section_id: int) -> bytes:
+    """The header of a PART or END section, as it is looked for."""
+    return build(PART_HEADER, {"type": kind.value, "section_id": section_id}, what="section header")
+
+
+def footer(section_id: int) -> bytes:
+    """The footer of a section, as it is looked for."""
+    return build(FOOTER, {"section_id": section_id}, what="footer")
+
+
+FOOTER_MARK = footer(0)[:1]
+"""The byte that a footer begins with."""
 
 SUBSECTION_HEADER = Struct(
     "type" / Const(ItemType.SUBSECTION.value, Int8ub),

@@ -41,7 +41,8 @@ CONTINUED_ZERO = int(Flag.ZERO | Flag.CONTINUE)
 FLAG_MASK = 0x3FF
 """All bits that have ever been flags: pages are 1 KiB at least, so an address has none of them."""
 
-RECORD_HEADER_SIZE = 8
+RECORD_HEADER = Int64ub
+RECORD_HEADER_SIZE = RECORD_HEADER.sizeof()
 XBZRLE_ENCODED = 1
 """The one encoding byte that an XBZRLE record may hold."""
 

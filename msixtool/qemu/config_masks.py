@@ -62,9 +62,8 @@ BRIDGE = (
 )
 """What a bridge's windows can be, in the lowest bits of each register."""
 
-BAR_OFFSET = 0x10
-BARS = {pci.HeaderType.DEVICE: 6, pci.HeaderType.BRIDGE: 2}
-ROM_OFFSET = {pci.HeaderType.DEVICE: 0x30, pci.HeaderType.BRIDGE: 0x38}
+BAR_OFFSET = pci.register("bars").offset
+ROM_OFFSET = {layout: pci.register("rom_address", layout).offset for layout in pci.BARS}
 _ROM_ENABLE = 1
 
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError
+from msixtool.formats import qevm
 from msixtool.formats import ram as fmt
-from msixtool.formats.qevm import FOOTER_SIZE, PART_HEADER_SIZE, ItemType
+from msixtool.formats.qevm import FOOTER_SIZE, PART_HEADER_SIZE
 from msixtool.formats.ram import Flag
 from msixtool.ram import xbzrle
 from msixtool.stream import items as kinds
@@ -60,7 +61,7 @@ class PageTaker(RamWalker):
         window, offset = Window(self.source), item.offset
         while offset < item.end:
             offset = self.walk(offset + PART_HEADER_SIZE)
-            if window.peek(offset, 1) == bytes([ItemType.SECTION_FOOTER]):
+            if window.peek(offset, 1) == qevm.FOOTER_MARK:
                 offset += FOOTER_SIZE
 
     def _skimmed(self, offset: int, header: int, flags: int) -> int:

@@ -66,7 +66,9 @@ def device_of(
     config = None
     if bus_master is not None:
         command = int(pci.Command.BUS_MASTER) if bus_master else 0
-        config = ConfigSpace(bytes(4) + command.to_bytes(2, "little") + bytes(pci.CONFIG_SIZE - 6))
+        config = ConfigSpace(
+            bytes(pci.COMMAND.offset) + command.to_bytes(pci.CONFIG_SIZE - pci.COMMAND.offset, "little")
+        )
     return MsixDevice(item, 0, state, config, capability=capability)
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 
 from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import FormatError
-from msixtool.formats import qevm
+from msixtool.formats import build, qevm
 from msixtool.formats import ram as ram_format
 from msixtool.formats.layout import Layout
 from msixtool.formats.qevm import CommandType, ItemType
@@ -24,8 +24,10 @@ from msixtool.stream.forward import ForwardReader
 from msixtool.stream.items import Item
 from msixtool.stream.ram import RamWalker
 
-_SWITCHOVER = b"\x08" + CommandType.SWITCHOVER_START.to_bytes(2, "big") + b"\0\0"
-_EOS = (0x10).to_bytes(8, "big")
+_SWITCHOVER = build(
+    qevm.COMMAND, {"command": CommandType.SWITCHOVER_START.value, "payload": b""}, what="command"
+)
+_EOS = build(ram_format.RECORD_HEADER, ram_format.Flag.EOS.value, what="end of records")
 MAX_TRIES = 64
 """How many places that look like RAM's END are walked before this way gives up: pages may hold anything."""
 
@@ -94,7 +96,7 @@ def _section_before(source: Source, end: int, device: dict[str, object], footers
     header = scan.section_header(source.read(offset, scan.HEADER_MAX))
     if header is None or header.type != ItemType.SECTION_FULL or header.idstr != device.get("name"):
         return None
-    if footers and source.read(end - footer, footer) != _footer(header.section_id):
+    if footers and source.read(end - footer, footer) != qevm.footer(header.section_id):
         return None
     return Item(
         kinds.FULL,
@@ -108,10 +110,6 @@ def _section_before(source: Source, end: int, device: dict[str, object], footers
         size,
         device,
     )
-
-
-def _footer(section_id: int) -> bytes:
-    return bytes([ItemType.SECTION_FOOTER]) + section_id.to_bytes(4, "big")
 
 
 def _between(reader: ForwardReader, start: int, end: int) -> list[Item] | None:
@@ -129,10 +127,10 @@ def _between(reader: ForwardReader, start: int, end: int) -> list[Item] | None:
         last -= len(_SWITCHOVER)
         items.insert(0, _switchover(last))
     if last > start:
-        part = bytes([ItemType.SECTION_PART]) + header.section_id.to_bytes(4, "big")
+        part = qevm.part_header(ItemType.SECTION_PART, header.section_id)
         separator = _separator(reader, header.section_id)
         if (
-            reader.source.read(start, 5) != part
+            reader.source.read(start, len(part)) != part
             or reader.source.read(last - len(separator), len(separator)) != separator
         ):
             return None
@@ -155,12 +153,12 @@ def _walked(reader: ForwardReader, end: int) -> list[Item] | None:
 
 def _separator(reader: ForwardReader, section_id: int) -> bytes:
     """The bytes that must stand before the header of a RAM section's next part: EOS, and a footer."""
-    return _EOS + (_footer(section_id) if reader.index.footers else b"")
+    return _EOS + (qevm.footer(section_id) if reader.index.footers else b"")
 
 
 def _find_end(reader: ForwardReader, start: int, end: int, section_id: int) -> int | None:
     """The offset of RAM's END section: the last place whose records lead exactly to `end`."""
-    footer = _footer(section_id) if reader.index.footers else b""
+    footer = qevm.footer(section_id) if reader.index.footers else b""
     end -= len(footer)
     if reader.source.read(end, len(footer)) != footer:
         return None
@@ -174,7 +172,7 @@ def _end_headers(reader: ForwardReader, start: int, end: int, section_id: int) -
     That is behind a PART, behind the command that may follow one, or right at the start. Both are
     looked for with what must stand before them: the longer the needle, the quicker the search.
     """
-    header = bytes([ItemType.SECTION_END]) + section_id.to_bytes(4, "big")
+    header = qevm.part_header(ItemType.SECTION_END, section_id)
     separator = _separator(reader, section_id)
     needles = (separator + header, separator + _SWITCHOVER + header)
     longest = len(needles[-1])

@@ -145,7 +145,7 @@ class EndFinder:
     def _looks_like_end(self, end: int) -> bool:
         """Whether a footer (of any section) stands at `end`, or an item where there are none."""
         behind = self.window.peek(end, scan.HEADER_MAX + qevm.FOOTER_SIZE)
-        if behind[:1] == bytes([ItemType.SECTION_FOOTER]):
+        if behind[:1] == qevm.FOOTER_MARK:
             return True
         if self.index.footers is None and behind[:1] == bytes([ItemType.EOF]):
             return False  # No section has told yet, and zeros are everywhere: a footer may follow.
@@ -176,7 +176,7 @@ class EndFinder:
             raise TruncatedError("the stream ends inside a section", offset=item.data_offset)
         # What stands where the footer should be may be one of another section.
         end = max(item.data_offset, following - qevm.FOOTER_SIZE)
-        if self.source.read(end, 1) != bytes([ItemType.SECTION_FOOTER]):
+        if self.source.read(end, 1) != qevm.FOOTER_MARK:
             end = following
         return end, self._footer(end, item)
 
@@ -223,7 +223,7 @@ class EndFinder:
     def _footer(self, offset: int, item: Item) -> int:
         """Check the footer at `offset`; its size there: 5, or 0 where it is missing."""
         data = self.window.peek(offset, qevm.FOOTER_SIZE)
-        is_footer = data[:1] == bytes([ItemType.SECTION_FOOTER])
+        is_footer = data[:1] == qevm.FOOTER_MARK
         if is_footer and self.index.footers is False and self._plausible(data):
             is_footer = False
         if self.index.footers is None:

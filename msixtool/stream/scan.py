@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import InputError
+from msixtool.formats import qevm
 from msixtool.formats.qevm import FOOTER_SIZE, MAGIC, ItemType
 
 SMALL = 0xFFFF
@@ -96,7 +97,7 @@ def find_footer(source: Source, offset: int, section_id: int, known_ids: Set[int
 
     A hit before an end marker that foreign bytes follow counts only where there is no better one.
     """
-    needle = bytes([ItemType.SECTION_FOOTER]) + section_id.to_bytes(4, "big")
+    needle = qevm.footer(section_id)
     doubtful: int | None = None
     while True:
         window = source.read(offset, WINDOW + _OVERLAP)

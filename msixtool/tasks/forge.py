@@ -28,7 +28,6 @@ from msixtool.tasks.forge_new import VECTORS
 from msixtool.tasks.forge_raise import raise_interrupts
 from msixtool.tasks.forge_sizes import resized_description, resized_packages
 
-_COMMAND = 4
 _LISTED = 12
 
 
@@ -140,7 +139,7 @@ class _Forge:
         """Move the BAR where there is no room for its new size, or its address is not aligned to it."""
         assert device.config is not None
         assert device.config_offset is not None
-        bar = next((bar for bar in forge_layout.bars(device.config) if bar.index == index), None)
+        bar = next((bar for bar in forge_layout.bars(device.config) if bar.number == index), None)
         if bar is None:
             return
         others, window = self._neighbours(device)
@@ -154,8 +153,8 @@ class _Forge:
         if address == bar.address:
             return
         at = device.config_offset + bar.register
-        word = int.from_bytes(self.overlay.read(at, 8 if bar.wide else 4), "little") & 0xF | address
-        self.overlay.patch(at, word.to_bytes(8 if bar.wide else 4, "little"))
+        word = int.from_bytes(self.overlay.read(at, bar.size), "little") & 0xF | address
+        self.overlay.patch(at, word.to_bytes(bar.size, "little"))
         self.notes.append(
             f"{device.name}: BAR {index} moved from {bar.address:#x} to {address:#x}: "
             f"{spec.vectors} vectors take {size:#x} bytes there"
@@ -168,7 +167,7 @@ class _Forge:
         above = _bridge_path(device.name)
         for item, offset, space in self._config_spaces():
             for bar in forge_layout.bars(space):
-                if offset != device.config_offset or bar.index != self._own_bar(device):
+                if offset != device.config_offset or bar.number != self._own_bar(device):
                     addresses.append(bar.address)
             if above is not None and str(item.idstr).rpartition("/")[0] == above:
                 window = window or forge_layout.memory_window(space)
@@ -191,9 +190,10 @@ class _Forge:
             return
         if device.config is None or device.config_offset is None:
             raise _no_config(spec, device, "bus_master")
-        command = int.from_bytes(self.overlay.read(device.config_offset + _COMMAND, 2), "little")
+        at = device.config_offset + pci.COMMAND.offset
+        command = int.from_bytes(self.overlay.read(at, pci.COMMAND.size), "little")
         command = command & ~pci.Command.BUS_MASTER | pci.Command.BUS_MASTER * spec.bus_master
-        self.overlay.patch(device.config_offset + _COMMAND, int(command).to_bytes(2, "little"))
+        self.overlay.patch(at, int(command).to_bytes(pci.COMMAND.size, "little"))
 
     def _resize(self, spec: DeviceSpec, device: MsixDevice, state: MsixState) -> None:
         """Another number of vectors: the section grows or shrinks, and the vmdesc with it."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
 from msixtool.errors import UsageError
+from msixtool.formats import pci
+from msixtool.formats.pci import Bar
 from msixtool.msix.bar import EXCLUSIVE_PBA_OFFSET, align, exclusive_bar, pba_memory, table_size
 from msixtool.msix.versions import Behaviour
 
@@ -23,12 +25,6 @@ REACH = 16 << 20
 
 _IO_APIC = 0xFEC00000
 """Where chipset devices begin on a PC."""
-_FIRST_BAR = 0x10
-_MEMORY_WINDOW = 0x20
-_ADDRESS = 0xFFFFFFF0
-_IO = 1
-_WIDE = 4
-_WIDTH = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +34,6 @@ class Places:
     table: BarPlace
     pba: BarPlace
     bar_size: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A memory BAR as it is programmed: `register` is its offset in configuration space."""
-
-    index: int
-    register: int
-    address: int
-    wide: bool
 
 
 def places(kind: str, capability: MsixCapability, before: int, vectors: int) -> Places:
@@ -82,18 +68,7 @@ def _is_exclusive(capability: MsixCapability, vectors: int) -> bool:
 
 def bars(space: ConfigSpace) -> list[Bar]:
     """The memory BARs that have an address."""
-    found: list[Bar] = []
-    index, count = 0, 2 if space.header.layout == 1 else 6
-    while index < count:
-        register = _FIRST_BAR + 4 * index
-        word = int.from_bytes(space.data[register : register + 4], "little")
-        wide = not word & _IO and word & _WIDTH == _WIDE and index + 1 < count
-        size = 8 if wide else 4
-        address = int.from_bytes(space.data[register : register + size], "little") & ~0xF
-        if not word & _IO and address:
-            found.append(Bar(index, register, address, wide))
-        index += 2 if wide else 1
-    return found
+    return [bar for bar in pci.bars(space.data) if not bar.is_io and bar.address]
 
 
 def room_for(bar: Bar, size: int, others: Sequence[int], window: tuple[int, int] | None) -> int | None:
@@ -135,6 +110,6 @@ def memory_window(bridge: ConfigSpace) -> tuple[int, int] | None:
     """First and last address of a bridge's memory window, or None where it is no bridge or has none."""
     if bridge.header.layout != 1:
         return None
-    base = int.from_bytes(bridge.data[_MEMORY_WINDOW : _MEMORY_WINDOW + 2], "little") & 0xFFF0
-    limit = int.from_bytes(bridge.data[_MEMORY_WINDOW + 2 : _MEMORY_WINDOW + 4], "little") & 0xFFF0
+    tail = bridge.header.tail
+    base, limit = tail.memory_base & 0xFFF0, tail.memory_limit & 0xFFF0
     return (base << 16, limit << 16 | 0xFFFFF) if base <= limit else None

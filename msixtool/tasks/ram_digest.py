@@ -16,8 +16,9 @@ from typing import ClassVar
 
 from msixtool.dump import Dump
 from msixtool.errors import FormatError
+from msixtool.formats import qevm
 from msixtool.formats import ram as fmt
-from msixtool.formats.qevm import FOOTER_SIZE, PART_HEADER_SIZE, ItemType
+from msixtool.formats.qevm import FOOTER_SIZE, PART_HEADER_SIZE
 from msixtool.formats.ram import Flag
 from msixtool.stream import items as kinds
 from msixtool.stream.items import Damage, DamageRule, Item, RamBlock
@@ -128,7 +129,7 @@ class _Reader:
         self.offset = item.offset
         while self.offset < item.end:
             self.offset = self.records(self.offset + PART_HEADER_SIZE)
-            if self.window.peek(self.offset, 1) == bytes([ItemType.SECTION_FOOTER]):
+            if self.window.peek(self.offset, 1) == qevm.FOOTER_MARK:
                 self.offset += FOOTER_SIZE
 
     def records(self, offset: int) -> int:

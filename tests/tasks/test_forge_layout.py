@@ -65,10 +65,10 @@ def test_memory_bars_are_found_with_their_upper_halves() -> None:
     found = bars(space(0xFEBD0000, 0xC041, 0xFE00000C, 0x8, 0, 0xFEBE0004))
     assert found == [
         Bar(0, 0x10, 0xFEBD0000, wide=False),
-        Bar(2, 0x18, 0x8_FE000000, wide=True),
-        Bar(5, 0x24, 0xFEBE0000, wide=False),
+        Bar(2, 0x18, 0x8_FE00000C, wide=True),
+        Bar(5, 0x24, 0xFEBE0004, wide=False),
     ]
-    assert [bar.index for bar in bars(space(0xFEBD0000, 0xFEBE0000, 0xFEBF0000, header=1))] == [0, 1]
+    assert [bar.number for bar in bars(space(0xFEBD0000, 0xFEBE0000, 0xFEBF0000, header=1))] == [0, 1]
 
 
 def test_the_window_of_a_bridge() -> None:

@@ -17,7 +17,6 @@ from msixtool.qemu.config_masks import Context, Register
 from msixtool.qemu.versions import Version
 
 _IO, _IO_TYPE, _MEMORY_TYPE = 0x1, 0x3, 0xF
-_WIDE = 0x4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def registers(device: Device) -> list[Register]:
 
 def header_type(config: bytes) -> int:
     """The layout of the header."""
-    return config[0x0E] & pci.HEADER_TYPE_MASK
+    return pci.HEADER_TYPE.value(config) & pci.HEADER_TYPE_MASK
 
 
 def _clipped(found: list[Register], size: int) -> list[Register]:
@@ -85,30 +84,25 @@ def _extended_capabilities(space: ConfigSpace, context: Context) -> Iterator[Reg
 
 def _bars(device: Device, space: ConfigSpace, kind: kinds.Kind | None) -> Iterator[Register]:
     layout = header_type(device.config)
-    if layout not in masks.BARS:
+    if layout not in pci.BARS:
         return
     header = pci.HeaderType(layout)
     sizes = bar_sizes(device, space, kind)
-    number = 0
-    while number < masks.BARS[header]:
-        low = _bar_word(device.config, number)
-        wide = not low & _IO and low & 0x6 == _WIDE and number + 1 < masks.BARS[header]
-        if number in sizes:
-            yield masks.bar(number, sizes[number], wide=wide)
-        elif low & _MEMORY_TYPE:
+    for bar in pci.bars(device.config):
+        if bar.number in sizes:
+            yield masks.bar(bar.number, sizes[bar.number], wide=bar.wide)
+        elif bar.word & _MEMORY_TYPE:
             # The type bits show that it is registered; how large it is, nothing shows.
-            known = _IO_TYPE if low & _IO else _MEMORY_TYPE
-            yield masks.bar_of_unknown_size(number, known, wide=wide)
+            known = _IO_TYPE if bar.is_io else _MEMORY_TYPE
+            yield masks.bar_of_unknown_size(bar.number, known, wide=bar.wide)
         elif kind is None:
-            yield masks.bar_of_unknown_size(number, 0, wide=False)
-        number += 2 if wide else 1
+            yield masks.bar_of_unknown_size(bar.number, 0, wide=False)
     if device.rom:
         yield masks.rom(_power_of_two(device.rom), header)
 
 
 def _bar_word(config: bytes, number: int) -> int:
-    offset = masks.BAR_OFFSET + 4 * number
-    return int.from_bytes(config[offset : offset + 4], "little")
+    return pci.Register(masks.BAR_OFFSET + pci.BAR_SIZE * number, pci.BAR_SIZE).value(config)
 
 
 def bar_sizes(device: Device, space: ConfigSpace, kind: kinds.Kind | None) -> dict[int, int]:

@@ -343,7 +343,7 @@ class SectionLoad(Load):
     def _footer(self, at: int) -> None:
         """Where QEMU looks for the section's end."""
         if self.target.dump.index.footers:
-            expected = bytes([qevm.ItemType.SECTION_FOOTER]) + (self.item.section_id or 0).to_bytes(4, "big")
+            expected = qevm.footer(self.item.section_id or 0)
             ends = self.read(at, len(expected)) == expected
         else:
             ends = at == self.item.data_offset + self.item.data_length

@@ -18,8 +18,6 @@ from msixtool.tasks.rules.catalogue import RULES, RuleFinding
 
 CONTROL_RESERVED = 0x3800
 """Message Control, the bits between the table size and the function mask."""
-_BARS = {pci.HeaderType.DEVICE: 6, pci.HeaderType.BRIDGE: 2}
-_FIRST_BAR = 0x10
 _MSI_ENABLE = 0x01
 
 
@@ -88,39 +86,22 @@ def _places(device: MsixDevice, config: ConfigSpace, capability: MsixCapability)
             yield _finding(device, "beyond-bar", text, at)
 
 
-def _register(config: ConfigSpace, bar: int) -> int:
-    at = _FIRST_BAR + 4 * bar
-    return int.from_bytes(config.data[at : at + 4], "little")
-
-
 def _wrong_bar(config: ConfigSpace, bar: int) -> str | None:
     """Why a BAR can hold neither table nor PBA, or None."""
-    count = _BARS.get(config.header.layout, 0)
+    found = pci.bars(config.data)
+    count = sum(each.size for each in found) // pci.BAR_SIZE
     if bar >= count:
         return f"does not exist: the function has {count}"
-    index = 0
-    while index <= bar:
-        register = _register(config, index)
-        if register & 1:
-            if index == bar:
-                return "is in I/O space"
-            index += 1
-            continue
-        wide = register & 6 == 4
-        if wide and index + 1 == bar:
-            return f"is the upper half of BAR {index}"
-        index += 2 if wide else 1
-    return None
+    own = next(each for each in found if each.number <= bar < each.number + 1 + each.wide)
+    if own.number != bar:
+        return f"is the upper half of BAR {own.number}"
+    return "is in I/O space" if own.is_io else None
 
 
 def _room(config: ConfigSpace, place: BarPlace) -> int:
     """The most bytes that a memory BAR can have: its address is a multiple of its size."""
-    low = _register(config, place.bar)
-    address = low & ~0xF
-    wide = low & 6 == 4
-    if wide:
-        address |= _register(config, place.bar + 1) << 32
-    return address & -address if address else 1 << (64 if wide else 32)
+    bar = next(each for each in pci.bars(config.data) if each.number == place.bar)
+    return bar.address & -bar.address if bar.address else 1 << (64 if bar.wide else 32)
 
 
 def _refused(device: MsixDevice, failed: Failed) -> RuleFinding:
