@@ -142,6 +142,7 @@ SOUND_KINDS = frozenset({"ac97", "cs4231a", "es1370", "gus", "hda-audio", "sb16"
 
 EQUAL_AFTER_LOAD: dict[str, dict[str, str]] = {
     "e1000e": {"subsys": "subsystem ID", "subsys_ven": "subsystem vendor ID"},
+    "hpet": {"num_timers_save": "number of timers"},
 }
 """Fields that a device compares with its own when all is read: by kind of section, with their names in
 words. Nothing in the vmdesc tells of it."""

@@ -23,6 +23,7 @@ from msixtool.dump import Dump
 from msixtool.formats import virtio as fmt
 from msixtool.qemu.vmstates import Lifetime
 from msixtool.stream.items import Item
+from msixtool.tasks import field_checks
 from msixtool.tasks.fields import MAX_SECTION, read_section
 from msixtool.tasks.finding import Code, Severity
 from msixtool.words import plural
@@ -80,8 +81,8 @@ def troubles(dump: Dump) -> list[Trouble]:
         kind = kind_of(str(item.idstr))
         if item.idstr == "globalstate":
             found += _run_state(dump, item)
-        elif kind in AHCI_KINDS:
-            found += _ahci(dump, item)
+        elif kind in AHCI_KINDS or kind in field_checks.KINDS:
+            found += _fields(dump, item, kind)
         elif (blob := virtio_blob(dump, item)) is not None:
             blobs.append((item, blob))
     found += _rings(dump, blobs)
@@ -105,11 +106,23 @@ def _run_state(dump: Dump, item: Item) -> Iterator[Trouble]:
         yield Trouble("run-state", item, text, "runstate", name)
 
 
+def _fields(dump: Dump, item: Item, kind: str) -> Iterator[Trouble]:
+    """What single fields show, where the vmdesc tells them."""
+    if item.description is None:
+        return
+    values = read_section(dump, item).values()
+    for wrong in field_checks.wrong_fields(item.description, values):
+        yield Trouble(
+            "device-state", item, f"{wrong.field} {wrong.value}: {wrong.why}", wrong.field, wrong.value
+        )
+    if kind in AHCI_KINDS:
+        yield from _ahci(dump, item, values)
+
+
 # AHCI
 
 
-def _ahci(dump: Dump, item: Item) -> Iterator[Trouble]:
-    values = read_section(dump, item).values()
+def _ahci(dump: Dump, item: Item, values: dict[str, Any]) -> Iterator[Trouble]:
     state = values.get("ahci", values)
     ports = state.get("dev") if isinstance(state, dict) else None
     if not isinstance(ports, list) or not all(isinstance(port, dict) for port in ports):

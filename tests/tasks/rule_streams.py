@@ -6,6 +6,7 @@ it thinks of them; what cannot be shown there comes from a recorded rare stream 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,7 @@ from functools import cache
 from msixtool.containers.file import BytesSource
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import find_devices
+from msixtool.dump import Dump
 from msixtool.formats import build, libvirt, msix
 from msixtool.formats import virtio as virtio_format
 from msixtool.formats.layout import Layout
@@ -209,7 +211,11 @@ def refused(name: str) -> bytes:
     return unpacked(REFUSED / f"{name}.mig.xz")
 
 
-def _field(e: Editor, section: str, name: str) -> int:
+def dump_of(data: bytes) -> Dump:
+    return Dump.open(io.BytesIO(data))
+
+
+def field_at(e: Editor, section: str, name: str) -> int:
     """Where the first field of this name stands."""
     item = e.item(section)
     assert item.description is not None
@@ -223,7 +229,14 @@ def _rings(e: Editor) -> int:
 
 
 case("run-state", lambda e: e.put(e.item("globalstate").data_offset + 4, 0), "globalstate")
-case("ahci-state", lambda e: e.put(_field(e, "ich9_ahci", "port_regs.cmd"), 0, 0, 0x80, 6), "ich9_ahci")
+VMXNET3 = REPOSITORY / "tests" / "data" / "compat" / "vmxnet3-mac-11.1-11.1" / "source.mig.xz"
+case(
+    "device-state",
+    lambda e: e.put(field_at(e, "/vmxnet3", "txq_num"), 9),
+    "vmxnet3",
+    base=lambda: unpacked(VMXNET3),
+)
+case("ahci-state", lambda e: e.put(field_at(e, "ich9_ahci", "port_regs.cmd"), 0, 0, 0x80, 6), "ich9_ahci")
 case(
     "ahci-bus-master",
     lambda e: refused("ahci-fis-source"),

@@ -88,6 +88,7 @@ RULES: dict[str, Rule] = {
         virtio_queue_select="a virtio device has a queue selected that cannot exist",
         virtio_queue_index="a virtqueue without an address has been used",
         run_state="the saved run state is none that QEMU has",
+        device_state="a field of a device's state is one that the device refuses",
         ahci_state="an AHCI port is in a state that QEMU refuses",
         ring_out_of_step="the device has taken more of a virtqueue than guest memory says there is",
     ),
