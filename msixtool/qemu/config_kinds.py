@@ -90,7 +90,7 @@ KINDS: dict[str, Kind] = {
     "megasas-gen2": Kind({0: _io(0x100), 1: _wide(0x4000), 3: _wide(0x40000)}),
     "mptsas": Kind({0: _io(0x100), 1: _memory(0x4000), 2: _memory(0x10000)}),
     "ne2000": Kind({0: _io(0x100)}),
-    "nvme": Kind({0: _wide(0x4000)}, error_reporting=True, power_control=POWER_STATE),
+    "nvme": Kind({0: _wide(0x2000)}, error_reporting=True, power_control=POWER_STATE),
     "pci-serial": Kind({0: _io(0x8)}),
     "pci_bridge": Kind({0: _wide(0x100)}),
     "pcie-pci-bridge": Kind({0: _wide(0x100)}, error_reporting=True),

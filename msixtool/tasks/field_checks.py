@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from msixtool.stream import description as vmdesc
+from msixtool.formats.layout import nested, objects_of
 
 _TRANSMITTER_EMPTY = 0x40
 _TRANSFER_ENDS = 6
@@ -50,12 +50,12 @@ def _of_vmsd(description: dict[str, Any], values: Values, path: str) -> Iterator
     if check is not None:
         for name, value, why in check(values):
             yield Wrong(f"{path}{name}", value, why)
-    for field in vmdesc.objects(description, "fields"):
-        inner, value = vmdesc.nested(field), values.get(str(field.get("name", "")))
+    for field in objects_of(description, "fields"):
+        inner, value = nested(field), values.get(str(field.get("name", "")))
         if inner is not None:
             for at, each in _elements(value):
                 yield from _of_vmsd(inner, each, f"{path}{field.get('name', '')}{at}/")
-    for subsection in vmdesc.objects(description, "subsections"):
+    for subsection in objects_of(description, "subsections"):
         name = str(subsection.get("vmsd_name", ""))
         for _, each in _elements(values.get(name)):
             yield from _of_vmsd(subsection, each, f"{path}{name}/")
