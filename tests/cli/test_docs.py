@@ -20,7 +20,14 @@ _LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")
 
 @pytest.mark.parametrize(
     ("page", "count"),
-    [("../README.md", 5), ("explain.md", 3), ("forge.md", 3), ("load.md", 2), ("validate.md", 4)],
+    [
+        ("../README.md", 5),
+        ("explain.md", 3),
+        ("forge.md", 3),
+        ("load.md", 2),
+        ("trace.md", 4),
+        ("validate.md", 4),
+    ],
 )
 def test_examples_print_what_the_page_shows(page: str, count: int, tmp_path: Path) -> None:
     (tmp_path / "tests").symlink_to(REPOSITORY / "tests")
