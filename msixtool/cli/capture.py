@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   msixtool capture /run/vm.qmp -o vm.mig
+  msixtool capture /run/vm.qmp --devices -o devices.mig
   msixtool capture -o fresh.mig --run -- qemu-system-x86_64 -M q35 -device xhci"""
 
 
@@ -26,13 +27,20 @@ Examples:
     "-o", "--output", metavar="FILE", required=True, help="The file to write; - for standard output."
 )
 @click.option("--run", "run_command", is_flag=True, help="Start COMMAND paused, capture it, and end it.")
+@click.option("--devices", is_flag=True, help="Device state alone, no RAM: the VM stands for milliseconds.")
 @click.option("--mapped-ram", is_flag=True, help="Write RAM at fixed offsets (QEMU 9.0 and later).")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @options.json_option
 @options.traceback_option
 @end_in_order()
 def capture(
-    words: tuple[str, ...], output: str, run_command: bool, mapped_ram: bool, force: bool, as_json: bool
+    words: tuple[str, ...],
+    output: str,
+    run_command: bool,
+    devices: bool,
+    mapped_ram: bool,
+    force: bool,
+    as_json: bool,
 ) -> ExitStatus:
     """Take the stream of a VM; a VM that runs is stopped for it and runs on afterwards.
 
@@ -47,12 +55,14 @@ def capture(
     if not words or (len(words) > 1 and not run_command):
         found = " ".join(words) or "none"
         raise UsageError("what to capture", expected="one SOCKET, or --run -- COMMAND", found=found)
+    if devices and mapped_ram:
+        raise UsageError("--devices takes no RAM", expected="it, or --mapped-ram")
     refuse_terminal(output)
     with create(output, force=force, durable=True, private=True) as out, progress_bar("capture") as progress:
         if run_command:
-            captured = _capture_fresh(words, out, mapped_ram, progress)
+            captured = _capture_fresh(words, out, devices, mapped_ram, progress)
         else:
-            captured = _capture_running(words[0], out, mapped_ram, progress)
+            captured = _capture_running(words[0], out, devices, mapped_ram, progress)
         size = out.position
     for note in captured.notes:
         warn(note)
@@ -60,14 +70,16 @@ def capture(
     return ExitStatus.DONE
 
 
-def _capture_running(socket: str, out: OutputFile, mapped_ram: bool, progress: Progress) -> Captured:
+def _capture_running(
+    socket: str, out: OutputFile, devices: bool, mapped_ram: bool, progress: Progress
+) -> Captured:
     from msixtool.tasks.capture import capture as take
 
-    return take(socket, out, mapped_ram=mapped_ram, progress=progress)
+    return take(socket, out, devices=devices, mapped_ram=mapped_ram, progress=progress)
 
 
 def _capture_fresh(
-    command: tuple[str, ...], out: OutputFile, mapped_ram: bool, progress: Progress
+    command: tuple[str, ...], out: OutputFile, devices: bool, mapped_ram: bool, progress: Progress
 ) -> Captured:
     from msixtool.errors import InputError
     from msixtool.tasks.capture import capture as take
@@ -75,7 +87,7 @@ def _capture_fresh(
 
     with fresh_qemu(command) as qemu:
         try:
-            return take(qemu.monitor, out, mapped_ram=mapped_ram, progress=progress)
+            return take(qemu.monitor, out, devices=devices, mapped_ram=mapped_ram, progress=progress)
         except InputError as error:
             raise qemu.ended() or error from None
 

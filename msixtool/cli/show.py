@@ -83,15 +83,14 @@ def _captured(socket: str) -> Iterator[str]:
     """The stream of a running VM in a file that is there for the length of the block."""
     from tempfile import TemporaryDirectory
 
-    from msixtool.cli.progress import progress_bar
     from msixtool.cli.signals import end_in_order
     from msixtool.output.files import create
     from msixtool.tasks.capture import capture
 
     with end_in_order(), TemporaryDirectory(prefix="msixtool-") as folder:
         file = f"{folder}/captured.mig"
-        with create(file) as out, progress_bar("capture") as progress:
-            capture(socket, out, progress=progress)
+        with create(file, private=True) as out:
+            capture(socket, out, devices=True)
         yield file
 
 

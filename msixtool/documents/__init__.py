@@ -196,5 +196,6 @@ def capture_document(captured: Captured, path: str, size: int) -> Document:
         "machine": captured.machine,
         "seconds": round(captured.seconds, 3),
         "paused_ms": captured.paused_ms,
+        "devices_only": captured.devices_only,
         "notes": list(captured.notes),
     }

@@ -134,6 +134,23 @@ CONFIGURATION = Struct(
 """The configuration section: no section_id, no footer. A subsection of an unknown name is read
 as one without a body; the reader sees that what follows is no item."""
 
+_NOTE = "\0QEMU "
+
+
+def with_note(machine: str, version: str) -> str:
+    """A machine type with the QEMU version behind a NUL.
+
+    QEMU compares the two names by strncmp, which looks no further than that (configuration_post_load).
+    """
+    return f"{machine}{_NOTE}{version}"
+
+
+def without_note(name: str) -> tuple[str, str | None]:
+    """The machine type, and the version that `with_note` put behind it, None where none stands there."""
+    machine, noted, version = name.partition(_NOTE)
+    return (machine, version) if noted else (name, None)
+
+
 COMMAND = Struct(
     "type" / Const(ItemType.COMMAND.value, Int8ub),
     "command" / Int16ub,

@@ -37,3 +37,9 @@ def whole_version(text: str) -> tuple[int, ...]:
     """
     parse_version(text)
     return tuple(map(int, text.strip().split(".")))
+
+
+def noted_version(text: str | None) -> Version | None:
+    """The version that a capture noted in a stream; None for none, or what is no version."""
+    found = _VERSION.match(text or "")
+    return (int(found[1]), int(found[2])) if found else None

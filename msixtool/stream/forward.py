@@ -15,6 +15,7 @@ from msixtool.errors import FormatError, InputError, TruncatedError
 from msixtool.formats import parse, qevm
 from msixtool.formats import ram as ram_format
 from msixtool.formats.qevm import CommandType, ItemType
+from msixtool.qemu.versions import noted_version
 from msixtool.stream import description as vmdesc
 from msixtool.stream import items as kinds
 from msixtool.stream import scan
@@ -134,9 +135,10 @@ class ForwardReader:
         data = self.window.peek(offset, _CONFIGURATION_MAX)
         raw = parse(qevm.CONFIGURATION, data, what="configuration section", offset=offset)
         length = len(qevm.CONFIGURATION.build(raw))
-        if not raw.machine.isascii() or not (raw.machine.isprintable()):
+        machine, version = qevm.without_note(raw.machine)
+        if not machine.isascii() or not machine.isprintable():
             raise FormatError("machine type", offset=offset, expected="a name", found=ascii(raw.machine[:40]))
-        self.index.machine = raw.machine
+        self.index.machine, self.index.qemu = machine, noted_version(version)
         for subsection in raw.subsections:
             self._configured(subsection.header.name, subsection.body)
         self.index.items.append(

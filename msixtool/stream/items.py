@@ -11,6 +11,7 @@ from msixtool.errors import MsixtoolError, shortened
 from msixtool.formats.layout import Layout
 
 if TYPE_CHECKING:
+    from msixtool.qemu.versions import Version
     from msixtool.stream.description import Description
 
 CONFIGURATION = "configuration"
@@ -147,6 +148,8 @@ class StreamIndex:
     version: int
     items: list[Item] = field(default_factory=list)
     machine: str | None = None
+    qemu: Version | None = None
+    """The version of the QEMU that wrote it, where the capture of its device state noted it."""
     page_size: int | None = None
     """Of the target, in bytes; None where the stream does not say."""
     capabilities: tuple[str, ...] = ()

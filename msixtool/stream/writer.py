@@ -47,6 +47,8 @@ def writer_of(index: StreamIndex) -> Writer:
 
 
 def _evidence(index: StreamIndex) -> Iterator[Evidence]:
+    if index.qemu:
+        yield Evidence("noted when it was captured", index.qemu, index.qemu)
     version = machine_version(index.machine)
     if version:
         yield Evidence(f"machine type {index.machine}", version)

@@ -18,8 +18,10 @@ from typing import Any
 import pytest
 
 from msixtool import Dump
+from msixtool.formats import qevm
+from msixtool.output.files import create
 from tests.cli.conftest import Result, msixtool  # noqa: F401
-from tests.live.guest import BIOS
+from tests.live.guest import BIOS, Guest
 from tests.live.wire import Qmp
 
 pytest.importorskip("qemu.qmp")
@@ -248,3 +250,67 @@ def test_the_document_is_valid_json_on_one_input(qemu: str, msixtool: Tool, tmp_
     command = [qemu, "-M", "none", "-nodefaults", "-display", "none"]
     document = json.loads(msixtool("capture", "-o", out, "--json", "--run", "--", *command).out)
     assert document["machine"] == "none"
+
+
+def test_devices_alone_leave_ram_out_and_the_vm_running(qemu: str, msixtool: Tool, tmp_path: Path) -> None:  # noqa: F811
+    out, whole = tmp_path / "devices.mig", tmp_path / "whole.mig"
+    with vm(qemu) as machine:
+        before = machine.bandwidth, machine.capabilities(), machine.ask("query-fdsets")
+        document = msixtool("capture", machine.socket, "--devices", "-o", out, "--json").json
+        assert machine.running
+        assert (machine.bandwidth, machine.capabilities(), machine.ask("query-fdsets")) == before
+        assert machine.ask("query-migrate") == {}
+        msixtool("capture", machine.socket, "-o", whole)
+    assert document["devices_only"] is True
+    assert 0 < document["paused_ms"] < 100
+    assert out.stat().st_mode & 0o777 == 0o600
+    with Dump.open(out) as dump, Dump.open(whole) as other:
+        assert dump.damage == []
+        assert dump.index.machine == document["machine"]
+        assert dump.writer.min == dump.writer.max
+        assert document["qemu"].startswith("{}.{}.".format(*dump.writer.min or ()))
+        assert [d.name for d in dump.devices] == [d.name for d in other.devices]
+        assert [d.capability for d in dump.devices] == [d.capability for d in other.devices]
+        names = [item.idstr for item in other.index.full_sections()]
+        assert [item.idstr for item in dump.index.full_sections()] == names
+
+
+def test_a_paused_vm_gives_its_devices_twice_and_can_still_be_migrated(
+    qemu: str,
+    msixtool: Tool,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    with vm(qemu, "-S") as machine:
+        status = machine.ask("query-status")
+        for name in ("once", "twice"):
+            result = msixtool("capture", machine.socket, "--devices", "-o", tmp_path / name, "--json")
+            assert result.json["paused_ms"] == 0
+            assert machine.ask("query-status") == status
+        assert (tmp_path / "once").read_bytes() == (tmp_path / "twice").read_bytes()
+        assert msixtool("capture", machine.socket, "-o", tmp_path / "whole").status == 0
+
+
+def test_qemu_takes_the_configuration_section_of_devices_alone(qemu: str, tmp_path: Path) -> None:
+    arguments = ["-M", "q35", "-device", "e1000e,romfile="]
+    with Guest(arguments) as guest, create(str(tmp_path / "devices")) as out:
+        # The guest's monitor is taken, so the save is asked for over it, as a capture asks.
+        path = tmp_path / "plain"
+        guest.qmp.execute("xen-save-devices-state", filename=str(path), live=False)
+        machine = guest.qmp.execute("qom-get", path="/machine", property="type").removesuffix("-machine")
+        plain = path.read_bytes()
+        configured = {"machine": qevm.with_note(machine, "7.2.22"), "subsections": []}
+        out.write(plain[: qevm.HEADER_SIZE] + qevm.CONFIGURATION.build(configured))
+        out.write(plain[qevm.HEADER_SIZE :])
+    with Guest(arguments, incoming=True) as guest:
+        assert guest.load((tmp_path / "devices").read_bytes()).ok
+    with Guest(arguments, incoming=True) as guest:
+        assert not guest.load(plain).ok
+
+
+def test_a_vm_that_waits_for_a_migration_is_left_waiting(qemu: str, msixtool: Tool, tmp_path: Path) -> None:  # noqa: F811
+    with vm(qemu, "-incoming", "defer") as machine:
+        status = machine.ask("query-status")
+        result = msixtool("capture", machine.socket, "--devices", "-o", tmp_path / "out")
+        assert (result.status, list(tmp_path.iterdir())) == (2, [])
+        assert "not ready" in result.error_line
+        assert machine.ask("query-status") == status

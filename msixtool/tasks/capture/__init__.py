@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from msixtool.errors import UsageError
 from msixtool.output.files import OutputFile
+from msixtool.tasks.capture.devices import write_devices
 from msixtool.tasks.capture.in_order import in_order
 from msixtool.tasks.capture.monitor import connected
 from msixtool.tasks.capture.state import look, put_back
@@ -35,6 +36,7 @@ class Captured:
     seconds: float
     was_running: bool
     paused_ms: float | None = None
+    devices_only: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -42,6 +44,7 @@ def capture(
     address: str | socket.socket,
     out: OutputFile,
     *,
+    devices: bool = False,
     mapped_ram: bool = False,
     progress: Progress | None = None,
 ) -> Captured:
@@ -49,7 +52,8 @@ def capture(
 
     `address` is the path of a UNIX socket (files are handed over it), or a connected one. The VM is
     stopped for it if it runs, and runs on afterwards; capabilities and parameters of migration
-    are set back. That holds whatever fails, and when a signal (INT, TERM, HUP) ends the capture,
+    are set back. With `devices` it is device state alone, without RAM, and the VM stands for
+    milliseconds. That holds whatever fails, and when a signal (INT, TERM, HUP) ends the capture,
     which raises KeyboardInterrupt(number) then.
 
     Raises InputError where there is no VM, or its QEMU refuses or fails; OutputError where `out`
@@ -59,27 +63,37 @@ def capture(
         import qemu.qmp  # noqa: F401
     except ImportError:
         raise UsageError("capture needs the library qemu.qmp: pip install 'msixtool[capture]'") from None
-    return asyncio.run(in_order(_capture(address, out, mapped_ram, progress)))
+    return asyncio.run(in_order(_capture(address, out, devices, mapped_ram, progress)))
 
 
 async def _capture(
-    address: str | socket.socket, out: OutputFile, mapped_ram: bool, progress: Progress | None
+    address: str | socket.socket,
+    out: OutputFile,
+    devices: bool,
+    mapped_ram: bool,
+    progress: Progress | None,
 ) -> Captured:
     began = time.monotonic()
     async with connected(address) as vm:
         version = member("query-version", await vm.ask("query-version"), "qemu", dict)
-        release = [str(member("query-version", version, part, int)) for part in ("major", "minor", "micro")]
-        machine = shaped("qom-get", await vm.ask("qom-get", {"path": "/machine", "property": "type"}), str)
+        numbers = (str(member("query-version", version, part, int)) for part in ("major", "minor", "micro"))
+        release = ".".join(numbers)
+        asked = await vm.ask("qom-get", {"path": "/machine", "property": "type"})
+        machine = shaped("qom-get", asked, str).removesuffix("-machine")
         before = await look(vm)
         try:
-            await write_whole(vm, before, out, mapped_ram, progress)
+            if devices:
+                await write_devices(vm, machine, release, out)
+            else:
+                await write_whole(vm, before, out, mapped_ram, progress)
         finally:
             await put_back(vm, address, before)
     return Captured(
-        ".".join(release),
-        machine.removesuffix("-machine"),
+        release,
+        machine,
         time.monotonic() - began,
         before.running,
         vm.pauses.milliseconds if before.running else 0.0,
+        devices,
         tuple(before.notes),
     )
