@@ -84,6 +84,12 @@ class Dump:
         return self._opened.warnings
 
     @property
+    def is_incomplete(self) -> bool:
+        """Whether libvirt marked a save image as one whose save did not finish: it refuses to restore it."""
+        image = self._opened.save_image
+        return image is not None and not image.complete
+
+    @property
     def snapshots(self) -> list[Snapshot]:
         """The internal snapshots of a qcow2 image that hold a VM's state; empty for anything else."""
         image = self._opened.image

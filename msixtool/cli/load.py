@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from msixtool.tasks.load import Loaded
 
 
+LOST = "LOST"
+
+
 @click.command(short_help="What a load sets off, fires, loses, refuses.")
 @options.file_argument
 @options.device_option
@@ -43,7 +46,8 @@ def load(file: str, qemu_version: str | None, as_json: bool, **rest: Any) -> Exi
     """Take each device through QEMU's load path: what fires, what is lost, the state after.
 
     FILE is a stream, a SPEC, or a raw vmstate as `save` writes it (with --kind). What a SPEC or a
-    vmstate does not say is taken as a driver leaves it: MSI-X enabled, bus mastering on.
+    vmstate does not say is taken as a driver leaves it: MSI-X enabled, bus mastering on. The status is
+    1 where QEMU would refuse the stream, or an interrupt is lost.
     """
     from msixtool.errors import NotAStreamError
     from msixtool.msix.versions import NEWEST
@@ -99,7 +103,7 @@ def _load_stream(
         status = report_damage(dump)
         if status and output is not None:
             warn(f"{output}: not written, for {file} is damaged")
-    return status or (ExitStatus.REPORT if refused else ExitStatus.DONE)
+    return status or _status(refused, loaded)
 
 
 @contextmanager
@@ -158,7 +162,12 @@ def _load_saved(
     if output is not None:
         write_loaded_saved(file, devices, loaded, output, force=force)
     _report(source, [], loaded, [], as_json, x86=False)
-    return ExitStatus.DONE
+    return _status([], loaded)
+
+
+def _status(refused: list[Finding], loaded: list[Loaded]) -> ExitStatus:
+    """Something to report: the load would fail, or loses an interrupt."""
+    return ExitStatus.REPORT if refused or any(each.lost for each in loaded) else ExitStatus.DONE
 
 
 def _report(
@@ -185,7 +194,9 @@ def _report(
     for finding in refused:
         if finding.severity != "error":
             out.print(f"warning: {finding.section or 'stream'}: {finding.message}")
-    out.print(_summary(loaded, len(errors), len(refused) - len(errors)))
+    bad = errors or any(each.lost for each in loaded)
+    summary = _summary(loaded, len(errors), len(refused) - len(errors))
+    out.print(summary, style="bold red" if bad else None)
 
 
 def _print_device(out: Console, loaded: Loaded, *, x86: bool) -> None:
@@ -198,7 +209,7 @@ def _print_device(out: Console, loaded: Loaded, *, x86: bool) -> None:
     steps.add_column(no_wrap=True)
     steps.add_column(overflow="fold")
     for what, text in _steps(loaded, x86=x86):
-        steps.add_row(what, text)
+        steps.add_row(what, text, style="bold red" if what == LOST else None)
     out.print(Padding(steps, (0, 0, 0, 2)))
     if loaded.lost or loaded.function_masked is None or any(m.delivered is None for m in loaded.messages):
         out.print(Padding(loaded.recovery, (0, 0, 0, 2)), style="yellow")
@@ -235,7 +246,7 @@ def _step(event: Event, *, x86: bool) -> tuple[str, str] | None:
         hit = f" ({x86_message(event.address, event.data)})" if x86 else ""
         return "sent", f"vector {event.vector}: {event.data:#x} to {event.address:#x}{hit}"
     if isinstance(event, ev.MessageDropped):
-        return "LOST", f"vector {event.vector}: {dropped_in_words(event.reason)}"
+        return LOST, f"vector {event.vector}: {dropped_in_words(event.reason)}"
     return None
 
 

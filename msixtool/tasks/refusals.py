@@ -17,20 +17,24 @@ from msixtool.qemu.versions import Version
 from msixtool.stream.items import Damage, DamageRule
 from msixtool.tasks.device_checks import PCI_VERSION, Check, Failed, pci_failures, virtio_failures
 from msixtool.tasks.finding import Code, Finding, Severity
+from msixtool.tasks.rules.catalogue import RuleFinding
+from msixtool.tasks.rules.function import check_capability
 from msixtool.tasks.section_checks import Trouble, troubles
 
 CHECKS_QUEUE_VECTORS: QemuVersion = (7, 2)
 """Since when QEMU checks a queue's vector before it uses it."""
 
-HARMLESS = frozenset({DamageRule.VMDESC, DamageRule.VMDESC_MISMATCH, DamageRule.VECTOR_COUNT})
-"""Damage that QEMU does not see: it reads no vmdesc, and knows its number of vectors itself."""
+HARMLESS = frozenset({DamageRule.VMDESC, DamageRule.VMDESC_MISMATCH})
+"""Damage that QEMU does not see: it reads no vmdesc."""
+_WHOLE = "Take the stream again, or a copy of it that is whole."
+_SETTINGS = "Give the capability the values that the device has: no QEMU takes others (msixtool validate)."
 
 
 def refusals(dump: Dump, qemu_version: QemuVersion = NEWEST) -> list[Finding]:
     """The findings in stream order; empty where nothing in the stream stops a load."""
-    found = [
-        (damage.offset or 0, _of_damage(damage)) for damage in dump.damage if damage.rule not in HARMLESS
-    ]
+    found = [(damage.offset or 0, of_damage(damage)) for damage in dump.damage if damage.rule not in HARMLESS]
+    if dump.is_incomplete:
+        found.append((-1, _incomplete()))
     for trouble in troubles(dump):
         refused = trouble.loads is None or trouble.loads.covers(_release(qemu_version)) is False
         if trouble.severity is Severity.ERROR and refused:
@@ -71,20 +75,51 @@ def of_trouble(trouble: Trouble) -> Finding:
     )
 
 
-def _of_damage(damage: Damage) -> Finding:
+def of_damage(damage: Damage) -> Finding:
+    """A finding about damage, which no QEMU reads past."""
+    if damage.rule is DamageRule.VECTOR_COUNT:
+        return Finding(
+            Severity.ERROR,
+            Code.CONFIG_MISMATCH,
+            str(damage),
+            damage.section,
+            damage.instance,
+            "MSI-X table size",
+            advice=_SETTINGS,
+        )
+    return Finding(Severity.ERROR, Code.STREAM, str(damage), damage.section, damage.instance, advice=_WHOLE)
+
+
+def _incomplete() -> Finding:
     return Finding(
         Severity.ERROR,
         Code.STREAM,
-        str(damage),
-        damage.section,
-        damage.instance,
-        advice="Take the stream again, or a copy of it that is whole.",
+        "libvirt marked the image as incomplete, and refuses to restore it",
+        advice="Take it again; where the stream in it is whole, QEMU itself loads it.",
     )
 
 
 def _of_device(device: MsixDevice, version: QemuVersion) -> Iterator[Finding]:
+    for broken in check_capability(device):
+        if broken.severity is Severity.ERROR:
+            yield _of_rule(device, broken)
     for failed in (*pci_failures(device), *virtio_failures(device)):
         yield _refused(device, failed, version)
+
+
+def _of_rule(device: MsixDevice, broken: RuleFinding) -> Finding:
+    """What get_pci_config_device refuses, whatever the target's device is like."""
+    at = None if broken.offset is None else broken.offset - (device.config_offset or 0)
+    return Finding(
+        Severity.ERROR,
+        Code.CONFIG_MISMATCH,
+        broken.message,
+        device.name,
+        device.instance,
+        broken.rule,
+        at,
+        advice=_SETTINGS,
+    )
 
 
 def _refused(device: MsixDevice, failed: Failed, version: QemuVersion) -> Finding:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +26,7 @@ def lossy(msixtool: Tool, raw_sample: Path, tmp_path: Path) -> Path:
 def test_the_document_has_what_the_contract_promises(msixtool: Tool, lossy: Path) -> None:
     result = msixtool("load", lossy, "--device", "virtio-blk", "--json")
     document = result.json
-    assert result.status == 0
+    assert result.status == 1, "an interrupt is lost"
     assert document["schema"] == "msixtool.load/1"
     assert (document["ok"], document["refusals"]) == (True, [])
     (device,) = document["devices"]
@@ -69,7 +71,7 @@ def test_a_message_that_is_sent_says_which_cpu_and_vector_it_hits(
 
 def test_loading_what_a_load_left_changes_nothing(msixtool: Tool, lossy: Path, tmp_path: Path) -> None:
     once, twice = tmp_path / "once.mig", tmp_path / "twice.mig"
-    assert msixtool("load", lossy, "-o", once).status == 0
+    assert msixtool("load", lossy, "-o", once).status == 1
     assert msixtool("load", once, "-o", twice).status == 0
     assert once.read_bytes() != lossy.read_bytes()
     assert twice.read_bytes() == once.read_bytes()
@@ -170,3 +172,50 @@ def test_validate_says_what_a_load_does_with_a_pending_vector_that_is_live(
     }
     assert "a load loses it" in messages["virtio-blk"]
     assert "a load sends it" in messages["e1000e"]
+
+
+@pytest.mark.parametrize(
+    ("capability", "words"),
+    [
+        ({"control": 0xB804}, "bits 11 to 13 are reserved"),
+        ({"table": {"bar": 6, "offset": 0}}, "BAR 6"),
+        ({"pba": {"bar": 3, "offset": 0x40}}, "overlaps the PBA"),
+        ({"control": 0x8008}, "expected 9 by the MSI-X capability"),
+    ],
+    ids=["reserved-bits", "bar-6", "overlap", "count"],
+)
+def test_what_validate_calls_an_error_of_a_function_is_a_refusal(
+    msixtool: Tool, raw_sample: Path, tmp_path: Path, capability: dict[str, object], words: str
+) -> None:
+    spec, out = tmp_path / "spec.json", tmp_path / "out.mig"
+    spec.write_text(json.dumps({"devices": [{"name": "0000:00:04.0/e1000e", "capability": capability}]}))
+    assert msixtool("forge", raw_sample, "-o", out, "--spec", spec).status == 0
+    result = msixtool("load", out, "--json")
+    assert result.status in (1, 2)
+    assert result.json["ok"] is False
+    (refusal,) = result.json["refusals"]
+    assert (refusal["code"], refusal["section"]) == ("config-mismatch", "0000:00:04.0/e1000e")
+    assert words in refusal["message"]
+    assert not msixtool("validate", out, "--json").json["ok"]
+    assert msixtool("compat", out, "--to", "11.1", "--json").json["compatible"] is False
+
+
+def test_a_cut_stream_is_loadable_nowhere(msixtool: Tool, raw_sample: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mig"
+    cut.write_bytes(raw_sample.read_bytes()[:200_000])
+    result = msixtool("compat", cut, "--to", "11.1", "--json")
+    assert result.status == 2
+    assert result.json["compatible"] is False
+    table = msixtool("compat", tmp_path, "--to", "11.1").out
+    assert "1 would load" in table, "the whole one of the two"
+
+
+def test_an_image_that_libvirt_marked_incomplete_is_loadable_nowhere(
+    msixtool: Tool, raw_sample: Path, tmp_path: Path
+) -> None:
+    xml = b"<domain type='kvm'/>\0"
+    header = b"LibvirtQemudPart" + struct.pack("<5I", 2, len(xml), 1, 0, 0) + bytes(56)
+    image = tmp_path / "part.save"
+    image.write_bytes(header + xml + raw_sample.read_bytes())
+    assert msixtool("compat", image, "--to", "11.1", "--json").json["compatible"] is False
+    assert msixtool("load", image, "--json").json["ok"] is False

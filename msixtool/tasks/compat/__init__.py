@@ -12,12 +12,16 @@ from dataclasses import dataclass, replace
 
 from msixtool.dump import Dump
 from msixtool.qemu.versions import Version
+from msixtool.stream.items import DamageRule
 from msixtool.tasks.compat import machine, sections
 from msixtool.tasks.compat.knowledge import Knowledge, Releases
 from msixtool.tasks.compat.sides import Side, Target
 from msixtool.tasks.compat.vmstate_file import VmstateFile
 from msixtool.tasks.finding import Code, Finding, Severity
 from msixtool.tasks.refusals import HARMLESS
+
+UNSEEN = HARMLESS | {DamageRule.VECTOR_COUNT}
+"""Damage that is none to a target: what differs in configuration space is found by comparing it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,10 @@ def compare(
     style = target.writer
     releases = Releases(target_version or style.min, target_version or style.max)
     here, there = Side(source), Target(target, Knowledge(releases, vmstate, source.writer.min))
-    found = [_damaged(str(damage)) for damage in source.damage if damage.rule not in HARMLESS]
-    broken = [damage for damage in target.damage if damage.rule not in HARMLESS]
+    found = [_damaged(str(damage)) for damage in source.damage if damage.rule not in UNSEEN]
+    if source.is_incomplete:
+        found.append(_damaged("libvirt marked the image as incomplete, and refuses to restore it"))
+    broken = [damage for damage in target.damage if damage.rule not in UNSEEN]
     if broken:
         found.append(_incomplete(str(broken[0])))
     elif target.index.description is None:

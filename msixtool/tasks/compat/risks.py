@@ -1,6 +1,7 @@
 """Without a target at hand: what is known to be in the way between a stream and a QEMU release.
 
-All of it is warnings: whether it happens depends on the target's command line.
+What the release refuses whatever its command line are errors: damage, a machine type that it does not have.
+The rest are warnings: whether it happens depends on the target's command line.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.device import MsixDevice, kind_of
 from msixtool.dump import Dump
 from msixtool.formats import pci
+from msixtool.msix.versions import QemuVersion
 from msixtool.qemu import advice, history, vmstates
 from msixtool.qemu.versions import Version, format_version, machine_version
 from msixtool.stream.description import objects
 from msixtool.stream.items import Item
 from msixtool.tasks.compat.virtio_load import CHECKS_QUEUE_SIZE
 from msixtool.tasks.finding import Code, Finding, Severity
+from msixtool.tasks.refusals import refusals, warnings
 
 UNSIZED_QUEUE = 1024
 """What QEMU 10.0.13 writes as the size of each queue that the guest has not set up."""
@@ -25,7 +28,8 @@ UNSIZED_QUEUE = 1024
 
 def risks(source: Dump, to: Version) -> list[Finding]:
     """What may go wrong when `source` moves to a QEMU of release `to`."""
-    found = list(_machine(source, to))
+    release: QemuVersion = (*to, 0)
+    found = [*refusals(source, release), *warnings(source, release), *_machine(source, to)]
     machine = machine_version(source.index.machine)
     for item in source.index.full_sections():
         found += _section(item, to)

@@ -26,14 +26,20 @@ def check_function(device: MsixDevice) -> Iterator[RuleFinding]:
     for failed in pci_failures(device):
         if failed.offset is not None or failed.check is not Check.IRQ_STATE:
             yield _refused(device, failed)
-    if device.config is not None:
-        if device.capability is None and device.config.damage is None:
-            text = "the section has MSI-X state, and configuration space has no MSI-X capability"
-            yield _finding(device, "capability-missing", text, 0)
-        if device.capability is not None:
-            yield from _capability(device, device.config, device.capability)
+    yield from check_capability(device)
     for failed in virtio_failures(device):
         yield _refused(device, failed)
+
+
+def check_capability(device: MsixDevice) -> Iterator[RuleFinding]:
+    """What is wrong with the MSI-X capability, or with how it goes with the rest of the function."""
+    if device.config is None:
+        return
+    if device.capability is None and device.config.damage is None:
+        text = "the section has MSI-X state, and configuration space has no MSI-X capability"
+        yield _finding(device, "capability-missing", text, 0)
+    if device.capability is not None:
+        yield from _capability(device, device.config, device.capability)
 
 
 def _finding(
