@@ -318,7 +318,9 @@ def test_what_a_terminal_would_act_on_is_not_repeated() -> None:
 
 def test_a_line_longer_than_any_buffer_is_searched_to_its_end() -> None:
     for gap in (BLOCK - 66, 2 * BLOCK - 66, 3 * BLOCK - 66, 5 * BLOCK):
-        explanation = one("first", "x" * gap + f" qemu-kvm: {CONFIG} " + "y" * gap + f" {BLOCK_LOST[0]}")
+        explanation, *_ = explained(
+            "first", "x" * gap + f" qemu-kvm: {CONFIG} " + "y" * gap + f" {BLOCK_LOST[0]}"
+        )
         assert explanation.line == 2
         assert explanation.told.config_offset == 0x9A
 

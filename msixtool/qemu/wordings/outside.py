@@ -123,6 +123,6 @@ OUTSIDE = (
         "libvirt-cpu",
         rf"guest CPU doesn't match specification:(?: extra features: (?P<target>{_FEATURES}),?)?"
         rf"(?: missing features: (?P<source>{_FEATURES}))?",
-        "guest CPU doesn't match specification",
+        "match specification",
     ),
 )

@@ -6,6 +6,7 @@ else is there, and says what it means. With the stream that was refused it says 
 
 from __future__ import annotations
 
+import io
 from typing import BinaryIO
 
 from msixtool.dump import Dump
@@ -19,6 +20,8 @@ from msixtool.tasks.explain.failures import Failure, find_failures
 from msixtool.tasks.explain.families import FAMILIES
 from msixtool.tasks.explain.lines import read_lines
 from msixtool.tasks.explain.more_sentences import DEVICES, OUTSIDE
+from msixtool.tasks.explain.packed import text_of
+from msixtool.tasks.explain.readings import SHORT, Reading, readings
 from msixtool.tasks.explain.sentences import SENTENCES
 from msixtool.tasks.explain.silent import crash, quoted, silent
 
@@ -37,6 +40,22 @@ def explain(log: BinaryIO, dump: Dump | None = None) -> list[Explanation]:
     `dump` is the stream that was refused, or one of the same VM. Raises OSError where the log cannot be read.
     """
     evidence = None if dump is None else Evidence(dump)
+    text = text_of(log)
+    head = _head(text)
+    if len(head) > SHORT:
+        return _explain(_Rest(head, text), evidence)
+    best: list[Explanation] = []
+    most = 0.0
+    for reading in readings(head):
+        found = _explain(io.BytesIO(reading.data), evidence)
+        worth = sum(each.worth for each in found)
+        if worth > most or not best:
+            best, most = _numbered(found, reading), worth
+    return best
+
+
+def _explain(log: BinaryIO, evidence: Evidence | None) -> list[Explanation]:
+    """What one reading of a log gives."""
     found = _Found()
     for failure in find_failures(event for line in read_lines(log) for event in find_events(line)):
         if failure.counts:
@@ -44,6 +63,34 @@ def explain(log: BinaryIO, dump: Dump | None = None) -> list[Explanation]:
         if found.full:
             break
     return sorted(found.explanations, key=lambda explanation: explanation.line)
+
+
+def _numbered(found: list[Explanation], reading: Reading) -> list[Explanation]:
+    """With the numbers that the lines have in the log as it was given."""
+    for each in found:
+        each.line = reading.number(each.line)
+        each.lines = tuple(sorted(map(reading.number, each.lines)))
+        each.again = sorted(map(reading.number, each.again))
+    return sorted(found, key=lambda each: each.line)
+
+
+def _head(log: BinaryIO) -> bytes:
+    """The whole of a short log, or more than is tried in several readings."""
+    data = b""
+    while len(data) <= SHORT and (more := log.read(SHORT + 1)):
+        data += more
+    return data
+
+
+class _Rest(io.BytesIO):
+    """What was read of a log, and then its rest."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        super().__init__(head)
+        self._more = rest
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(size) or self._more.read(-1 if size is None else size)
 
 
 class _Found:
@@ -69,8 +116,15 @@ class _Found:
             return
         case = Case(failure, evidence)
         first = failure.first
-        known = first.role is not Role.SAID
-        made = Explanation(first.line, first.text, _tell(case), lines, qemu=failure.qemu, known=known)
+        made = Explanation(
+            first.line,
+            first.text,
+            _tell(case),
+            lines,
+            qemu=failure.qemu,
+            known=first.role is not Role.SAID,
+            rank=None if failure.cause is None else failure.cause.wording.rank,
+        )
         self.explanations.append(made)
         self._known.setdefault(failure.identity, []).append(made)
         if failure.end is not None:

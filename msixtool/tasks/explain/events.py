@@ -11,7 +11,7 @@ from operator import itemgetter
 from msixtool.qemu.wordings import WITH_HINT, Role, Wording
 from msixtool.tasks.explain.families import FAMILIES
 from msixtool.tasks.explain.lines import Line
-from msixtool.tasks.explain.pieces import Piece, find_pieces
+from msixtool.tasks.explain.pieces import Piece, find_pieces, message_starts
 
 MOST_IN_A_LINE = 1000
 """Of a line that repeats one message over and over, this many matches of each wording are looked at."""
@@ -23,7 +23,7 @@ _REACH = 160
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One message. `statement` numbers the lines within the log's line, which may have been several once.
+    """One message. `statement` numbers the messages within the log's line, which may once have been several.
 
     `named`: its words are weak, and QEMU's name stands before them. `process` is the pid in a journal's
     prefix, None without one.
@@ -94,11 +94,9 @@ def find_events(line: Line) -> list[Event]:
     entries += [(piece.start, _told(line, piece)) for piece in pieces]
     entries.sort(key=itemgetter(0))
     events: list[Event] = []
-    statement = position = 0
+    begins = message_starts(line.text)
     for start, event in entries:
-        statement += line.text.count("\n", position, start)
-        position = start
-        events.append(replace(event, statement=statement))
+        events.append(replace(event, statement=bisect(begins, start)))
     return events
 
 

@@ -45,6 +45,18 @@ class Explanation:
     known: bool = True
     """Whether the words of the cause are known; where not, `text` is what QEMU said, and all there is."""
 
+    rank: int | None = 0
+    """That of the cause (see Wording); None where the log tells none."""
+
+    @property
+    def worth(self) -> float:
+        """How much is known by this: of two readings of a log the one that tells more is right."""
+        if self.rank is None:
+            return -1
+        told = self.told
+        details = (told.section, told.field, told.config_offset, told.source, told.target)
+        return (4 if self.rank == 0 else 1) + sum(each not in (None, "") for each in details) / 5
+
     def repeat(self, line: int, lines: tuple[int, ...]) -> None:
         """Count the same failure once more, told of in `lines` with its cause on `line`."""
         if line in self.lines or len(self.again) >= MOST_REPEATS:

@@ -112,7 +112,11 @@ class _Searched:
 
 
 def _line(number: int, data: bytes, hints: Iterable[bytes]) -> Line:
-    return Line(number, unescaped(data.decode("utf-8", "replace")), tuple(hints))
+    text = unescaped(data.decode("utf-8", "replace"))
+    if not data.isascii():
+        plain = text.encode()
+        hints = (hint for hint in WITH_HINT if hint in plain)
+    return Line(number, text, tuple(hints))
 
 
 def _starts(data: bytes, words: Iterable[bytes]) -> Iterator[int]:
@@ -148,6 +152,13 @@ def _piece(data: bytes, number: int) -> Iterator[Line]:
         yield _line(number, data, [hint for hint in WITH_HINT if hint in data])
 
 
+_MARKS = str.maketrans(
+    dict.fromkeys("\u00a0\u202f\u2007", " ")
+    | dict.fromkeys("\u2018\u2019\u201a\u2032\u00b4", "'")
+    | dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"')
+    | {"\u200b": "", "\ufeff": "", "\u2026": "..."}
+)
+"""Typographic quotes and blanks, as forums and web pages make them, made plain."""
 _TERMINAL = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"'\\/nrtbf]))")
 _SYSLOG = re.compile(r"#0([01][0-7])")
@@ -158,6 +169,8 @@ _NESTING = 4
 
 def unescaped(text: str) -> str:
     """What the text was before it was made part of JSON, HTML, a syslog line or a terminal's output."""
+    if not text.isascii():
+        text = text.translate(_MARKS)
     if "\x1b" in text:
         text = _TERMINAL.sub("", text)
     for _ in range(_NESTING):

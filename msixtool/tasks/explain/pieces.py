@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from msixtool.qemu.wordings import Role
 from msixtool.tasks.explain.families import find_family
@@ -42,6 +43,11 @@ class Piece:
     named: bool
     family: Family | None = None
     values: dict[str, str] = field(default_factory=dict)
+
+
+def message_starts(text: str) -> list[int]:
+    """Where the messages of a line begin, but for the first."""
+    return [match.end() for match in islice(SPEAKER.finditer(text), 10 * MOST)]
 
 
 def find_pieces(text: str, known: list[tuple[int, int, Role]]) -> list[Piece]:
