@@ -36,6 +36,7 @@ class Backend(StrEnum):
     MEMDEV = "memdev"
     RNG = "rng"
     FSDEV = "fsdev"
+    BMC = "bmc"
 
 
 class VirtioSeen(Protocol):
@@ -103,6 +104,12 @@ class Seen(Protocol):
 
     def value(self, path: str) -> object:
         """A field by its path in the vmdesc; None where there is none."""
+
+    def elements(self, name: str) -> int | None:
+        """How many elements of this name its vmdesc has in a list; None without one."""
+
+    def tail(self, count: int) -> bytes:
+        """The first bytes behind what is virtio in the section."""
 
     def beside(self, section: str, path: str) -> object:
         """A field of another section with the same path in front of its name."""

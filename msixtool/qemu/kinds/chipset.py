@@ -28,6 +28,8 @@ register(
     DeviceKind("i6300esb_wdt", {"": "i6300esb"}),
     DeviceKind("ib700_wdt", {"": "ib700"}),
     DeviceKind("iommu-intel", {"": "intel-iommu"}),
+    DeviceKind("ipmi-interface-pci-bt", {"": "pci-ipmi-bt"}, backend=Backend.BMC),
+    DeviceKind("ipmi-interface-pci-kcs", {"": "pci-ipmi-kcs"}, backend=Backend.BMC),
     DeviceKind("ivshmem-plain", {"": "ivshmem-plain"}, lambda _: {"master": "on"}, Backend.MEMDEV),
     DeviceKind("parallel_isa", {"": "isa-parallel"}, backend=Backend.CHARDEV),
     DeviceKind("pci-serial", {"": "pci-serial"}, backend=Backend.CHARDEV),

@@ -5,6 +5,8 @@ Source: QEMU hw/display/ (vga-pci.c, cirrus_vga.c, vmware_vga.c, bochs-display.c
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msixtool.formats import pci
 from msixtool.qemu.kinds import Backend, DeviceKind, Options, Seen, register
 
@@ -15,14 +17,17 @@ HDA_ONE_STREAM = 10000
 _OTHER_DISPLAY = 0x80
 
 
-def _memory(default: int, name: str = "vga.vram") -> dict[str, object]:
+def _memory(default: int) -> Callable[[Seen], Options]:
     def options(seen: Seen) -> Options:
-        size = seen.block(name)
+        size = seen.block("vga.vram")
         if size is None or size == default * MIB:
             return {}
         return {"vgamem_mb": str(size // MIB)}
 
-    return {"options": options, "rom": True}
+    return options
+
+
+_vga_memory = _memory(16)
 
 
 def _bochs(seen: Seen) -> Options:
@@ -32,6 +37,15 @@ def _bochs(seen: Seen) -> Options:
 
 def _vga(seen: Seen) -> str:
     return "secondary-vga" if seen.config[10] == _OTHER_DISPLAY else "VGA"
+
+
+def _std(seen: Seen) -> Options:
+    """The standard VGA is of revision 2 where its registers are in a BAR."""
+    options: Options = _vga_memory(seen)
+    old = seen.machine is not None and seen.machine <= (2, 2)
+    if seen.config and not seen.config[8] and not old:
+        options["mmio"] = "off"
+    return options
 
 
 def _hda(seen: Seen) -> Options:
@@ -52,9 +66,9 @@ def _qxl(seen: Seen) -> Options:
 
 
 register(
-    DeviceKind("vga", {"": "VGA"}, named=_vga, **_memory(16)),  # type: ignore[arg-type]
-    DeviceKind("cirrus_vga", {"": "cirrus-vga"}, **_memory(4)),  # type: ignore[arg-type]
-    DeviceKind("vmware_vga", {"": "vmware-svga"}, **_memory(16)),  # type: ignore[arg-type]
+    DeviceKind("vga", {"": "VGA"}, _std, rom=True, named=_vga),
+    DeviceKind("cirrus_vga", {"": "cirrus-vga"}, _memory(4), rom=True),
+    DeviceKind("vmware_vga", {"": "vmware-svga"}, _vga_memory, rom=True),
     DeviceKind("bochs-display", {"": "bochs-display"}, _bochs, rom=True),
     DeviceKind("qxl", {"": "qxl-vga"}, _qxl, rom=True),
     DeviceKind("vga-isa", {"": "isa-vga"}),

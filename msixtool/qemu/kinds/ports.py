@@ -10,7 +10,9 @@ from msixtool.formats import pci
 from msixtool.qemu.kinds import DeviceKind, Options, Seen, register
 
 _LINK_CAPABILITIES, _SLOT_CAPABILITIES = 0x0C, 0x14
-_HOTPLUG = 1 << 6
+_HOTPLUG = 1 << 5
+"""Hot-Plug Surprise: it goes with the property, where Hot-Plug Capable is hidden by ACPI's hot-plug too."""
+_SPEEDS = {1: "2_5", 2: "5", 3: "8", 4: "16", 5: "32", 6: "64"}
 _SLOT_ID, _SHPC, _VENDOR = 0x04, 0x0C, 0x09
 _RESERVE = (("bus-reserve", 4, 4), ("io-reserve", 8, 8), ("mem-reserve", 16, 4), ("pref32-reserve", 20, 4))
 _PREF64 = ("pref64-reserve", 24, 8)
@@ -26,11 +28,26 @@ def _port(seen: Seen) -> Options:
     options = {"port": hex(link >> 24)}
     if slot >> 19:
         options["slot"] = str(slot >> 19)
+    if not slot & _HOTPLUG:
+        options["hotplug"] = "off"
     return options
 
 
 def _root_port(seen: Seen) -> Options:
-    return _port(seen) | _reserved(seen)
+    return _port(seen) | _link(seen) | _reserved(seen)
+
+
+def _link(seen: Seen) -> Options:
+    """Speed and width where they are not what the machine type gives."""
+    at = seen.capability(pci.CapabilityId.EXPRESS)
+    if at is None:
+        return {}
+    link = int.from_bytes(seen.config[at + _LINK_CAPABILITIES : at + _LINK_CAPABILITIES + 4], "little")
+    speed, width = link & 15, link >> 4 & 63
+    old = seen.machine is not None and seen.machine <= (3, 1)
+    if (speed, width) == ((1, 1) if old else (4, 32)) or speed not in _SPEEDS or seen.version < (4, 0):
+        return {}
+    return {"x-speed": _SPEEDS[speed], "x-width": str(width)}
 
 
 def _reserved(seen: Seen) -> Options:

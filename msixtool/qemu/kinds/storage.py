@@ -14,10 +14,8 @@ EMMC_LENGTH = 1400
 
 def _interrupts(seen: Seen) -> Options:
     """megasas: MSI and MSI-X can be switched off, and the capabilities then are missing."""
-    options = {}
-    if seen.capability(pci.CapabilityId.MSIX) is None:
-        options["msix"] = "off"
-    return options
+    either = (("msi", pci.CapabilityId.MSI), ("msix", pci.CapabilityId.MSIX))
+    return {name: "off" for name, number in either if seen.capability(number) is None}
 
 
 def _nvme(seen: Seen) -> Options:
@@ -26,15 +24,14 @@ def _nvme(seen: Seen) -> Options:
     if at is not None:
         size = (int.from_bytes(seen.config[at + 2 : at + 4], "little") & 0x7FF) + 1
         options["msix_qsize"] = str(size)
+    queues = seen.elements("sq")
+    if queues is not None and queues > 1:
+        options["max_ioqpairs"] = str(queues - 1)
     return options
 
 
 def _card(seen: Seen) -> str:
     return "emmc" if seen.length >= EMMC_LENGTH else "sd-card"
-
-
-def _dc390(seen: Seen) -> str:
-    return "dc390" if seen.value("eeprom") else "am53c974"
 
 
 register(

@@ -166,12 +166,18 @@ def _mem(seen: Seen) -> Options:
     return options
 
 
+def _outputs(seen: Seen) -> Options:
+    """Behind the resources, here those of a guest that has made none, stand `enable` and the outputs."""
+    tail = seen.tail(12)
+    outputs = int.from_bytes(tail[8:12], "big")
+    return {"max_outputs": str(outputs)} if tail[:4] == bytes(4) and 2 <= outputs <= 16 else {}
+
+
 def _gpu(seen: Seen) -> Options:
     assert seen.virtio is not None
-    outputs = seen.virtio.own("max_outputs")
-    options = {} if not isinstance(outputs, int) or outputs == 1 else {"max_outputs": str(outputs)}
+    options = _outputs(seen)
     size = seen.block("vga.vram")
-    if size not in (None, 8 << 20):
+    if size not in (None, 8 << 20) and _gpu_name(seen) == "virtio-vga":
         options["vgamem_mb"] = str(size >> 20)
     return options
 

@@ -17,6 +17,8 @@ from msixtool.tasks.cmdline.seen import Device
 from msixtool.tasks.cmdline.words import Note, Words, joined, shell_text, size_text
 
 _DEFAULT_VERSION = (7, 2)
+_COUNTED_APICS = (2, 6)
+"""Up to this machine type APICs have instance ids in the order in which they were made, not their own."""
 MOST_DEVICES = 4096
 """The most sections that are put on a command line; real streams have a few hundred."""
 
@@ -100,8 +102,10 @@ class _Maker:
         return machines.Power(None, None)
 
     def _processors(self, power: machines.Power) -> None:
-        ids = self.sections.instances("apic") or self.sections.instances("cpu_common")
-        found = machines.topology(ids, power.cpus)
+        machine = machine_version(self.dump.index.machine)
+        counted = machine is not None and machine <= _COUNTED_APICS
+        ids = [] if counted else self.sections.instances("apic")
+        found = machines.topology(ids or self.sections.instances("cpu_common"), power.cpus)
         smp = dict(found.smp)
         self.words.add("-smp", joined(smp.pop(""), smp))
         if not found.fits:

@@ -29,6 +29,8 @@ class Backends:
     names: frozenset[str]
     blocks: Sequence[RamBlock]
     networks: int = 0
+    bmc: str = ""
+    """The baseboard controller that interfaces have in common."""
     taken: set[str] = field(default_factory=set)
 
     def of(self, kind: Backend, device: Seen | None = None, _: str = "") -> dict[str, str]:
@@ -95,6 +97,12 @@ class Backends:
         self.words.add("-fsdev", joined("local", {"id": name, "path": "/tmp", "security_model": "none"}))
         self.words.note("-fsdev", f"{name}: which folder is shared, and by what tag, is not in the stream")
         return {"fsdev": name, "mount_tag": name}
+
+    def _bmc(self, _: Device | None) -> dict[str, str]:
+        if not self.bmc:
+            self.bmc = self.words.id("bmc")
+            self.words.add("-device", joined("ipmi-bmc-sim", {"id": self.bmc}))
+        return {"bmc": self.bmc}
 
     def _memdev(self, device: Device | None) -> dict[str, str]:
         """A backend of its own: by its path, or the smallest that has none."""

@@ -19,8 +19,6 @@ _BUILT_IN = frozenset({"ps2kbd", "ps2mouse", "pckbd", "vmmouse", "port92"})
 _IPMI = {
     "ipmi-interface": "isa-ipmi-kcs",
     "ipmi-interface-isa-bt": "isa-ipmi-bt",
-    "ipmi-interface-pci-kcs": "pci-ipmi-kcs",
-    "ipmi-interface-pci-bt": "pci-ipmi-bt",
     "smbus-ipmi": "smbus-ipmi",
 }
 _PLAIN = frozenset(
@@ -43,7 +41,6 @@ class Others:
         self.names = sections
         self.hda = ""
         self.fdc = 0
-        self.bmc = ""
 
     def behind(self, device: Device) -> None:
         """What belongs to a PCI device that has just been added."""
@@ -63,10 +60,10 @@ class Others:
         elif device.kind == "fdc":
             self._floppy()
         elif device.kind == "ipmi-bmc-sim":
-            self.bmc = self.words.id("bmc")
-            self.words.add("-device", joined("ipmi-bmc-sim", {"id": self.bmc}))
+            self.tree.backends.of(Backend.BMC)
         elif device.kind in _IPMI:
-            self.words.add("-device", joined(_IPMI[device.kind], {"bmc": self.bmc} if self.bmc else {}))
+            bmc = self.tree.backends.of(Backend.BMC)
+            self.words.add("-device", joined(_IPMI[device.kind], bmc))
         elif not device.path and device.kind in _PLAIN:
             self._plain(device)
 

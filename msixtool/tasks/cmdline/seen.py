@@ -15,8 +15,9 @@ from msixtool.errors import MsixtoolError
 from msixtool.formats import pci
 from msixtool.qemu.kinds import VirtioSeen
 from msixtool.qemu.versions import Version
+from msixtool.stream.description import objects
 from msixtool.stream.items import Item
-from msixtool.tasks.fields import MAX_SECTION, read_section
+from msixtool.tasks.fields import MAX_SECTION, description_of, read_section
 
 _HOP = r"[0-9a-f]{2}\.[0-7]"
 PCI_PATH = re.compile(rf"([0-9a-f]{{4}}):([0-9a-f]{{2}})((?::{_HOP})+)")
@@ -101,7 +102,8 @@ class Device:
         if not self.is_pci or self.length < pci.device_vmstate_size(pci.CONFIG_SIZE):
             return b""
         data = self.dump.source.read(self.item.data_offset, min(self.length, pci.EXPRESS_CONFIG_SIZE + 4))
-        return data[4 : 4 + config_size(data[4:])]
+        size = _config_length(description_of(self.dump, self.item)) or config_size(data[4:])
+        return data[4 : 4 + size]
 
     @cached_property
     def _space(self) -> ConfigSpace:
@@ -130,6 +132,21 @@ class Device:
                 self._values = {}
         return _member(self._values, path.split("/"))
 
+    def elements(self, name: str) -> int | None:
+        description = description_of(self.dump, self.item) or {}
+        found = [each for each in objects(description, "fields") if each.get("name") == name]
+        if not found:
+            return None
+        markers = [each for each in found if each.get("type") in ("ptr-marker", "nullptr")]
+        return sum(_length(each) for each in markers or found)
+
+    def tail(self, count: int) -> bytes:
+        description = description_of(self.dump, self.item) or {}
+        sizes = [each.get("size") for each in objects(description, "fields") if each.get("type") == "virtio"]
+        if not sizes or not isinstance(sizes[0], int) or not 0 <= sizes[0] <= self.length:
+            return b""
+        return self.dump.source.read(self.item.data_offset + sizes[0], min(count, self.length - sizes[0]))
+
     def beside(self, section: str, path: str) -> object:
         name = f"{self.path}/{section}"
         found = (item for item in self.dump.index.full_sections() if item.idstr == name)
@@ -140,6 +157,24 @@ class Device:
         blocks = {block.idstr: block.used_length for block in self.dump.index.blocks}
         # Machine types before 2.12 gave a display's memory no path.
         return blocks.get(f"{self.path}/{name}", blocks.get(name))
+
+
+def _config_length(described: dict[str, Any] | None, depth: int = 8) -> int | None:
+    """Bytes of configuration space by the vmdesc: some have 4096 on any bus."""
+    for field in objects(described or {}, "fields"):
+        if field.get("type") == "pci config":
+            return pci.EXPRESS_CONFIG_SIZE if field.get("size") == pci.EXPRESS_CONFIG_SIZE else None
+        inner = field.get("struct", field)
+        if depth and isinstance(inner, dict) and "fields" in inner:
+            found = _config_length(inner, depth - 1)
+            if found:
+                return found
+    return None
+
+
+def _length(described: dict[str, Any]) -> int:
+    length = described.get("array_len", 1)
+    return length if isinstance(length, int) else 1
 
 
 def _member(values: object, path: list[str]) -> object:
