@@ -37,7 +37,7 @@ def cmdline(
     not tell is a note on standard error.
     """
     from msixtool.cli.output import print_json, report_damage, warn
-    from msixtool.documents_cmdline import cmdline_document
+    from msixtool.documents.cmdline import cmdline_document
     from msixtool.dump import Dump
     from msixtool.qemu.versions import parse_version
     from msixtool.tasks.cmdline import command_line

@@ -12,6 +12,7 @@ EXAMPLES = """\b
 Examples:
   msixtool compat vm.mig target.mig
   msixtool compat vm.mig --qemu "qemu-system-x86_64 -M q35 -device xhci" --try
+  msixtool compat saves/ --on qemu-system-x86_64 --try
   msixtool compat vm.mig --to 11.1
   msixtool compat saves/ target.mig
   msixtool compat old.json new.json      (two files of qemu -dump-vmstate)"""
@@ -24,7 +25,8 @@ Examples:
     "--target-vmstate", metavar="FILE", help="What the target's QEMU wrote with -dump-vmstate: decides more."
 )
 @click.option("--qemu", metavar="COMMAND", help="Start this QEMU paused as the target, and end it.")
-@click.option("--try", "try_it", is_flag=True, help="With --qemu: really load SOURCE as well.")
+@click.option("--on", metavar="PROGRAM", help="Start this QEMU with the command line that SOURCE needs.")
+@click.option("--try", "try_it", is_flag=True, help="With --qemu or --on: really load SOURCE as well.")
 @click.option("--to", metavar="VERSION", help="No target: what is at risk with a QEMU of this release.")
 @options.jobs_option
 @options.container_options
@@ -36,6 +38,7 @@ def compat(
     target_version: str | None,
     target_vmstate: str | None,
     qemu: str | None,
+    on: str | None,
     try_it: bool,
     to: str | None,
     jobs: int | None,
@@ -53,13 +56,13 @@ def compat(
     """
     from msixtool.cli.compat_run import Run
 
-    if try_it and qemu is None:
-        raise click.UsageError("--try needs --qemu: the command to try it with.")
-    if qemu is not None and to is not None:
-        raise click.UsageError("give --qemu or --to, not both.")
-    needs_target = qemu is None and to is None
+    if try_it and qemu is None and on is None:
+        raise click.UsageError("--try needs --qemu or --on: what to try it with.")
+    if sum(each is not None for each in (qemu, on, to)) > 1:
+        raise click.UsageError("give one of --qemu, --on and --to, not both.")
+    needs_target = qemu is None and on is None and to is None
     if needs_target and len(words) < 2:
-        raise click.UsageError("no target: give a TARGET stream, --qemu or --to.")
+        raise click.UsageError("no target: give a TARGET stream, --qemu, --on or --to.")
     sources, target = (words[:-1], words[-1]) if needs_target else (words, None)
     run = Run(
         sources,
@@ -67,6 +70,7 @@ def compat(
         target_version,
         target_vmstate,
         qemu,
+        on,
         try_it,
         to,
         jobs,
@@ -75,7 +79,7 @@ def compat(
         as_json,
         Page(html, force, inputs=words),
     )
-    if qemu is None:
+    if qemu is None and on is None:
         return run.run()
     from msixtool.cli.signals import end_in_order
 

@@ -30,6 +30,7 @@ from msixtool.words import plural
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from msixtool.tasks.compat.on_program import Answer, OnProgram
     from msixtool.tasks.compat.qemu_target import Trial
     from msixtool.tasks.compat.vmstate_file import VmstateFile
 
@@ -43,6 +44,7 @@ class Run:
     target_version: str | None
     target_vmstate: str | None
     qemu: str | None
+    on: str | None
     try_it: bool
     to: str | None
     jobs: int | None
@@ -111,7 +113,8 @@ class Run:
         self, source: Dump, question: _Question, target: Any, comparison: Comparison, trial: Trial | None
     ) -> Document:
         damage = damage_of(source, *question.targets)
-        return compat_document(source_document(source), target, comparison, trial, damage=damage)
+        document = compat_document(source_document(source), target, comparison, trial, damage=damage)
+        return document | question.more
 
     @contextmanager
     def _asked(self) -> Iterator[_Question]:
@@ -120,6 +123,11 @@ class Run:
         with ExitStack() as stack:
             if self.to is not None:
                 yield _Risks(parse_version(self.to))
+            elif self.on is not None:
+                from msixtool.tasks.compat.on_program import OnProgram
+
+                program = stack.enter_context(OnProgram(self.on, version, vmstate))
+                yield _Made(program, self.try_it)
             elif self.target is not None:
                 dump = stack.enter_context(Dump.open(self.target))
                 yield _Streams(self.target, dump, version, vmstate, source_document(dump))
@@ -167,6 +175,11 @@ class _Question:
         """The stream of the target, if it has one."""
         return ()
 
+    @property
+    def more(self) -> Document:
+        """What the document of the last answer has besides."""
+        return {}
+
     def answer(self, source: Dump) -> tuple[Comparison, Any, Trial | None]:
         """The comparison, the document of the target, and what a real load did."""
         raise NotImplementedError
@@ -180,6 +193,35 @@ class _Risks(_Question):
         comparison = Comparison(tuple(risks(source, self.to)))
         source.check_unchanged()
         return comparison, {"qemu": format_version(self.to)}, None
+
+
+@dataclass
+class _Made(_Question):
+    """A target made for each source, of one program."""
+
+    program: OnProgram
+    try_it: bool
+    _last: Answer | None = None
+
+    @property
+    def shared(self) -> bool:
+        return False
+
+    @property
+    def targets(self) -> tuple[Dump, ...]:
+        return () if self._last is None or self._last.target is None else (self._last.target,)
+
+    @property
+    def more(self) -> Document:
+        return {} if self._last is None else {"cmdline": list(self._last.command.args)}
+
+    def answer(self, source: Dump) -> tuple[Comparison, Any, Trial | None]:
+        found = self._last = self.program.answer(source, try_it=self.try_it)
+        source.check_unchanged()
+        if found.target is None:
+            return found.comparison, {"path": self.program.program, "size": None, "layers": []}, found.trial
+        document = source_document(found.target) | {"path": self.program.program}
+        return found.comparison, document, found.trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -101,6 +102,44 @@ def test_a_topology_has_the_apic_ids_of_the_stream(
     assert found.fits
     assert smp.items() <= found.smp.items()
     assert found.plugged == plugged
+
+
+def program(folder: Path, script: str) -> Path:
+    made = folder / "qemu-system-x86_64"
+    made.write_text(f"#!/bin/sh\n{script}\n")
+    made.chmod(0o755)
+    return made
+
+
+def test_a_program_that_is_no_qemu_is_an_error_of_one_line(msixtool: Tool, tmp_path: Path) -> None:
+    for script in ("echo hello", "exit 5", "true"):
+        result = msixtool("compat", RECORDED[0], "--on", program(tmp_path, script))
+        assert result.status == 2
+        assert result.out == ""
+        assert result.err.count("\n") == 1
+        assert "is no QEMU" in result.err
+
+
+def test_a_program_that_does_not_answer_is_ended(
+    msixtool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("msixtool.tasks.compat.on_program.VERSION_TIMEOUT", 0.5)
+    hanging = program(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 1000")
+    result = msixtool("compat", RECORDED[0], "--on", hanging)
+    assert result.status == 2
+    assert "no answer" in result.err
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_qemu_without_the_machine_type_cannot_load_it(msixtool: Tool, tmp_path: Path) -> None:
+    script = """if [ "$1" = --version ]; then echo QEMU emulator version 10.0.0; exit; fi
+echo 'qemu-system-x86_64: unsupported machine type' >&2; exit 1"""
+    result = msixtool("compat", RECORDED[0], "--on", program(tmp_path, script), "--json")
+    assert result.status == 1
+    assert result.json["compatible"] is False
+    assert [finding["code"] for finding in result.json["findings"]] == ["machine-type"]
+    assert result.json["cmdline"][0] == "-nodefaults"
 
 
 def test_the_examples_of_its_page_hold(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from msixtool import Dump
+from msixtool.cli import run
 from msixtool.tasks.cmdline import command_line
 from msixtool.tasks.compat.qemu_target import try_load
 from tests.conftest import REPOSITORY
@@ -26,3 +28,16 @@ def test_a_stream_loads_into_its_command_line(path: Path, qemu: str, tmp_path: P
         command = command_line(dump, version=(7, 2), program=qemu, bios=str(bios))
         trial = try_load([command.program, *command.args, "-accel", "tcg", "-display", "none"], dump)
     assert trial.loaded, trial.stderr
+
+
+def test_a_stream_is_compared_with_the_target_that_it_needs(
+    qemu: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if version(qemu)[:2] != (7, 2):
+        pytest.skip("the streams were written by QEMU 7.2")
+    status = run(["compat", *map(str, RECORDED[:2]), "--on", qemu, "--try", "--json"])
+    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert status == 0
+    assert [document["compatible"] for document in documents] == [True, True]
+    assert [document["tried"]["loaded"] for document in documents] == [True, True]
+    assert all(document["cmdline"][0] == "-nodefaults" for document in documents)

@@ -161,10 +161,10 @@ class Device:
 
 def _config_length(described: dict[str, Any] | None, depth: int = 8) -> int | None:
     """Bytes of configuration space by the vmdesc: some have 4096 on any bus."""
-    for field in objects(described or {}, "fields"):
-        if field.get("type") == "pci config":
-            return pci.EXPRESS_CONFIG_SIZE if field.get("size") == pci.EXPRESS_CONFIG_SIZE else None
-        inner = field.get("struct", field)
+    for each in objects(described or {}, "fields"):
+        if each.get("type") == "pci config":
+            return pci.EXPRESS_CONFIG_SIZE if each.get("size") == pci.EXPRESS_CONFIG_SIZE else None
+        inner = each.get("struct", each)
         if depth and isinstance(inner, dict) and "fields" in inner:
             found = _config_length(inner, depth - 1)
             if found:

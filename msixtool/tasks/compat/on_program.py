@@ -1,0 +1,152 @@
+"""A comparison without a target: PROGRAM with the command line that the source needs is the target.
+
+Targets of equal commands are made once. Where a firmware is not QEMU's own a blank one of its size is
+made: a stream brings the contents along.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from msixtool.dump import Dump
+from msixtool.errors import InputError
+from msixtool.qemu.versions import Version
+from msixtool.tasks.cmdline import CommandLine, command_line
+from msixtool.tasks.compat import Comparison, compare
+from msixtool.tasks.compat.qemu_target import Trial, fresh_target, try_load, words_of
+from msixtool.tasks.compat.vmstate_file import VmstateFile
+from msixtool.tasks.finding import Code, Finding, Severity
+
+VERSION_TIMEOUT = 10.0
+"""Seconds within which a QEMU says its version."""
+_VERSION = re.compile(r"QEMU emulator version ([0-9]+)\.([0-9]+)")
+_NO_MACHINE = ("unsupported machine type", "Machine type not supported", "is not a valid machine")
+
+
+def version_of(program: Sequence[str]) -> Version:
+    """The version of a QEMU. Raises InputError for a program that is none, or does not answer."""
+    try:
+        # A session of its own, so that what a script has started ends with it.
+        run = subprocess.Popen(
+            [*program, "--version"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise InputError("cannot be started", path=program[0], found=error.strerror) from None
+    with run:
+        try:
+            said, _ = run.communicate(timeout=VERSION_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            os.killpg(run.pid, signal.SIGKILL)
+            expected = f"its version within {VERSION_TIMEOUT:.0f} s"
+            raise InputError("is no QEMU", path=program[0], expected=expected, found="no answer") from None
+    found = _VERSION.search(said)
+    if found is None:
+        lines = said.strip().splitlines()
+        raise InputError(
+            "is no QEMU",
+            path=program[0],
+            expected="QEMU emulator version …",
+            found=lines[0][:200] if lines else f"status {run.returncode}",
+        )
+    return int(found[1]), int(found[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one source. `target` is None where PROGRAM does not have its machine type."""
+
+    command: CommandLine
+    comparison: Comparison
+    target: Dump | None
+    trial: Trial | None
+
+
+@dataclass
+class OnProgram:
+    """The targets that were made so far. A context manager: leaving it removes them."""
+
+    program: str
+    version: Version | None = None
+    vmstate: VmstateFile | None = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _targets: dict[tuple[str, ...], tuple[Dump, VmstateFile | None] | InputError] = field(
+        default_factory=dict
+    )
+
+    def __enter__(self) -> OnProgram:
+        self._words = words_of(self.program)
+        plain = self._words[:-2] if self._words[-2:] == ["-display", "none"] else self._words
+        self._release = version_of(plain)
+        self._home = Path(self._stack.enter_context(TemporaryDirectory(prefix="msixtool-")))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def answer(self, source: Dump, *, try_it: bool) -> Answer:
+        """Compare a source with its target, and try the load if that is asked for.
+
+        Raises InputError where the source has no machine type, or its target does not start.
+        """
+        command = self.command_for(source)
+        words = [*self._words, *command.args]
+        try:
+            target, vmstate = self._target(words)
+        except InputError as error:
+            if not any(said in str(error) for said in _NO_MACHINE):
+                raise
+            return Answer(command, Comparison((_no_machine(source, self.program),)), None, None)
+        comparison = compare(source, target, target_version=self.version or self._release, vmstate=vmstate)
+        trial = try_load(words, source) if try_it else None
+        return Answer(command, comparison, target, trial)
+
+    def command_for(self, source: Dump) -> CommandLine:
+        """The command for a source, with a blank firmware where it needs one of another size."""
+        command = command_line(source, version=self._release, program=self._words[0])
+        if command.firmware is None:
+            return command
+        blank = self._home / f"blank-{command.firmware}"
+        if not blank.exists():
+            with blank.open("wb") as out:
+                out.truncate(command.firmware)
+        return command_line(source, version=self._release, program=self._words[0], bios=str(blank))
+
+    def _target(self, words: list[str]) -> tuple[Dump, VmstateFile | None]:
+        key = tuple(words)
+        if key not in self._targets:
+            try:
+                fresh = self._stack.enter_context(fresh_target(words))
+                dump = self._stack.enter_context(Dump.open(fresh.stream))
+                self._targets[key] = dump, self.vmstate or fresh.vmstate
+            except InputError as error:
+                self._targets[key] = error
+        made = self._targets[key]
+        if isinstance(made, InputError):
+            raise made
+        return made
+
+
+def _no_machine(source: Dump, program: str) -> Finding:
+    return Finding(
+        Severity.ERROR,
+        Code.MACHINE_TYPE,
+        f"machine type: {source.index.machine}, which {program} does not have",
+        section="configuration",
+        field="machine",
+        source=source.index.machine,
+        advice="Use a QEMU that has it: the vendor's own, or an older release.",
+    )
