@@ -17,6 +17,7 @@ from io import TextIOWrapper
 import click
 
 from msixtool import __version__
+from msixtool.cli.guard import escaped, guarded
 from msixtool.cli.status import ExitStatus
 from msixtool.errors import MsixtoolError, visible
 
@@ -107,6 +108,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status. Errors become one line on standard error."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     _bear_any_text()
+    with guarded():
+        return _run(words)
+
+
+def _run(words: list[str]) -> int:
     try:
         status = _invoke(words)
         sys.stdout.flush()
@@ -211,7 +217,7 @@ def _say(line: str) -> None:
 def _defect(error: Exception, words: list[str]) -> int:
     """Report an exception that nothing expected."""
     _print_traceback(words)
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = visible(f"{type(error).__name__}: {error}")
     _say(f"defect: {text} (please report it, with --traceback)")
     return ExitStatus.DEFECT
 
@@ -220,7 +226,7 @@ def _print_traceback(words: list[str]) -> None:
     if TRACEBACK in words:
         import traceback
 
-        traceback.print_exc()
+        sys.stderr.write(escaped(traceback.format_exc()))
 
 
 def _silence_stdout() -> bool:

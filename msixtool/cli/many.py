@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, TextIO
 
 from msixtool.cli import TRACEBACK
+from msixtool.cli.guard import below, guard
 from msixtool.cli.options import is_folder
 from msixtool.cli.output import warn
 from msixtool.cli.progress import count_bar
@@ -119,7 +120,7 @@ def _answer(one: Callable[[str], Seen], inputs: Sequence[Input], index: int) -> 
     """What `one` says of an input, whatever it raises."""
     # A bar of its own would stand in the way of the one that counts the inputs.
     out, err = _Kept(sys.stdout.isatty()), _Kept(terminal=False)
-    with redirect_stdout(out), redirect_stderr(err):
+    with redirect_stdout(guard(out)), redirect_stderr(err):
         fate, seen = _tried(one, inputs[index])
     return Answer(fate, seen, out.getvalue(), err.getvalue())
 
@@ -181,7 +182,7 @@ class _Report:
         if answer.fate is Fate.NO_STREAM:
             self.no_stream += 1
             self.named += [source.path] if self.no_stream <= NAMED else []
-        _put(sys.stdout, answer.out)
+        _put(below(sys.stdout), answer.out)
         if self.summary is not None and answer.fate is Fate.READ:
             self.summary.add(source.path, seen.facts)
         sys.stdout.flush()

@@ -8,6 +8,7 @@ import sys
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from msixtool.cli.guard import terminal
 from msixtool.cli.plain import Column, Plain, Rows
 from msixtool.cli.status import ExitStatus
 from msixtool.errors import visible
@@ -25,9 +26,7 @@ def console() -> Console:
     """Standard output for people: colour on a terminal only, 80 columns where there is none."""
     # These two ask rich for colour, or for none, whatever standard output is.
     if sys.stdout.isatty() or {"FORCE_COLOR", "TTY_COMPATIBLE"} & os.environ.keys():
-        from rich.console import Console
-
-        out = Console(highlight=False, markup=False, emoji=False)
+        out = terminal()
         if out.is_terminal:
             return out
     return cast("Console", Plain(sys.stdout))

@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO, cast
 
+from msixtool.cli.guard import plain_line
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -39,7 +41,7 @@ class Rows:
 
     def add_row(self, *cells: str, style: str | None = None) -> None:
         """Add a row, a cell a column; the last ones may be left out. `style` is rich's."""
-        self._rows.append((*cells, *[""] * (len(self.columns) - len(cells))))
+        self._rows.append((*map(plain_line, cells), *[""] * (len(self.columns) - len(cells))))
         self._styles.append(style)
 
     def lines(self) -> list[str] | None:
@@ -84,6 +86,7 @@ class Plain:
 
     def print(self, what: Any = "", *, soft_wrap: bool = False, end: str = "\n", **styles: Any) -> None:
         """Print text or a table; `soft_wrap` text is not folded."""
+        what = plain_line(what) if isinstance(what, str) else what
         lines = _lines(what, soft_wrap)
         if lines is None:
             self._console.print(what, soft_wrap=soft_wrap, end=end, **styles)

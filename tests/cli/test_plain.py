@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from msixtool.cli.guard import plain_line
 from msixtool.cli.plain import WIDTH, Column, Plain, Rows
 
 CELL = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=14).map(str.strip)
@@ -22,14 +23,14 @@ def by_rich(what: object, *, soft_wrap: bool = False) -> list[str]:
     out = io.StringIO()
     console = Console(file=out, width=WIDTH, highlight=False, markup=False, emoji=False, no_color=True)
     console.print(what, soft_wrap=soft_wrap)
-    return [line.rstrip(" ") for line in out.getvalue().splitlines()]
+    return [line.rstrip(" ") for line in out.getvalue().split("\n")]
 
 
 def printed(what: object, *, soft_wrap: bool = False) -> list[str]:
     """The lines that a pipe gets."""
     out = io.StringIO()
     Plain(out).print(what, soft_wrap=soft_wrap)
-    return out.getvalue().splitlines()
+    return out.getvalue().split("\n")
 
 
 @st.composite
@@ -53,8 +54,10 @@ def test_a_table_is_laid_out_as_rich_does_it(rows: Rows) -> None:
 
 
 @given(st.text(max_size=200), st.booleans())
-def test_text_is_printed_as_rich_does_it(text: str, soft_wrap: bool) -> None:
-    assert printed(text, soft_wrap=soft_wrap) == by_rich(text, soft_wrap=soft_wrap)
+@example(" \x85", False)
+@example("a\rb\x0bc\x0cd\x1ce\x1df\x1eg\x85h\u2028i\u2029j\nk", False)
+def test_text_is_one_line_printed_as_rich_does_it(text: str, soft_wrap: bool) -> None:
+    assert printed(text, soft_wrap=soft_wrap) == by_rich(plain_line(text), soft_wrap=soft_wrap)
 
 
 def test_what_is_too_wide_is_folded() -> None:
