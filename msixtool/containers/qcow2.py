@@ -162,6 +162,13 @@ def _snapshots(base: Source, header: Any) -> Iterator[Snapshot]:
         size = entry.extra_data_size + entry.id_str_size + entry.name_size
         yield _snapshot(entry, read_exactly(base, offset, size, "qcow2 snapshot table"), header.size)
         offset += size
+        if offset - header.snapshots_offset > fmt.MAX_SNAPSHOT_TABLE:
+            raise ContainerError(
+                "qcow2 snapshot table",
+                offset=offset,
+                expected=f"at most {fmt.MAX_SNAPSHOT_TABLE} bytes",
+                found="more",
+            )
 
 
 def _snapshot(entry: Any, tail: bytes, disk_size: int) -> Snapshot:

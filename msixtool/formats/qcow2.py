@@ -24,6 +24,8 @@ MAX_CLUSTER_BITS = 21
 MAX_L1_BYTES = 32 << 20
 MAX_SNAPSHOTS = 65536
 MAX_SNAPSHOT_EXTRA = 1024
+MAX_SNAPSHOT_TABLE = 64 << 20
+"""Bytes of the snapshot table that QEMU reads at most (block/qcow2.h, QCOW_MAX_SNAPSHOTS_SIZE)."""
 
 CRYPT_METHODS = {1: "AES", 2: "LUKS"}
 

@@ -109,6 +109,8 @@ SUBSECTION_HEADER = Struct(
 )
 
 TARGET_PAGE_BITS = "configuration/target-page-bits"
+PAGE_SIZES = tuple(1 << bits for bits in range(10, 21))
+"""Sizes in bytes that a page of a target has, by the configuration or the vmdesc."""
 CAPABILITIES = "configuration/capabilities"
 UUID = "configuration/uuid"
 

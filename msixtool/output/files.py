@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from msixtool.errors import InputError, OutputError
 from msixtool.output.unfinished import DESCRIPTORS, Unfinished
@@ -166,6 +166,8 @@ def check_output(path: str, *, force: bool = False, inputs: Sequence[str | int] 
         raise OutputError("the output is an input", path=path, expected="another file")
     if path == "-":
         return
+    if there is None and os.path.islink(path):
+        raise OutputError("is a symbolic link to nothing", path=path, expected="a file, or nothing")
     if there is not None and stat.S_ISDIR(there.st_mode):
         raise OutputError("is a directory", path=path, expected="a file")
     if there is not None and not force and not _is_pipe(there):
@@ -239,8 +241,10 @@ def create(
 
     "-" is standard output, and a pipe or a device is written as it is. A regular file has no name
     until it is whole, or a temporary one in the same directory where the file system wants it so.
-    `force` lets it take the place of another file, whose owner and permissions it is given; the file
-    that a symbolic link leads to is what is written. `durable`, for what cannot be made again, has it
+    `force` lets it take the place of another file: of one's own with its permissions, of another user's
+    without, since he is not to have what is in it. The file that a symbolic link leads to is what is written;
+    a link to nothing, which anybody may have put there, is refused. A VM's memory is a secret: nobody may
+    read the file who could not read each of the inputs. `durable`, for what cannot be made again, has it
     on the disk before it has its name, and then the name. `private`, for what holds a VM's memory: nobody
     but its owner can read it (0600), whatever the permissions of a file whose place it takes.
 
@@ -255,7 +259,7 @@ def create(
     if there is not None and not stat.S_ISREG(there.st_mode):
         yield from _direct(path)
         return
-    unfinished = Unfinished(os.path.realpath(path), private=private)
+    unfinished = Unfinished(_target(path, there), private=private, like=_files(inputs))
     try:
         with _blaming(path):
             unfinished.open()
@@ -269,6 +273,25 @@ def create(
                 unfinished.sync_name()
     finally:
         unfinished.close()
+
+
+def _target(path: str, there: os.stat_result | None) -> str:
+    """Where the file is made: a link that is put there meanwhile is not followed."""
+    if there is not None:
+        return os.path.realpath(path)
+    folder, last = os.path.split(path)
+    return os.path.join(os.path.realpath(folder), last)
+
+
+def _files(inputs: Sequence[str | int]) -> list[os.stat_result]:
+    """What the system says of those of the inputs that are files."""
+    found = []
+    for name in inputs:
+        with suppress(OSError, ValueError, AttributeError):
+            status = os.fstat(sys.stdin.fileno()) if name == "-" else os.stat(name)
+            if stat.S_ISREG(status.st_mode):
+                found.append(status)
+    return found
 
 
 def _direct(path: str) -> Iterator[OutputFile]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 
 DESCRIPTORS = "/proc/self/fd"
@@ -22,19 +23,36 @@ class Unfinished:
 
     `descriptor` is that of the file once it is open. A temporary name is noted before anything has it
     and given back by `close`, wherever an exception (a signal) comes in between; only SIGKILL leaves
-    it: `.NAME.msixtool-XXXXXX` beside the target. A `private` one nobody but its owner can read or write.
+    it: `.NAME.msixtool-XXXXXX` beside the target. A `private` one nobody but its owner can read or write;
+    nobody can who may not do so with each of the files that `like` is of.
     """
 
-    def __init__(self, target: str, *, private: bool = False) -> None:
+    def __init__(self, target: str, *, private: bool = False, like: Sequence[os.stat_result] = ()) -> None:
         self.descriptor = -1
         self._target = target
         self._private = private
+        self._like = like
         self._name: str | None = None
 
     def open(self) -> None:
         """Make the file, in the directory of the target: a name comes last, so that a kill leaves none."""
         # What takes the place of a private file is private from the start.
         mode = 0o600 if self._private or os.path.lexists(self._target) else 0o666
+        self._open(mode & self._allowed(os.getegid()))
+        made = os.fstat(self.descriptor)
+        narrower = stat.S_IMODE(made.st_mode) & self._allowed(made.st_gid)  # A directory may give its group.
+        if narrower != stat.S_IMODE(made.st_mode):
+            os.fchmod(self.descriptor, narrower)
+
+    def _allowed(self, group: int) -> int:
+        """The permissions that a file of a group may have, for all that those it is like have."""
+        allowed = 0o777
+        for file in self._like:
+            mode = stat.S_IMODE(file.st_mode)
+            allowed &= 0o700 | mode if file.st_gid == group else 0o707 & mode | (mode & 0o007) << 3 | 0o700
+        return allowed
+
+    def _open(self, mode: int) -> None:
         if os.path.isdir(DESCRIPTORS):
             with suppress(OSError):
                 folder = os.path.dirname(self._target)
@@ -79,16 +97,20 @@ class Unfinished:
             os.close(self.descriptor)
 
     def _take_over(self) -> None:
-        """Owner and permissions of the file whose place this one takes, as far as they can be given."""
+        """Group and permissions of the file of one's own whose place this one takes, as far as can be.
+
+        In the place of another user's file it stays private: he might have put it there to get this one.
+        """
         try:
             there = os.stat(self._target)
         except FileNotFoundError:
             return
-        for owner in (there.st_uid, -1):  # Nobody but root can give a file away, but many can to a group.
-            with suppress(OSError):
-                os.fchown(self.descriptor, owner, there.st_gid)
-                break
-        os.fchmod(self.descriptor, stat.S_IMODE(there.st_mode) & (0o600 if self._private else 0o777))
+        if there.st_uid != os.fstat(self.descriptor).st_uid:
+            return
+        with suppress(OSError):
+            os.fchown(self.descriptor, -1, there.st_gid)
+        allowed = 0o600 if self._private else self._allowed(os.fstat(self.descriptor).st_gid)
+        os.fchmod(self.descriptor, stat.S_IMODE(there.st_mode) & allowed)
 
     def _link(self, name: str) -> None:
         """Give the file, which has none, a name that nothing has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -15,6 +16,11 @@ from msixtool.spec.values import CapabilitySpec, DeviceSpec, EntrySpec, PlaceSpe
 
 MAX_SIZE = 4 << 20
 """The longest SPEC that is read, in bytes: 2048 vectors take some 200 KiB, and TOML a second a MiB."""
+MAX_DEPTH = 64
+"""Parts of a dotted key of TOML, and slashes in a SECTION/PATH, at most: a vmdesc nests no deeper."""
+_LONG_KEY = re.compile(
+    rf"""(?<![\w"'-])(?:[ \t]*+(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.){{{MAX_DEPTH}}}"""
+)
 
 _SHOWN = 60
 """Characters of a wrong value that an error shows."""
@@ -59,6 +65,7 @@ def _document(text: str | bytes) -> Any:
             text = text.decode("utf-8-sig")
         if text.lstrip().startswith("{"):
             return json.loads(text, object_pairs_hook=_pairs)
+        _check_keys(text)
         return tomllib.loads(text)
     except RecursionError:
         raise UsageError("SPEC is nested too deeply") from None
@@ -66,6 +73,13 @@ def _document(text: str | bytes) -> Any:
         raise UsageError("SPEC is not UTF-8 text", offset=error.start) from None
     except ValueError as error:
         raise UsageError("SPEC is neither JSON nor TOML", found=error) from None
+
+
+def _check_keys(text: str) -> None:
+    """Refuse a dotted key longer than any of a SPEC: tomllib takes the square of its parts in memory."""
+    if found := _LONG_KEY.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise UsageError(f"SPEC: key in line {line}", expected=f"at most {MAX_DEPTH} parts", found="more")
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -161,6 +175,13 @@ def _fields(raw: Any) -> dict[str, Any]:
     """Fields by SECTION/PATH; what their values may be depends on the stream, so it is checked there."""
     if not isinstance(raw, dict):
         raise UsageError("fields", expected="an object of SECTION/PATH and values", found=_shown(raw))
+    for path in raw:
+        if path.count("/") > MAX_DEPTH:
+            raise UsageError(
+                f"fields: {path[:80]}…",
+                expected=f"at most {MAX_DEPTH} slashes",
+                found=path.count("/"),
+            )
     return raw
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError
-from msixtool.formats import vmdesc
+from msixtool.formats import qevm, vmdesc
 
 MAX_SIZE = 1 << 24
 """The longest vmdesc that is looked at, in bytes; real ones have some 60 KiB to a few MiB."""
@@ -36,7 +36,7 @@ class Description(NamedTuple):
     def page_size(self) -> int | None:
         """The target's page size in bytes, or None where it makes no sense."""
         size = self.document.get("page_size")
-        return size if isinstance(size, int) and size >= 1024 and size & (size - 1) == 0 else None
+        return size if isinstance(size, int) and size in qevm.PAGE_SIZES else None
 
     @property
     def devices(self) -> list[dict[str, Any]]:

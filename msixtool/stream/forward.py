@@ -148,7 +148,7 @@ class ForwardReader:
 
     def _configured(self, name: str, body: Any) -> None:
         if name == qevm.TARGET_PAGE_BITS:
-            if 10 <= body <= 20:
+            if 1 << min(body, 64) in qevm.PAGE_SIZES:
                 self.ends.set_page_size(1 << body)
         elif name == qevm.CAPABILITIES:
             self.index.capabilities = tuple(body)

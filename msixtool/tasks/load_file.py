@@ -37,6 +37,8 @@ def load_saved(
     UsageError where the vectors are not as many, or no device of the SPEC matches `device`.
     """
     found = read_saved(path)
+    if not found:
+        raise UsageError("SPEC", path=path, expected="a device to load", found="none")
     if found[0].name == NAMELESS and kind is None:
         raise NotAStreamError(
             "no QEMU migration stream and no SPEC",

@@ -86,7 +86,7 @@ def written(path: str, happen: Callable[[], object], **more: Any) -> None:
         (".", ".: is a directory"),
         ("n" * 300, "cannot be written: found File name too long"),
         ("loop", "loop: cannot be written: found Too many levels of symbolic links"),
-        ("dangling", "dangling: cannot be written: found no such directory"),
+        ("dangling", "dangling: is a symbolic link to nothing: expected a file, or nothing"),
         ("taken", "taken: is there already: --force writes over it"),
     ],
 )
@@ -307,13 +307,15 @@ def test_a_directory_that_takes_the_name_meanwhile_is_one_line() -> None:
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_a_file_keeps_its_owner_and_its_permissions(monkeypatch: pytest.MonkeyPatch, named: bool) -> None:
+def test_a_file_of_ones_own_keeps_its_group_and_its_permissions(
+    monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
     if named:
         monkeypatch.setattr(unfinished, "DESCRIPTORS", "/none")
     out = Path("out")
     out.write_bytes(b"secret")
     out.chmod(0o640)
-    owner = (NOBODY, NOBODY) if os.getuid() == 0 else (os.getuid(), os.getgid())
+    owner = (os.getuid(), NOBODY if os.getuid() == 0 else os.getgid())
     os.chown(out, *owner)
     with create("out", force=True) as made:
         made.write(b"new")
@@ -322,6 +324,61 @@ def test_a_file_keeps_its_owner_and_its_permissions(monkeypatch: pytest.MonkeyPa
     status = out.stat()
     assert (out.read_bytes(), stat.S_IMODE(status.st_mode)) == (b"new", 0o640)
     assert (status.st_uid, status.st_gid) == owner
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root has files of two users")
+def test_who_owned_the_file_before_does_not_get_what_takes_its_place() -> None:
+    out = Path("out")
+    out.write_bytes(b"planted")
+    out.chmod(0o666)
+    os.chown(out, NOBODY, NOBODY)
+    with create("out", force=True) as made:
+        made.write(b"secret")
+    assert (out.stat().st_uid, stat.S_IMODE(out.stat().st_mode)) == (0, 0o600)
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("there", [None, 0o644])
+def test_nobody_can_read_more_of_an_output_than_of_its_input(
+    monkeypatch: pytest.MonkeyPatch, named: bool, there: int | None
+) -> None:
+    if named:
+        monkeypatch.setattr(unfinished, "DESCRIPTORS", "/none")
+    Path("secret").write_bytes(b"memory")
+    for mode in (0o600, 0o640, 0o644, 0o400):
+        Path("out").unlink(missing_ok=True)
+        Path("secret").chmod(mode)
+        if there is not None:
+            Path("out").touch()
+            Path("out").chmod(there)
+        with create("out", force=True, inputs=["secret"]) as made:
+            made.write(b"memory")
+        assert stat.S_IMODE(os.stat("out").st_mode) == mode | 0o600
+
+
+def test_a_file_of_another_group_opens_nothing_to_ones_own() -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root has files of two groups")
+    Path("secret").write_bytes(b"memory")
+    os.chown("secret", 0, NOBODY)
+    Path("secret").chmod(0o640)
+    with create("out", inputs=["secret"]) as made:
+        made.write(b"memory")
+    assert stat.S_IMODE(os.stat("out").st_mode) == 0o600
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_link_to_nothing_is_not_followed(force: bool) -> None:
+    os.symlink("planted", "out")
+    with pytest.raises(OutputError, match="out: is a symbolic link to nothing"):
+        write_file("out", b"x", force=force)
+    assert not os.path.lexists("planted")
+
+
+def test_a_link_that_is_put_there_meanwhile_is_not_followed() -> None:
+    with pytest.raises(OutputError):
+        written("out", lambda: os.symlink("planted", "out"))
+    assert not os.path.lexists("planted")
 
 
 @pytest.mark.parametrize("character", ["x", "é", "漢"])
@@ -335,13 +392,6 @@ def test_a_name_as_long_as_names_may_be_is_written_and_written_over(
         write_file(name, b"two", force=True)
         assert Path(name).read_bytes() == b"two"
         assert len(names()) == 2
-
-
-def test_a_dangling_link_is_followed_to_where_the_file_will_be() -> None:
-    Path("link").symlink_to("there")
-    write_file("link", b"x")
-    assert Path("link").is_symlink()
-    assert Path("there").read_bytes() == b"x"
 
 
 # Pipes and devices
