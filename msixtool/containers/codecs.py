@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 from msixtool.containers.base import WINDOW, Source
 from msixtool.containers.file import file_offset
-from msixtool.containers.lzop import MAGIC as LZOP_MAGIC
 from msixtool.containers.lzop import LzopDecoder, LzopError
 from msixtool.errors import ContainerError
+from msixtool.formats.lzop import MAGIC as LZOP_MAGIC
 
 MEMORY = 130 << 20
 """Bytes that a decoder may claim: a history of 128 MiB, which is what `zstd -d` allows, fits."""

@@ -1,30 +1,19 @@
-"""lzop files: a header, then blocks of LZO1X data with their checksums.
+"""lzop files: a header, then blocks of LZO1X data with their checksums (formats/lzop.py has their records).
 
-Source: lzop 1.04, src/lzop.c (read_header, x_decompress) and conf.h. All integers are big-endian.
-The blocks themselves are unpacked by the package lzallright, which needs no C library.
+Source: lzop 1.04, src/lzop.c (read_header, x_decompress). The blocks themselves are unpacked by the package
+lzallright, which needs no C library.
 """
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections.abc import Callable
+from typing import Any
 
-MAGIC = b"\x89LZO\0\r\n\x1a\n"
-BLOCK_SIZE = 256 << 10
-"""Bytes of data in a block as lzop writes them. More is refused: the unpacker itself has no bound."""
-
-F_ADLER32_D = 0x1
-F_ADLER32_C = 0x2
-F_EXTRA_FIELD = 0x40
-F_CRC32_D = 0x100
-F_CRC32_C = 0x200
-F_MULTIPART = 0x400
-F_FILTER = 0x800
-F_CRC32_HEADER = 0x1000
-
-METHODS = (1, 2, 3)
-"""LZO1X-1, LZO1X-1(15) and LZO1X-999, which are unpacked alike."""
+from msixtool.errors import FormatError, TruncatedError
+from msixtool.formats import lzop as fmt
+from msixtool.formats import parse
+from msixtool.formats.lzop import BLOCK_SIZE
 
 Checksum = Callable[[bytes], int]
 
@@ -82,64 +71,61 @@ class LzopDecoder:
         self._at += size
         return self._input[self._at - size : self._at]
 
-    def _word(self) -> int:
-        return int.from_bytes(self._take(4), "big")
+    def _record(self, schema: Any, most: int, **parameters: Any) -> Any:
+        """The record of `most` bytes or less that is next."""
+        try:
+            found = parse(schema, self._input[self._at : self._at + most], what="lzop", **parameters)
+        except TruncatedError:
+            raise _NotThereYet from None
+        except FormatError:
+            raise LzopError("no lzop header") from None
+        self._at += found.end
+        return found
 
     def _header(self) -> int:
         """Parse the file header and give its flags."""
-        if self._take(len(MAGIC)) != MAGIC:
-            raise LzopError("no lzop header")
-        version, _library = struct.unpack(">HH", self._take(4))
-        if version < 0x0940:
-            raise LzopError(f"lzop header of version {version:#06x}, older than 0x0940")
-        method: int
-        flags: int
-        _needed, method, _level, flags = struct.unpack(">HBBI", self._take(8))
-        if method not in METHODS:
-            raise LzopError(f"method {method}, none of {METHODS}")
-        if flags & (F_FILTER | F_MULTIPART):
+        found = self._record(fmt.HEADER, fmt.HEADER_MAX)
+        flags: int = found.flags
+        if found.version < fmt.OLDEST_VERSION:
+            oldest = f"{fmt.OLDEST_VERSION:#06x}"
+            raise LzopError(f"lzop header of version {found.version:#06x}, older than {oldest}")
+        if found.method not in fmt.METHODS:
+            raise LzopError(f"method {found.method}, none of {fmt.METHODS}")
+        if flags & (fmt.F_FILTER | fmt.F_MULTIPART):
             raise LzopError(f"flags {flags:#x}: a filter or several parts")
-        self._take(12)  # mode, and the time in two words
-        self._take(self._take(1)[0])  # the file's name
-        checked = self._input[self._start + len(MAGIC) : self._at]
-        self._compare("header", zlib.crc32 if flags & F_CRC32_HEADER else zlib.adler32, checked, self._word())
-        if flags & F_EXTRA_FIELD:
-            size = self._word()
+        checked = self._input[self._start + len(fmt.MAGIC) : self._at - fmt.CHECKSUM_SIZE]
+        checksum = zlib.crc32 if flags & fmt.F_CRC32_HEADER else zlib.adler32
+        self._compare("header", checksum, checked, found.checksum)
+        if flags & fmt.F_EXTRA_FIELD:
+            size = int.from_bytes(self._take(4), "big")
             if size > BLOCK_SIZE:
                 raise LzopError(f"extra field of {size} bytes")
-            self._take(size + 4)
+            self._take(size + fmt.CHECKSUM_SIZE)
         return flags
 
     def _block(self, flags: int) -> bytes:
         """Parse one block and give its data; nothing at the end of the member."""
-        size = self._word()
+        head = self._record(fmt.BLOCK_HEAD, fmt.BLOCK_HEAD_MAX, flags=flags)
+        size: int = head.size
         if size == 0:
             self.eof = True
             return b""
-        packed_size = self._word()
-        if size > BLOCK_SIZE or not 0 < packed_size <= size:
-            raise LzopError(f"block of {size} bytes in {packed_size}")
-        wanted = self._checksums(flags, F_ADLER32_D, F_CRC32_D)
-        stored = packed_size == size
-        wanted_packed = [] if stored else self._checksums(flags, F_ADLER32_C, F_CRC32_C)
-        packed = self._take(packed_size)
-        for checksum, value in wanted_packed:
-            self._compare("packed block", checksum, packed, value)
-        data = packed if stored else self._unpack(packed, size)
+        if size > BLOCK_SIZE or not 0 < head.packed_size <= size:
+            raise LzopError(f"block of {size} bytes in {head.packed_size}")
+        packed = self._take(head.packed_size)
+        self._compare("packed block", zlib.adler32, packed, head.packed_adler32)
+        self._compare("packed block", zlib.crc32, packed, head.packed_crc32)
+        data = packed if head.packed_size == size else self._unpack(packed, size)
         if len(data) != size:
             raise LzopError(f"block of {len(data)} bytes that should have {size}")
-        for checksum, value in wanted:
-            self._compare("block", checksum, data, value)
+        self._compare("block", zlib.adler32, data, head.adler32)
+        self._compare("block", zlib.crc32, data, head.crc32)
         return data
 
-    def _checksums(self, flags: int, adler32: int, crc32: int) -> list[tuple[Checksum, int]]:
-        """The checksums that the flags announce, each with its value, in their order."""
-        kinds: list[tuple[int, Checksum]] = [(adler32, zlib.adler32), (crc32, zlib.crc32)]
-        return [(checksum, self._word()) for flag, checksum in kinds if flags & flag]
-
     @staticmethod
-    def _compare(what: str, checksum: Checksum, data: bytes, value: int) -> None:
-        if checksum(data) != value:
+    def _compare(what: str, checksum: Checksum, data: bytes, value: int | None) -> None:
+        """Check the data against a checksum, where there is one."""
+        if value is not None and checksum(data) != value:
             raise LzopError(f"wrong checksum of a {what}")
 
 

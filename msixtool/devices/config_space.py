@@ -145,17 +145,18 @@ def _walk_capabilities(data: bytes) -> tuple[tuple[Capability, ...], str | None]
             ), f"capability list: the pointer at {source:#x} leads to {offset:#x}, into the header"
         if any(entry.offset == offset for entry in found):
             return tuple(found), f"capability list: the pointer at {source:#x} leads back to {offset:#x}"
-        found.append(Capability(data[offset], offset))
-        offset, source = data[offset + 1], offset + 1
+        header = parse(pci.CAPABILITY_HEADER, data[offset : offset + 2], what="capability")
+        found.append(Capability(header.id, offset))
+        offset, source = header.next, offset + 1
     return tuple(found), None
 
 
 def _walk_extended(data: bytes) -> Iterator[Capability]:
     offset, seen = pci.FIRST_EXTENDED_CAPABILITY, set[int]()
     while pci.FIRST_EXTENDED_CAPABILITY <= offset <= len(data) - 4 and offset not in seen:
-        header = int.from_bytes(data[offset : offset + 4], "little")
-        if not header or len(seen) == _EXTENDED_LIMIT:
+        header = parse(pci.EXTENDED_CAPABILITY_HEADER, data[offset : offset + 4], what="extended capability")
+        if not header.value or len(seen) == _EXTENDED_LIMIT:
             return
         seen.add(offset)
-        yield Capability(header & 0xFFFF, offset)
-        offset = header >> 20 & 0xFFC
+        yield Capability(header.id, offset)
+        offset = header.next

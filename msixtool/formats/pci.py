@@ -16,7 +16,6 @@ from construct import (
     Array,
     Bytes,
     Computed,
-    GreedyBytes,
     Int8ul,
     Int16ub,
     Int16ul,
@@ -165,8 +164,13 @@ HEADER = Struct(
 
 CAPABILITY_HEADER = Struct("id" / Int8ul, "next" / Int8ul)
 
-EXTENDED_CAPABILITY_HEADER = Struct("value" / Int32ul)
-"""One 32-bit register: id (16 bits), version (4 bits), offset of the next (12 bits)."""
+EXTENDED_CAPABILITY_HEADER = Struct(
+    "value" / Int32ul,
+    "id" / Computed(this.value & 0xFFFF),
+    "version" / Computed(this.value >> 16 & 0xF),
+    "next" / Computed(this.value >> 20 & 0xFFC),
+)
+"""One 32-bit register: id (16 bits), version (4 bits), offset of the next (12 bits, the lower two reserved)."""
 
 
 class Register(NamedTuple):
@@ -268,6 +272,3 @@ AER_ERROR = Struct(
 
 AER_LOG_HEAD = Struct("log_num" / Int16ub, "log_max" / Int16ub)
 """A PCIEAERLog in a port's vmstate; `log_num` AER_ERRORs follow (hw/pci/pcie_aer.c)."""
-
-CONFIGURATION_SPACE = Struct("header" / HEADER, "rest" / GreedyBytes)
-"""A whole configuration space: the header, then capabilities and device registers verbatim."""

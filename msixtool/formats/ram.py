@@ -46,32 +46,21 @@ RECORD_HEADER_SIZE = RECORD_HEADER.sizeof()
 XBZRLE_ENCODED = 1
 """The one encoding byte that an XBZRLE record may hold."""
 
-ZERO_RECORD = Struct(
-    "header" / Int64ub,
-    "block" / If(lambda this: not this.header & Flag.CONTINUE, ID_STRING),
-    "fill" / Int8ub,
-)
-
 PAGE_RECORD_HEADER = Struct(
-    "header" / Int64ub, "block" / If(lambda this: not this.header & Flag.CONTINUE, ID_STRING)
+    "header" / RECORD_HEADER, "block" / If(lambda this: not this.header & Flag.CONTINUE, ID_STRING)
 )
 """Header of a PAGE record: page_size bytes follow."""
 
-XBZRLE_RECORD = Struct(
-    "header" / Int64ub,
-    "block" / If(lambda this: not this.header & Flag.CONTINUE, ID_STRING),
-    "encoding" / Const(XBZRLE_ENCODED, Int8ub),
-    "length" / Int16ub,
-    "data" / Bytes(this.length),
-)
+ZERO_RECORD = Struct(*PAGE_RECORD_HEADER.subcons, "fill" / Int8ub)
 
-COMPRESSED_RECORD = Struct(
-    "header" / Int64ub,
-    "block" / If(lambda this: not this.header & Flag.CONTINUE, ID_STRING),
-    "length" / Int32ub,
-    "data" / Bytes(this.length),
-)
-"""A zlib stream that inflates to one page (QEMU 2.4 to 9.0)."""
+CONTINUED_ZERO_SIZE = len(ZERO_RECORD.build({"header": CONTINUED_ZERO, "block": None, "fill": 0}))
+"""Bytes of a CONTINUED_ZERO record."""
+
+XBZRLE_HEAD = Struct("encoding" / Int8ub, "length" / Int16ub)
+"""Behind PAGE_RECORD_HEADER, and before `length` bytes: what changed in the page."""
+
+COMPRESSED_HEAD = Struct("length" / Int32ub)
+"""The same before a zlib stream that inflates to one page (QEMU 2.4 to 9.0)."""
 
 BLOCK = Struct("idstr" / ID_STRING, "used_length" / Int64ub)
 """One RAM block in the list that MEM_SIZE begins; lengths in bytes."""

@@ -1,24 +1,21 @@
 """Where the data of the other hand-written sections ends: they have no vmsd, but a grammar.
 
-Each function takes a window, the offset of the data and the item's type, and returns the
-offset behind the data. Big-endian throughout. They raise FormatError where a record makes no
-sense and TruncatedError where the stream ends. Sources: the QEMU files named at each.
+Each function takes a window, the offset of the data and the item's type, and returns the offset behind
+the data. The records are those of formats/iterable.py, whose sources they share. They raise FormatError
+where a record makes no sense and TruncatedError where the stream ends.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from msixtool.errors import FormatError
+from msixtool.errors import FormatError, TruncatedError
+from msixtool.formats import iterable as fmt
+from msixtool.formats import parse
+from msixtool.formats.iterable import BitmapFlag, BlockFlag, StorageFlag, VfioTag
 from msixtool.stream import items as kinds
 from msixtool.stream.window import Window
-
-_SECTOR_BITS = 9
-_BLOCK_SIZE = 1 << 20
-_HTAB_ENTRY_SIZE = 16
-_NO_HTAB = 0xFFFFFFFF
 
 
 class Grammar(NamedTuple):
@@ -28,17 +25,14 @@ class Grammar(NamedTuple):
     full: bool = False
 
 
-def _u64(window: Window, offset: int, what: str) -> int:
-    return int.from_bytes(window.exactly(offset, 8, what), "big")
-
-
-def _u32(window: Window, offset: int, what: str) -> int:
-    return int.from_bytes(window.exactly(offset, 4, what), "big")
-
-
-def _string(window: Window, offset: int, what: str) -> int:
-    """The offset behind a length byte and as many characters."""
-    return offset + 1 + window.exactly(offset, 1, what)[0]
+def _record(window: Window, offset: int, schema: Any, what: str) -> Any:
+    """The record at `offset`. Raises TruncatedError as `Window.at` does."""
+    data = window.peek(offset, fmt.RECORD_MAX)
+    try:
+        return parse(schema, data, what=what, offset=offset)
+    except TruncatedError:
+        window.exactly(offset, len(data) + 1, what)
+        raise
 
 
 def _unknown(what: str, offset: int, flags: int) -> FormatError:
@@ -46,142 +40,116 @@ def _unknown(what: str, offset: int, flags: int) -> FormatError:
 
 
 def dirty_bitmap(window: Window, offset: int, kind: str) -> int:
-    """migration/block-dirty-bitmap.c: chunks of flags, names and bits until the one marked EOS."""
+    """Chunks of flags, names and bits until the one marked EOS."""
     what = "a dirty-bitmap chunk"
     while True:
-        flags = window.exactly(offset, 1, what)[0]
-        start, width = offset, 1
-        if flags & 0x80:
-            raise _unknown("dirty-bitmap chunk", start, flags)
-        offset += width
-        if flags & 0x08:
-            offset = _string(window, offset, what)
-        if flags & 0x04:
-            offset = _string(window, offset, what)
-        if flags & 0x10:
-            offset += 4 + 1
-        elif flags & 0x40:
-            offset += 8 + 4
-            if not flags & 0x02:
-                offset += 8 + _u64(window, offset, what)
-        if flags & 0x01:
+        chunk = _record(window, offset, fmt.DIRTY_BITMAP_CHUNK, what)
+        if chunk.flags & BitmapFlag.EXTRA:
+            raise _unknown("dirty-bitmap chunk", offset, chunk.flags)
+        bits = (chunk.bits.size or 0) if chunk.bits else 0
+        offset += chunk.end + bits
+        if chunk.flags & BitmapFlag.EOS:
             window.reaches(offset, what)
             return offset
 
 
 def block(window: Window, offset: int, kind: str) -> int:
-    """migration/block.c (removed in 9.1): 1 MiB blocks of disk until EOS."""
+    """Blocks of disk until EOS."""
     what = "a block-migration record"
     while True:
-        header = _u64(window, offset, what)
-        flags = header & ((1 << _SECTOR_BITS) - 1)
-        start, offset = offset, offset + 8
-        if flags & 0x02:
+        record = _record(window, offset, fmt.BLOCK_RECORD, what)
+        start, offset = offset, offset + record.end
+        if record.flags & BlockFlag.EOS:
             return offset
-        if flags & 0x01:
-            offset = _string(window, offset, what)
-            if not flags & 0x08:
-                offset += _BLOCK_SIZE
+        if record.flags & BlockFlag.DEVICE_BLOCK:
+            if not record.flags & BlockFlag.ZERO_BLOCK:
+                offset += fmt.BLOCK_SIZE
                 window.reaches(offset, what)
-        elif not flags & 0x04:
-            raise _unknown("block-migration record", start, flags)
+        elif not record.flags & BlockFlag.PROGRESS:
+            raise _unknown("block-migration record", start, record.flags)
 
 
 def htab(window: Window, offset: int, kind: str) -> int:
-    """hw/ppc/spapr.c: the hash page table; START says its size, later parts send entries.
+    """The hash page table: START says its size, later parts send entries.
 
     A guest whose memory is not mapped by one (radix) has -1 in the place of each.
     """
     what = "hash page table entries"
-    header = _u32(window, offset, what)
-    if kind == kinds.START or header == _NO_HTAB:
-        return offset + 4
+    header = _record(window, offset, fmt.HTAB_HEADER, what)
+    start, offset = offset, offset + fmt.HTAB_HEADER.sizeof()
+    if kind == kinds.START or header == fmt.NO_HTAB:
+        return offset
     if header:
-        raise FormatError("hash page table", offset=offset, expected="section header 0", found=header)
-    offset += 4
+        raise FormatError("hash page table", offset=start, expected="section header 0", found=header)
     while True:
-        index, valid, invalid = struct.unpack(">IHH", window.exactly(offset, 8, what))
-        offset += 8
-        if not index and not valid and not invalid:
+        chunk = _record(window, offset, fmt.HTAB_CHUNK, what)
+        offset += chunk.end
+        if not chunk.index and not chunk.valid and not chunk.invalid:
             return offset
-        offset += valid * _HTAB_ENTRY_SIZE
+        offset += chunk.valid * fmt.HTAB_ENTRY_SIZE
         window.reaches(offset, what)
 
 
-def s390_stattrib(window: Window, offset: int, kind: str) -> int:
-    """hw/s390x/s390-stattrib.c: storage attributes, a byte a page."""
-    what = "s390 storage attributes"
-    while True:
-        flags = _u64(window, offset, what) & 0xFFF
-        start, offset = offset, offset + 8
-        if flags == 0x01:
-            return offset
-        if flags == 0x02:
-            offset += 8 + _u64(window, offset, what)
-        elif flags != 0x08:
-            raise _unknown("s390 storage attributes", start, flags)
+def _storage(what: str, known: tuple[StorageFlag, ...]) -> Callable[[Window, int, str], int]:
+    """Records of a byte a page, of the flags that are `known`."""
+
+    def end(window: Window, offset: int, kind: str) -> int:
+        while True:
+            record = _record(window, offset, fmt.STORAGE_RECORD, what)
+            if record.flags not in known:
+                raise _unknown(what, offset, record.flags)
+            offset += record.end + (record.count or 0)
+            if record.flags == StorageFlag.EOS:
+                return offset
+
+    return end
 
 
-def s390_skeys(window: Window, offset: int, kind: str) -> int:
-    """hw/s390x/s390-skeys.c: storage keys, a byte a page."""
-    what = "s390 storage keys"
-    while True:
-        flags = _u64(window, offset, what) & 0xFFF
-        start, offset = offset, offset + 8
-        if flags == 0x01:
-            return offset
-        if flags != 0x02:
-            raise _unknown("s390 storage keys", start, flags)
-        offset += 8 + _u64(window, offset, what)
+s390_stattrib = _storage("s390 storage attributes", (StorageFlag.EOS, StorageFlag.MORE, StorageFlag.DONE))
+s390_skeys = _storage("s390 storage keys", (StorageFlag.EOS, StorageFlag.MORE))
 
 
 def todclock(window: Window, offset: int, kind: str) -> int:
-    """hw/s390x/tod.c: whether there is a clock, and its 72 bits."""
+    """Whether there is a clock, and its 72 bits."""
     present = window.exactly(offset, 1, "the TOD clock")[0]
-    return offset + (10 if present else 1)
+    return offset + (fmt.TOD_CLOCK_SIZE if present else 1)
 
 
-VFIO_END = 0xFFFFFFFFEF100001
-VFIO_CONFIG = 0xFFFFFFFFEF100002
-VFIO_SETUP = 0xFFFFFFFFEF100003
-VFIO_DATA = 0xFFFFFFFFEF100004
-VFIO_INIT_DATA_SENT = 0xFFFFFFFFEF100005
-VFIO_CONFIG_LOAD_READY = 0xFFFFFFFFEF100006
-_VFIO_LAST = (VFIO_END, VFIO_INIT_DATA_SENT, VFIO_CONFIG_LOAD_READY)
+_VFIO_LAST = (VfioTag.END, VfioTag.INIT_DATA_SENT, VfioTag.CONFIG_LOAD_READY)
 """The tags that end the data: the last two stand in the place of an END_OF_STATE."""
 _VFIO_CONFIG_MAX = 1 << 16
 
 
 def vfio(window: Window, offset: int, kind: str) -> int:
-    """hw/vfio/migration.c: tagged records until END_OF_STATE.
+    """Tagged records until END_OF_STATE.
 
     The device configuration has an END_OF_STATE of its own: it is the last one in a FULL section
     (QEMU 6.0 on), and the data follow it in an END section (5.2).
     """
     what = "a vfio record"
     while True:
-        tag = _u64(window, offset, what)
-        start, offset = offset, offset + 8
-        if tag in _VFIO_LAST:
+        record = _record(window, offset, fmt.VFIO_RECORD, what)
+        start, offset = offset, offset + record.end
+        if record.tag in _VFIO_LAST:
             return offset
-        if tag == VFIO_DATA:
-            offset += 8 + _u64(window, offset, what)
+        if record.tag == VfioTag.DATA:
+            offset += record.size
             window.reaches(offset, what)
-        elif tag == VFIO_CONFIG:
+        elif record.tag == VfioTag.CONFIG:
             offset = _vfio_config_end(window, offset)
             if kind == kinds.FULL:
                 return offset
-        elif tag != VFIO_SETUP:
-            raise _unknown("vfio record", start, tag)
+        elif record.tag != VfioTag.SETUP:
+            raise _unknown("vfio record", start, record.tag)
 
 
 def _vfio_config_end(window: Window, offset: int) -> int:
     """The offset behind the END_OF_STATE of a device configuration: no length is given."""
     data = window.peek(offset, _VFIO_CONFIG_MAX)
-    found = data.find(VFIO_END.to_bytes(8, "big"))
+    found = data.find(fmt.VFIO_END)
     if found < 0:
         raise FormatError("vfio device configuration", offset=offset, expected="END_OF_STATE within 64 KiB")
-    return offset + found + 8
+    return offset + found + len(fmt.VFIO_END)
 
 
 def vfio_config(window: Window, offset: int, end: int) -> int | None:
@@ -190,13 +158,13 @@ def vfio_config(window: Window, offset: int, end: int) -> int | None:
     Raises as the grammar does.
     """
     while offset < end:
-        tag = _u64(window, offset, "a vfio record")
-        offset += 8
-        if tag == VFIO_CONFIG:
+        record = _record(window, offset, fmt.VFIO_RECORD, "a vfio record")
+        offset += record.end
+        if record.tag == VfioTag.CONFIG:
             return offset
-        if tag == VFIO_DATA:
-            offset += 8 + _u64(window, offset, "a vfio record")
-        elif tag != VFIO_SETUP:
+        if record.tag == VfioTag.DATA:
+            offset += record.size
+        elif record.tag != VfioTag.SETUP:
             return None
     return None
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import FormatError, TruncatedError
-from msixtool.formats import parse
+from msixtool.formats import parse, sizeof
 from msixtool.formats import ram as fmt
 from msixtool.formats.ram import Flag
 from msixtool.stream import runs
@@ -90,7 +90,7 @@ class RamWalker:
         if flags == fmt.CONTINUED_PAGE:
             stride = runs.stride(self.layout.page_size)
         elif flags == fmt.CONTINUED_ZERO:
-            stride = fmt.RECORD_HEADER_SIZE + 1
+            stride = fmt.CONTINUED_ZERO_SIZE
         else:
             return 0
         after = index + stride
@@ -189,7 +189,9 @@ class RamWalker:
         return offset + self.layout.page_size
 
     def _xbzrle(self, window: Window, offset: int) -> int:
-        encoding, length = struct.unpack(">BH", window.exactly(offset, 3, "an XBZRLE record"))
+        size = sizeof(fmt.XBZRLE_HEAD)
+        head = parse(fmt.XBZRLE_HEAD, window.exactly(offset, size, "an XBZRLE record"), what="XBZRLE record")
+        encoding, length = head.encoding, head.length
         if encoding != fmt.XBZRLE_ENCODED or length > self.layout.page_size:
             raise FormatError(
                 "XBZRLE record",
@@ -197,21 +199,23 @@ class RamWalker:
                 expected=f"encoding 1 and at most {self.layout.page_size} bytes",
                 found=f"encoding {encoding}, {length} bytes",
             )
-        window.at(offset + 3, length, "an XBZRLE record")
+        window.at(offset + size, length, "an XBZRLE record")
         self.count.xbzrle += 1
-        return offset + 3 + int(length)
+        return int(offset + size + length)
 
     def _compressed(self, window: Window, offset: int) -> int:
-        length = int.from_bytes(window.exactly(offset, 4, "a compressed page"), "big")
+        size = sizeof(fmt.COMPRESSED_HEAD)
+        data = window.exactly(offset, size, "a compressed page")
+        length = int(parse(fmt.COMPRESSED_HEAD, data, what="compressed page").length)
         # zlib's own bound for data that does not compress.
         bound = self.layout.page_size + (self.layout.page_size >> 8) + 64
         if length > bound:
             raise FormatError(
                 "compressed page", offset=offset, expected=f"at most {bound} bytes", found=length
             )
-        window.at(offset + 4, length, "a compressed page")
+        window.at(offset + size, length, "a compressed page")
         self.count.compressed += 1
-        return offset + 4 + length
+        return offset + size + length
 
     _RECORDS: ClassVar[dict[int, Callable[[RamWalker, Window, int], int]]] = {
         int(Flag.ZERO): _zero,

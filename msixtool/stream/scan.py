@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import InputError
-from msixtool.formats import qevm
+from msixtool.formats import parse, qevm
 from msixtool.formats.qevm import FOOTER_SIZE, MAGIC, ItemType
 
 SMALL = 0xFFFF
@@ -49,10 +49,8 @@ def section_header(data: bytes) -> SectionHeader | None:
     name = data[6:end]
     if len(data) < end + 8 or not _PRINTABLE.match(name):
         return None
-    section_id = int.from_bytes(data[1:5], "big")
-    instance_id = int.from_bytes(data[end : end + 4], "big")
-    version_id = int.from_bytes(data[end + 4 : end + 8], "big")
-    return SectionHeader(data[0], section_id, name.decode("ascii"), instance_id, version_id, end + 8)
+    raw = parse(qevm.SECTION_HEADER, data[: end + 8], what="section header")
+    return SectionHeader(raw.type, raw.section_id, raw.idstr, raw.instance_id, raw.version_id, end + 8)
 
 
 def plausible_header(data: bytes) -> SectionHeader | None:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
 
-from msixtool.containers import lzop
 from msixtool.errors import ContainerError
+from msixtool.formats import build, lzop
 from msixtool.stream.rewrite import Sink
 
 GZIP_LEVEL, BZIP2_LEVEL = 6, 9
@@ -96,15 +96,16 @@ class _Lzop:
     def __init__(self) -> None:
         self._lzo = _extra("lzallright", "lzop").LZOCompressor()
         self._waiting = bytearray()
-        self._packed = bytearray(lzop.MAGIC + self._header())
+        self._packed = bytearray(self._header())
 
     def _header(self) -> bytes:
-        fixed = struct.pack(
-            ">HHHBBI", self._VERSION, self._LIBRARY, self._NEEDED, self._METHOD, self._LEVEL, lzop.F_ADLER32_D
-        )
-        # A regular file with permissions 0600, of no time and no name.
-        header = fixed + struct.pack(">IIIB", 0o100600, 0, 0, 0)
-        return header + struct.pack(">I", zlib.adler32(header))
+        value = {"version": self._VERSION, "library": self._LIBRARY, "needed": self._NEEDED, "name": ""}
+        value |= {"method": self._METHOD, "level": self._LEVEL, "flags": lzop.F_ADLER32_D}
+        # A regular file with permissions 0600, of no time.
+        value |= {"mode": 0o100600, "mtime_low": 0, "mtime_high": 0, "checksum": 0}
+        header = build(lzop.HEADER, value, what="lzop header")
+        checked = header[len(lzop.MAGIC) : -lzop.CHECKSUM_SIZE]
+        return build(lzop.HEADER, value | {"checksum": zlib.adler32(checked)}, what="lzop header")
 
     def compress(self, data: bytes) -> bytes:
         self._waiting += data

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from construct import Bytes, Struct, this
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,7 +63,7 @@ def test_pci_capability_and_msix_state_of_every_device(stream_path: Path) -> Non
         start = device.config_offset - 4
         whole = data[start : start + pci.device_vmstate_size(size)]
         assert_rebuilds(pci.device_vmstate(size), whole, "PCIDevice")
-        assert_rebuilds(pci.CONFIGURATION_SPACE, device.config.data, "configuration space")
+        assert_rebuilds(pci.HEADER, device.config.data, "header of configuration space")
         assert_rebuilds(msix.CAPABILITY, device.config.data[device.capability.offset :], "capability")
 
 
@@ -90,6 +91,9 @@ def test_vmdesc_text_in_every_style(stream_path: Path) -> None:
     assert vmdesc.build(vmdesc.parse(text), spaced=vmdesc.is_spaced(text)) == text
 
 
+COMPRESSED = Struct(*ram.PAGE_RECORD_HEADER.subcons, *ram.COMPRESSED_HEAD.subcons, "data" / Bytes(this.length))
+
+
 def ram_records(data: bytes, offset: int) -> Iterator[tuple[Any, int]]:
     """Schema and offset of each RAM record up to EOS; of runs of zero pages every 64th."""
     zeros = 0
@@ -106,7 +110,7 @@ def ram_records(data: bytes, offset: int) -> Iterator[tuple[Any, int]]:
         schema = {
             ram.Flag.ZERO: ram.ZERO_RECORD,
             ram.Flag.PAGE: ram.PAGE_RECORD_HEADER,
-            ram.Flag.COMPRESS_PAGE: ram.COMPRESSED_RECORD,
+            ram.Flag.COMPRESS_PAGE: COMPRESSED,
         }[flags & ~ram.Flag.CONTINUE]
         yield schema, offset
         value = schema.parse(data[offset : offset + 8192])
@@ -150,7 +154,7 @@ def test_no_construct_exception_passes_the_seam(data: bytes) -> None:
         pci.HEADER,
         msix.vmstate(3),
         virtio.CORE,
-        ram.XBZRLE_RECORD,
+        ram.XBZRLE_HEAD,
     ):
         with suppress(FormatError):
             parse(schema, data, what="record")

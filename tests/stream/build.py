@@ -55,8 +55,7 @@ class Stream:
         return self
 
     def _footer(self, sid: int) -> bytes:
-        tail = {"type": ItemType.SECTION_FOOTER.value, "section_id": sid}
-        return build(qevm.FOOTER, tail, what="footer") if self.footers else b""
+        return qevm.footer(sid) if self.footers else b""
 
     def full(
         self,
@@ -154,8 +153,7 @@ def block_list(blocks: Sequence[tuple[str, int]], tails: Sequence[bytes] = ()) -
 
 def page(address: int, data: bytes, block: str | None = None) -> bytes:
     """A PAGE record; without a block it continues the one before."""
-    value = {"header": address | Flag.PAGE | _continued(block), "block": block}
-    return build(ram.PAGE_RECORD_HEADER, value, what="page") + data
+    return _header(address | Flag.PAGE, block) + data
 
 
 def zero(address: int, block: str | None = None, fill: int = 0) -> bytes:
@@ -164,22 +162,21 @@ def zero(address: int, block: str | None = None, fill: int = 0) -> bytes:
 
 
 def xbzrle(address: int, data: bytes, block: str | None = None, encoding: int = 1) -> bytes:
-    header = address | Flag.XBZRLE | _continued(block)
-    name = b"" if block is None else string(block)
-    return u64(header) + name + bytes([encoding]) + len(data).to_bytes(2, "big") + data
+    head = build(ram.XBZRLE_HEAD, {"encoding": encoding, "length": len(data)}, what="XBZRLE record")
+    return _header(address | Flag.XBZRLE, block) + head + data
 
 
 def compressed(address: int, data: bytes, block: str | None = None) -> bytes:
-    value = {
-        "header": address | Flag.COMPRESS_PAGE | _continued(block),
-        "block": block,
-        "length": len(data),
-        "data": data,
-    }
-    return build(ram.COMPRESSED_RECORD, value, what="compressed page")
+    head = build(ram.COMPRESSED_HEAD, {"length": len(data)}, what="compressed page")
+    return _header(address | Flag.COMPRESS_PAGE, block) + head + data
 
 
 FLUSH = u64(Flag.MULTIFD_FLUSH)
+
+
+def _header(word: int, block: str | None) -> bytes:
+    value = {"header": word | _continued(block), "block": block}
+    return build(ram.PAGE_RECORD_HEADER, value, what="record header")
 
 
 def _continued(block: str | None) -> int:

@@ -10,17 +10,10 @@ import pytest
 from msixtool.containers.file import BytesSource
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import find_devices
+from msixtool.formats.iterable import VfioTag
 from msixtool.formats.qevm import CommandType, ItemType
 from msixtool.msix.state import MsixEntry, MsixState
 from msixtool.stream.items import Damage, StreamIndex
-from msixtool.stream.iterable import (
-    VFIO_CONFIG,
-    VFIO_CONFIG_LOAD_READY,
-    VFIO_DATA,
-    VFIO_END,
-    VFIO_INIT_DATA_SENT,
-    VFIO_SETUP,
-)
 from msixtool.stream.read import read_stream
 from tests.stream.build import PAGE, Stream, config_space, msix_fields, pci_device, string, u32, u64
 from tests.stream.ways import WAYS, sections
@@ -55,17 +48,19 @@ def kinds(index: StreamIndex) -> list[str]:
 def device_configuration(subsection: bytes = b"") -> bytes:
     """DEV_CONFIG_STATE: a PCIDevice with 4096 bytes, the MSI-X state, END_OF_STATE."""
     config = config_space(3, size=4096, at=0x60, control=ENABLED, vendor=0x15B3)
-    return u64(VFIO_CONFIG) + pci_device(config) + STATE.to_vmstate() + subsection + u64(VFIO_END)
+    return u64(VfioTag.CONFIG) + pci_device(config) + STATE.to_vmstate() + subsection + u64(VfioTag.END)
 
 
 def data(length: int) -> bytes:
-    return u64(VFIO_DATA) + u64(length) + bytes(length)
+    return u64(VfioTag.DATA) + u64(length) + bytes(length)
 
 
-SETUP = u64(VFIO_SETUP) + u64(VFIO_END)
+SETUP = u64(VfioTag.SETUP) + u64(VfioTag.END)
 
 
-def vfio(full: bytes | None, end: bytes = u64(VFIO_END), part: bytes = data(5) + u64(VFIO_END)) -> Stream:
+def vfio(
+    full: bytes | None, end: bytes = u64(VfioTag.END), part: bytes = data(5) + u64(VfioTag.END)
+) -> Stream:
     stream = Stream()
     stream.section(ItemType.SECTION_START, 2, SETUP, f"{PATH}/vfio")
     stream.section(ItemType.SECTION_PART, 2, part)
@@ -83,12 +78,12 @@ RAMFB = b"\x05" + string("VFIOPCIDevice/VFIODisplay") + u32(1) + bytes(40)
     [
         pytest.param(vfio(device_configuration()), id="6.0"),
         pytest.param(vfio(device_configuration(RAMFB)), id="8.2, with a display"),
-        pytest.param(vfio(None, device_configuration() + data(9) + u64(VFIO_END)), id="5.2"),
+        pytest.param(vfio(None, device_configuration() + data(9) + u64(VfioTag.END)), id="5.2"),
         pytest.param(
-            vfio(device_configuration(), data(3) + data(4) + u64(VFIO_END), u64(VFIO_INIT_DATA_SENT)),
+            vfio(device_configuration(), data(3) + data(4) + u64(VfioTag.END), u64(VfioTag.INIT_DATA_SENT)),
             id="8.1, all initial data sent",
         ),
-        pytest.param(vfio(device_configuration(), part=data(0) + u64(VFIO_END)), id="nothing to send"),
+        pytest.param(vfio(device_configuration(), part=data(0) + u64(VfioTag.END)), id="nothing to send"),
     ],
 )
 def test_the_msix_state_of_an_assigned_device_is_in_its_configuration_record(stream: Stream) -> None:
@@ -104,7 +99,7 @@ def test_the_msix_state_of_an_assigned_device_is_in_its_configuration_record(str
     assert raw[device.offset : device.offset + device.length] == STATE.to_vmstate()
 
 
-@pytest.mark.parametrize("full", [u64(VFIO_CONFIG_LOAD_READY), u64(VFIO_END)], ids=["10.1", "10.0"])
+@pytest.mark.parametrize("full", [u64(VfioTag.CONFIG_LOAD_READY), u64(VfioTag.END)], ids=["10.1", "10.0"])
 def test_an_assigned_device_whose_configuration_went_by_multifd_is_none_here(full: bytes) -> None:
     stream = vfio(full)
     assert kinds(read(stream))[-3:] == ["full", "full", "vmdescription"]
