@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
 from msixtool.devices.virtio import VirtioState
 from msixtool.formats import virtio as virtio_format
+from msixtool.formats.idstr import Idstr
 from msixtool.msix.state import MsixState
 from msixtool.qemu.profiles import Profile, profile_of
 from msixtool.stream.items import Item
@@ -14,7 +15,7 @@ from msixtool.stream.items import Item
 
 def kind_of(idstr: str) -> str:
     """The part of an idstr after the last slash."""
-    return idstr.rsplit("/", 1)[-1]
+    return Idstr(idstr).kind
 
 
 @dataclass(slots=True)

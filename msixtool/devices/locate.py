@@ -8,8 +8,8 @@ from __future__ import annotations
 from msixtool.containers.base import Source
 from msixtool.devices import virtio
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
-from msixtool.devices.device import MsixDevice, kind_of
-from msixtool.devices.places import Places, path_of, places_of
+from msixtool.devices.device import MsixDevice
+from msixtool.devices.places import Places, places_of
 from msixtool.errors import FormatError, TruncatedError
 from msixtool.formats import msix, pci
 from msixtool.msix.state import MsixState
@@ -28,9 +28,9 @@ def find_devices(source: Source, index: StreamIndex) -> tuple[list[MsixDevice], 
     """The devices with MSI-X in stream order, and what is damaged in or about them."""
     devices: list[MsixDevice] = []
     damage: list[Damage] = []
-    apart = {path_of(item) for item in index.full_sections() if _keeps_config_elsewhere(item)}
+    apart = {item.named.path for item in index.full_sections() if _keeps_config_elsewhere(item)}
     for item in index.items:
-        if not _may_hold_a_device(item) or (path_of(item) in apart and not _keeps_config_elsewhere(item)):
+        if not _may_hold_a_device(item) or (item.named.path in apart and not _keeps_config_elsewhere(item)):
             continue
         trouble: list[Damage] = []
         try:
@@ -57,11 +57,11 @@ def read_device(source: Source, item: Item, index: StreamIndex | None = None) ->
 
 def _may_hold_a_device(item: Item) -> bool:
     """A FULL section; QEMU 5.2 saved the device configuration of vfio in the END section."""
-    return item.type == kinds.FULL or (item.type == kinds.END and kind_of(str(item.idstr)) == _VFIO)
+    return item.type == kinds.FULL or (item.type == kinds.END and item.named.kind == _VFIO)
 
 
 def _keeps_config_elsewhere(item: Item) -> bool:
-    profile = profile_of(kind_of(str(item.idstr)))
+    profile = profile_of(item.named.kind)
     return profile is not None and profile.config_in is not None
 
 
@@ -108,7 +108,7 @@ def _plain_device(source: Source, item: Item, places: Places, damage: list[Damag
 def _join(source: Source, device: MsixDevice, index: StreamIndex, damage: list[Damage]) -> None:
     """Give a device the configuration space that stands in another section of the same function."""
     kind = profile.config_in if (profile := device.profile) else None
-    name = f"{path_of(device.item)}/{kind}".lstrip("/")
+    name = f"{device.item.named.path}/{kind}".lstrip("/")
     for item in index.full_sections():
         if item.idstr != name or (item.instance_id or 0) != device.instance:
             continue
@@ -173,7 +173,7 @@ def _vector_count(
         damage.append(_damage(item, text, DamageRule.VECTOR_LIMIT))
         return 0
     if capability is not None and capability.vectors != vectors:
-        profile = profile_of(kind_of(str(item.idstr)))
+        profile = profile_of(item.named.kind)
         smaller = capability.vectors < vectors and profile is not None and profile.capability_may_be_smaller
         if not smaller:
             damage.append(

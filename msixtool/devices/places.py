@@ -10,13 +10,11 @@ Source: QEMU hw/pci/pci.c, vmstate_pci_device; hw/virtio/virtio.c, virtio_save; 
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from msixtool.containers.base import Source
 from msixtool.devices import virtio
 from msixtool.devices.config_space import ConfigSpace
-from msixtool.devices.device import kind_of
 from msixtool.formats import build, msix, parse, pci, qevm, sizeof
 from msixtool.formats.layout import Layout
 from msixtool.qemu.profiles import CONFIG_HOLDERS, Place, Profile, profile_of
@@ -26,8 +24,6 @@ from msixtool.stream.window import Window
 
 _VERSION_SIZE = 4
 """Bytes of a PCIDevice before its configuration space."""
-_PCI_PATH = re.compile(r":[0-9a-f]{2}\.[0-7]\Z")
-"""How the path of a device on a PCI bus ends: slot and function."""
 _EXPRESS_SUBSECTION = build(
     qevm.SUBSECTION_HEADER, {"name": "vmxnet3/pcie", "version_id": 0}, what="subsection header"
 )[: -sizeof(qevm.VERSION_ID)]
@@ -61,7 +57,7 @@ def places_of(source: Source, item: Item) -> Places:
     found = NOWHERE if layout is None else _described(source, item, layout)
     if found.virtio is not None or found.table is not None:
         return found
-    profile = profile_of(kind_of(str(item.idstr)))
+    profile = profile_of(item.named.kind)
     if profile is not None and profile.place in (Place.ALONE, Place.VFIO):
         return _apart(source, item, profile)
     if layout is not None:
@@ -84,11 +80,6 @@ def config_space(source: Source, item: Item) -> ConfigSpace | None:
     return ConfigSpace(data) if len(data) == places.config_size else None
 
 
-def path_of(item: Item) -> str:
-    """The part of an idstr before the last slash: the device's path on its bus. Empty for none."""
-    return str(item.idstr).rpartition("/")[0]
-
-
 def _described(source: Source, item: Item, layout: Layout) -> Places:
     """By the types of the vmdesc's fields."""
     config = table = None
@@ -109,8 +100,11 @@ def _described(source: Source, item: Item, layout: Layout) -> Places:
 
 
 def _virtio(source: Source, item: Item, at: int, blob: int) -> Places:
-    """On PCI a PCIDevice stands first, then the MSI-X state where there is a capability."""
-    if not _is_on_pci(item):
+    """On PCI a PCIDevice stands first, then the MSI-X state where there is a capability.
+
+    On other buses (mmio, ccw) virtio has neither.
+    """
+    if not item.named.may_be_on_pci:
         return Places(virtio=at, virtio_size=blob)
     config = at + _VERSION_SIZE
     data = source.read(item.data_offset + config, min(pci.CONFIG_SIZE, max(0, item.data_length - config)))
@@ -119,12 +113,6 @@ def _virtio(source: Source, item: Item, at: int, blob: int) -> Places:
     has_table = space.msix is not None or space.damage is not None
     table = at + pci.device_vmstate_size(size) if has_table else None
     return Places(config, size, table, virtio=at, virtio_size=blob)
-
-
-def _is_on_pci(item: Item) -> bool:
-    """Whether a section's device is on a PCI bus; virtio is on others too (mmio, ccw), without MSI-X."""
-    path = path_of(item)
-    return not path or bool(_PCI_PATH.search(path))
 
 
 def _apart(source: Source, item: Item, profile: Profile) -> Places:
@@ -141,7 +129,7 @@ def _apart(source: Source, item: Item, profile: Profile) -> Places:
 
 
 def _profiled(source: Source, item: Item, profile: Profile) -> Places:
-    if kind_of(str(item.idstr)) in CONFIG_HOLDERS:
+    if item.named.kind in CONFIG_HOLDERS:
         data = source.read(item.data_offset, min(item.data_length, _COMPANION_MAX))
         at = data.find(_EXPRESS_SUBSECTION)
         if at >= 0:

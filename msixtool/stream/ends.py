@@ -84,7 +84,7 @@ class EndFinder:
             if item.type != kinds.START:
                 self.index.ram = self.ram.count
             return end, self._footer(end, item)
-        grammar = GRAMMARS.get(str(item.idstr).rsplit("/", 1)[-1])
+        grammar = GRAMMARS.get(item.named.kind)
         if grammar is not None and (item.type != kinds.FULL or grammar.full):
             end = grammar.end(self.window, item.data_offset, item.type)
             if item.type == kinds.FULL and self._entries is not None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msixtool.errors import MsixtoolError, shortened
+from msixtool.formats.idstr import Idstr
 from msixtool.formats.layout import Layout
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ class Item:
     data_length: int = 0
     description: dict[str, Any] | None = None
     """The vmdesc's entry of a FULL section."""
+
+    @property
+    def named(self) -> Idstr:
+        """The idstr with its parts; an empty one where the item has none."""
+        return Idstr(self.idstr or "")
 
     @property
     def layout(self) -> Layout | None:

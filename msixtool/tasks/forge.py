@@ -17,6 +17,7 @@ from msixtool.devices.places import places_of
 from msixtool.dump import Dump, matches
 from msixtool.errors import MsixtoolError, UsageError
 from msixtool.formats import pci
+from msixtool.formats.idstr import Idstr
 from msixtool.formats.virtio import NO_VECTOR, QUEUE_WITH_VECTOR
 from msixtool.msix.state import MsixState
 from msixtool.spec.values import DeviceSpec, PlaceSpec, Spec, apply, apply_control
@@ -169,7 +170,7 @@ class _Forge:
             for bar in forge_layout.bars(space):
                 if offset != device.config_offset or bar.number != self._own_bar(device):
                     addresses.append(bar.address)
-            if above is not None and str(item.idstr).rpartition("/")[0] == above:
+            if above is not None and item.named.path == above:
                 window = window or forge_layout.memory_window(space)
         return addresses, window
 
@@ -292,7 +293,7 @@ def _register(place: BarPlace, asked: PlaceSpec) -> bytes:
 
 def _bridge_path(name: str) -> str | None:
     """The device path of the bridge above a device, or None for one on a root bus."""
-    path = name.rpartition("/")[0]
+    path = Idstr(name).path
     above = path.rpartition(":")[0]
     return above if "." in above else None
 

@@ -32,6 +32,10 @@ class Stream:
     capabilities: Sequence[str] = ()
     pieces: list[bytes] = field(default_factory=list)
     devices: list[dict[str, Any]] = field(default_factory=list)
+    more: bytes = b""
+    """More subsections of the configuration."""
+    document: dict[str, Any] = field(default_factory=dict)
+    """More members of the vmdesc, before the others."""
 
     def section(
         self,
@@ -109,12 +113,13 @@ class Stream:
             {"header": {"type": kind, "name": name, "version_id": 1}, "body": body} for name, body in bodies
         ]
         value = {"type": ItemType.CONFIGURATION.value, "machine": self.machine, "subsections": subsections}
-        return build(qevm.CONFIGURATION, value, what="configuration")
+        return build(qevm.CONFIGURATION, value, what="configuration") + self.more
 
     @property
     def description(self) -> bytes:
         """The vmdesc behind the end marker."""
-        text = json.dumps({"page_size": self.page_size, "devices": self.devices}).encode()
+        document = self.document | {"page_size": self.page_size, "devices": self.devices}
+        text = json.dumps(document).encode()
         head = {"type": ItemType.VMDESCRIPTION.value, "length": len(text)}
         return build(qevm.VMDESC_HEADER, head, what="vmdesc") + text if self.vmdesc else b""
 
@@ -132,6 +137,11 @@ def u64(value: int) -> bytes:
 
 def u32(value: int) -> bytes:
     return value.to_bytes(4, "big")
+
+
+def subsection(name: str, data: bytes, version: int = 1) -> bytes:
+    """A subsection, of a section or of the configuration."""
+    return build(qevm.SUBSECTION_HEADER, {"name": name, "version_id": version}, what="subsection") + data
 
 
 def string(text: str) -> bytes:

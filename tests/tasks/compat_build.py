@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from msixtool import Dump
 from msixtool.qemu.versions import Version
 from msixtool.tasks.compat import Comparison, compare
 from msixtool.tasks.compat.vmstate_file import VmstateFile
+from tests.stream.build import Stream, subsection
 
 PAGE = 4096
 RAM_ID = 1
@@ -54,7 +54,7 @@ class Vmsd:
     def bytes(self) -> bytes:
         data = b"".join(each.bytes for each in self.fields)
         for each in self.subsections:
-            data += b"\x05" + string(each.name) + each.version.to_bytes(4, "big") + each.bytes
+            data += subsection(each.name, each.bytes, each.version)
         return data
 
     @property
@@ -93,10 +93,6 @@ def struct(name: str, inside: Vmsd) -> Field:
     return Field(name, "struct", inside=inside)
 
 
-def string(text: str) -> bytes:
-    return bytes([len(text)]) + text.encode()
-
-
 @dataclass(frozen=True)
 class Machine:
     """A stream. `style` is that of the QEMU that wrote it: 7.2, 10.0 or 11.1."""
@@ -110,36 +106,20 @@ class Machine:
     extra: bytes = b""
     """Subsections of the configuration."""
 
-    def footer(self, section_id: int) -> bytes:
-        return b"\x7e" + section_id.to_bytes(4, "big") if self.footers else b""
-
     @property
     def bytes(self) -> bytes:
-        data = b"QEVM" + (3).to_bytes(4, "big")
-        if self.configured:
-            data += b"\x07" + len(self.name).to_bytes(4, "big") + self.name.encode() + self.extra
-        listed = b"".join(string(name) + size.to_bytes(8, "big") for name, size in self.blocks.items())
-        start = b"\x01" + RAM_ID.to_bytes(4, "big") + string("ram") + bytes(4) + (4).to_bytes(4, "big")
-        eos = (0x10).to_bytes(8, "big")
-        total = sum(self.blocks.values())
-        data += start + (total | 4).to_bytes(8, "big") + listed + eos + self.footer(RAM_ID)
-        data += b"\x03" + RAM_ID.to_bytes(4, "big") + eos + self.footer(RAM_ID)
+        stream = Stream(
+            footers=self.footers,
+            machine=self.name if self.configured else None,
+            more=self.extra,
+            document={} if self.style == "7.2" else {"configuration": {}},
+        )
+        stream.ram(blocks=tuple(self.blocks.items()), sid=RAM_ID)
         for position, each in enumerate(self.sections, RAM_ID + 1):
-            data += b"\x04" + position.to_bytes(4, "big") + string(each.name)
-            data += each.instance.to_bytes(4, "big") + each.vmsd.version.to_bytes(4, "big")
-            data += each.vmsd.bytes + self.footer(position)
-        text = json.dumps(self.described).encode()
-        return data + b"\x00\x06" + len(text).to_bytes(4, "big") + text
-
-    @property
-    def described(self) -> dict[str, Any]:
-        devices = [
-            {"name": each.name, "instance_id": each.instance, **each.vmsd.described} for each in self.sections
-        ]
-        document: dict[str, Any] = {"page_size": PAGE, "devices": devices}
-        if self.style != "7.2":
-            document = {"configuration": {}, **document}
-        return document
+            version = each.vmsd.version
+            stream.full(position, each.name, each.vmsd.bytes, instance=each.instance, version=version)
+            stream.devices[-1] |= each.vmsd.described
+        return bytes(stream)
 
     def dump(self) -> Dump:
         return Dump.open(io.BytesIO(self.bytes))

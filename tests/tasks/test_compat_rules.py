@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from msixtool.formats import qevm
 from msixtool.qemu import vmstates
 from msixtool.qemu.versions import Version
 from msixtool.tasks.compat import Comparison
 from msixtool.tasks.finding import Code, Finding, Severity
+from tests.stream.build import string, subsection, u32
 from tests.tasks.compat_build import (
     Field,
     Machine,
@@ -20,7 +22,6 @@ from tests.tasks.compat_build import (
     comparison,
     number,
     section,
-    string,
     struct,
 )
 
@@ -57,12 +58,11 @@ def test_the_machine_type_is_compared_only_as_far_as_the_source_says_it() -> Non
 
 
 def capabilities(*names: str) -> bytes:
-    body = len(names).to_bytes(4, "big") + b"".join(map(string, names))
-    return b"\x05" + string("configuration/capabilities") + (1).to_bytes(4, "big") + body
+    return subsection(qevm.CAPABILITIES, u32(len(names)) + b"".join(map(string, names)))
 
 
 def uuid(value: int) -> bytes:
-    return b"\x05" + string("configuration/uuid") + (1).to_bytes(4, "big") + bytes([value]) * 16
+    return subsection(qevm.UUID, bytes([value]) * 16)
 
 
 def test_another_uuid_is_refused_and_one_that_the_target_does_not_show_is_undecided() -> None:

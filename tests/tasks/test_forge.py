@@ -21,6 +21,7 @@ from msixtool.tasks.field_tree import Leaf
 from msixtool.tasks.fields import find, read_section
 from msixtool.tasks.forge import plan
 from tests.conftest import CORPUS, REPOSITORY, unpacked
+from tests.stream.build import Stream, u32
 from tests.tasks.test_forge_spec import states
 
 RARE = REPOSITORY / "tests" / "data" / "rare"
@@ -221,16 +222,11 @@ def test_a_state_in_a_section_of_its_own_grows_with_the_vmdesc() -> None:
 
     def stream_of(vectors: int) -> bytes:
         state = MsixState.reset(vectors).to_vmstate()
-        name = b"0000:00:02.0/vmxnet3-msix"
-        section = (
-            b"\4" + (7).to_bytes(4, "big") + bytes([len(name)]) + name + bytes(4) + (1).to_bytes(4, "big")
-        )
+        stream = Stream(machine=None).full(7, "0000:00:02.0/vmxnet3-msix", state)
         field = {"name": "data", "size": len(state), "type": "buffer"}
-        device = {"name": name.decode(), "instance_id": 0, "size": len(state), "fields": [field]}
-        text = json.dumps({"page_size": 4096, "devices": [device]}).encode()
-        footer = b"\x7e" + (7).to_bytes(4, "big")
-        vmdesc = b"\6" + len(text).to_bytes(4, "big") + text
-        return b"QEVM" + (3).to_bytes(4, "big") + section + state + footer + b"\0" + vmdesc
+        name = {"name": "0000:00:02.0/vmxnet3-msix", "instance_id": 0}
+        stream.devices = [name | {"size": len(state), "fields": [field]}]
+        return bytes(stream)
 
     assert forged(stream_of(25), {"devices": [{"name": "vmxnet3-msix", "vectors": 9}]}) == stream_of(9)
 
@@ -245,18 +241,18 @@ def taken_apart(data: bytes) -> bytes:
     entry = next(e for e in document["devices"] if e["name"] == device.name)
     entry["fields"] = [field for field in entry["fields"] if field["name"] != "parent_obj[1]"]
     field = {"name": "data", "size": device.length, "type": "buffer"}
-    name, sid = f"{device.name}-msix", (250).to_bytes(4, "big")
+    name = f"{device.name}-msix"
     apart = {"name": name, "instance_id": 0, "size": device.length, "fields": [field]}
     document["devices"].insert(document["devices"].index(entry), apart)
     state = data[device.offset : device.offset + device.length]
-    header = b"\4" + sid + bytes([len(name)]) + name.encode() + bytes(4) + (1).to_bytes(4, "big")
+    alone = Stream(vmdesc=False).full(250, name, state).pieces[0]
     text = json.dumps(document).encode()
     return (
         data[: item.offset]
-        + (header + state + b"\x7e" + sid)
+        + alone
         + data[item.offset : device.offset]
         + data[device.offset + device.length : description.offset]
-        + (b"\6" + len(text).to_bytes(4, "big") + text)
+        + (b"\6" + u32(len(text)) + text)
     )
 
 

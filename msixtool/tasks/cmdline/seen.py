@@ -83,11 +83,11 @@ class Device:
 
     @property
     def path(self) -> str:
-        return str(self.item.idstr).rpartition("/")[0]
+        return self.item.named.path
 
     @property
     def kind(self) -> str:
-        return str(self.item.idstr).rpartition("/")[2]
+        return self.item.named.kind
 
     @property
     def is_pci(self) -> bool:

@@ -59,7 +59,7 @@ class Load:
     @property
     def path(self) -> str:
         """The device path of the section, empty for one without."""
-        return str(self.item.idstr).rpartition("/")[0]
+        return self.item.named.path
 
     @property
     def refused(self) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from msixtool.devices.device import kind_of
 from msixtool.formats import pci
+from msixtool.formats.idstr import Idstr
 from msixtool.qemu import advice
 from msixtool.qemu.config_masks import CAPABILITY_ID, NEXT_POINTER, POINTER
 from msixtool.qemu.config_places import Layout, Place, layouts_of, place_at
@@ -120,8 +121,7 @@ def _likely(section: str | None) -> tuple[Layout, ...]:
     if section is None:
         return layouts_of(_VIRTIO)
     found = layouts_of(kind_of(section))
-    behind_port = section.rpartition("/")[0].count(".") > 1
-    if behind_port and len(found) > 1:
+    if Idstr(section).is_behind_port and len(found) > 1:
         return tuple(sorted(found, key=lambda layout: not _is_express(layout)))
     return found
 

@@ -1,0 +1,1 @@
+"""Facts of QEMU, without a stream."""
