@@ -26,7 +26,10 @@ Examples:
 )
 @click.option("--qemu", metavar="COMMAND", help="Start this QEMU paused as the target, and end it.")
 @click.option("--on", metavar="PROGRAM", help="Start this QEMU with the command line that SOURCE needs.")
-@click.option("--try", "try_it", is_flag=True, help="With --qemu or --on: really load SOURCE as well.")
+@click.option("--domain", metavar="FILE.xml", help="libvirt's XML is the target; - for that in a save image.")
+@click.option(
+    "--try", "try_it", is_flag=True, help="With --qemu, --on or --domain: really load SOURCE as well."
+)
 @click.option("--to", metavar="VERSION", help="No target: what is at risk with a QEMU of this release.")
 @options.jobs_option
 @options.container_options
@@ -39,6 +42,7 @@ def compat(
     target_vmstate: str | None,
     qemu: str | None,
     on: str | None,
+    domain: str | None,
     try_it: bool,
     to: str | None,
     jobs: int | None,
@@ -56,13 +60,13 @@ def compat(
     """
     from msixtool.cli.compat_run import Run
 
-    if try_it and qemu is None and on is None:
-        raise click.UsageError("--try needs --qemu or --on: what to try it with.")
-    if sum(each is not None for each in (qemu, on, to)) > 1:
-        raise click.UsageError("give one of --qemu, --on and --to, not both.")
-    needs_target = qemu is None and on is None and to is None
+    if try_it and qemu is None and on is None and domain is None:
+        raise click.UsageError("--try needs --qemu, --on or --domain: what to try it with.")
+    if sum(each is not None for each in (qemu, on, domain, to)) > 1:
+        raise click.UsageError("give one of --qemu, --on, --domain and --to, not both.")
+    needs_target = all(each is None for each in (qemu, on, domain, to))
     if needs_target and len(words) < 2:
-        raise click.UsageError("no target: give a TARGET stream, --qemu, --on or --to.")
+        raise click.UsageError("no target: give a TARGET stream, --qemu, --on, --domain or --to.")
     sources, target = (words[:-1], words[-1]) if needs_target else (words, None)
     run = Run(
         sources,
@@ -71,6 +75,7 @@ def compat(
         target_vmstate,
         qemu,
         on,
+        domain,
         try_it,
         to,
         jobs,
@@ -79,7 +84,7 @@ def compat(
         as_json,
         Page(html, force, inputs=words),
     )
-    if qemu is None and on is None:
+    if qemu is None and on is None and domain is None:
         return run.run()
     from msixtool.cli.signals import end_in_order
 

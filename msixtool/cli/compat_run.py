@@ -6,7 +6,7 @@ import os
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from msixtool.cli.options import are_many
@@ -45,6 +45,7 @@ class Run:
     target_vmstate: str | None
     qemu: str | None
     on: str | None
+    domain: str | None
     try_it: bool
     to: str | None
     jobs: int | None
@@ -128,6 +129,8 @@ class Run:
 
                 program = stack.enter_context(OnProgram(self.on, version, vmstate))
                 yield _Made(program, self.try_it)
+            elif self.domain is not None:
+                yield _OfDomain(stack, self.domain, version, vmstate, self.try_it)
             elif self.target is not None:
                 dump = stack.enter_context(Dump.open(self.target))
                 yield _Streams(self.target, dump, version, vmstate, source_document(dump))
@@ -222,6 +225,46 @@ class _Made(_Question):
             return found.comparison, {"path": self.program.program, "size": None, "layers": []}, found.trial
         document = source_document(found.target) | {"path": self.program.program}
         return found.comparison, document, found.trial
+
+
+@dataclass
+class _OfDomain(_Question):
+    """A target made for each source of a domain's XML: that of a file, or that in the source itself."""
+
+    stack: ExitStack
+    domain: str
+    version: Version | None
+    vmstate: VmstateFile | None
+    try_it: bool
+    _targets: tuple[Dump, ...] = ()
+    _more: Document = field(default_factory=dict)
+
+    @property
+    def shared(self) -> bool:
+        return False
+
+    @property
+    def targets(self) -> tuple[Dump, ...]:
+        return self._targets
+
+    @property
+    def more(self) -> Document:
+        return self._more
+
+    def answer(self, source: Dump) -> tuple[Comparison, Any, Trial | None]:
+        from msixtool.tasks.compat.domain import domain_command, xml_of
+        from msixtool.tasks.compat.qemu_target import fresh_target, try_load
+
+        made = domain_command(xml_of(self.domain, source), source)
+        for line in made.changed:
+            warn(f"{self.domain}: {line}")
+        fresh = self.stack.enter_context(fresh_target(made.words))
+        target = self.stack.enter_context(Dump.open(fresh.stream))
+        self._targets, self._more = (target,), {"cmdline": list(made.words[1:])}
+        vmstate = self.vmstate or fresh.vmstate
+        comparison = compare(source, target, target_version=self.version, vmstate=vmstate)
+        trial = try_load(made.words, source) if self.try_it else None
+        return comparison, source_document(target) | {"path": self.domain}, trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from msixtool import Dump
 from msixtool.tasks.cmdline.machine import topology
 from msixtool.tasks.cmdline.words import shell_text
+from msixtool.tasks.compat.domain import domain_command
 from tests.cli.conftest import Result
 from tests.cli.examples import check_examples
 from tests.conftest import REPOSITORY
@@ -140,6 +142,63 @@ echo 'qemu-system-x86_64: unsupported machine type' >&2; exit 1"""
     assert result.json["compatible"] is False
     assert [finding["code"] for finding in result.json["findings"]] == ["machine-type"]
     assert result.json["cmdline"][0] == "-nodefaults"
+
+
+VIRSH = """#!/bin/sh
+cat <<'END'
+LC_ALL=C \\
+XDG_CACHE_HOME=/x/.cache \\
+/usr/bin/qemu-system-x86_64 -name guest=vm,debug-threads=on -S \\
+-object '{"qom-type":"secret","id":"masterKey0","format":"raw","file":"/x/master-key.aes"}' \\
+-machine pc-q35-7.2,usb=off,memory-backend=pc.ram,pflash0=libvirt-pflash0-format -accel tcg -cpu qemu64 \\
+-object '{"qom-type":"memory-backend-memfd","id":"pc.ram","size":16777216}' -m 16 \\
+-no-user-config -nodefaults -chardev socket,id=charmonitor,fd=22,server=on,wait=off \\
+-mon chardev=charmonitor,id=monitor,mode=control -rtc base=utc -no-shutdown \\
+-blockdev '{"driver":"file","filename":"/x/a,b.img","node-name":"libvirt-1-storage","read-only":false}' \\
+-netdev tap,fd=24,vhost=on,vhostfd=26,id=hostnet0 \\
+-device '{"driver":"virtio-net-pci","netdev":"hostnet0","id":"net0","bus":"pcie.0","addr":"0x3"}' \\
+-device vfio-pci,host=0000:01:00.0,id=hostdev0 -sandbox on,obsolete=deny -msg timestamp=on
+END
+"""
+
+
+def test_a_domain_keeps_its_devices_and_loses_what_is_the_hosts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "virsh").write_text(VIRSH)
+    (tmp_path / "virsh").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with Dump.open(RECORDED[0]) as source:
+        made = domain_command("<domain/>", source)
+    assert made.words[0] == "/usr/bin/qemu-system-x86_64"
+    text = " ".join(made.words)
+    assert "memory-backend-ram,id=pc.ram,size=16777216" in text
+    assert "user,id=hostnet0" in text
+    assert "virtio-net-pci" in text
+    assert "null,id=charmonitor" in text
+    assert '"driver": "null-co", "node-name": "libvirt-1-storage"' in text
+    for gone in ("secret", "vfio", "tap", "/x/", "-sandbox", "-mon ", "guest=vm"):
+        assert gone not in text
+    said = "\n".join(made.changed)
+    for word in ("vfio-pci", "hostnet0: tap", "secret", "memfd", "disks"):
+        assert word in said
+
+
+def test_a_domain_that_is_not_in_the_source_is_an_error_of_one_line(msixtool: Tool) -> None:
+    result = msixtool("compat", RECORDED[0], "--domain", "-")
+    assert result.status == 2
+    assert "a libvirt save image" in result.err
+    assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("like", "machine"), [("5.2", "pc-q35-5.2"), ("7.2", "pc-q35-7.1"), ("11.1", "pc-q35-7.1")]
+)
+def test_the_machine_type_is_the_nearest_that_a_target_has(msixtool: Tool, like: str, machine: str) -> None:
+    words = msixtool("cmdline", DATA / "7.2-1212" / "source.mig.xz", "--like-target", like, "--json").json[
+        "args"
+    ]
+    assert words[2].partition(",")[0] == machine
 
 
 def test_the_examples_of_its_page_hold(tmp_path: Path) -> None:

@@ -96,6 +96,10 @@ class Seen(Protocol):
     def virtio(self) -> VirtioSeen | None:
         """What is virtio about it."""
 
+    @property
+    def highest_port(self) -> int:
+        """The highest port of a USB controller that something is plugged into; 0 for none."""
+
     def capability(self, number: int) -> int | None:
         """The offset of a capability."""
 

@@ -5,6 +5,8 @@ Source: QEMU hw/net/ (e1000.c, eepro100.c, vmxnet3.c, …); the names of eepro10
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msixtool.qemu.kinds import Backend, DeviceKind, Options, Seen, register
 
 _EEPRO100 = (
@@ -31,14 +33,22 @@ def _rtl8139(seen: Seen) -> Options:
     return _mac(seen, "phys")
 
 
-def _vmxnet3(seen: Seen) -> Options:
-    """The MAC is in the serial number capability: 0xfe, its last three bytes, its first three, 0xff."""
-    at = seen.extended(_SERIAL_NUMBER)
-    if at is None:
-        return {}
-    serial = seen.config[at + 4 : at + 12]
-    octets = serial[4:7] + serial[1:4]
-    return {"mac": octets.hex(":")} if any(octets) and not octets[0] & 1 else {}
+def _serial(order: tuple[int, ...]) -> Callable[[Seen], Options]:
+    """The MAC out of the serial number capability: `order` says which of its bytes are the MAC's."""
+
+    def options(seen: Seen) -> Options:
+        at = seen.extended(_SERIAL_NUMBER)
+        if at is None:
+            return {}
+        serial = seen.config[at + 4 : at + 12]
+        octets = bytes(serial[index] for index in order) if len(serial) == 8 else b"\1"
+        return {"mac": octets.hex(":")} if any(octets) and not octets[0] & 1 else {}
+
+    return options
+
+
+_VMXNET3 = (4, 5, 6, 1, 2, 3)
+_E1000E = (7, 6, 5, 2, 1, 0)
 
 
 def _net(section: str, devices: dict[str, str] | str, **more: object) -> DeviceKind:
@@ -48,12 +58,12 @@ def _net(section: str, devices: dict[str, str] | str, **more: object) -> DeviceK
 
 register(
     _net("e1000", {"": "e1000", "8086:100c": "e1000-82544gc", "8086:100f": "e1000-82545em"}),
-    _net("e1000e", "e1000e"),
-    _net("igb", "igb"),
+    _net("e1000e", "e1000e", options=_serial(_E1000E)),
+    _net("igb", "igb", options=_serial(_E1000E)),
     _net("ne2000", "ne2k_pci"),
     _net("pcnet", "pcnet"),
     _net("rtl8139", "rtl8139", options=_rtl8139),
     DeviceKind("tulip", {"": "tulip"}, backend=Backend.NETDEV),
-    _net("vmxnet3", "vmxnet3", options=_vmxnet3),
+    _net("vmxnet3", "vmxnet3", options=_serial(_VMXNET3)),
     *(_net(model, model) for model in _EEPRO100.split()),
 )

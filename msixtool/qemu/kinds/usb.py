@@ -16,12 +16,13 @@ _NEC = "1033:0194"
 
 
 def _xhci(seen: Seen) -> Options:
-    """`p2` and `p3`: the ports of either kind are counted together; as many of each is the default."""
+    """`p2` and `p3`: the ports of either kind are counted together. As many of each is the default, but
+    there are as many of one kind as the highest port that something is plugged into."""
     options: Options = {}
     ports = seen.value("ports")
-    if isinstance(ports, list) and len(ports) != 8:
-        high = len(ports) // 2
-        options |= {"p2": str(len(ports) - high), "p3": str(high)}
+    if isinstance(ports, list) and (len(ports) != 8 or seen.highest_port > 4):
+        low = min(max(len(ports) - len(ports) // 2, seen.highest_port), len(ports))
+        options |= {"p2": str(low), "p3": str(len(ports) - low)}
     if ids(seen.config) == _NEC:
         for name, number in (("msi", pci.CapabilityId.MSI), ("msix", pci.CapabilityId.MSIX)):
             if seen.capability(number) is None:

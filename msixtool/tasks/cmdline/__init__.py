@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from msixtool.dump import Dump
 from msixtool.errors import InputError
+from msixtool.qemu.history import oldest_machine
 from msixtool.qemu.kinds import Backend
 from msixtool.qemu.versions import Version, machine_version
 from msixtool.tasks.cmdline import machine as machines
@@ -17,6 +19,7 @@ from msixtool.tasks.cmdline.seen import Device
 from msixtool.tasks.cmdline.words import Note, Words, joined, shell_text, size_text
 
 _DEFAULT_VERSION = (7, 2)
+_UPSTREAM = re.compile(r"pc-(?:i440fx|q35)-[0-9]+\.[0-9]+(?:\.[0-9]+)?")
 _COUNTED_APICS = (2, 6)
 """Up to this machine type APICs have instance ids in the order in which they were made, not their own."""
 MOST_DEVICES = 4096
@@ -40,32 +43,42 @@ class CommandLine:
 
 
 def command_line(
-    dump: Dump, *, version: Version | None = None, program: str | None = None, bios: str | None = None
+    dump: Dump,
+    *,
+    version: Version | None = None,
+    program: str | None = None,
+    bios: str | None = None,
+    like: Version | None = None,
 ) -> CommandLine:
     """The command line for a stream.
 
     `version` is the QEMU that takes it, by default the oldest that can have written the stream; `bios`
-    the file of a firmware that is not QEMU's own. Raises InputError for a stream without machine type.
+    the file of a firmware that is not QEMU's own; with `like` the machine type is the nearest one that such a
+    QEMU has, where it does not have the stream's. Raises InputError for a stream without machine type.
     """
-    if dump.index.machine is None:
+    if dump.index.machine is None and like is None:
         raise InputError(
             "the stream does not say its machine type",
             path=dump.path,
             expected="a configuration section",
         )
-    version = version or dump.writer.min or _DEFAULT_VERSION
-    return _Maker(dump, version, bios).make(program)
+    version = like or version or dump.writer.min or _DEFAULT_VERSION
+    return _Maker(dump, version, bios, like=like).make(program)
 
 
 class _Maker:
-    def __init__(self, dump: Dump, version: Version, bios: str | None) -> None:
+    def __init__(
+        self, dump: Dump, version: Version, bios: str | None, *, like: Version | None = None
+    ) -> None:
+        self.like = like
         self.dump = dump
         self.version = version
         self.bios = bios
         self.words = Words()
         self.sections = Sections.of(dump)
         self.q35 = "mch" in self.sections.kinds
-        machine = machine_version(dump.index.machine)
+        self.machine = self._machine_type()
+        machine = machine_version(self.machine)
         self.devices = [
             Device(dump, item, version, machine) for items in self.sections.by_name.values() for item in items
         ]
@@ -89,11 +102,27 @@ class _Maker:
         dimms = machines.add_memory(self.words, machine, self.sections, power, self.backends.taken)
         memory, self.words.args = self.words.args, devices
         machines.add_dimms(self.words, dimms)
-        head = ["-nodefaults", "-machine", joined(str(self.dump.index.machine), machine)]
+        head = ["-nodefaults", "-machine", joined(self.machine, machine)]
         args = [*head, *early[1:], *memory, *devices]
         return CommandLine(
             program or "qemu-system-x86_64", tuple(args), tuple(self.words.notes), self.version, self.firmware
         )
+
+    def _machine_type(self) -> str:
+        """The stream's own, or with `like` the nearest that such a QEMU has."""
+        own = self.dump.index.machine
+        if self.like is None:
+            return str(own)
+        version, oldest = machine_version(own), oldest_machine(self.like)
+        if own is not None and version is not None and _UPSTREAM.fullmatch(own):
+            if (oldest is None or version >= oldest) and version <= self.like:
+                return own
+            near = min(max(version, oldest or version), self.like)
+        else:
+            near = self.like
+        made = f"pc-{'q35' if self.q35 else 'i440fx'}-{near[0]}.{near[1]}"
+        self.words.note("-machine", f"{made} instead of {own}: QEMU refuses a stream of another machine type")
+        return made
 
     def _power(self) -> machines.Power:
         for device in self.devices:
@@ -102,7 +131,7 @@ class _Maker:
         return machines.Power(None, None)
 
     def _processors(self, power: machines.Power) -> None:
-        machine = machine_version(self.dump.index.machine)
+        machine = machine_version(self.machine)
         counted = machine is not None and machine <= _COUNTED_APICS
         ids = [] if counted else self.sections.instances("apic")
         found = machines.topology(ids or self.sections.instances("cpu_common"), power.cpus)

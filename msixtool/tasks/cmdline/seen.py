@@ -117,6 +117,17 @@ class Device:
         layout = virtio_layout.read(data, self.kind)
         return None if layout is None else Virtio(layout)
 
+    @property
+    def highest_port(self) -> int:
+        own = f"{self.path}/"
+        names = (str(item.idstr) for item in self.dump.index.full_sections())
+        used = (
+            name.removeprefix(own).partition("/")[0].partition(".")[0]
+            for name in names
+            if name.startswith(own)
+        )
+        return max((int(port) for port in used if port.isdecimal() and len(port) < 4), default=0)
+
     def capability(self, number: int) -> int | None:
         return self._space.find(number)
 

@@ -114,6 +114,10 @@ class OnProgram:
         trial = try_load(words, source) if try_it else None
         return Answer(command, comparison, target, trial)
 
+    def attempt(self, source: Dump) -> Trial:
+        """Load a source with the command made for it. Raises InputError where the target does not start."""
+        return try_load([*self._words, *self.command_for(source).args], source)
+
     def command_for(self, source: Dump) -> CommandLine:
         """The command for a source, with a blank firmware where it needs one of another size."""
         command = command_line(source, version=self._release, program=self._words[0])

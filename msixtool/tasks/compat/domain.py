@@ -1,0 +1,231 @@
+"""A libvirt domain as the target of a comparison: its command line, with harmless backends.
+
+`virsh domxml-to-native` makes the command; what cannot be started beside the real VM is taken out or
+replaced, and said. Source: libvirt src/qemu/qemu_command.c (what a command has), QEMU qemu-options.hx.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from msixtool.dump import Dump
+from msixtool.errors import InputError, UsageError
+from msixtool.tasks.cmdline.words import joined
+
+VIRSH_TIMEOUT = 60.0
+_MIB = 1 << 20
+_MOST_XML = 16 << 20
+_TAKEN_OUT = frozenset(
+    {
+        "-name", "-mon", "-qmp", "-monitor", "-serial", "-parallel", "-display", "-vnc", "-spice", "-pidfile",
+        "-runas", "-sandbox", "-incoming", "-msg", "-D", "-d", "-add-fd", "-chroot", "-tpmdev", "-run-with",
+        "-loadvm",
+    }
+)  # fmt: skip
+_FLAGS = frozenset(["-S", "-daemonize", "-no-shutdown", "-nographic", "-no-user-config"])
+_NO_DEVICES = ("vfio-", "tpm-", "usb-host", "vhost-", "scsi-block", "scsi-generic", "ccid-card-emulated")
+_NO_OBJECTS = (
+    "secret",
+    "tls-creds",
+    "input-linux",
+    "pr-manager",
+    "tls-cipher",
+    "authz",
+    "sev-guest",
+    "rng-egd",
+)
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class DomainCommand:
+    """The words, and what was taken out or replaced, a line each."""
+
+    words: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+def domain_command(xml: str, source: Dump, *, connect: str = "qemu:///system") -> DomainCommand:
+    """The command of a domain with harmless backends.
+
+    Raises InputError where virsh is not there, does not answer, or does not take the XML.
+    """
+    words = _native(xml, connect)
+    flash = {b.idstr: b.used_length for b in source.index.blocks if b.idstr.startswith("system.flash")}
+    return _Harmless(flash).made(words)
+
+
+def xml_of(path: str, source: Dump) -> str:
+    """The XML in a file, or for "-" that in the libvirt save image that the source is.
+
+    Raises InputError for a file that cannot be read, UsageError for a source that is no such image.
+    """
+    if path == "-":
+        xml = source.domain_xml()
+        if xml is None:
+            raise UsageError("no domain in it", path=source.path, expected="a libvirt save image")
+        return xml
+    try:
+        with open(path, errors="replace") as file:
+            return file.read(_MOST_XML)
+    except OSError as error:
+        raise InputError("cannot be read", path=path, found=error.strerror) from None
+
+
+def _native(xml: str, connect: str) -> list[str]:
+    with NamedTemporaryFile("w", suffix=".xml", prefix="msixtool-") as file:
+        file.write(xml)
+        file.flush()
+        try:
+            run = subprocess.run(
+                ["virsh", "-q", "-c", connect, "domxml-to-native", "qemu-argv", "--xml", file.name],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=VIRSH_TIMEOUT,
+                check=False,
+            )
+        except OSError as error:
+            raise InputError("cannot be started", path="virsh", found=error.strerror) from None
+        except subprocess.TimeoutExpired:
+            raise InputError(
+                "libvirt does not answer", path=connect, expected=f"within {VIRSH_TIMEOUT:.0f} s"
+            ) from None
+    if run.returncode:
+        said = " ".join(run.stderr.split())
+        raise InputError("the domain's XML is not taken", path="virsh", found=said[:300])
+    words = shlex.split(run.stdout.replace("\\\n", " "))
+    while words and _ASSIGNMENT.fullmatch(words[0]):
+        words.pop(0)
+    if not words:
+        raise InputError("virsh gave no command", path="virsh", expected="a QEMU and its arguments")
+    return words
+
+
+@dataclass
+class _Harmless:
+    flash: dict[str, int]
+    changed: list[str] = field(default_factory=list)
+
+    def made(self, words: list[str]) -> DomainCommand:
+        """Every option as it may stay."""
+        kept = [words[0]]
+        for option, value in _options(words[1:]):
+            if option in _TAKEN_OUT or option in _FLAGS:
+                if option not in ("-S", "-name", "-no-user-config", "-no-shutdown", "-display"):
+                    self._say(f"{option}: taken out")
+                continue
+            change: Callable[[str], str | None] | None = getattr(self, option.replace("-", "_"), None)
+            new = value if value is None or change is None else change(value)
+            if value is not None and new is None:
+                continue
+            kept += [option] if new is None else [option, new]
+        return DomainCommand((*kept, "-display", "none"), tuple(self.changed))
+
+    def _say(self, text: str) -> None:
+        if text not in self.changed:
+            self.changed.append(text)
+
+    def _chardev(self, value: str) -> str:
+        return joined("null", {"id": str(_parsed(value)[1].get("id", ""))})
+
+    def _netdev(self, value: str) -> str:
+        kind, options = _parsed(value)
+        if kind != "user":
+            self._say(f"-netdev {options.get('id')}: {kind}, replaced by user")
+        return joined("user", {"id": str(options.get("id", ""))})
+
+    def _audiodev(self, value: str) -> str:
+        return joined("none", {"id": str(_parsed(value)[1].get("id", ""))})
+
+    def _blockdev(self, value: str) -> str:
+        _, options = _parsed(value)
+        name = str(options.get("node-name", ""))
+        size = _MIB
+        for number in ("0", "1"):
+            if f"pflash{number}" in name:
+                size = self.flash.get(f"system.flash{number}", size)
+        self._say("-blockdev: disks are replaced by empty ones")
+        read_only = options.get("read-only") in (True, "on")
+        return json.dumps({"driver": "null-co", "node-name": name, "size": size, "read-only": read_only})
+
+    def _drive(self, value: str) -> str:
+        _, options = _parsed(value)
+        keep = {name: str(options[name]) for name in ("if", "id", "index", "unit", "bus") if name in options}
+        self._say("-drive: disks are replaced by empty ones")
+        size = self.flash.get(f"system.flash{keep.get('unit', '0')}") if keep.get("if") == "pflash" else None
+        return joined("", keep | {"driver": "null-co", "size": str(size or _MIB)})
+
+    def _fsdev(self, value: str) -> str:
+        return joined(
+            "local", {"id": str(_parsed(value)[1].get("id", "")), "path": "/tmp", "security_model": "none"}
+        )
+
+    def _object(self, value: str) -> str | None:
+        kind, options = _parsed(value)
+        if kind.startswith(_NO_OBJECTS):
+            self._say(f"-object {kind}: taken out")
+            return None
+        if kind in ("memory-backend-file", "memory-backend-memfd"):
+            self._say(f"-object {options.get('id')}: {kind}, replaced by memory-backend-ram")
+            return joined(
+                "memory-backend-ram", {"id": str(options.get("id")), "size": str(options.get("size"))}
+            )
+        return value
+
+    def _device(self, value: str) -> str | None:
+        kind, _ = _parsed(value)
+        if kind.startswith(_NO_DEVICES):
+            self._say(f"-device {kind}: a device of the host or of another process, taken out")
+            return None
+        return value
+
+    def _accel(self, value: str) -> str:
+        if value.startswith("kvm") and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+            self._say("-accel kvm: there is no KVM here, replaced by tcg")
+            return "tcg"
+        return value
+
+    def _cpu(self, value: str) -> str:
+        model = value.partition(",")[0]
+        if model == "host" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+            self._say("-cpu host: there is no KVM here, replaced by max")
+            return "max"
+        return value
+
+
+def _options(words: list[str]) -> Iterator[tuple[str, str | None]]:
+    """Each option with its value; None for one that has none."""
+    at = 0
+    while at < len(words):
+        option = words[at].replace("--", "-", 1) if words[at].startswith("--") else words[at]
+        value = words[at + 1] if at + 1 < len(words) and not words[at + 1].startswith("-") else None
+        yield option, value
+        at += 1 if value is None else 2
+
+
+def _parsed(value: str) -> tuple[str, dict[str, Any]]:
+    """Type and properties of a value, which is JSON or name=value pairs with commas doubled."""
+    if value.startswith("{"):
+        try:
+            found = json.loads(value)
+        except ValueError:
+            found = {}
+        if not isinstance(found, dict):
+            found = {}
+        kind = found.get("driver") or found.get("qom-type") or found.get("type") or ""
+        return str(kind), found
+    parts = [part.replace("\0", ",") for part in value.replace(",,", "\0").split(",")]
+    options: dict[str, Any] = dict(part.partition("=")[::2] for part in parts)
+    first = parts[0]
+    named = first if "=" not in first else options.get("driver") or options.get("qom-type") or ""
+    return str(named), options
