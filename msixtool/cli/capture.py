@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from msixtool.cli import options
+from msixtool.cli import living, options
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
@@ -18,15 +18,20 @@ EXAMPLES = """\b
 Examples:
   msixtool capture /run/vm.qmp -o vm.mig
   msixtool capture /run/vm.qmp --devices -o devices.mig
+  msixtool capture --domain web1 --devices -o devices.mig
   msixtool capture -o fresh.mig --run -- qemu-system-x86_64 -M q35 -device xhci"""
 
 
 @click.command(epilog=EXAMPLES, short_help="Take the stream of a running VM.")
-@click.argument("words", metavar="SOCKET | --run -- COMMAND...", nargs=-1, type=click.UNPROCESSED)
+@click.argument(
+    "words", metavar="SOCKET | --domain NAME | --run -- COMMAND...", nargs=-1, type=click.UNPROCESSED
+)
 @click.option(
     "-o", "--output", metavar="FILE", required=True, help="The file to write; - for standard output."
 )
 @click.option("--run", "run_command", is_flag=True, help="Start COMMAND paused, capture it, and end it.")
+@living.domain_options[0]
+@living.domain_options[1]
 @click.option("--devices", is_flag=True, help="Device state alone, no RAM: the VM stands for milliseconds.")
 @click.option("--mapped-ram", is_flag=True, help="Write RAM at fixed offsets (QEMU 9.0 and later).")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
@@ -37,6 +42,8 @@ def capture(
     words: tuple[str, ...],
     output: str,
     run_command: bool,
+    domain: str | None,
+    connect: str | None,
     devices: bool,
     mapped_ram: bool,
     force: bool,
@@ -44,17 +51,23 @@ def capture(
 ) -> ExitStatus:
     """Take the stream of a VM; a VM that runs is stopped for it and runs on afterwards.
 
-    SOCKET is the path of the VM's QMP monitor. A VM that was paused stays so, in the state that
-    QEMU calls postmigrate: QEMU migrates it again only after it has run.
+    SOCKET is the path of the VM's QMP monitor; --domain goes through libvirt's. A VM that was
+    paused stays so. With its RAM it is then in the state that QEMU calls postmigrate: QEMU migrates
+    it again only after it has run.
     """
     from msixtool.cli.output import warn
     from msixtool.cli.progress import progress_bar
     from msixtool.errors import UsageError
     from msixtool.output.files import create, refuse_terminal
+    from msixtool.tasks.capture import capture as take
 
-    if not words or (len(words) > 1 and not run_command):
-        found = " ".join(words) or "none"
-        raise UsageError("what to capture", expected="one SOCKET, or --run -- COMMAND", found=found)
+    vm = living.address(words[0] if words and not run_command else None, domain, connect)
+    if (not run_command and (vm is None or len(words) > 1)) or (run_command and (vm or not words)):
+        raise UsageError(
+            "what to capture",
+            expected="one SOCKET, --domain NAME, or --run -- COMMAND",
+            found=" ".join(words) or "none",
+        )
     if devices and mapped_ram:
         raise UsageError("--devices takes no RAM", expected="it, or --mapped-ram")
     refuse_terminal(output)
@@ -62,20 +75,13 @@ def capture(
         if run_command:
             captured = _capture_fresh(words, out, devices, mapped_ram, progress)
         else:
-            captured = _capture_running(words[0], out, devices, mapped_ram, progress)
+            assert vm is not None
+            captured = take(vm, out, devices=devices, mapped_ram=mapped_ram, progress=progress)
         size = out.position
     for note in captured.notes:
         warn(note)
     _report(captured, output, size, as_json, fresh=run_command)
     return ExitStatus.DONE
-
-
-def _capture_running(
-    socket: str, out: OutputFile, devices: bool, mapped_ram: bool, progress: Progress
-) -> Captured:
-    from msixtool.tasks.capture import capture as take
-
-    return take(socket, out, devices=devices, mapped_ram=mapped_ram, progress=progress)
 
 
 def _capture_fresh(

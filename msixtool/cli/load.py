@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from msixtool.cli import options
+from msixtool.cli.living import or_vm
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
@@ -29,7 +30,7 @@ LOST = "LOST"
 
 
 @click.command(short_help="What a load sets off, fires, loses, refuses.")
-@options.file_argument
+@options.file_or_vm_argument
 @options.device_option
 @click.option(
     "--qemu-version", metavar="VERSION", help="The QEMU that loads, where releases differ [the newest known]."
@@ -41,6 +42,7 @@ LOST = "LOST"
 @options.container_options
 @options.json_option
 @options.traceback_option
+@or_vm("file")
 @end_in_order()
 def load(file: str, qemu_version: str | None, as_json: bool, **rest: Any) -> ExitStatus:
     """Take each device through QEMU's load path: what fires, what is lost, the state after.

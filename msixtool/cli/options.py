@@ -32,6 +32,10 @@ jobs_option = click.option(
 
 file_argument = click.argument("file", metavar="FILE")
 
+files_or_vm_argument = click.argument("files", metavar="FILE...", nargs=-1)
+
+file_or_vm_argument = click.argument("file", metavar="FILE", required=False)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 device_option = click.option(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from msixtool.cli import options
+from msixtool.cli.living import or_vm
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -22,17 +22,16 @@ FOLD = 4
 
 
 @click.command(short_help="Each vector: address, data, mask, pending bit.")
-@click.argument("files", metavar="FILE...", nargs=-1)
-@click.option("--qmp", metavar="SOCKET", help="Capture the VM behind this QMP socket first, and show that.")
+@options.files_or_vm_argument
 @options.device_option
 @click.option("--all", "show_all", is_flag=True, help="Every vector: do not fold runs of untouched ones.")
 @click.option("--hex", "as_hex", is_flag=True, help="An annotated hexdump of table and PBA instead.")
 @options.container_options
 @options.json_option
 @options.traceback_option
+@or_vm("files")
 def show(
     files: tuple[str, ...],
-    qmp: str | None,
     device: str | None,
     show_all: bool,
     as_hex: bool,
@@ -44,10 +43,6 @@ def show(
     from msixtool.cli.output import console, for_each, print_json, report_damage
     from msixtool.cli.progress import progress_bar
     from msixtool.dump import Dump
-    from msixtool.errors import UsageError
-
-    if bool(files) == bool(qmp):
-        raise UsageError("what to show", expected="FILE... or --qmp SOCKET, one of the two")
 
     def one(file: str) -> ExitStatus:
         with progress_bar(file) as progress:
@@ -72,26 +67,7 @@ def show(
                 out.print("No device with MSI-X.")
             return report_damage(dump)
 
-    if qmp is None:
-        return for_each(files, one)
-    with _captured(qmp) as file:
-        return one(file)
-
-
-@contextmanager
-def _captured(socket: str) -> Iterator[str]:
-    """The stream of a running VM in a file that is there for the length of the block."""
-    from tempfile import TemporaryDirectory
-
-    from msixtool.cli.signals import end_in_order
-    from msixtool.output.files import create
-    from msixtool.tasks.capture import capture
-
-    with end_in_order(), TemporaryDirectory(prefix="msixtool-") as folder:
-        file = f"{folder}/captured.mig"
-        with create(file, private=True) as out:
-            capture(socket, out, devices=True)
-        yield file
+    return for_each(files, one)
 
 
 def _print_heading(out: Console, dump: Dump, device: MsixDevice) -> None:

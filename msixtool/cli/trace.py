@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from msixtool.cli import options
+from msixtool.cli.living import or_vm
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -25,13 +26,14 @@ _LOST, _DOUBT = "bold red", "yellow"
 
 
 @click.command(short_help="Where each interrupt is: from its cause to its CPU.")
-@options.file_argument
+@options.file_or_vm_argument
 @options.device_option
 @click.option("--vector", "-v", type=click.IntRange(min=0), metavar="N", help="Only this vector.")
 @click.option("--later", metavar="FILE", help="A stream of the same VM, a second or more later.")
 @options.container_options
 @options.json_option
 @options.traceback_option
+@or_vm("file", devices=False)
 def trace(
     file: str,
     device: str | None,

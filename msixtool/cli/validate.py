@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from msixtool.cli import options
+from msixtool.cli.living import or_vm
 from msixtool.cli.status import ExitStatus
 from msixtool.errors import visible
 
@@ -23,7 +24,7 @@ SEVERITIES = ("error", "warning", "info")
 
 
 @click.command(short_help="What is wrong with a stream, rule by rule.")
-@options.files_argument
+@options.files_or_vm_argument
 @click.option("--ignore", metavar="RULE", multiple=True, help="Leave out this rule. May be given again.")
 @click.option(
     "--severity",
@@ -35,6 +36,7 @@ SEVERITIES = ("error", "warning", "info")
 @options.container_options
 @options.json_option
 @options.traceback_option
+@or_vm("files")
 def validate(
     files: tuple[str, ...],
     ignore: tuple[str, ...],

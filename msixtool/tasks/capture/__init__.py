@@ -7,20 +7,20 @@ Source: QEMU docs/interop/qmp-spec, qapi/migration.json. The VM is asked through
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from dataclasses import dataclass
 
 from msixtool.errors import UsageError
 from msixtool.output.files import OutputFile
+from msixtool.tasks.capture.address import Address, connected
 from msixtool.tasks.capture.devices import write_devices
 from msixtool.tasks.capture.in_order import in_order
-from msixtool.tasks.capture.monitor import connected
 from msixtool.tasks.capture.state import look, put_back
+from msixtool.tasks.capture.virsh import Domain, address_of
 from msixtool.tasks.capture.whole import Progress, write_whole
 from msixtool.tasks.qmp_answers import member, shaped
 
-__all__ = ["Captured", "Progress", "capture"]
+__all__ = ["Address", "Captured", "Domain", "Progress", "address_of", "capture"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,17 @@ class Captured:
 
 
 def capture(
-    address: str | socket.socket,
+    address: Address,
     out: OutputFile,
     *,
     devices: bool = False,
     mapped_ram: bool = False,
     progress: Progress | None = None,
 ) -> Captured:
-    """Write the stream of the VM behind a QMP socket to `out`.
+    """Write the stream of a VM to `out`.
 
-    `address` is the path of a UNIX socket (files are handed over it), or a connected one. The VM is
+    `address` is the path of its QMP socket (UNIX: files are handed over it), a connected one, or a libvirt
+    domain. The VM is
     stopped for it if it runs, and runs on afterwards; capabilities and parameters of migration
     are set back. With `devices` it is device state alone, without RAM, and the VM stands for
     milliseconds. That holds whatever fails, and when a signal (INT, TERM, HUP) ends the capture,
@@ -60,14 +61,15 @@ def capture(
     cannot be written; UsageError where the library qemu.qmp is not installed.
     """
     try:
-        import qemu.qmp  # noqa: F401
+        if not isinstance(address, Domain):
+            import qemu.qmp  # noqa: F401
     except ImportError:
         raise UsageError("capture needs the library qemu.qmp: pip install 'msixtool[capture]'") from None
     return asyncio.run(in_order(_capture(address, out, devices, mapped_ram, progress)))
 
 
 async def _capture(
-    address: str | socket.socket,
+    address: Address,
     out: OutputFile,
     devices: bool,
     mapped_ram: bool,
@@ -88,6 +90,7 @@ async def _capture(
                 await write_whole(vm, before, out, mapped_ram, progress)
         finally:
             await put_back(vm, address, before)
+        await vm.settle()
     return Captured(
         release,
         machine,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +55,32 @@ class Pauses:
             self._stopped = None
 
 
-class Monitor:
-    """A QMP connection. Made by `connected`."""
+async def _settled() -> None:
+    """Events of a socket come in their place: there is nothing to wait for."""
 
-    def __init__(self, client: QMPClient, name: str) -> None:
+
+class Monitor(ABC):
+    """A way to a VM's QMP. `settle` waits until `pauses` knows of all that happened."""
+
+    def __init__(self, name: str) -> None:
         self.name = name
         self.pauses = Pauses()
+        self.settle: Callable[[], Awaitable[None]] = _settled
+
+    @abstractmethod
+    async def ask(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        """Run one command. Raises InputError with QEMU's own words where it refuses, or does not answer."""
+
+    @abstractmethod
+    async def hand_over(self, descriptor: int, command: str, arguments: Mapping[str, Any]) -> Any:
+        """Run a command that takes a descriptor (`getfd`, `add-fd`). Raises InputError as `ask`."""
+
+
+class SocketMonitor(Monitor):
+    """A QMP connection of its own. Made by `at_socket`."""
+
+    def __init__(self, client: QMPClient, name: str) -> None:
+        super().__init__(name)
         self._client = client
 
     async def ask(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
@@ -89,13 +110,13 @@ class Monitor:
 
 
 @asynccontextmanager
-async def connected(address: str | socket.socket) -> AsyncIterator[Monitor]:
+async def at_socket(address: str | socket.socket) -> AsyncIterator[Monitor]:
     """The monitor at a UNIX socket. Raises InputError where none answers, or it is no monitor of QEMU."""
     from qemu.qmp import QMPClient, QMPError
 
     client = QMPClient("msixtool")
     name = address if isinstance(address, str) else "the QMP socket"
-    monitor = Monitor(client, name)
+    monitor = SocketMonitor(client, name)
     # The library keeps every event for whoever asks later, without bound: only these two are looked at.
     client.events.event_filter = monitor.pauses.note
     try:

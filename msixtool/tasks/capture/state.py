@@ -17,7 +17,8 @@ from typing import Any
 
 from msixtool.errors import InputError
 from msixtool.tasks.capture import monitor
-from msixtool.tasks.capture.monitor import Monitor, connected, is_gone
+from msixtool.tasks.capture.address import Address, connected
+from msixtool.tasks.capture.monitor import Monitor, is_gone
 from msixtool.tasks.qmp_answers import member, optional, shaped
 
 POLL = 0.05
@@ -165,7 +166,7 @@ async def _after_a_killed_one(vm: Monitor, before: Before, bandwidth: int, known
     return was_bandwidth
 
 
-async def put_back(vm: Monitor, address: str | socket.socket, before: Before) -> None:
+async def put_back(vm: Monitor, address: Address, before: Before) -> None:
     """Leave the VM as it was; over a new connection where the first is lost.
 
     Raises InputError where QEMU has ended, or the VM may be left otherwise.
@@ -175,7 +176,7 @@ async def put_back(vm: Monitor, address: str | socket.socket, before: Before) ->
     except InputError as error:
         if isinstance(address, socket.socket):
             raise
-        if is_gone(address):
+        if isinstance(address, str) and is_gone(address):
             raise InputError("QEMU has ended: nothing is captured", path=address, found=error.what) from None
         with suppress(InputError):
             async with connected(address) as again:

@@ -1,0 +1,150 @@
+"""The monitor of a libvirt domain, which libvirt holds: every command goes through `virsh`.
+
+Source: libvirt tools/virsh-domain.c (qemu-monitor-command, qemu-monitor-event). virsh is there wherever
+libvirt is; libvirt-python is not, and has to be built for the very libvirt. Descriptors are handed over
+with --pass-fds (libvirt 8.2 and later), so that QEMU opens no file, whatever user it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from msixtool.errors import InputError, UsageError
+from msixtool.tasks.capture import monitor
+from msixtool.tasks.capture.monitor import Monitor, RefusedError
+from msixtool.tasks.qmp_answers import optional, shaped, shortened
+
+PROXMOX = "/var/run/qemu-server"
+"""Where Proxmox has the monitors of its VMs, as plain sockets: ID.qmp."""
+
+_EVENT = re.compile(r"event (STOP|RESUME) at (\d{1,12})\.(\d{1,9}) ")
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A domain of libvirt by name, ID or UUID; `connect` is the URI, by default virsh's own."""
+
+    name: str
+    connect: str | None = None
+
+    def __str__(self) -> str:
+        return f"domain {self.name}"
+
+
+def address_of(name: str, connect: str | None = None) -> str | Domain:
+    """A VM by the name that its manager has for it: Proxmox's socket where there is one, else a domain."""
+    socket = f"{PROXMOX}/{name}.qmp"
+    if connect is None and name.isdecimal() and os.path.exists(socket):
+        return socket
+    if not name or "\0" in name or "\0" in (connect or ""):
+        raise UsageError("the domain's name", expected="one that libvirt knows", found=ascii(name))
+    return Domain(name, connect)
+
+
+class VirshMonitor(Monitor):
+    """A domain's monitor. Made by `through_virsh`."""
+
+    def __init__(self, domain: Domain) -> None:
+        super().__init__(str(domain))
+        self._domain = domain
+
+    async def ask(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        """Run one command. Raises InputError with QEMU's or libvirt's own words."""
+        return await self._run(command, arguments, ())
+
+    async def hand_over(self, descriptor: int, command: str, arguments: Mapping[str, Any]) -> Any:
+        """Run a command that takes a descriptor. Raises InputError as `ask`."""
+        return await self._run(command, arguments, (descriptor,))
+
+    async def _run(self, command: str, arguments: Mapping[str, Any] | None, handed: Sequence[int]) -> Any:
+        message: dict[str, Any] = {"execute": command}
+        if arguments:
+            message["arguments"] = dict(arguments)
+        passed = [f"--pass-fds={','.join(map(str, handed))}"] if handed else []
+        words = ["qemu-monitor-command", f"--domain={self._domain.name}", *passed, json.dumps(message)]
+        virsh = await _started(self._domain, words, handed)
+        try:
+            out, err = await asyncio.wait_for(virsh.communicate(), monitor.TIMEOUT)
+        except TimeoutError:
+            raise InputError(
+                f"libvirt does not answer {command} within {monitor.TIMEOUT:g} seconds", path=self.name
+            ) from None
+        finally:
+            await _ended(virsh)
+        if virsh.returncode:
+            raise InputError("libvirt refuses", path=self.name, found=_words(err))
+        try:
+            answer = shaped(command, json.loads(out), dict)
+        except (ValueError, RecursionError):
+            raise InputError(
+                f"virsh answers {command} with no JSON", path=self.name, found=_words(out)
+            ) from None
+        error = optional(command, answer, "error", dict)
+        if error is not None:
+            raise RefusedError(f"QEMU refuses {command}", found=shortened(str(error.get("desc"))))
+        return answer.get("return")
+
+
+async def _started(
+    domain: Domain, words: Sequence[str], handed: Sequence[int] = ()
+) -> asyncio.subprocess.Process:
+    connect = [] if domain.connect is None else [f"--connect={domain.connect}"]
+    try:
+        # A session of its own: what ctrl-C ends in order must not lose its way to the VM.
+        return await asyncio.create_subprocess_exec(
+            *("virsh", "--quiet", *connect, *words),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=handed,
+            start_new_session=True,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except OSError as error:
+        raise InputError(
+            "virsh cannot be started", expected="libvirt's clients installed", found=error.strerror
+        ) from None
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """End a virsh that has not ended, and its pipes with it."""
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.communicate()
+
+
+def _words(said: bytes) -> str:
+    lines = (line.removeprefix("error: ").strip() for line in said.decode(errors="replace").splitlines())
+    return shortened("; ".join(line for line in lines if line)) or "nothing"
+
+
+@asynccontextmanager
+async def through_virsh(domain: Domain) -> AsyncIterator[Monitor]:
+    """The monitor of a domain. Raises InputError where libvirt is not there, or the domain not, or off."""
+    vm = VirshMonitor(domain)
+    await vm.ask("query-status")
+    words = ["qemu-monitor-event", f"--domain={domain.name}", "--loop", "--regex", "--event=^(STOP|RESUME)$"]
+    events = await _started(domain, words)
+
+    async def hear() -> None:
+        # virsh keeps what it prints into a pipe, and gives it when it ends.
+        with suppress(ProcessLookupError):
+            events.send_signal(signal.SIGINT)
+        with suppress(TimeoutError):
+            out, _ = await asyncio.wait_for(events.communicate(), monitor.TIMEOUT)
+            for name, seconds, micro in _EVENT.findall(out.decode(errors="replace")):
+                vm.pauses.moved(name == "RESUME", int(seconds), int(micro))
+
+    vm.settle = hear
+    try:
+        yield vm
+    finally:
+        await _ended(events)
