@@ -284,8 +284,21 @@ def on_ram(block: str, code: str) -> str | None:
         return "Start the target with the source's firmware (-bios, pflash)."
     if block.startswith("/rom@"):
         return "Start the target with the source's devices and firmware: QEMU makes this of them."
+    if block.startswith("/objects/"):
+        return (
+            f"Give the target the source's memory backend of the id {name}. Where it has it, but names"
+            f" the block"
+            f" {name}: x-use-canonical-path-for-ramblock-id=on of the backend (as -object, or -machine for"
+            " memory-backend=) names it by its path, as machine types up to 4.0 and the source's libvirt do."
+        )
     if block.startswith("mem") or "/" not in block:
-        return f"Give the target the source's memory backend of the id {block}, in its size."
+        return (
+            f"Give the target the source's memory backend of the id {block}, in its size. Where the"
+            f" target calls"
+            f" it /objects/{block}: x-use-canonical-path-for-ramblock-id=off of the backend gives the"
+            f" short name,"
+            " on the long one."
+        )
     return None
 
 

@@ -22,7 +22,7 @@ _LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")
     ("page", "count"),
     [
         ("../README.md", 5),
-        ("explain.md", 3),
+        ("explain.md", 5),
         ("forge.md", 3),
         ("load.md", 2),
         ("trace.md", 4),

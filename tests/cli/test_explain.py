@@ -158,5 +158,5 @@ def test_the_documentation_shows_what_is_printed(
 
 
 def test_the_documentation_shows_the_log_as_it_is() -> None:
-    assert len(examples()) == 2
+    assert len(examples()) == 3
     assert EXAMPLE.read_text() in (REPOSITORY / "docs" / "explain.md").read_text()

@@ -80,3 +80,47 @@ def test_a_family_has_all_that_its_sentence_needs(family) -> None:  # type: igno
 
 def test_a_message_that_is_of_no_family_has_none() -> None:
     assert find_family("all is well", named=True) is None
+
+
+REPORTS = {
+    "kvm: Putting registers after init: Failed to set XSAVE: Invalid argument": ("XSAVE", "kernel"),
+    "qemu-kvm: -drive file=/x: Failed to get \"write\" lock": ("lock", "process"),
+    "error: Unsafe migration: Migration may lead to data corruption": ("cache", "--unsafe"),
+    "error: Requested operation is not valid: domain has assigned non-USB host devices": (
+        "host device", "detach",
+    ),
+    "nova: Live Migration failure: operation failed: migration out job: unexpectedly failed": (
+        "target", "log",
+    ),
+    "error: operation failed: job 'migration out' failed: Unable to write to socket: Broken pipe": (
+        "target", "log",
+    ),
+    "error: internal error: qemu unexpectedly closed the monitor": ("log", "dmesg"),
+    "qemu-kvm: The certificate hasn't got a known issuer": ("certificate", "ca"),
+    "qemu-kvm: os_mem_prealloc: Insufficient free host memory pages available": ("huge pages", "target"),
+    "qemu-kvm: Userfaultfd not available: Operation not permitted": ("userfaultfd", "postcopy"),
+    "qemu-kvm: cap-cfpc higher level (2) in incoming stream than on destination (0)": ("cap-cfpc", "level 2"),
+    'Unknown ramblock "/objects/ram-node0", cannot accept migration':
+    ("x-use-canonical-path-for-ramblock-id", "/objects"),
+    "error: internal error: Attempt to migrate guest to the same host 0001": ("same host", "uuid"),
+    "Timed out during operation: cannot acquire state change lock (held by monitor)": ("job", "domjobabort"),
+    "Live migration is not completed after 800 seconds and has been aborted": ("downtime", "postcopy"),
+    "TASK ERROR: can't migrate VM which uses local devices: hostpci0": ("host device", "detach"),
+    "qemu-kvm: bdrv_inactivate_all() failed (-1)": ("switch-over", "source"),
+}  # fmt: skip
+"""What public reports say, and words that an answer to each has."""
+
+
+@pytest.mark.parametrize("said", REPORTS)
+def test_a_public_report_gets_an_answer_that_helps(said: str) -> None:
+    told = one(said).told
+    words = f"{told.message} {told.advice}".lower()
+    assert [word for word in REPORTS[said] if word.lower() not in words] == []
+
+
+def test_one_failure_that_is_told_twice_by_those_above_is_one() -> None:
+    said = "operation failed: Failed to take snapshot: pre-save failed: qxl"
+    noise = ["Traceback (most recent call last):", *["  ..."] * 8]
+    explanation = one(said, *noise, f"libvirt.libvirtError: {said}")
+    assert (explanation.line, explanation.again) == (1, [11])
+    assert explanation.told.section == "qxl"

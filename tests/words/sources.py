@@ -53,6 +53,8 @@ _MACRO = re.compile(r"\b(?:PRI|HWADDR_PRI|VADDR_PRI|RAM_ADDR_FMT|TARGET_FMT|FMT_
 _CONVERSION = re.compile(r"%[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|j|t|q)?([diouxXcsfgpm%])")
 _ESCAPES = {"n": "\n", "t": "\t"}
 _COMMENT = re.compile(r"/\*.*?\*/|(?m:^\s*//.*$)", re.DOTALL)
+_ELSEWHERE = re.compile(r"(?:win32|bsd|solaris|stub|haiku)")
+"""Files of other systems than Linux, and of what is not built."""
 _FOLDERS = ("migration", "hw", "target", "accel", "block", "net", "system", "softmmu", "io", "chardev",
             "backends", "audio", "dump", "replay", "ui", "util", "crypto")  # fmt: skip
 
@@ -81,7 +83,7 @@ def messages(tree: Path) -> list[Message]:
     """Every message that is reached, once a file, in the order of files."""
     found: dict[Message, None] = {}
     for folder in sorted(path for name in _FOLDERS for path in _subfolders(tree / name)):
-        texts = {path: _read(path) for path in sorted(folder.glob("*.c"))}
+        texts = {path: _read(path) for path in sorted(folder.glob("*.c")) if not _ELSEWHERE.search(path.name)}
         reached = _reached(texts, whole=folder.relative_to(tree).parts[0] == "migration")
         for path, function in reached:
             for text in _formats(function.body):
@@ -155,8 +157,8 @@ def _first_string(call: str) -> str | None:
         if gap is None:
             break
         position = gap.end()
-        if gap[1]:
-            parts.append("x" if _MACRO.match(gap[1]) else "")
+        if gap[1] and _MACRO.match(gap[1]):
+            parts.append("x")
         literal = _STRING.match(call, position)
         if literal is None:
             break

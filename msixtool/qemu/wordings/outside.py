@@ -108,10 +108,12 @@ OUTSIDE = (
         r"json-writer\.c:\d{1,6}: \w{1,40}: Assertion `[^'\n]{1,80}' failed",
         "json-writer.c:",
     ),
-    wording("crash", rf"{_QEMU}(?:\[\d{{1,10}}\])?: segfault at [0-9a-f]{{1,16}}", "segfault at "),
-    wording("crash", rf"Process \d{{1,10}} \({_QEMU}\) of user \d{{1,10}} dumped core", "dumped core"),
-    wording("crash", rf"[Ss]egmentation fault[^\n]{{0,40}}? {_QEMU}", "egmentation fault"),
-    wording("crash", r"shutting down, reason=crashed", "reason=crashed"),
+    wording("crash", rf"{_QEMU}(?:\[\d{{1,10}}\])?: segfault at [0-9a-f]{{1,16}}", "segfault at ", rank=2),
+    wording(
+        "crash", rf"Process \d{{1,10}} \({_QEMU}\) of user \d{{1,10}} dumped core", "dumped core", rank=2
+    ),
+    wording("crash", rf"[Ss]egmentation fault[^\n]{{0,40}}? {_QEMU}", "egmentation fault", rank=2),
+    wording("crash", r"shutting down, reason=crashed", "reason=crashed", rank=2),
     # libvirt
     wording(
         "libvirt-definition",

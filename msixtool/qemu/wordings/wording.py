@@ -55,9 +55,10 @@ def wording(
     until: Version | None = None,
     weak: bool = False,
     after: tuple[str, ...] = (),
+    rank: int = 0,
 ) -> Wording:
     """A Wording whose pattern is compiled. No pattern may match across lines or repeat a repetition."""
-    return Wording(name, re.compile(pattern), hint, role, base, since, until, weak, frozenset(after))
+    return Wording(name, re.compile(pattern), hint, role, base, since, until, weak, frozenset(after), rank)
 
 
 SECTION = r"'(?P<section>[^'\n]{1,255})'"

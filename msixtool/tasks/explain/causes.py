@@ -10,6 +10,7 @@ from msixtool.qemu.virtio_features import features
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.config_space import bad_config_data
 from msixtool.tasks.explain.explanation import Told
+from msixtool.tasks.explain.families import find_family
 from msixtool.tasks.explain.sentences import CONFIGURATION, RAM, SENTENCES
 from msixtool.tasks.finding import Code
 from msixtool.words import byte_size
@@ -374,6 +375,14 @@ def libvirt_cpu(case: Case) -> Told:
     )
 
 
+def blocked(case: Case) -> Told:
+    """What the source's QEMU says that it cannot be saved for, with the advice of its family."""
+    reason = case.value("reason").rstrip(".")
+    found = find_family(reason, named=True)
+    advised = None if found is None else found[0].family.sentence.advice
+    return Told(Code.OTHER, f"The VM cannot be saved: {reason}.", case.section, case.instance, advice=advised)
+
+
 def _on_cpu(missing: str, extra: str) -> str:
     told = []
     if missing:
@@ -407,6 +416,7 @@ CAUSES: dict[str, Callable[[Case], Told]] = {
     "config-space": bad_config_data,
     "features": virtio_features,
     "queue-size": queue_size,
+    "blocked": blocked,
     "blocked-device": blocked_device,
     "libvirt-cpu": libvirt_cpu,
 }

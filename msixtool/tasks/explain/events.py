@@ -36,6 +36,8 @@ class Event:
     values: dict[str, str]
     named: bool
     process: str | None
+    matched: str = ""
+    """Of a message that a family knows: what the family has of it."""
 
     @property
     def told_by_family(self) -> bool:
@@ -111,6 +113,7 @@ def _told(line: Line, piece: Piece) -> Event:
         {name: printable(value) for name, value in piece.values.items()},
         piece.named,
         _process_at(line.text, piece.start),
+        piece.matched,
     )
 
 

@@ -59,7 +59,7 @@ class Failure:
     @property
     def identity(self) -> tuple[str, str | None]:
         """What a repetition of the same failure has in common with it."""
-        return self.first.text, None if self.cause else self.errno
+        return self.first.matched or self.first.text, None if self.cause else self.errno
 
     @property
     def device(self) -> Event | None:

@@ -125,7 +125,6 @@ OUTSIDE: dict[str, Sentence] = {
         "cpu",
         "invtsc",
     ),
-    "blocked": Sentence(Code.OTHER, "The VM cannot be saved: {reason}.", None),
     "blocked-image": Sentence(
         Code.OTHER,
         "The VM cannot be saved: the {format} image of the node {field} cannot be handed over.",

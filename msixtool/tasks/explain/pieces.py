@@ -43,6 +43,8 @@ class Piece:
     named: bool
     family: Family | None = None
     values: dict[str, str] = field(default_factory=dict)
+    matched: str = ""
+    """What its family has of it, the same however the message is wrapped."""
 
 
 def message_starts(text: str) -> list[int]:
@@ -75,7 +77,7 @@ def _messages(text: str) -> Iterator[tuple[int, int, bool]]:
 def _in_message(
     text: str, start: int, end: int, named: bool, known: list[tuple[int, int, Role]]
 ) -> Iterator[Piece]:
-    inside = [entry for entry in known if start <= entry[0] < end]
+    inside = [entry for entry in known if entry[0] < end and entry[1] > start]
     if any(role in (Role.CAUSE, Role.NOTE) for _, _, role in inside):
         return
     if inside:
@@ -98,14 +100,27 @@ def _piece(text: str, start: int, end: int, *, named: bool) -> Piece | None:
     found = find_family(words, named=named or _CONTEXT.search(words) is not None)
     if found is not None:
         template, match = found
-        begin = 0 if named else match.start()
+        begin = 0 if named else _begin(words, match.start())
         values = {name: value for name, value in match.groupdict().items() if value is not None}
         shown, skipped = _trimmed(words[begin:], match.end() - begin)
-        return Piece(start + begin + skipped, shown, named, template.family, values)
+        return Piece(start + begin + skipped, shown, named, template.family, values, match[0])
     if not named:
         return None
     shown, skipped = _trimmed(words, 0)
     return Piece(start + skipped, shown, named) if _LETTERS.search(shown) else None
+
+
+def _begin(words: str, match: int) -> int:
+    """Where a message begins that the match is in: behind the last prefix of those who log it."""
+    begin = max((found.end() for found in _PREFIX.finditer(words, 0, match)), default=0)
+    return begin if match - begin <= _MOST_BEFORE else match
+
+
+_PREFIX = re.compile(
+    r": error : \w{1,60}:\d{1,6} : |(?:error|ERROR|Error|failure|failed -|reason|failureReason|desc|msg"
+    r"|message|Message)[:=]?['\": ]{1,4}|\d\d:\d\d:\d\d[.,\dZ+:]{0,16} "
+)
+_MOST_BEFORE = 160
 
 
 def _trimmed(words: str, least: int) -> tuple[str, int]:

@@ -50,6 +50,41 @@ MANAGEMENT = (
         "argument unsupported*",
     ),
     family(
+        "libvirt-busy",
+        "Another job holds the domain in libvirt (a migration, backup or snapshot that has not ended, or a"
+        " QEMU that does not answer).",
+        "See virsh domjobinfo for the job and end it (virsh domjobabort); where QEMU hangs, see why in its"
+        " log.",
+        "cannot acquire state change lock*", "Timed out during operation: cannot acquire*",
+        "another migration job is already running*", "migration job already executed*",
+    ),
+    family(
+        "same-host",
+        "The source and the target are the same host for libvirt: its UUID is the same, as with mainboards"
+        " that all have one, or the name of the target leads back to the source.",
+        "Give each host its own host_uuid in libvirtd.conf (or virtqemud.conf) and its own host name, and"
+        " see that the target's name resolves to the target.",
+        "Attempt to migrate guest to the same host*",
+    ),
+    family(
+        "host-network",
+        "A network or bridge that the VM's definition names is not there on the target.",
+        "Set up the network, bridge or port group of the same name on the target, or give the migration a"
+        " definition (--xml) with the one that it has.",
+        "Network not found*", "no network with matching name*", "Cannot get interface MTU*",
+        "Unable to add bridge*", "Unable to create tap device*", "*bridge*No such device",
+        field="network",
+    ),
+    family(
+        "security-driver",
+        "The target's libvirt has no security driver (SELinux, AppArmor) of the kind that the VM runs"
+        " with, or may not label what the VM uses.",
+        "Use the same security driver on both hosts (security_driver in qemu.conf), and see the audit log"
+        " for denials.",
+        "Unable to find security driver for model*", "unable to set security context*", "security label*",
+        "Setting different SELinux label*", "*apparmor*profile*",
+    ),
+    family(
         "libvirt-tunnel",
         "libvirt refused the migration for what was asked for: its flags, the target's connection, or the"
         " state that the domain is in.",

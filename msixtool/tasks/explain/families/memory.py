@@ -56,6 +56,10 @@ MEMORY = (
         "Failed to resolve shared fault*", "blocktime*", "Sibling*", "ram_save_host_page_urgent*",
         "*has no previous block*", "Reload bitmap*", "bitmap size mismatch*",
         "read bitmap failed for ramblock*", "end mark incorrect*", "incorrect state*",
+        "resume_prepare() failure detected*", "Req_Page_id with length*", "Received '*' message*length*",
+        "Received invalid message*", "handshake failed: *", "Failed to send packaged data*",
+        "Failed to pause * migration", "Can't migrate the vm that was paused due to previous migration",
+        "Failed to map large zero page*", "POLLERR on poll*",
         section=RAM, field="postcopy-ram",
     ),
     family(
@@ -108,7 +112,8 @@ MEMORY = (
         "*dirty limit*", "dirty-limit*", "*dirty-limit*", "*dirty rate*", "*dirty ring*", "dirty-ring*",
         "calc-time is out of range*", "*sample-pages*", "dirtyrate*", "*dirtyrate*", "multifd flush*",
         "the cache*", "*Non-same*", "vcpu_dirty_limit*", "Parameter 'vcpu_dirty_limit'*", "Error*zero page*",
-        "*write tracking*", "memory*dirty*", "*unaligned memory*",
+        "*write tracking*", "memory*dirty*", "*unaligned memory*", "Calculation time is out of range*",
+        "is not enabled, use other method instead",
         section=RAM,
     ),
 )  # fmt: skip

@@ -42,7 +42,7 @@ SAVING = (
         " written.",
         "put failed", "Error while writing VM state*", "Failed to take snapshot:*", "error while saving*",
         "Error -* while writing VM*", "Unable to save*", "failed to save*", "qemu_savevm_state*",
-        "*savevm*failed*", "Failed to save*", "unable to save*state*",
+        "*savevm*failed*", "Failed to save*", "unable to save*state*", "failed to truncate migration file*",
     ),
     family(
         "capability-setting",
@@ -56,6 +56,11 @@ SAVING = (
         "*Mapped-ram*", "No build-time support*", "For use with '-incoming defer'", "*not supported by*",
         "*cannot be used with*", "multifd_*", "announce_*", "xbzrle_*", "compress_*", "decompress_*",
         "x-vcpu-dirty-limit-period", "downtime*", "invalid * value*",
+        "fd: migration to a file is deprecated*", "file URI has bad offset*",
+        "need either 'uri' or 'channels' argument", "Channel list*", "missing 'cpr' migration channel",
+        "Cannot use * with CPR", "throttle_trigger_threshold", "cpu_throttle_*", "max_bandwidth",
+        "avail_switchover_bandwidth", "max_cpu_throttle", "Zero copy currently only available*",
+        "Invalid size *", "max_postcopy_bandwidth", "downtime_limit*", "Invalid migration*",
         code=Code.CAPABILITY, rank=CONSEQUENCE - 1,
     ),
     family(
@@ -69,6 +74,9 @@ SAVING = (
         "Incoming migration already deferred", "The incoming migration has already been started",
         "'-incoming'*", "*operation cancelled*", "operation cancelled", "*migration*cancel*",
         "Migration is not*", "*unknown migration protocol*", "Switchover*",
+        "Illegal migration incoming state*", "Migration not in expected state*", "Illegal migration status*",
+        "Unknown ending state*", "Failed to stop the VM", "migration_stop_vm failed*",
+        "partially unplugged device on failure", "Can't migrate this vm with hardware poisoned memory*",
         rank=CONSEQUENCE - 1,
     ),
     family(

@@ -21,10 +21,20 @@ STORAGE = (
         'Failed to get "*" lock', 'Failed to get shared "*" lock', "Is another process using the image*",
         "Failed to lock byte*", "Failed to unlock byte*", "Failed to get*lock*",
         "Unexpected error in raw_check_lock_bytes*", "image lock*", "unable to lock resource*",
-        "resource busy: Lockspace*", "Failed to acquire lock*", "cannot acquire state change lock*",
-        "Timed out during operation: cannot acquire*", "error acquiring lock*", "resource busy*lock*",
-        "can't lock file*", "can't get lock*",
+        "resource busy: Lockspace*", "Failed to acquire lock*", "error acquiring lock*",
+        "resource busy*lock*", "can't lock file*", "can't get lock*",
         field="image lock",
+    ),
+    family(
+        "disk-missing",
+        "A disk's file or directory that the VM's definition names is not there on this host, or may not"
+        " be opened.",
+        "Put the image at the same path on the target (shared storage mounted, or copied), with the owner"
+        " and labels that QEMU runs with.",
+        "Could not open '*'", "Cannot access storage file*", "cannot access storage*",
+        "Failed to open file*", "cannot stat*", "Unable to access storage*", "*backing file*",
+        "storage '*' is not available*", "no such volume*", "volume*does not exist*", "Could not*backing*",
+        field="disk",
     ),
     family(
         "bitmap",
@@ -35,7 +45,9 @@ STORAGE = (
         " already has (block-dirty-bitmap-remove), or switch the capability dirty-bitmaps off.",
         "*dirty bitmap*", "*bitmap*alias*", "*bitmap '*", "Bitmap*", "*block-bitmap-mapping*",
         "Unable to read bitmap*", "*bitmap migration*", "bitmap*name*", "Dirty bitmap*", "dirty_bitmap*",
-        "Invalid mapping given for block-bitmap-mapping*",
+        "Invalid mapping given for block-bitmap-mapping*", "The node alias '*' is*", "The node name '*' is*",
+        "Failed to read bitmap bits", "Unable to read node alias string", "Unknown node alias*",
+        "block device name is not set", "MSG_RP_RECV_BITMAP*",
         field="dirty bitmap",
     ),
     family(
@@ -53,8 +65,8 @@ STORAGE = (
         "Cannot inactivate*", "Cannot access*child*", "Block device is in use*",
         "block device is in use by migration", "Failed to invalidate*", "Permission conflict*",
         "Conflicts with use by*", "Failed to activate*", "is used as*", "inactive*node*",
-        "*image was not closed*", "qcow2: Marking image as corrupt*", "qcow2*", "Could not refresh*",
-        "Could not*refcount*",
+        "*image was not closed*", "qcow2: Marking image as corrupt*", "Could not refresh*",
+        "Could not*refcount*", "Block inactivate failed during switchover",
         field="disk",
     ),
     family(
@@ -71,7 +83,9 @@ STORAGE = (
         "snapshot*does not exist*", "*does not have the requested snapshot*", "Failed to load snapshot*",
         "Failed to*snapshot*", "Could not*snapshot*", "Cannot*snapshot*", "snapshot*failed*",
         "*snapshot*not supported*", "Unable to*snapshot*", "Cannot update device state while vm is running",
-        "device list*snapshot*", "No disk*snapshot*",
+        "device list*snapshot*", "No disk*snapshot*", "bdrv_readv_vmstate failed",
+        "bdrv_writev_vmstate failed", "Size of VMstate region is unknown",
+        "Non-blocking mode not supported for block devices",
     ),
     family(
         "mirror",
@@ -104,17 +118,6 @@ STORAGE = (
         "Unsafe migration:*", "Migration may lead to data corruption*",
         "Migration without shared storage is unsafe", "is not on shared storage*", "*not on shared storage*",
         "*storage*not shared*", "*shared storage*",
-        field="disk",
-    ),
-    family(
-        "disk-missing",
-        "A disk's file or directory that the VM's definition names is not there on this host, or may not"
-        " be opened.",
-        "Put the image at the same path on the target (shared storage mounted, or copied), with the owner"
-        " and labels that QEMU runs with.",
-        "Could not open '*'", "Cannot access storage file*", "cannot access storage*",
-        "Failed to open file*", "cannot stat*", "Unable to access storage*", "*backing file*",
-        "storage '*' is not available*", "no such volume*", "volume*does not exist*", "Could not*backing*",
         field="disk",
     ),
     family(

@@ -25,6 +25,15 @@ STREAM = (
         code=Code.STREAM, rank=CONSEQUENCE,
     ),
     family(
+        "assertion",
+        "QEMU ended itself on the side whose log this is: it met what its code takes for impossible. The"
+        " state in the stream, or a request at the wrong moment, led there; it is a defect of this QEMU.",
+        "Look for the function's name in QEMU's bug tracker, use the newest release of the branch on both"
+        " sides, and see the lines before it for what it was about to do.",
+        "Assertion `*' failed", "Assertion failed: *", "assertion failed: (*",
+        rank=CONSEQUENCE - 1,
+    ),
+    family(
         "field-data",
         "A field in the stream holds what its device cannot take: the two sides have other devices or"
         " versions, or the stream is damaged there.",
@@ -32,6 +41,7 @@ STREAM = (
         "Input validation failed*", "Invalid value*expecting*", "get_nullptr expected*", "put_nullptr*",
         "*gtree*", "VMSTATE not ending*", "Path too long for VMState*", "Detected duplicate SaveStateEntry*",
         "VMState*", "vmstate*", "*while loading state*", "*post_load*", "*pre_load*", "Migration data*",
+        "* : failed to load * (*)", "* : failed to save * (*)",
         code=Code.FIELD_MISMATCH, rank=CONSEQUENCE - 1,
     ),
 )  # fmt: skip

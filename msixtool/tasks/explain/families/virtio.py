@@ -60,7 +60,8 @@ VIRTIO = (
         "Failed to make socket chardev", "EDID requested but the backend*", "Back-end*",
         "chardev is mandatory", "*Unable to*guest notifier*", "failed to start vhost*", "Unable to*vring*",
         "Received*vring*", "backend*VHOST*", "*backend config change*", "Unable to disable vhost*",
-        "extended features without device support",
+        "extended features without device support", "Failed to receive state", "Failed to read state",
+        "Failed to send state*", "vhost-net requested but could not be initialized", "vhostfd*",
     ),
     family(
         "virtio-ring",
@@ -82,7 +83,8 @@ VIRTIO = (
         "Failed to map descriptor ring*", "Failed to map used ring*", "indirect_desc was not negotiated*",
         "Too many*descriptors*", "Device*: vring*", "Found invalid*descriptor*", "wrong size for*request*",
         "Bad*virtqueue*", "virtio*request*", "available ring*", "Cannot*virtio*ring*",
-        "Unexpected number of virtqueues*", "invalid*virtqueue*",
+        "Unexpected number of virtqueues*", "invalid*virtqueue*", "Cannot map desc", "Cannot map used",
+        "Cannot map avail", "Cannot map indirect buffer", "virtio: too many write descriptors*",
     ),
     family(
         "virtio-mem-layout",
@@ -90,7 +92,7 @@ VIRTIO = (
         "Give the target's device the source's memaddr=, block-size=, size, requested-size= and node=, and"
         " its memory backend the source's size.",
         "virtio-mem*", "*memory device*address*", "Property '*' changed from*", "virtio_mem*",
-        "*virtio-mem device*",
+        "*virtio-mem device*", "Proper preallocation with migration requires a newer QEMU machine",
     ),
     family(
         "virtio-net-backend",
@@ -101,7 +103,12 @@ VIRTIO = (
         "virtio-net: saved image*", "Can't load eBPF RSS*", "Can't post-load eBPF RSS*",
         "couldn't unplug primary device", "couldn't find primary bus", "virtio-net: *", "virtio_net*",
         "*TUN_F_*", "*passt*", "failed to set vnet hdr len*", "TUNSETOFFLOAD*", "TUNSETQUEUE*",
-        "tap*failed*", "peer*vnet*", "*vhost char device*",
+        "tap*failed*", "peer*vnet*", "*vhost char device*", "TUNGETFEATURES*", "TUNGETIFF*", "TUNSETSNDBUF*",
+        "TUNSETVNET*", "TUNSETSTEERINGEBPF*", "vnet_hdr=*requested*", "no kernel support for IFF_*",
+        "mq_required requested*", "could not configure*", "could not * queue",
+        "could not launch network script*", "network script * failed*", "Failed to set FD nonblocking",
+        "Can't use file descriptor*", "No space on device queue", "could not open*tun*",
+        "Unable to query*TUN*",
     ),
     family(
         "virtio-gpu",
