@@ -61,6 +61,16 @@ def test_the_shadow_of_a_doorbell_counts_where_there_is_one(monkeypatch: pytest.
     assert [(each.queue, each.owed) for each in made] == [(0, False), (1, None)]
 
 
+@pytest.mark.parametrize(
+    ("shadow", "owed"), [(2, None), (3, True), (4, True), (5, False), (6, None), (40, None)]
+)
+def test_a_shadow_that_is_not_between_head_and_tail_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch, shadow: int, owed: bool | None
+) -> None:
+    values = {"cq": [queue(1, 3, 5)], "dbbuf_enabled": True, "dbbuf_dbs": SHADOW}
+    assert [each.owed for each in found(monkeypatch, "nvme", values, Memory({SHADOW + 12: shadow}))] == [owed]
+
+
 @pytest.mark.parametrize("size", [0, 1 << 20])
 def test_a_queue_of_a_size_that_makes_no_sense_is_left_out(
     monkeypatch: pytest.MonkeyPatch, size: int

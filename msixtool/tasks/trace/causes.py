@@ -86,6 +86,12 @@ def _shadow(values: dict[str, Any], cqid: int) -> int | None:
     return int(values["dbbuf_dbs"]) + 2 * _DOORBELL * cqid + _DOORBELL
 
 
+def _is_between(queue: dict[str, Any], head: int) -> bool:
+    """Whether a shadow doorbell can be right: behind the device's own head, not behind its tail."""
+    size = queue["size"]
+    return head < size and (head - queue["head"]) % size <= (queue["tail"] - queue["head"]) % size
+
+
 def _nvme_places(values: dict[str, Any]) -> Iterator[int]:
     for each in _completion_queues(values):
         if (place := _shadow(values, each["cqid"])) is not None:
@@ -99,7 +105,8 @@ def _nvme(values: dict[str, Any], memory: GuestMemory) -> Iterator[Cause]:
         if place is not None:
             data = memory.read(place, _DOORBELL)
             head = None if data is None else int.from_bytes(data, "little")
-            head = None if head is None or head >= each["size"] else head
+            if head is not None and not _is_between(each, head):
+                head = None
         asks = bool(each["irq_enabled"])
         owed = False if not asks else None if head is None else head != each["tail"]
         shown = (("tail", each["tail"]), *((("head", head),) if head is not None else ()))
