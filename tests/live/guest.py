@@ -116,7 +116,7 @@ class Guest:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=stderr,
-                    preexec_fn=_die_with_parent,
+                    preexec_fn=die_with_parent,
                 )
             try:
                 self.qtest = Qtest(self._accept(qtest), timeout=self._timeout)
@@ -231,6 +231,6 @@ class Guest:
         raise GuestError(f"migration took longer than {self._timeout:g} s")
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the child: SIGKILL when the process that started it ends, so that no QEMU is left behind."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
+from .guest import die_with_parent
 from .wire import GuestError, Qmp, listen
 
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net")
@@ -181,7 +182,11 @@ class Linux:
         with listen(self._folder / "qmp") as server, (self._folder / "stderr").open("wb") as errors:
             server.settimeout(PATIENCE)
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                preexec_fn=die_with_parent,
             )
             try:
                 self.qmp = Qmp(server.accept()[0], timeout=PATIENCE)

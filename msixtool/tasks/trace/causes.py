@@ -88,8 +88,8 @@ def _shadow(values: dict[str, Any], cqid: int) -> int | None:
 
 def _is_between(queue: dict[str, Any], head: int) -> bool:
     """Whether a shadow doorbell can be right: behind the device's own head, not behind its tail."""
-    size = queue["size"]
-    return head < size and (head - queue["head"]) % size <= (queue["tail"] - queue["head"]) % size
+    size = int(queue["size"])
+    return head < size and (head - int(queue["head"])) % size <= int(queue["tail"] - queue["head"]) % size
 
 
 def _nvme_places(values: dict[str, Any]) -> Iterator[int]:
