@@ -39,6 +39,8 @@ _BASES = {
 """Main memory of the machines whose RAM is one piece, by the name of its block."""
 
 _PC_MAIN = ("pc.ram", "microvm.ram")
+MAIN_MEMORY = (*_PC_MAIN, *_BASES)
+"""Names of the block that is all of main memory, unless a backend was given."""
 _OBJECTS = "/objects/"
 """Before the id of a memory backend in the names of blocks, where canonical paths are used."""
 _OF_THE_MACHINE = frozenset(

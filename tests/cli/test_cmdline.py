@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from msixtool import Dump
+from msixtool.tasks.cmdline import command_line
 from msixtool.tasks.cmdline.machine import topology
 from msixtool.tasks.cmdline.words import shell_text
 from msixtool.tasks.compat.domain import domain_command
@@ -77,6 +78,13 @@ def test_the_devices_are_at_their_places(msixtool: Tool) -> None:
 def test_a_firmware_is_put_in_where_it_is_given(msixtool: Tool) -> None:
     words = msixtool("cmdline", RECORDED[0], "--bios", "OVMF.fd", "--json").json["args"]
     assert words[words.index("-bios") + 1] == "OVMF.fd"
+
+
+def test_a_uuid_that_is_compared_is_on_the_command_line() -> None:
+    with Dump.open(RECORDED[0]) as dump:
+        dump.index.uuid = bytes(range(16))
+        args = command_line(dump).args
+    assert args[args.index("-uuid") + 1] == "00010203-0405-0607-0809-0a0b0c0d0e0f"
 
 
 def test_a_stream_without_machine_type_is_an_error_of_one_line(msixtool: Tool, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from uuid import UUID
 
 from msixtool.dump import Dump
 from msixtool.errors import InputError
@@ -19,6 +20,13 @@ from msixtool.tasks.cmdline.seen import Device
 from msixtool.tasks.cmdline.words import Note, Words, joined, shell_text, size_text
 
 _DEFAULT_VERSION = (7, 2)
+_PROGRAMS = {
+    "mach-virt.ram": "qemu-system-aarch64",
+    "riscv_virt_board.ram": "qemu-system-riscv64",
+    "ppc_spapr.ram": "qemu-system-ppc64",
+    "s390.ram": "qemu-system-s390x",
+    "loongarch.ram": "qemu-system-loongarch64",
+}
 _UPSTREAM = re.compile(r"pc-(?:i440fx|q35)-[0-9]+\.[0-9]+(?:\.[0-9]+)?")
 _COUNTED_APICS = (2, 6)
 """Up to this machine type APICs have instance ids in the order in which they were made, not their own."""
@@ -85,16 +93,22 @@ class _Maker:
         self.devices.sort(key=lambda device: device.item.offset)
         blocks = {block.idstr: block.used_length for block in dump.index.blocks}
         self.backends = Backends(self.words, frozenset(self.sections.by_name), dump.index.blocks)
-        self.tree = PciTree(self.words, self.backends, self.q35, blocks)
+        self.tree = PciTree(self.words, self.backends, self.q35 or "virt" in self.machine, blocks)
+        self.tree.isa = "apic" in self.sections.kinds
         self.firmware: int | None = None
 
     def make(self, program: str | None) -> CommandLine:
         machine: dict[str, str] = {}
-        if "apic" in self.sections.kinds:
+        if self.machine.startswith("pc"):
             machine = machines.machine_options(self.sections, self.version, self.q35)
         power = self._power()
         self._processors(power)
         self._firmware()
+        if self.dump.index.uuid is not None:
+            self.words.add("-uuid", str(UUID(bytes=self.dump.index.uuid)))
+        if "kvmclock" in self.sections.kinds:
+            self.words.add("-accel", "kvm")
+            self.words.note("-accel", "the stream has KVM's sections: nothing else loads it")
         early = self.words.args
         self.words.args = []
         self._devices()
@@ -105,7 +119,7 @@ class _Maker:
         head = ["-nodefaults", "-machine", joined(self.machine, machine)]
         args = [*head, *early[1:], *memory, *devices]
         return CommandLine(
-            program or "qemu-system-x86_64", tuple(args), tuple(self.words.notes), self.version, self.firmware
+            program or self._program(), tuple(args), tuple(self.words.notes), self.version, self.firmware
         )
 
     def _machine_type(self) -> str:
@@ -123,6 +137,11 @@ class _Maker:
         made = f"pc-{'q35' if self.q35 else 'i440fx'}-{near[0]}.{near[1]}"
         self.words.note("-machine", f"{made} instead of {own}: QEMU refuses a stream of another machine type")
         return made
+
+    def _program(self) -> str:
+        """By the name that the machine gives its main memory; a PC otherwise."""
+        found = (name for block, name in _PROGRAMS.items() if block in self.tree.blocks)
+        return next(found, "qemu-system-x86_64")
 
     def _power(self) -> machines.Power:
         for device in self.devices:

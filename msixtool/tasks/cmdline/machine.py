@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from msixtool.dump import Dump
 from msixtool.qemu.versions import Version
-from msixtool.ram.memory_map import CMOS_SIZE, GIB, MIB, backends, told_by_cmos
+from msixtool.ram.memory_map import CMOS_SIZE, GIB, MAIN_MEMORY, MIB, backends, told_by_cmos
 from msixtool.stream.items import Item, RamBlock
 from msixtool.tasks.cmdline.words import Words, is_id, joined, size_text
 
@@ -77,7 +77,7 @@ def add_memory(
 ) -> list[RamBlock]:
     """-m, backends and NUMA nodes: the blocks that are left. `taken` are the backends of other devices."""
     blocks = [block for block in backends(sections.dump.index.blocks) if block.idstr not in taken]
-    default = [b for b in sections.dump.index.blocks if b.idstr in ("pc.ram", "microvm.ram")]
+    default = [b for b in sections.dump.index.blocks if b.idstr in MAIN_MEMORY]
     total = _total(sections)
     main = default or _adding_up(blocks, total)
     size = sum(block.used_length for block in main) or total or 128 * MIB

@@ -64,7 +64,7 @@ class Others:
         elif device.kind in _IPMI:
             bmc = self.tree.backends.of(Backend.BMC)
             self.words.add("-device", joined(_IPMI[device.kind], bmc))
-        elif not device.path and device.kind in _PLAIN:
+        elif not device.path and device.kind in _PLAIN and self.tree.isa:
             self._plain(device)
 
     def _plain(self, device: Device) -> None:

@@ -34,6 +34,8 @@ class PciTree:
     backends: Backends
     q35: bool
     blocks: dict[str, int]
+    isa: bool = True
+    """Whether the machine has the slow buses of a PC, whose devices have sections without a path."""
     buses: dict[str, str] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
     """Of devices that something may be plugged into, by their paths."""
