@@ -5,6 +5,8 @@ places.py says where they stand in a section; here they are read.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from msixtool.containers.base import Source
 from msixtool.devices import virtio
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
@@ -28,13 +30,14 @@ def find_devices(source: Source, index: StreamIndex) -> tuple[list[MsixDevice], 
     """The devices with MSI-X in stream order, and what is damaged in or about them."""
     devices: list[MsixDevice] = []
     damage: list[Damage] = []
+    others = _Named(index)
     apart = {item.named.path for item in index.full_sections() if _keeps_config_elsewhere(item)}
     for item in index.items:
         if not _may_hold_a_device(item) or (item.named.path in apart and not _keeps_config_elsewhere(item)):
             continue
         trouble: list[Damage] = []
         try:
-            device = _device(source, item, index, trouble)
+            device = _device(source, item, others, trouble)
         except FormatError as error:
             trouble.append(_of(error, item, DamageRule.MSIX_STATE))
             device = None
@@ -52,7 +55,21 @@ def read_device(source: Source, item: Item, index: StreamIndex | None = None) ->
     Of a device whose configuration space is in another section, that is found in `index`.
     Raises FormatError where the section should have a state and it cannot be read.
     """
-    return _device(source, item, index, [])
+    return _device(source, item, None if index is None else _Named(index), [])
+
+
+class _Named:
+    """The FULL sections of a stream by idstr and instance, gone through once, when the first is asked for."""
+
+    def __init__(self, index: StreamIndex) -> None:
+        self._index = index
+
+    def find(self, idstr: str, instance: int) -> Item | None:
+        return self._sections.get((idstr, instance))
+
+    @cached_property
+    def _sections(self) -> dict[tuple[str, int], Item]:
+        return {(str(item.idstr), item.instance_id or 0): item for item in self._index.full_sections()}
 
 
 def _may_hold_a_device(item: Item) -> bool:
@@ -65,7 +82,7 @@ def _keeps_config_elsewhere(item: Item) -> bool:
     return profile is not None and profile.config_in is not None
 
 
-def _device(source: Source, item: Item, index: StreamIndex | None, damage: list[Damage]) -> MsixDevice | None:
+def _device(source: Source, item: Item, others: _Named | None, damage: list[Damage]) -> MsixDevice | None:
     places = places_of(source, item)
     if places.virtio is not None:
         if places.config is None:
@@ -74,8 +91,8 @@ def _device(source: Source, item: Item, index: StreamIndex | None, damage: list[
     if places.table is None:
         return None
     device = _plain_device(source, item, places, damage)
-    if device is not None and index is not None and _keeps_config_elsewhere(item):
-        _join(source, device, index, damage)
+    if device is not None and others is not None and _keeps_config_elsewhere(item):
+        _join(source, device, others, damage)
     return device
 
 
@@ -105,22 +122,20 @@ def _plain_device(source: Source, item: Item, places: Places, damage: list[Damag
     )
 
 
-def _join(source: Source, device: MsixDevice, index: StreamIndex, damage: list[Damage]) -> None:
+def _join(source: Source, device: MsixDevice, others: _Named, damage: list[Damage]) -> None:
     """Give a device the configuration space that stands in another section of the same function."""
     kind = profile.config_in if (profile := device.profile) else None
     name = f"{device.item.named.path}/{kind}".lstrip("/")
-    for item in index.full_sections():
-        if item.idstr != name or (item.instance_id or 0) != device.instance:
-            continue
-        places = places_of(source, item)
-        if places.config is None:
-            return
-        at, size = places.config, places.config_size
-        head = _pci_device(source, item, at, size)
-        device.config, device.config_offset = ConfigSpace(head[4 : 4 + size]), item.data_offset + at
-        device.version_id, device.irq_state = _pci_fields(head)
-        device.capability = _capability(device.config, device.length, item, damage)
-        _vector_count(device.item, device.length, device.capability, damage)
+    item = others.find(name, device.instance)
+    places = None if item is None else places_of(source, item)
+    if item is None or places is None or places.config is None:
+        return
+    at, size = places.config, places.config_size
+    head = _pci_device(source, item, at, size)
+    device.config, device.config_offset = ConfigSpace(head[4 : 4 + size]), item.data_offset + at
+    device.version_id, device.irq_state = _pci_fields(head)
+    device.capability = _capability(device.config, device.length, item, damage)
+    _vector_count(device.item, device.length, device.capability, damage)
 
 
 def _pci_device(source: Source, item: Item, config: int, size: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from msixtool.containers.file import BytesSource
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import find_devices, read_device
 from msixtool.errors import FormatError
-from msixtool.stream.items import Item
+from msixtool.stream.items import Item, StreamIndex
 from msixtool.stream.read import read_stream
 from tests.conftest import CORPUS_STREAMS, REPOSITORY, STREAMS, stream_id, unpacked
 
@@ -107,3 +108,21 @@ def test_a_port_that_does_not_save_its_msix_state_is_no_device_and_one_that_is_c
 def test_a_virtio_section_that_ends_too_early_is_an_error_with_its_place() -> None:
     with pytest.raises(FormatError, match=r"virtio state is cut short"):
         stranger(bytes(100), "0000:00:02.0/virtio-net")
+
+
+def test_thousands_of_devices_in_two_sections_are_joined_in_one_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passes: list[StreamIndex] = []
+    through = StreamIndex.full_sections
+
+    def counted(index: StreamIndex) -> Iterator[Item]:
+        passes.append(index)
+        return through(index)
+
+    data = unpacked(REPOSITORY / "tests" / "data" / "joined" / "vmxnet3-msix-4000.mig.xz")
+    source = BytesSource(data)
+    index = read_stream(source)
+    monkeypatch.setattr(StreamIndex, "full_sections", counted)
+    assert len(find_devices(source, index)[0]) > 1000
+    assert len(passes) <= 2
