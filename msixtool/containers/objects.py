@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import BinaryIO, Protocol
 
-from msixtool.errors import MsixtoolError
+from msixtool.errors import MsixtoolError, UsageError
 
 BLOCK = 64 << 10
 """Bytes that are fetched at least."""
@@ -28,7 +28,7 @@ class Seekable(Protocol):
 class FetchedFile:
     """A seekable binary file object, read in blocks that are kept. The object stays the caller's.
 
-    Whatever the object raises is an OSError here.
+    Whatever the object raises is an OSError here. Raises UsageError where it does not say where it stands.
     """
 
     def __init__(self, file: Seekable | BinaryIO) -> None:
@@ -36,7 +36,7 @@ class FetchedFile:
         self._position = 0
         self._blocks: dict[int, bytes] = {}
         """By number, what was used last at the end."""
-        self._size = self._seek(0, os.SEEK_END)
+        self._size = self._end()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to an offset in bytes from the start, or from the end: the offset from the start."""
@@ -84,6 +84,15 @@ class FetchedFile:
             data += more
         return data
 
+    def _end(self) -> int:
+        """The size in bytes. Some objects return nothing from `seek`, and say where they are by `tell`."""
+        end: object = self._seek(0, os.SEEK_END)
+        if end is None and callable(tell := getattr(self._file, "tell", None)):
+            end = tell()
+        if not isinstance(end, int) or end < 0:
+            raise UsageError("a file object", expected="its offset from seek or tell", found=repr(end))
+        return end
+
     def _seek(self, offset: int, whence: int) -> int:
         try:
             return self._file.seek(offset, whence)
@@ -92,9 +101,18 @@ class FetchedFile:
 
     def _read(self, length: int) -> bytes:
         try:
-            return bytes(self._file.read(length))
+            data: object = self._file.read(length)
         except Exception as error:
             raise _as_os_error(error) from error
+        if not isinstance(data, bytes | bytearray | memoryview) or len(data) > length:
+            raise UsageError(
+                "a file object", expected=f"at most {length} bytes from read", found=_described(data)
+            )
+        return bytes(data)
+
+
+def _described(data: object) -> str:
+    return f"{len(data)} of them" if isinstance(data, bytes) else type(data).__name__
 
 
 def _as_os_error(error: Exception) -> Exception:

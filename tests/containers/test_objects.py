@@ -9,7 +9,7 @@ import pytest
 
 from msixtool.containers import objects
 from msixtool.containers.objects import BLOCK, FetchedFile
-from msixtool.errors import NotAStreamError
+from msixtool.errors import NotAStreamError, UsageError
 
 
 class Remote:
@@ -122,3 +122,40 @@ def test_whatever_the_object_raises_is_an_error_to_read(
         monkeypatch.setattr(remote, name, broken)
         with pytest.raises(expected, match=str(raised)[:3]):
             call()
+
+
+class Silent(Remote):
+    """A file whose `seek` says nothing, as some wrappers' does not."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        super().seek(offset, whence)
+        return None  # type: ignore[return-value]
+
+
+class Telling(Silent):
+    """The same where `tell` says it."""
+
+    def tell(self) -> int:
+        return self._position
+
+
+def test_a_file_that_says_where_it_is_by_tell_alone_is_read_in_whatever_pieces() -> None:
+    content = data(2.5)
+    assert FetchedFile(Telling(content, piece=1000)).read(len(content)) == content
+
+
+def test_a_file_that_does_not_say_where_it_is_is_refused() -> None:
+    with pytest.raises(UsageError, match="expected its offset from seek or tell, found None"):
+        FetchedFile(Silent(b"x"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"), [(None, "found NoneType"), ("text", "found str"), (bytes(9), "found 9 of them")]
+)
+def test_a_file_that_gives_no_bytes_or_too_many_is_refused(answer: object, words: str) -> None:
+    class Odd(Remote):
+        def read(self, size: int = -1, /) -> bytes:
+            return answer  # type: ignore[return-value]
+
+    with pytest.raises(UsageError, match=words):
+        FetchedFile(Odd(bytes(8))).read(8)
