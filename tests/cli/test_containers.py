@@ -13,6 +13,7 @@ import pytest
 
 from tests.cli.conftest import Result
 from tests.conftest import CORPUS, REPOSITORY, unpacked
+from tests.containers.recorded import ZSTD
 
 Tool = Callable[..., Result]
 DATA = REPOSITORY / "tests" / "data" / "containers"
@@ -24,7 +25,7 @@ def wrapped(kind: str, folder: Path) -> Path:
     data = unpacked(SAMPLE)
     path = folder / f"stream.{kind}"
     if kind == "zstd":
-        packed = pytest.importorskip("backports.zstd").compress(data)
+        packed = pytest.importorskip(ZSTD).compress(data)
     elif kind == "lz4":
         packed = pytest.importorskip("lz4.frame").compress(data)
     elif kind == "libvirt":

@@ -18,14 +18,14 @@ DATA = Path(__file__).parent.parent / "data" / "containers"
 
 KINDS = ("gzip", "bzip2", "xz", "zstd", "lz4", "lzop")
 
-_PACKAGES = {"zstd": "backports.zstd", "lz4": "lz4", "lzop": "lzallright"}
+ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+"""The module that packs Zstandard: the standard library has one since 3.14."""
+_PACKAGES = {"zstd": ZSTD, "lz4": "lz4", "lzop": "lzallright"}
 
 
 def needs(kind: str) -> None:
     """Skip the test where the package for a compressed format is not installed."""
     package = _PACKAGES.get(kind)
-    if kind == "zstd" and sys.version_info >= (3, 14):
-        package = "compression"
     if package and importlib.util.find_spec(package.partition(".")[0]) is None:
         pytest.skip(f"{package} is not installed")
 

@@ -10,11 +10,13 @@ import struct
 import zlib
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from random import Random
 from typing import Any
 
 from msixtool.containers.open import open_source
 from msixtool.dump import Dump
+from tests.containers.recorded import ZSTD
 from tests.fuzz import bases, octets
 from tests.fuzz.octets import Place
 from tests.fuzz.outcome import Input, Outcome
@@ -41,9 +43,7 @@ def _packed() -> list[tuple[str, bytes]]:
 
 
 def _zstd(data: bytes) -> bytes:
-    from backports import zstd
-
-    return bytes(zstd.compress(data))
+    return bytes(import_module(ZSTD).compress(data))
 
 
 def _lz4(data: bytes) -> bytes:

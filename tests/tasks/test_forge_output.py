@@ -17,6 +17,7 @@ from msixtool.spec import Spec, make_spec
 from msixtool.tasks.forge_output import forge
 from msixtool.tasks.forge_pack import TOOLS, Packer
 from tests.conftest import REPOSITORY
+from tests.containers.recorded import ZSTD
 
 CONTAINERS = REPOSITORY / "tests" / "data" / "containers"
 MAPPED_RAM = REPOSITORY / "tests" / "data" / "rare" / "mapped-ram-offset-11.1.mig.xz"
@@ -84,7 +85,7 @@ def test_packed_bases_give_bare_streams_and_on_demand_packed_ones(
     base: str, tmp_path: Path, kind: str
 ) -> None:
     if kind in ("zstd", "lz4", "lzop"):
-        pytest.importorskip({"zstd": "backports.zstd", "lz4": "lz4.frame", "lzop": "lzallright"}[kind])
+        pytest.importorskip({"zstd": ZSTD, "lz4": "lz4.frame", "lzop": "lzallright"}[kind])
     source, bare, again = (tmp_path / name for name in ("base", "bare", "again"))
     source.write_bytes(packed(kind, Path(base).read_bytes()))
     assert forge(str(source), Spec(), str(bare)).loading == (f"-incoming 'exec:cat {bare}'",)
