@@ -56,6 +56,12 @@ def vector_count(vectors: int, behaviour: Behaviour) -> int:
     return seen
 
 
+def counts_before_support(vectors: int, behaviour: Behaviour) -> bool:
+    """Whether msix_init_exclusive_bar refuses a number of vectors before it asks for support of MSI."""
+    too_many = not behaviour.exclusive_bar_grows and table_size(vectors) > EXCLUSIVE_PBA_OFFSET
+    return behaviour.wide_vector_count or too_many
+
+
 def exclusive_bar(vectors: int, bar: int, behaviour: Behaviour) -> tuple[Placement, Placement]:
     """Table and pending bits in a BAR of their own, as msix_init_exclusive_bar lays them out.
 

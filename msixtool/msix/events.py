@@ -158,3 +158,8 @@ class Error(Event):
 
     event: ClassVar[str] = "error"
     message: str
+
+    @property
+    def ends_qemu(self) -> bool:
+        """Whether QEMU ended by an assertion, so that nothing comes after."""
+        return self.message.startswith("QEMU aborts")

@@ -48,11 +48,6 @@ class Behaviour:
         return self.version >= (4, 0)
 
     @property
-    def asserts_table_access(self) -> bool:
-        """Since 6.0 an access past the table ends QEMU; before, it touched foreign memory."""
-        return self.version >= (6, 0)
-
-    @property
     def asserts_vector(self) -> bool:
         """Since 7.2 a vector out of range ends QEMU; before, it was ignored or refused with -EINVAL."""
         return self.version >= (7, 2)

@@ -408,3 +408,22 @@ def test_load_without_msix_reads_nothing() -> None:
     assert MsixFunction().load(b"") == ()
     with pytest.raises(FormatError):
         MsixFunction().load(b"\x00")
+
+
+@pytest.mark.parametrize(
+    ("version", "support_first"), [((5, 2), True), ((10, 0, 6), True), ((10, 0, 7), False), ((10, 2), False)]
+)
+def test_without_msi_support_an_exclusive_bar_asks_for_it_first_but_since_10_2(
+    version: tuple[int, ...], support_first: bool
+) -> None:
+    device = MsixFunction(qemu_version=version, msi_supported=False)
+    (error,) = device.init_exclusive_bar(0, 1)
+    assert isinstance(error, ev.Error)
+    assert error.message.startswith("ENOTSUP") is support_first
+
+
+def test_a_capability_position_has_8_bits() -> None:
+    device = MsixFunction()
+    place = Placement(0, 0, 4096)
+    assert device.init(4, place, Placement(0, 0x800, 4096), 0x1FD) == ()
+    assert device.capability == 0xFD

@@ -42,6 +42,15 @@ def test_a_script_goes_on_after_what_fails() -> None:
     assert [step.line for step in steps[-4:]] == [10, 11, 12, 13]
 
 
+def test_of_an_action_nothing_follows_where_qemu_has_aborted() -> None:
+    """The use notifier of vector 0 fails, which ends QEMU 6.0: vector 1 is never unmasked."""
+    before = "qemu-version 6.0\ninit 2\nuse all\nbus-master on\nenable\nnotifiers on failing=0\nset-pending 1"
+    step = last("unmask 0-1", before=before)
+    kinds = [event.event for event in step.events]
+    assert kinds[-1] == "error"
+    assert "message" not in kinds
+
+
 def test_an_error_is_no_failure_where_the_expectations_behind_it_have_it() -> None:
     expected = last("notify 9", "expect not-pending all", "expect error")
     assert expected.ok

@@ -45,7 +45,13 @@ def action(usage: str, when: When = When.DEVICE) -> Callable[[Run], Run]:
 
 
 def _each(bench: Bench, vectors: VectorNumbers, operation: Callable[[int], Events]) -> Events:
-    return tuple(chain.from_iterable(operation(vector) for vector in bench.numbers(vectors)))
+    """The operation for one vector after the other; nothing follows where QEMU has ended."""
+    events: list[ev.Event] = []
+    for vector in bench.numbers(vectors):
+        events += operation(vector)
+        if events and isinstance(events[-1], ev.Error) and events[-1].ends_qemu:
+            break
+    return tuple(events)
 
 
 # Settings
