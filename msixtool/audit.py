@@ -52,7 +52,7 @@ def validate(
     Raises InputError where there is no stream to be read, UsageError for a rule or a severity that
     is not known, and as `inspect` does.
     """
-    from msixtool.documents import validate_document
+    from msixtool.documents import source_document, validate_document
     from msixtool.tasks.finding import Severity
     from msixtool.tasks.validate import check_ignored
     from msixtool.tasks.validate import validate as findings_of
@@ -61,7 +61,8 @@ def validate(
         raise UsageError("severity", expected=f"one of {', '.join(Severity)}", found=repr(severity))
     check_ignored(ignore)
     with Dump.open(file, offset=offset, snapshot=snapshot, walk=True) as dump:
-        return validate_document(dump, findings_of(dump, ignore=ignore, severity=Severity(severity)))
+        findings = findings_of(dump, ignore=ignore, severity=Severity(severity))
+        return validate_document(source_document(dump), findings, dump.base_offset)
 
 
 def compat(

@@ -46,6 +46,11 @@ device_option = click.option(
 )
 
 
+saved_kind_option = click.option(
+    "--kind", metavar="KIND", help="Of a raw vmstate that `save` wrote: the kind of device, as e1000e."
+)
+
+
 def is_folder(file: str) -> bool:
     """Whether an argument is a folder, to be walked."""
     return file != "-" and os.path.isdir(file)

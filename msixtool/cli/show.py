@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from msixtool.devices.device import MsixDevice
     from msixtool.dump import Dump
+    from msixtool.errors import NotAStreamError
 
 FOLD = 4
 """Runs of at least this many equal, untouched vectors become one row."""
@@ -24,6 +25,7 @@ FOLD = 4
 @click.command(short_help="Each vector: address, data, mask, pending bit.")
 @options.files_or_vm_argument
 @options.device_option
+@options.saved_kind_option
 @click.option("--all", "show_all", is_flag=True, help="Every vector: do not fold runs of untouched ones.")
 @click.option("--hex", "as_hex", is_flag=True, help="An annotated hexdump of table and PBA instead.")
 @options.container_options
@@ -33,20 +35,28 @@ FOLD = 4
 def show(
     files: tuple[str, ...],
     device: str | None,
+    kind: str | None,
     show_all: bool,
     as_hex: bool,
     offset: int,
     snapshot: str | None,
     as_json: bool,
 ) -> ExitStatus:
-    """Show each vector: address, data, mask, pending bit, and what uses it."""
+    """Show each vector: address, data, mask, pending bit, and what uses it.
+
+    FILE is a stream, or what `save` wrote of one.
+    """
     from msixtool.cli.output import console, for_each, print_json, report_damage
     from msixtool.cli.progress import progress_bar
     from msixtool.dump import Dump
+    from msixtool.errors import NotAStreamError
 
     def one(file: str) -> ExitStatus:
-        with progress_bar(file) as progress:
-            dump = Dump.open(file, offset=offset, snapshot=snapshot, progress=progress)
+        try:
+            with progress_bar(file) as progress:
+                dump = Dump.open(file, offset=offset, snapshot=snapshot, progress=progress)
+        except NotAStreamError as error:
+            return _saved(error, file, kind, device, show_all, as_hex, as_json, one_line=len(files) > 1)
         with dump:
             chosen = dump.select(device)
             if as_json:
@@ -60,14 +70,49 @@ def show(
                     out.print()
                 _print_heading(out, dump, each)
                 if as_hex:
-                    _print_hex(out, dump, each)
+                    _print_hex(out, each, dump.base_offset)
                 else:
-                    _print_vectors(out, dump, each, show_all)
+                    _print_vectors(out, each, show_all, x86=dump.is_x86)
             if not chosen:
                 out.print("No device with MSI-X.")
             return report_damage(dump)
 
     return for_each(files, one)
+
+
+def _saved(
+    error: NotAStreamError,
+    file: str,
+    kind: str | None,
+    pattern: str | None,
+    show_all: bool,
+    as_hex: bool,
+    as_json: bool,
+    *,
+    one_line: bool,
+) -> ExitStatus:
+    """Show what `save` wrote; raises `error` where the file is nothing of the kind."""
+    from msixtool.cli.output import console, print_json
+    from msixtool.documents import saved_show_document
+    from msixtool.formats.x86 import is_x86_msi
+    from msixtool.spec.saved import choose_saved
+
+    devices, size = choose_saved(file, error, kind=kind, device=pattern)
+    if as_json:
+        print_json(saved_show_document(file, size, devices), one_line=one_line)
+        return ExitStatus.DONE
+    out = console()
+    for number, each in enumerate(devices):
+        if number:
+            out.print()
+        out.print(f"{each.name}  saved state, {each.length} bytes", style="bold")
+        out.print(_delivery(each))
+        if as_hex:
+            _print_hex(out, each)
+        else:
+            x86 = any(is_x86_msi(entry.address) for entry in each.state.entries)
+            _print_vectors(out, each, show_all, x86=x86)
+    return ExitStatus.DONE
 
 
 def _print_heading(out: Console, dump: Dump, device: MsixDevice) -> None:
@@ -101,12 +146,12 @@ def _delivery(device: MsixDevice) -> str:
     return text
 
 
-def _print_vectors(out: Console, dump: Dump, device: MsixDevice, show_all: bool) -> None:
+def _print_vectors(out: Console, device: MsixDevice, show_all: bool, *, x86: bool) -> None:
     from msixtool.cli.output import table
     from msixtool.formats.x86 import x86_message
 
-    x86 = ("On x86",) if dump.is_x86 else ()
-    rows = table(("Vec", "right"), "Address", "Data", "Mask", "Pending", "Used by", *x86)
+    on_x86 = ("On x86",) if x86 else ()
+    rows = table(("Vec", "right"), "Address", "Data", "Mask", "Pending", "Used by", *on_x86)
     users = _users(device)
     for first, last in _runs(device, users, show_all):
         entry = device.state.entries[first]
@@ -121,7 +166,7 @@ def _print_vectors(out: Console, dump: Dump, device: MsixDevice, show_all: bool)
             ("masked" if entry.masked else "-") + (f" +{entry.control:#x}" if control else ""),
             "pending" if device.state.is_pending(first) else "-",
             users.get(first, "-"),
-            *([x86_message(entry.address, entry.data) if entry.address else "-"] if dump.is_x86 else []),
+            *([x86_message(entry.address, entry.data) if entry.address else "-"] if x86 else []),
             style="yellow" if device.state.is_pending(first) else None,
         )
     out.print(rows)
@@ -165,12 +210,12 @@ def _runs(device: MsixDevice, users: dict[int, str], show_all: bool) -> Iterator
             vector += 1
 
 
-def _print_hex(out: Console, dump: Dump, device: MsixDevice) -> None:
+def _print_hex(out: Console, device: MsixDevice, base_offset: int = 0) -> None:
     """Table and PBA, a line an entry, with what the bytes are."""
     from msixtool.formats.msix import ENTRY_SIZE
 
     data = device.state.to_vmstate()
-    base = device.offset + dump.base_offset
+    base = device.offset + base_offset
     for vector, entry in enumerate(device.state.entries):
         at = vector * ENTRY_SIZE
         mask = "masked" if entry.masked else "unmasked"

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from msixtool.documents import Document
-    from msixtool.dump import Dump
     from msixtool.tasks.rules.catalogue import RuleFinding
 
 STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
@@ -32,6 +31,7 @@ SEVERITIES = ("error", "warning", "info")
     default="info",
     help="Leave out the findings below this severity [info].",
 )
+@options.saved_kind_option
 @options.jobs_option
 @options.container_options
 @options.json_option
@@ -41,6 +41,7 @@ def validate(
     files: tuple[str, ...],
     ignore: tuple[str, ...],
     severity: str,
+    kind: str | None,
     jobs: int | None,
     offset: int,
     snapshot: str | None,
@@ -50,15 +51,17 @@ def validate(
 
     An error is refused by QEMU or contradicts the format; a warning loads, but no sound device gets
     there, or the guest will miss something. The status is 1 where there is an error. Every rule is
-    explained in docs/validate.md. FILE may be a folder: then there is a table of one row a stream,
-    or a line of JSON for each.
+    explained in docs/validate.md. FILE may also be what `save` wrote, or a folder: then there is a table
+    of one row a stream, or a line of JSON for each.
     """
     from msixtool.cli.output import console, print_json
     from msixtool.cli.progress import progress_bar
-    from msixtool.documents import validate_document
+    from msixtool.documents import saved_source, source_document, validate_document
     from msixtool.dump import Dump
+    from msixtool.errors import NotAStreamError
+    from msixtool.spec.saved import choose_saved
     from msixtool.tasks.finding import Severity
-    from msixtool.tasks.validate import check_ignored, is_valid
+    from msixtool.tasks.validate import check_ignored, is_valid, validate_devices
     from msixtool.tasks.validate import validate as findings_of
 
     check_ignored(ignore)
@@ -66,16 +69,28 @@ def validate(
 
     def answer(file: str, table: bool) -> tuple[ExitStatus, Document | None]:
         """The status, and the document where a table is to be made of it; else the answer is printed."""
-        with progress_bar("validate") as progress:
-            dump = Dump.open(file, offset=offset, snapshot=snapshot, walk=True, progress=progress)
+        try:
+            with progress_bar("validate") as progress:
+                dump = Dump.open(file, offset=offset, snapshot=snapshot, walk=True, progress=progress)
+        except NotAStreamError as error:
+            if table:
+                raise
+            devices, size = choose_saved(file, error, kind=kind)
+            findings = validate_devices(devices, ignore=ignore, severity=Severity(severity))
+            return tell(findings, saved_source(file, size), 0, table)
         with dump:
             findings = findings_of(dump, ignore=ignore, severity=Severity(severity))
-            document = validate_document(dump, findings) if as_json or table else None
-            if as_json and document is not None:
-                print_json(document, one_line=many)
-            elif not table:
-                _print(console(), dump, findings, heading=many)
-            return ExitStatus.DONE if is_valid(findings) else ExitStatus.REPORT, document
+            return tell(findings, source_document(dump), dump.base_offset, table)
+
+    def tell(
+        findings: list[RuleFinding], source: Document, base_offset: int, table: bool
+    ) -> tuple[ExitStatus, Document | None]:
+        document = validate_document(source, findings, base_offset) if as_json or table else None
+        if as_json and document is not None:
+            print_json(document, one_line=many)
+        elif not table:
+            _print(console(), source["path"], base_offset, findings, heading=many)
+        return ExitStatus.DONE if is_valid(findings) else ExitStatus.REPORT, document
 
     return _validate_many(files, answer, jobs, as_json) if many else answer(files[0], False)[0]
 
@@ -100,23 +115,25 @@ def _validate_many(
     return many.run(files, one, jobs=jobs, summary=summary)
 
 
-def _print(out: Console, dump: Dump, findings: Sequence[RuleFinding], *, heading: bool) -> None:
+def _print(
+    out: Console, path: str, base_offset: int, findings: Sequence[RuleFinding], *, heading: bool
+) -> None:
     """A line for each finding with what it means below it, and a summary."""
     runs = list(_runs(findings))
     if heading and runs:
-        out.print(f"{visible(dump.path)}:", style="bold", soft_wrap=True)
+        out.print(f"{visible(path)}:", style="bold", soft_wrap=True)
     names = max((len(_device(run[0])) for run in runs), default=0)
     vectors = max((len(_vectors(run)) for run in runs), default=0)
     for run in runs:
         first = run[0]
-        offset = "" if first.offset is None else f"{first.offset + dump.base_offset:#x}"
+        offset = "" if first.offset is None else f"{first.offset + base_offset:#x}"
         out.print(f"{first.severity.value:7}", style=STYLES[first.severity.value], end="  ")
         out.print(
             f"{_device(first):{names}}  {_vectors(run):{vectors}}  {offset:>10}  {first.rule}",
             soft_wrap=True,
         )
         out.print(_message(first.message, out.width), style="dim", soft_wrap=True)
-    out.print(f"{visible(dump.path)}: {_summary(findings)}", style="bold", soft_wrap=True)
+    out.print(f"{visible(path)}: {_summary(findings)}", style="bold", soft_wrap=True)
 
 
 def _runs(findings: Sequence[RuleFinding]) -> Iterator[list[RuleFinding]]:

@@ -38,7 +38,7 @@ def inspect_document(dump: Dump) -> Document:
         "source": source_document(dump),
         "stream": stream_document(dump),
         "sections": [section_document(dump, item) for item in dump.index.items],
-        "devices": [device_document(dump, device) for device in dump.devices],
+        "devices": [device_document(device, dump.base_offset) for device in dump.devices],
         "damage": damage_document(dump),
     }
 
@@ -48,12 +48,31 @@ def show_document(dump: Dump, devices: Sequence[MsixDevice]) -> Document:
     return {
         "schema": "msixtool.show/1",
         "source": source_document(dump),
-        "devices": [
-            device_document(dump, device)
-            | {"entries": entries_document(device.state), "pba": device.state.pba.hex()}
-            for device in devices
-        ],
+        "devices": [_shown(device, dump.base_offset) for device in devices],
         "damage": damage_document(dump),
+    }
+
+
+def saved_show_document(path: str, size: int, devices: Sequence[MsixDevice]) -> Document:
+    """`msixtool.show/1` of a saved state of `size` bytes: its devices stand in no stream."""
+    return {
+        "schema": "msixtool.show/1",
+        "source": saved_source(path, size),
+        "devices": [_shown(device) for device in devices],
+        "damage": [],
+    }
+
+
+def saved_source(path: str, size: int) -> Document:
+    """`source` of a file that is no stream, of `size` bytes."""
+    return {"path": path, "size": size, "layers": []}
+
+
+def _shown(device: MsixDevice, base_offset: int = 0) -> Document:
+    """DEVICE with its table entries and its pending bits."""
+    return device_document(device, base_offset) | {
+        "entries": entries_document(device.state),
+        "pba": device.state.pba.hex(),
     }
 
 
@@ -92,14 +111,14 @@ def section_document(dump: Dump, item: Item) -> Document:
     }
 
 
-def device_document(dump: Dump, device: MsixDevice) -> Document:
-    """DEVICE of the contract."""
+def device_document(device: MsixDevice, base_offset: int = 0) -> Document:
+    """DEVICE of the contract; `base_offset` is added to its offset."""
     return {
         "name": device.name,
         "instance": device.instance,
         "section": device.item.section_id,
         "kind": device.kind,
-        "offset": device.offset + dump.base_offset,
+        "offset": device.offset + base_offset,
         "length": device.length,
         "vectors": device.vectors,
         "capability": capability_document(device.capability),
@@ -176,13 +195,13 @@ def _loaded_document(device: Loaded) -> Document:
     }
 
 
-def validate_document(dump: Dump, findings: Sequence[RuleFinding]) -> Document:
+def validate_document(source: Document, findings: Sequence[RuleFinding], base_offset: int = 0) -> Document:
     """`msixtool.validate/1`: what is wrong; `ok` where no finding is an error."""
     return {
         "schema": "msixtool.validate/1",
-        "source": source_document(dump),
+        "source": source,
         "ok": not any(finding.severity.value == "error" for finding in findings),
-        "findings": [finding.to_json(dump.base_offset) for finding in findings],
+        "findings": [finding.to_json(base_offset) for finding in findings],
     }
 
 

@@ -6,10 +6,13 @@ the name, and Message Control and bus mastering where it says them.
 
 from __future__ import annotations
 
+import os
+
 from msixtool.containers.file import read_whole
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
-from msixtool.errors import NotAStreamError
+from msixtool.dump import matches
+from msixtool.errors import NotAStreamError, UsageError
 from msixtool.formats import msix as fmt
 from msixtool.formats import pci
 from msixtool.msix.state import MsixState
@@ -44,6 +47,30 @@ def read_saved(path: str) -> list[MsixDevice]:
             found=f"{len(data)} bytes",
         )
     return [device_of(MsixState.from_vmstate(data, vectors), NAMELESS)]
+
+
+def choose_saved(
+    path: str, error: NotAStreamError, *, kind: str | None = None, device: str | None = None
+) -> tuple[list[MsixDevice], int]:
+    """The devices of a saved state that `device` matches, and its size in bytes; `kind` is a raw vmstate's.
+
+    `error` says why the file is no stream, and is raised where it is no saved state either. Raises
+    UsageError where no device matches, and as `read_saved` does.
+    """
+    if path == "-":
+        raise error
+    try:
+        found = read_saved(path)
+    except NotAStreamError:
+        raise error from None
+    if not found:
+        raise UsageError("the SPEC has no devices", path=path)
+    if kind is not None and found[0].name == NAMELESS:
+        found = [device_of(found[0].state, kind)]
+    chosen = [each for each in found if device is None or matches(device, each.name, each.instance)]
+    if not chosen:
+        raise UsageError(f"no device of the saved state matches {device!r}", path=path)
+    return chosen, os.path.getsize(path)
 
 
 def _is_text(data: bytes) -> bool:

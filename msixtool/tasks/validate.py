@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
+from msixtool.devices.device import MsixDevice
 from msixtool.dump import Dump
 from msixtool.errors import UsageError
 from msixtool.tasks.finding import Severity
@@ -28,11 +29,28 @@ def validate(
     MAX_FINDINGS. A dump that was opened with `walk` has its RAM records checked too. Raises
     UsageError where a rule is not known.
     """
+    return _chosen(_all(dump), ignore, severity)
+
+
+def validate_devices(
+    devices: Iterable[MsixDevice],
+    *,
+    ignore: Collection[str] = (),
+    severity: Severity = Severity.INFO,
+) -> list[RuleFinding]:
+    """The findings about the vectors of a saved state's devices: of their functions it says nothing."""
+    found = (finding for device in devices for finding in check_vectors(device, x86=False))
+    return _chosen(found, ignore, severity)
+
+
+def _chosen(
+    findings: Iterable[RuleFinding], ignore: Collection[str], severity: Severity
+) -> list[RuleFinding]:
     check_ignored(ignore)
     least = GRAVITY.index(severity)
     chosen = (
         finding
-        for finding in _all(dump)
+        for finding in findings
         if finding.rule not in ignore and GRAVITY.index(finding.severity) >= least
     )
     return list(islice(chosen, MAX_FINDINGS))

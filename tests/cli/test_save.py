@@ -88,3 +88,28 @@ def test_what_a_damaged_stream_still_holds_is_saved_with_status_2(
     assert result.status == 2
     assert "damaged" in result.err
     assert len(out.read_bytes()) == 81
+
+
+@pytest.mark.parametrize("text", [False, True], ids=["raw", "spec"])
+def test_show_and_validate_take_what_save_wrote(
+    msixtool: Tool, sample: Path, tmp_path: Path, text: bool
+) -> None:
+    saved = tmp_path / "saved"
+    options = ["--text"] if text else []
+    assert msixtool("save", sample, "--device", "e1000e", "-o", saved, *options).status == 0
+    (shown,) = msixtool("show", saved, "--json", "--kind", "e1000e").json["devices"]
+    (original,) = msixtool("show", sample, "--json", "--device", "e1000e").json["devices"]
+    assert (shown["entries"], shown["pba"]) == (original["entries"], original["pba"])
+    assert shown["kind"] == "e1000e"
+    assert "vector 0x31" in msixtool("show", saved).out
+    result = msixtool("validate", saved, "--json", "--kind", "e1000e")
+    assert (result.status, result.json["findings"]) == (0, [])
+
+
+def test_a_file_that_is_no_saved_state_is_told_as_no_stream(msixtool: Tool, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"\x00" * 18)
+    for command in ("show", "validate"):
+        result = msixtool(command, file)
+        assert result.status == 2
+        assert "no QEMU migration stream" in result.error_line
