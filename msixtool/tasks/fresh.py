@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import select
 import shutil
 import socket
 import subprocess
-import tempfile
-import time
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from msixtool.errors import InputError
 
 START_TIMEOUT = 30.0
 """Seconds within which a QEMU has to connect its monitor."""
 END_TIMEOUT = 10.0
+LOG = 1 << 20
+"""Bytes of what it writes to standard error that are read."""
+_DIE_WITH_PARENT = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""What becomes QEMU: 1 is PR_SET_PDEATHSIG (prctl(2)), which outlives exec. Done between fork and exec it
+would be Python in a copy of a process with threads."""
+
 DYING = 0.5
 """Seconds within which a QEMU whose monitor has gone has ended, too."""
 
@@ -27,12 +39,12 @@ class FreshQemu:
 
     monitor: socket.socket
     process: subprocess.Popen[bytes]
-    log: Path
+    log: int
     name: str
 
     def said(self) -> str:
         """What it wrote to standard error so far."""
-        return self.log.read_text(errors="replace").strip()
+        return _text(self.log).strip()
 
     def ended(self) -> InputError | None:
         """That it has ended by itself, in its own words; None where it runs.
@@ -54,49 +66,60 @@ def fresh_qemu(command: Sequence[str], *, incoming: bool = False) -> Iterator[Fr
     With `incoming` it waits for a migration instead. Raises InputError, with QEMU's own words,
     where it cannot be started or ends at once.
     """
-    folder = Path(tempfile.mkdtemp(prefix="msixtool-"))
+    # Neither its monitor nor its log has a name: nothing is left, whatever kills msixtool.
+    ours, theirs = socket.socketpair()
+    log = os.memfd_create("msixtool")
     process = None
     try:
-        with socket.socket(socket.AF_UNIX) as server:
-            server.bind(str(folder / "qmp"))
-            server.listen(1)
-            extra = ["-S", "-qmp", f"unix:{folder / 'qmp'}"] + ["-incoming", "defer"] * incoming
-            process = _start([*command, *extra], folder / "log")
-            monitor = _accept(server, process, folder / "log", command[0])
-        with monitor:
-            yield FreshQemu(monitor, process, folder / "log", command[0])
+        with ours:
+            with theirs:
+                channel = f"socket,id=msixtool,fd={theirs.fileno()}"
+                extra = ["-S", "-chardev", channel, "-qmp", "chardev:msixtool"]
+                extra += ["-incoming", "defer"] * incoming
+                process = _start([*command, *extra], log, theirs.fileno())
+            _await_greeting(ours, process, log, command[0])
+            yield FreshQemu(ours, process, log, command[0])
     finally:
         if process is not None:
             _end(process)
-        shutil.rmtree(folder, ignore_errors=True)
+        os.close(log)
 
 
-def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+def _start(command: list[str], log: int, channel: int) -> subprocess.Popen[bytes]:
+    """Start QEMU so that it dies with this process, however that ends."""
+    if shutil.which(command[0]) is None:
+        reason = os.strerror(errno.EACCES if os.path.exists(command[0]) else errno.ENOENT)
+        raise InputError("cannot be started", path=command[0], found=reason)
     try:
-        with log.open("wb") as out:
-            # A session of its own: ctrl-C is for msixtool, which ends QEMU in order.
-            return subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
-            )
+        # A session of its own: ctrl-C is for msixtool, which ends QEMU in order.
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(channel,),
+            start_new_session=True,
+        )
     except OSError as error:
         raise InputError("cannot be started", path=command[0], found=error.strerror) from None
 
 
-def _accept(server: socket.socket, process: subprocess.Popen[bytes], log: Path, name: str) -> socket.socket:
-    """The connection that QEMU makes to its monitor's socket."""
-    server.settimeout(0.1)
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
-        try:
-            return server.accept()[0]
-        except TimeoutError:
-            if process.poll() is not None:
-                raise _ended_at_once(process, log, name) from None
-    raise InputError("QEMU does not start", path=name, expected=f"a monitor within {START_TIMEOUT:.0f} s")
+def _await_greeting(monitor: socket.socket, process: subprocess.Popen[bytes], log: int, name: str) -> None:
+    """Wait until QEMU speaks; what it says is left to be read."""
+    ready, _, _ = select.select([monitor], [], [], START_TIMEOUT)
+    if not ready:
+        raise InputError("QEMU does not start", path=name, expected=f"a monitor within {START_TIMEOUT:.0f} s")
+    if not monitor.recv(1, socket.MSG_PEEK):
+        process.wait(END_TIMEOUT)
+        raise _ended_at_once(process, log, name)
 
 
-def _ended_at_once(process: subprocess.Popen[bytes], log: Path, name: str) -> InputError:
-    lines = log.read_text(errors="replace").splitlines()
+def _text(log: int) -> str:
+    return os.pread(log, LOG, 0).decode(errors="replace")
+
+
+def _ended_at_once(process: subprocess.Popen[bytes], log: int, name: str) -> InputError:
+    lines = _text(log).splitlines()
     said = [line for line in lines if "warning:" not in line]
     found = said[0] if said else f"status {process.returncode}"
     return InputError("QEMU ended at once", path=name, found=found)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import struct
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -173,3 +176,25 @@ def test_a_capture_gives_signals_back_and_leaves_those_alone_that_are_ignored(
         signal.signal(signal.SIGTERM, before[1])
     with Dump.open(tmp_path / "out") as dump:
         assert dump.damage == []
+
+
+def test_a_qemu_that_was_started_dies_with_a_msixtool_that_is_killed(qemu: str, tmp_path: Path) -> None:
+    pidfile, pipe = tmp_path / "pid", tmp_path / "pipe"
+    temporary = tmp_path / ("tmp,with,commas-" + "x" * 100)
+    temporary.mkdir()
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    command = [sys.executable, "-m", "msixtool", "capture", "-o", str(pipe), "--run", "--", qemu]
+    command += ["-M", "q35", "-nodefaults", "-display", "none", "-pidfile", str(pidfile)]
+    process = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(temporary)})
+    deadline = time.monotonic() + 30
+    while not (pidfile.exists() and pidfile.read_text().strip()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    ended = os.pidfd_open(int(pidfile.read_text()))
+    process.kill()
+    process.wait()
+    assert select.select([ended], [], [], 20)[0]
+    os.close(ended)
+    os.close(reader)
+    assert list(temporary.iterdir()) == []
