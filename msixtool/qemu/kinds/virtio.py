@@ -14,7 +14,7 @@ from msixtool.qemu.kinds import Backend, DeviceKind, Options, Seen, register
 _VENDOR = 0x09
 _NOTIFY = 2
 _MODERN_IDS = 0x1040
-_ATS = 0x0F
+_AER, _ATS = 0x01, 0x0F
 _IOMMU_PLATFORM = 33
 _PAGE = 4096
 _EXTRA = "virtio_pci/modern_state"
@@ -43,8 +43,9 @@ def _transport(seen: Seen, *, transitional: bool) -> Options:
         options["packed"] = "on"
     if seen.virtio.features >> _IOMMU_PLATFORM & 1:
         options["iommu_platform"] = "on"
-    if seen.extended(_ATS) is not None:
-        options["ats"] = "on"
+    for name, number in (("aer", _AER), ("ats", _ATS)):
+        if seen.extended(number) is not None:
+            options[name] = "on"
     return options
 
 
