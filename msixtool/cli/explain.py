@@ -27,33 +27,46 @@ LINES_SHOWN = 8
 
 
 @click.command(short_help="What the failures in a log mean.")
-@click.argument("log", metavar="[LOG]", required=False)
+@click.argument("logs", metavar="[LOG]...", nargs=-1)
 @click.option("--text", metavar="TEXT", help="Explain this text instead of a log.")
 @click.option("--stream", metavar="FILE", help="The stream that was refused: says for sure what is in it.")
 @options.container_options
 @options.json_option
 @options.traceback_option
 def explain(
-    log: str | None, text: str | None, stream: str | None, offset: int, snapshot: str | None, as_json: bool
+    logs: tuple[str, ...],
+    text: str | None,
+    stream: str | None,
+    offset: int,
+    snapshot: str | None,
+    as_json: bool,
 ) -> ExitStatus:
     """Find each known migration failure in a log of QEMU, libvirt or what manages them, and explain it.
 
     LOG is a path, or - for standard input, which is also read where neither LOG nor --text is given.
-    Exit status 1 where something was explained, 0 where nothing known was found.
+    Several LOGs (the source's and the target's) are put together: what one side only noticed is told
+    with the other's reason. Exit status 1 where something was explained, 0 where nothing known was found.
     """
     from msixtool.cli.output import console, print_json, report_damage, warn
     from msixtool.documents.explain import explain_document
     from msixtool.dump import Dump
     from msixtool.tasks import explain as task
 
+    log = logs[0] if logs else None
     if stream is None and (offset or snapshot is not None):
         raise click.UsageError("--offset and --snapshot are of the stream: give it with --stream.")
-    if stream == "-" and _name(log, text) == "-":
+    if stream == "-" and "-" in (_name(log, text), *logs):
         raise click.UsageError("the log and the stream cannot both come from standard input.")
     opened = nullcontext() if stream is None else Dump.open(stream, offset=offset, snapshot=snapshot)
     with _open(log, text) as raw, opened as dump:
         counted = _Counted(raw)
         found = task.explain(io.BufferedReader(counted), dump)
+        if len(logs) > 1:
+            named = [(logs[0], found)]
+            for other in logs[1:]:
+                with _open(other, None) as more:
+                    named.append((other, task.explain(more, dump)))
+            found = task.together(named)
         if as_json:
             print_json(explain_document(_name(log, text), counted.size, found, dump))
         else:
@@ -114,7 +127,8 @@ def _print(out: Console, found: list[Explanation]) -> None:
 def _print_one(out: Console, explanation: Explanation) -> None:
     told = explanation.told
     instance = f"@{told.instance}" if told.instance else ""
-    heading = f"line {explanation.line}: {told.code.value}"
+    log = f"{explanation.log}, " if explanation.log else ""
+    heading = f"{log}line {explanation.line}: {told.code.value}"
     if told.section:
         heading += f", {told.section}{instance}"
     _wrapped(out, heading, indent="", style="bold")

@@ -160,3 +160,16 @@ def test_the_documentation_shows_what_is_printed(
 def test_the_documentation_shows_the_log_as_it_is() -> None:
     assert len(examples()) == 3
     assert EXAMPLE.read_text() in (REPOSITORY / "docs" / "explain.md").read_text()
+
+
+def test_the_logs_of_both_sides_are_put_together(msixtool: Tool, tmp_path: Path) -> None:
+    source = tmp_path / "source.log"
+    source.write_text("qemu-kvm: Unable to write to socket: Broken pipe\n")
+    result = msixtool("explain", source, EXAMPLE, "--json")
+    assert result.status == 1
+    first, second = result.json["explanations"]
+    assert (first["log"], first["text"]) == (str(EXAMPLE), CONFIG)
+    assert second["log"] == str(source)
+    assert f"{EXAMPLE}, line 1: {CONFIG}" in second["advice"]
+    printed = msixtool("explain", source, EXAMPLE).out
+    assert printed.index("example-7.2.log, line 1:") < printed.index("source.log, line")

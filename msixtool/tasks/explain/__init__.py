@@ -7,6 +7,7 @@ else is there, and says what it means. With the stream that was refused it says 
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import BinaryIO
 
 from msixtool.dump import Dump
@@ -17,7 +18,7 @@ from msixtool.tasks.explain.events import find_events
 from msixtool.tasks.explain.evidence import Evidence
 from msixtool.tasks.explain.explanation import Explanation, Told
 from msixtool.tasks.explain.failures import Failure, find_failures
-from msixtool.tasks.explain.families import FAMILIES
+from msixtool.tasks.explain.families import CONSEQUENCE, FAMILIES
 from msixtool.tasks.explain.lines import read_lines
 from msixtool.tasks.explain.more_sentences import DEVICES, OUTSIDE
 from msixtool.tasks.explain.packed import text_of
@@ -25,7 +26,7 @@ from msixtool.tasks.explain.readings import SHORT, Reading, readings
 from msixtool.tasks.explain.sentences import SENTENCES
 from msixtool.tasks.explain.silent import crash, quoted, silent
 
-__all__ = ["MOST", "Explanation", "Told", "explain"]
+__all__ = ["MOST", "Explanation", "Told", "explain", "together"]
 
 MOST = 1000
 """The most failures that are explained; a log with more repeats itself."""
@@ -52,6 +53,22 @@ def explain(log: BinaryIO, dump: Dump | None = None) -> list[Explanation]:
         if worth > most or not best:
             best, most = _numbered(found, reading), worth
     return best
+
+
+def together(found: list[tuple[str, list[Explanation]]]) -> list[Explanation]:
+    """What several logs of one migration tell, by their names: causes first, then what only follows from one.
+
+    What one side only noticed is told with where the other side says why.
+    """
+    every = [replace(each, log=name) for name, explanations in found for each in explanations]
+    causes = [each for each in every if each.rank is not None and each.rank < CONSEQUENCE]
+    rest = [each for each in every if each not in causes]
+    for place, each in enumerate(rest):
+        why = next((cause for cause in causes if cause.log != each.log), None)
+        if why is not None:
+            there = f"The reason stands in {why.log}, line {why.line}: {why.text}"
+            rest[place] = replace(each, told=replace(each.told, advice=there))
+    return causes + rest
 
 
 def _explain(log: BinaryIO, evidence: Evidence | None) -> list[Explanation]:

@@ -45,6 +45,8 @@ class Explanation:
     known: bool = True
     """Whether the words of the cause are known; where not, `text` is what QEMU said, and all there is."""
 
+    log: str | None = None
+    """The log that it is from, where several were given."""
     rank: int | None = 0
     """That of the cause (see Wording); None where the log tells none."""
 
@@ -70,7 +72,8 @@ class Explanation:
     def to_json(self) -> dict[str, Any]:
         """As an object of `msixtool.explain/1`."""
         told = self.told
-        return {
+        named = {} if self.log is None else {"log": self.log}
+        return named | {
             "line": self.line,
             "text": self.text,
             "known": self.known,

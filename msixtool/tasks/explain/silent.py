@@ -122,15 +122,39 @@ def _inside(case: Case) -> str:
 
 
 def _unknown_subsection(case: Case) -> Told:
+    names = case.evidence.subsections(case.section or "") if case.evidence else []
+    which = "releases before 10.2 do not say which."
+    if names:
+        which = f"by the stream's own list it has {', '.join(names[:_MOST_NAMED])}, of which it is one."
     return _told(
         case,
         Code.SUBSECTION_UNKNOWN,
-        f"The stream has a subsection in {case.section} that the target does not know; releases before 10.2"
-        " do not say which.",
-        _field(case),
-        "Load it in a QEMU at least as new as the one that saved it, or save it again with an older machine"
-        " type: newer ones send more. msixtool fields shows which subsections the section has.",
+        f"The stream has a subsection in {case.section} that the target does not know; {which}",
+        names[0] if len(names) == 1 else _field(case),
+        _on_subsections(names),
     )
+
+
+_MOST_NAMED = 12
+
+
+def _on_subsections(names: list[str]) -> str:
+    told = (
+        "Load it in a QEMU at least as new as the one that saved it, or save it again with an older machine"
+        " type: newer ones send more."
+    )
+    if not names:
+        return f"{told} msixtool fields shows which subsections the section has."
+    return " ".join([told, *(remedy for name, remedy in _SENT_FOR.items() if name in names)])
+
+
+_SENT_FOR = {
+    "virtio/disabled": "virtio/disabled is sent of a device that was switched off: use-disabled-flag=off"
+    " on the source's device keeps it out, as machine types up to 4.1 do.",
+    "ps2kbd/command_reply_queue": "ps2kbd/command_reply_queue is sent only while a reply of the keyboard is"
+    " pending: save again a moment later.",
+}
+"""What keeps a subsection out of the stream, or why it is in it."""
 
 
 def _is_virtio(case: Case) -> bool:
