@@ -9,6 +9,7 @@ import click
 
 from msixtool.cli import options
 from msixtool.cli.living import or_vm
+from msixtool.cli.page import Page, html_options
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _LOST, _DOUBT = "bold red", "yellow"
 @click.option("--later", metavar="FILE", help="A stream of the same VM, a second or more later.")
 @options.container_options
 @options.json_option
+@html_options
 @options.traceback_option
 @or_vm("file", devices=False)
 def trace(
@@ -42,6 +44,8 @@ def trace(
     offset: int,
     snapshot: str | None,
     as_json: bool,
+    html: str | None,
+    force: bool,
 ) -> ExitStatus:
     """Follow every interrupt from its cause to its CPU, and name those that are lost.
 
@@ -52,6 +56,7 @@ def trace(
     from msixtool.dump import Dump
     from msixtool.tasks import trace as task
 
+    page = Page(html, force, inputs=[file] if later is None else [file, later])
     with ExitStack() as opened:
         with progress_bar(file) as progress:
             dump = opened.enter_context(Dump.open(file, offset=offset, snapshot=snapshot, progress=progress))
@@ -60,12 +65,17 @@ def trace(
             with progress_bar(later) as progress:
                 second = opened.enter_context(Dump.open(later, progress=progress))
         traced = task.trace(dump, device, vector=vector, later=second)
-        if as_json:
-            from msixtool.documents.trace import trace_document
+        from msixtool.documents.trace import trace_document
 
-            print_json(trace_document(dump, traced, second))
+        document = trace_document(dump, traced, second) if as_json or page.is_asked else {}
+        if as_json:
+            print_json(document)
         else:
             _print(console(), traced)
+        if page.is_asked:
+            from msixtool.pages import trace_page
+
+            page.write(trace_page(document))
     for line in (*traced.missing[:20], *([traced.later_note] if traced.later_note else [])):
         warn(f"{file}: {line}")
     for line in traced.damage[:20]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from msixtool import __version__
 from msixtool.errors import UsageError
-from msixtool.pages import views
+from msixtool.pages import views, ways
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -59,6 +59,12 @@ def compat_page(document: Document) -> str:
 def compat_fleet_page(rows: Sequence[Document]) -> str:
     """Who loads and who does not, by cause: each row is of `views.compat_row`."""
     return _render("compat_fleet.html.j2", title="Compatibility", fleet=views.by_cause(rows))
+
+
+def trace_page(document: Document) -> str:
+    """The page of an `msixtool.trace/1` document: the lost first, then each interrupt's way."""
+    devices = [ways.traced_device(device) for device in document["devices"]]
+    return _render("trace.html.j2", title="Interrupts", document=document, devices=devices)
 
 
 def _render(template: str, **values: Any) -> str:

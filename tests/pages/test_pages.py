@@ -18,6 +18,7 @@ from tests.conftest import REPOSITORY
 SAMPLES = REPOSITORY / "samples"
 MANY_VECTORS = SAMPLES / "pc-2048-vectors-11.1.mig.xz"
 THREE, FOUR = (SAMPLES / f"q35-net-{count}-vectors-7.2.mig.xz" for count in (3, 4))
+HUNG, LATER = (SAMPLES / "hung" / f"{name}-7.2.mig.xz" for name in ("hung", "later"))
 HOSTILE = '<script>alert("x")</script>\x1b]8;;http://x\x07\u202e'
 
 
@@ -57,6 +58,7 @@ def commands() -> list[list[str | Path]]:
         ["diff", "--fields", THREE, FOUR],
         ["compat", THREE, FOUR],
         ["compat", SAMPLES, FOUR],
+        ["trace", HUNG, "--later", LATER],
     ]
 
 
@@ -90,8 +92,19 @@ def test_the_page_of_compat_has_reason_and_advice(tmp_path: Path) -> None:
 
 def test_the_page_of_a_folder_counts_who_loads_by_cause(tmp_path: Path) -> None:
     text = page_of(tmp_path, "compat", SAMPLES, FOUR).text
-    assert "1 of 9 streams would load" in text
+    assert f"1 of {len(list(SAMPLES.rglob('*.mig.xz')))} streams would load" in text
     assert "config-mismatch of virtio-net: MSI-X table size" in text
+
+
+def test_the_page_of_trace_draws_the_way_of_a_lost_interrupt_up_to_where_it_broke(tmp_path: Path) -> None:
+    page = page_of(tmp_path, "trace", HUNG, "--later", LATER)
+    assert "1 interrupt lost" in page.text
+    (lost,) = (cell for cell in page.cells if "lost" in (cell["class"] or ""))
+    assert (lost["aria-label"] or "").endswith("lost")
+    broken = [
+        attributes for tag, attributes in page.tags if tag == "li" and attributes.get("class") == "broken"
+    ]
+    assert len(broken) == 1
 
 
 def test_a_page_does_not_write_over_a_file_or_an_input(
