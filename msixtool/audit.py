@@ -78,15 +78,16 @@ def compat(
     """Whether the target loads a stream, and every reason why not: `msixtool.compat/1`.
 
     `target` is a fresh stream of the target's own command line; instead of it `to` says a release of
-    QEMU ("11.1"), and only what is at risk there is told. `target_version` is the release of the
-    target where its stream leaves it open, `target_vmstate` the path of what it wrote with
-    -dump-vmstate. `offset` and `snapshot` concern the source.
+    QEMU ("11.1") or a distribution ("debian-12"), and only what is at risk there is told.
+    `target_version` is the release of the target where its stream leaves it open, `target_vmstate` the
+    path of what it wrote with -dump-vmstate. `offset` and `snapshot` concern the source.
 
     Raises InputError where there is no stream, or description, to be read, UsageError for a version
     that is none, where neither `target` nor `to` is given or both are, and as `inspect` does.
     """
     from msixtool.documents import source_document
     from msixtool.documents.compat import compat_document, damage_of
+    from msixtool.qemu.vendors import target_of
     from msixtool.qemu.versions import format_version, parse_version
     from msixtool.tasks.compat import Comparison, compare, vmstate_file
     from msixtool.tasks.compat.risks import risks
@@ -98,9 +99,11 @@ def compat(
     with Dump.open(source, offset=offset, snapshot=snapshot) as dump:
         here = source_document(dump)
         if target is None:
-            release = parse_version(str(to))
-            found = Comparison(tuple(risks(dump, release)))
-            return compat_document(here, {"qemu": format_version(release)}, found, damage=damage_of(dump))
+            aim = target_of(str(to))
+            found = Comparison(tuple(risks(dump, aim.release, aim.vendor)))
+            return compat_document(
+                here, {"qemu": format_version(aim.release), "name": aim.name}, found, damage=damage_of(dump)
+            )
         with Dump.open(target) as other:
             found = compare(dump, other, target_version=version, vmstate=vmstate)
             return compat_document(here, source_document(other), found, damage=damage_of(dump, other))

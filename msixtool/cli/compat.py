@@ -30,7 +30,11 @@ Examples:
 @click.option(
     "--try", "try_it", is_flag=True, help="With --qemu, --on or --domain: really load SOURCE as well."
 )
-@click.option("--to", metavar="VERSION", help="No target: what is at risk with a QEMU of this release.")
+@click.option(
+    "--to",
+    metavar="VERSION",
+    help="No target: what is at risk with a QEMU release, or a distribution's (debian-12).",
+)
 @options.jobs_option
 @options.container_options
 @options.json_option

@@ -20,6 +20,7 @@ from msixtool.documents.compat import compat_document, damage_of, trial_document
 from msixtool.dump import Dump
 from msixtool.errors import UsageError
 from msixtool.pages.views import compat_row
+from msixtool.qemu.vendors import Target, target_of
 from msixtool.qemu.versions import Version, format_version, parse_version
 from msixtool.tasks.compat import Comparison, compare, vmstate_file
 from msixtool.tasks.compat.risks import risks
@@ -123,7 +124,7 @@ class Run:
         vmstate = vmstate_file.read(self.target_vmstate) if self.target_vmstate else None
         with ExitStack() as stack:
             if self.to is not None:
-                yield _Risks(parse_version(self.to))
+                yield _Risks(target_of(self.to))
             elif self.on is not None:
                 from msixtool.tasks.compat.on_program import OnProgram
 
@@ -190,12 +191,12 @@ class _Question:
 
 @dataclass(frozen=True, slots=True)
 class _Risks(_Question):
-    to: Version
+    to: Target
 
     def answer(self, source: Dump) -> tuple[Comparison, Any, Trial | None]:
-        comparison = Comparison(tuple(risks(source, self.to)))
+        comparison = Comparison(tuple(risks(source, self.to.release, self.to.vendor)))
         source.check_unchanged()
-        return comparison, {"qemu": format_version(self.to)}, None
+        return comparison, {"qemu": format_version(self.to.release), "name": self.to.name}, None
 
 
 @dataclass

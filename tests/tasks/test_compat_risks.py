@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from msixtool import Dump
+from msixtool.errors import UsageError
 from msixtool.qemu import history
-from msixtool.qemu.versions import Version
+from msixtool.qemu.vendors import target_of
+from msixtool.qemu.versions import Version, machine_version
 from msixtool.tasks.compat.risks import risks
 from msixtool.tasks.finding import Code, Finding, Severity
 from tests.conftest import REPOSITORY, SAMPLES
@@ -20,11 +24,41 @@ def settings(findings: list[Finding], section: str) -> set[str | None]:
     return {finding.field for finding in findings if finding.section == section}
 
 
-def test_all_of_it_is_warnings() -> None:
+def test_all_of_it_is_warnings_but_for_a_machine_type_that_is_not_there() -> None:
     for path in SAMPLES:
         with Dump.open(path) as dump:
             for to in ((5, 2), (8, 0), (11, 1)):
-                assert {finding.severity for finding in risks(dump, to)} <= {Severity.WARNING}
+                errors = {f.code for f in risks(dump, to) if f.severity is Severity.ERROR}
+                too_new = (machine_version(dump.index.machine) or (0, 0)) > to
+                assert errors == ({Code.MACHINE_TYPE} if too_new else set())
+
+
+@pytest.mark.parametrize(
+    ("machine", "to", "loads"),
+    [
+        ("pc-q35-noble", "11.1", False),
+        ("pc-i440fx-jammy-hpb", "debian-13", False),
+        ("pc-q35-noble-v2", "ubuntu-24.04", True),
+        ("pc-q35-rhel9.2.0", "11.1", False),
+        ("pc-q35-rhel9.2.0", "rhel-9.4", True),
+        ("pc-q35-7.2", "debian-12", True),
+        ("pc-q35-10.0", "debian-12", False),
+    ],
+)
+def test_a_vendors_machine_type_is_in_its_own_qemu_alone(machine: str, to: str, loads: bool) -> None:
+    aim = target_of(to)
+    with Machine(
+        [section("0000:00:02.0/virtio-net", Field("virtio", "buffer", bytes(8)))], name=machine
+    ).dump() as dump:
+        found = [f for f in risks(dump, aim.release, aim.vendor) if f.field == "machine"]
+    assert [f.severity for f in found] == ([] if loads else [Severity.ERROR])
+    assert all(f.advice for f in found)
+
+
+@pytest.mark.parametrize("text", ["99.0", "11.9", "slackware-15", "debian-99", ""])
+def test_a_target_that_is_not_known_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        target_of(text)
 
 
 def test_nothing_is_at_risk_in_the_release_of_the_machine_type() -> None:

@@ -14,7 +14,7 @@ from msixtool.devices.device import MsixDevice, kind_of
 from msixtool.dump import Dump
 from msixtool.formats import pci
 from msixtool.msix.versions import QemuVersion
-from msixtool.qemu import advice, history, vmstates
+from msixtool.qemu import advice, history, vendors, vmstates
 from msixtool.qemu.versions import Version, format_version, machine_version
 from msixtool.stream.description import objects
 from msixtool.stream.items import Item
@@ -26,10 +26,10 @@ UNSIZED_QUEUE = 1024
 """What QEMU 10.0.13 writes as the size of each queue that the guest has not set up."""
 
 
-def risks(source: Dump, to: Version) -> list[Finding]:
-    """What may go wrong when `source` moves to a QEMU of release `to`."""
+def risks(source: Dump, to: Version, vendor: str | None = None) -> list[Finding]:
+    """What goes wrong, or may, when `source` moves to a QEMU of release `to`, in the build of `vendor`."""
     release: QemuVersion = (*to, 0)
-    found = [*refusals(source, release), *warnings(source, release), *_machine(source, to)]
+    found = [*refusals(source, release), *warnings(source, release), *_machine(source, to, vendor)]
     machine = machine_version(source.index.machine)
     for item in source.index.full_sections():
         found += _section(item, to)
@@ -46,17 +46,26 @@ def _warning(code: Code, message: str, item: Item | None = None, **details: Any)
     return Finding(Severity.WARNING, code, message, section, instance, **details)
 
 
-def _machine(source: Dump, to: Version) -> Iterator[Finding]:
+def _machine(source: Dump, to: Version, vendor: str | None) -> Iterator[Finding]:
     name, version = source.index.machine, machine_version(source.index.machine)
-    if name is None or version is None:
+    if name is None:
+        return
+    owner = vendors.vendor_of(name)
+    if owner is not None and owner != vendor:
+        yield _refused_machine(
+            name,
+            f"machine type {name}: only {owner}'s own QEMU has it",
+            f"Load it in {owner}'s QEMU; or start the VM there anew with an upstream machine type"
+            " (-machine q35 or pc with its version), and move it then.",
+        )
+        return
+    if version is None:
         return
     if version > to:
-        yield _warning(
-            Code.MACHINE_TYPE,
+        yield _refused_machine(
+            name,
             f"machine type {name}: QEMU {format_version(to)} is older and does not have it",
-            field="machine",
-            source=name,
-            advice=f"Start VMs that are to move there with -machine …-{format_version(to)} or older.",
+            f"Start VMs that are to move there with -machine …-{format_version(to)} or older.",
         )
     gone = history.newest_removed(to)
     if gone is not None and version < gone:
@@ -67,6 +76,19 @@ def _machine(source: Dump, to: Version) -> Iterator[Finding]:
             source=name,
             advice="Restart the VM with a newer machine type before it moves.",
         )
+
+
+def _refused_machine(name: str, message: str, advice: str) -> Finding:
+    return Finding(
+        Severity.ERROR,
+        Code.MACHINE_TYPE,
+        message,
+        "configuration",
+        0,
+        field="machine",
+        source=name,
+        advice=advice,
+    )
 
 
 def _section(item: Item, to: Version) -> Iterator[Finding]:
