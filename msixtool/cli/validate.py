@@ -80,6 +80,7 @@ def validate(
             return tell(findings, saved_source(file, size), 0, table)
         with dump:
             findings = findings_of(dump, ignore=ignore, severity=Severity(severity))
+            dump.check_unchanged()
             return tell(findings, source_document(dump), dump.base_offset, table)
 
     def tell(
@@ -132,7 +133,8 @@ def _print(
             f"{_device(first):{names}}  {_vectors(run):{vectors}}  {offset:>10}  {first.rule}",
             soft_wrap=True,
         )
-        out.print(_message(first.message, out.width), style="dim", soft_wrap=True)
+        for line in _message(first.message, out.width):
+            out.print(line, style="dim", soft_wrap=True)
     out.print(f"{visible(path)}: {_summary(findings)}", style="bold", soft_wrap=True)
 
 
@@ -175,12 +177,12 @@ def _vectors(run: Sequence[RuleFinding]) -> str:
     return f"vector {first}" if first == last else f"vectors {first}-{last}"
 
 
-def _message(message: str, width: int) -> str:
+def _message(message: str, width: int) -> list[str]:
     """The message below its line, indented and folded."""
     import textwrap
 
     indent = " " * 9
-    return textwrap.fill(
+    return textwrap.wrap(
         message, max(40, width), initial_indent=indent, subsequent_indent=indent, break_long_words=False
     )
 

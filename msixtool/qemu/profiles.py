@@ -6,8 +6,11 @@ QEMU 5.2, 7.2, 10.0 and 11.1. The key is the part of the section's idstr after t
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from enum import Enum
 from typing import NamedTuple
+
+from msixtool.errors import UsageError
 
 
 class UsedAtLoad(Enum):
@@ -86,3 +89,17 @@ def profile_of(kind: str) -> Profile | None:
     if found is None and kind.startswith(("virtio-", "vhost-")) and not kind.endswith("-early"):
         return _VIRTIO
     return found
+
+
+def check_kind(kind: str) -> None:
+    """Raises UsageError, naming those that are known and what was meant, for a kind that is not."""
+    if profile_of(kind) is not None:
+        return
+    known = sorted(PROFILES)
+    like = get_close_matches(kind, [*known, *_VIRTIO_KINDS], 1)
+    meant = f" (did you mean {like[0]!r}?)" if like else ""
+    expected = f"one of {', '.join(known)}, virtio-net and other virtio-…"
+    raise UsageError(f"unknown kind {kind[:100]!r}{meant}", expected=expected)
+
+
+_VIRTIO_KINDS = ("virtio-net", "virtio-blk", "virtio-scsi", "virtio-console", "virtio-gpu", "virtio-rng")

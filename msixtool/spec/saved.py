@@ -16,6 +16,7 @@ from msixtool.errors import NotAStreamError, UsageError
 from msixtool.formats import msix as fmt
 from msixtool.formats import pci
 from msixtool.msix.state import MsixState
+from msixtool.qemu.profiles import check_kind
 from msixtool.spec.read import MAX_SIZE, parse_spec
 from msixtool.spec.values import DeviceSpec, new_control, new_state
 from msixtool.stream import items
@@ -59,6 +60,8 @@ def choose_saved(
     """
     if path == "-":
         raise error
+    if kind is not None:
+        check_kind(kind)
     try:
         found = read_saved(path)
     except NotAStreamError:

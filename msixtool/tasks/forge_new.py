@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from msixtool.errors import UsageError
 from msixtool.formats import msix as fmt
 from msixtool.msix.state import MsixEntry, MsixState
-from msixtool.qemu.profiles import PROFILES, profile_of
+from msixtool.qemu.profiles import check_kind
 
 VECTORS = {
     "e1000e": 5,
@@ -27,9 +27,8 @@ def vector_count(kind: str | None, vectors: int | None) -> int:
 
     Raises UsageError where neither says it, where they disagree, and for a kind that is not known.
     """
-    if kind is not None and profile_of(kind) is None:
-        known = ", ".join(sorted({*PROFILES, "virtio-net", "virtio-blk", "virtio-…"}))
-        raise UsageError(f"unknown kind {kind[:100]!r}", expected=f"one of {known}")
+    if kind is not None:
+        check_kind(kind)
     fixed = VECTORS.get(kind or "")
     if vectors is None:
         vectors = fixed

@@ -12,6 +12,7 @@ from msixtool.errors import NotAStreamError, UsageError
 from msixtool.formats import msix as fmt
 from msixtool.msix.versions import NEWEST, QemuVersion
 from msixtool.output.files import write_file
+from msixtool.qemu.profiles import check_kind
 from msixtool.spec import spec_text
 from msixtool.spec.saved import NAMELESS, read_saved
 from msixtool.spec.values import DeviceSpec, Spec
@@ -36,6 +37,8 @@ def load_saved(
     Raises NotAStreamError where the file is neither, or a raw vmstate whose kind nobody says;
     UsageError where the vectors are not as many, or no device of the SPEC matches `device`.
     """
+    if kind is not None:
+        check_kind(kind)
     found = read_saved(path)
     if not found:
         raise UsageError("SPEC", path=path, expected="a device to load", found="none")

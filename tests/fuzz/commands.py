@@ -264,6 +264,14 @@ def _trace(rng: Random, asked: Asked) -> Asked:
     return _json(rng, asked)
 
 
+def _cmdline(rng: Random, asked: Asked) -> Asked:
+    asked.words.append(_stream(rng, asked))
+    for option in ("--qemu-version", "--like-target"):
+        if rng.random() < 0.2:
+            asked.words += [option, rng.choice(("5.2", "7.2", "11.1", "0", "x"))]
+    return _json(rng, asked)
+
+
 _MAKERS: dict[str, Callable[[Random, Asked], Asked]] = {
     "inspect": _inspect,
     "show": _show,
@@ -277,6 +285,7 @@ _MAKERS: dict[str, Callable[[Random, Asked], Asked]] = {
     "compat": _compat,
     "explain": _explain,
     "trace": _trace,
+    "cmdline": _cmdline,
 }
 
 
