@@ -58,7 +58,7 @@ def choose_saved(
     `error` says why the file is no stream, and is raised where it is no saved state either. Raises
     UsageError where no device matches, and as `read_saved` does.
     """
-    if path == "-":
+    if not os.path.isfile(path):  # standard input, or a pipe: what came out of it is gone
         raise error
     if kind is not None:
         check_kind(kind)
