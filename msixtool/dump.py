@@ -235,9 +235,19 @@ class Dump:
             self.close()
 
 
+ALTERNATIVE = "|"
+"""Separates patterns of which any may match."""
+
+
 def matches(pattern: str, name: str, instance: int) -> bool:
-    """Whether `pattern` names a section: its idstr, PCI address, kind, NAME@INSTANCE, or a glob of these."""
-    return any(fnmatch.fnmatchcase(spelling, pattern) for spelling in spellings(name, instance))
+    """Whether `pattern` names a section: its idstr, PCI address, kind, NAME@INSTANCE, or a glob of these.
+
+    Several patterns are separated by ALTERNATIVE, which stands in no idstr.
+    """
+    names = spellings(name, instance)
+    return any(
+        fnmatch.fnmatchcase(spelling, each) for each in pattern.split(ALTERNATIVE) for spelling in names
+    )
 
 
 def spellings(name: str, instance: int) -> list[str]:

@@ -29,12 +29,7 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 @click.command(short_help="Every field of every section by name.")
 @options.files_argument
-@click.option(
-    "--device",
-    "-d",
-    metavar="PATTERN",
-    help="Only these sections: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one.",
-)
+@options.section_option
 @click.option("--all", "show_all", is_flag=True, help="Whole buffers and arrays: do not fold them.")
 @click.option("--desc", is_flag=True, help="The vmdesc itself, as JSON.")
 @options.container_options

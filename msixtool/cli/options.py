@@ -38,12 +38,30 @@ file_or_vm_argument = click.argument("file", metavar="FILE", required=False)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
-device_option = click.option(
-    "--device",
-    "-d",
-    metavar="PATTERN",
-    help="Only these devices: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one.",
-)
+
+def _alternatives(_: click.Context, __: click.Parameter, patterns: tuple[str, ...]) -> str | None:
+    """Several patterns as one, of which any may match; None for none."""
+    if not patterns:
+        return None
+    from msixtool.dump import ALTERNATIVE
+
+    return ALTERNATIVE.join(patterns)
+
+
+def _device_option(what: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--device",
+        "-d",
+        metavar="PATTERN",
+        multiple=True,
+        callback=_alternatives,
+        help=f"Only these {what}: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one."
+        " May be given again.",
+    )
+
+
+device_option = _device_option("devices")
+section_option = _device_option("sections")
 
 
 saved_kind_option = click.option(

@@ -128,3 +128,10 @@ def test_hex_gives_the_bytes_of_table_and_pba_with_their_offsets(msixtool: Tool,
 def test_several_streams_are_shown_one_document_a_line(msixtool: Tool, sample: Path, big_table: Path) -> None:
     lines = msixtool("show", "--json", sample, big_table).out.splitlines()
     assert [len(json.loads(line)["devices"]) for line in lines] == [4, 1]
+
+
+def test_a_device_option_that_is_given_twice_selects_both(msixtool: Tool, sample: Path) -> None:
+    result = msixtool("show", sample, "-d", "e1000e", "-d", "03.0", "--json")
+    assert [device["kind"] for device in result.json["devices"]] == ["virtio-blk", "e1000e"]
+    result = msixtool("fields", sample, "-d", "e1000e", "-d", "xhci", "--json")
+    assert {section["name"].rpartition("/")[2] for section in result.json["sections"]} == {"e1000e", "xhci"}
