@@ -88,7 +88,7 @@ def compat(
     from msixtool.documents import source_document
     from msixtool.documents.compat import compat_document, damage_of
     from msixtool.qemu.vendors import target_of
-    from msixtool.qemu.versions import format_version, parse_version
+    from msixtool.qemu.versions import parse_version
     from msixtool.tasks.compat import Comparison, compare, vmstate_file
     from msixtool.tasks.compat.risks import risks
 
@@ -101,9 +101,7 @@ def compat(
         if target is None:
             aim = target_of(str(to))
             found = Comparison(tuple(risks(dump, aim.release, aim.vendor)))
-            return compat_document(
-                here, {"qemu": format_version(aim.release), "name": aim.name}, found, damage=damage_of(dump)
-            )
+            return compat_document(here, aim.document(), found, damage=damage_of(dump))
         with Dump.open(target) as other:
             found = compare(dump, other, target_version=version, vmstate=vmstate)
             return compat_document(here, source_document(other), found, damage=damage_of(dump, other))

@@ -21,7 +21,7 @@ from msixtool.dump import Dump
 from msixtool.errors import UsageError
 from msixtool.pages.views import compat_row
 from msixtool.qemu.vendors import Target, target_of
-from msixtool.qemu.versions import Version, format_version, parse_version
+from msixtool.qemu.versions import Version, parse_version
 from msixtool.tasks.compat import Comparison, compare, vmstate_file
 from msixtool.tasks.compat.risks import risks
 from msixtool.tasks.compat.vmstate_diff import compare_files
@@ -196,7 +196,7 @@ class _Risks(_Question):
     def answer(self, source: Dump) -> tuple[Comparison, Any, Trial | None]:
         comparison = Comparison(tuple(risks(source, self.to.release, self.to.vendor)))
         source.check_unchanged()
-        return comparison, {"qemu": format_version(self.to.release), "name": self.to.name}, None
+        return comparison, self.to.document(), None
 
 
 @dataclass

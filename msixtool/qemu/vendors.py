@@ -53,6 +53,11 @@ class Target(NamedTuple):
     vendor: str | None = None
     name: str | None = None
 
+    def document(self) -> dict[str, str | None]:
+        """As `target` of the contract's compat document."""
+        named = {} if self.name is None else {"name": self.name}
+        return {"qemu": format_version(self.release), **named}
+
 
 def target_of(text: str) -> Target:
     """`11.1`, or a distribution such as `debian-12`. Raises UsageError for what is not known."""
