@@ -15,7 +15,7 @@ from msixtool.cli.page import Page
 from msixtool.cli.plain import WIDTH
 from msixtool.cli.status import ExitStatus
 from msixtool.devices.device import kind_of
-from msixtool.documents import Document, source_document
+from msixtool.documents import Document, saved_source, source_document
 from msixtool.documents.compat import compat_document, damage_of, trial_document, vmstate_document
 from msixtool.dump import Dump
 from msixtool.errors import UsageError
@@ -87,13 +87,17 @@ class Run:
         def one(path: str) -> many.Seen:
             with Dump.open(path, offset=self.offset, snapshot=self.snapshot) as source:
                 comparison, target, trial = question.answer(source)
-                document = self._document(source, question, target, comparison, trial)
-                if self.as_json:
+                document = row = None
+                if self.as_json or self.page.is_asked:
+                    document = self._document(source, question, target, comparison, trial)
+                if self.as_json and document is not None:
                     print_json(document, one_line=True)
                 damage = report_damage(source, brief=True)
                 status = max(_status(comparison), damage)
                 facts = _facts(comparison)
-                return many.Seen(status, bool(damage), facts, compat_row(document, facts[0]))
+                if self.page.is_asked and document is not None:
+                    row = compat_row(document, facts[0])
+                return many.Seen(status, bool(damage), facts, row)
 
         summary = None if self.as_json else CompatSummary()
         damage = max(map(report_damage, question.targets), default=ExitStatus.DONE)
@@ -223,7 +227,7 @@ class _Made(_Question):
         found = self._last = self.program.answer(source, try_it=self.try_it)
         source.check_unchanged()
         if found.target is None:
-            return found.comparison, {"path": self.program.program, "size": None, "layers": []}, found.trial
+            return found.comparison, saved_source(self.program.program, None), found.trial
         document = source_document(found.target) | {"path": self.program.program}
         return found.comparison, document, found.trial
 

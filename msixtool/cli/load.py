@@ -145,6 +145,7 @@ def _load_saved(
 ) -> ExitStatus:
     import os
 
+    from msixtool.documents import saved_source
     from msixtool.errors import NotAStreamError
     from msixtool.formats.msix import vectors_of_size
     from msixtool.tasks.load_file import load_saved, write_loaded_saved
@@ -160,7 +161,7 @@ def _load_saved(
         if vectors_of_size(os.path.getsize(file)):
             error.expected = "QEVM, or a raw vmstate with its --kind"
         raise error from None
-    source = {"path": file, "size": os.path.getsize(file), "layers": []}
+    source = saved_source(file, os.path.getsize(file))
     if output is not None:
         write_loaded_saved(file, devices, loaded, output, force=force)
     _report(source, [], loaded, [], as_json, x86=False)

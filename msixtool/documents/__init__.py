@@ -63,8 +63,8 @@ def saved_show_document(path: str, size: int, devices: Sequence[MsixDevice]) -> 
     }
 
 
-def saved_source(path: str, size: int) -> Document:
-    """`source` of a file that is no stream, of `size` bytes."""
+def saved_source(path: str | None, size: int | None) -> Document:
+    """`source` of what is no stream, of `size` bytes: a saved state, a SPEC, a log."""
     return {"path": path, "size": size, "layers": []}
 
 

@@ -6,7 +6,7 @@ import io
 import os
 from typing import TYPE_CHECKING, Any
 
-from msixtool.documents import Document
+from msixtool.documents import Document, saved_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def damage_of(*dumps: Dump) -> list[str]:
 
 def vmstate_document(path: str, machine: str) -> Document:
     """A -dump-vmstate file as source or target."""
-    return {"path": path, "size": os.path.getsize(path), "layers": [], "machine": machine}
+    return saved_source(path, os.path.getsize(path)) | {"machine": machine}
 
 
 def trial_document(trial: Trial) -> Document:

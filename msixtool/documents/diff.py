@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from msixtool.documents import Document, source_document
+from msixtool.documents import Document, saved_source, source_document
 from msixtool.tasks.diff import Change, Side
 from msixtool.tasks.diff_fields import FieldChange
 from msixtool.tasks.diff_sides import Operand
@@ -79,4 +79,4 @@ def _block(block: BlockDigest | None) -> Document | None:
 def _source(operand: Operand) -> Document:
     if operand.dump is not None:
         return source_document(operand.dump)
-    return {"path": operand.path, "size": operand.size, "layers": []}
+    return saved_source(operand.path, operand.size)

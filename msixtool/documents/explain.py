@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msixtool.documents import Document, damage_document, source_document
+from msixtool.documents import Document, damage_document, saved_source, source_document
 from msixtool.dump import Dump
 from msixtool.tasks.explain import Explanation
 
@@ -18,7 +18,7 @@ def explain_document(
     """
     return {
         "schema": "msixtool.explain/1",
-        "source": {"path": path, "size": size, "layers": []},
+        "source": saved_source(path, size),
         "stream": None if dump is None else source_document(dump),
         "explanations": [explanation.to_json() for explanation in explanations],
         "damage": [] if dump is None else damage_document(dump),
