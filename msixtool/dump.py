@@ -12,15 +12,14 @@ from msixtool.containers.open import open_source
 from msixtool.containers.opened import Opened
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import find_devices
-from msixtool.devices.memory import guest_regions
 from msixtool.errors import InputError, MsixtoolError, UsageError
-from msixtool.ram.memory import GuestMemory
 from msixtool.stream.items import Damage, DamageRule, StreamIndex
 from msixtool.stream.read import read_stream
 from msixtool.stream.writer import Writer, writer_of
 
 if TYPE_CHECKING:
     from msixtool.containers.qcow2 import Snapshot
+    from msixtool.ram.memory import GuestMemory
 
 
 _NONE = "no device in the stream has MSI-X"
@@ -138,13 +137,6 @@ class Dump:
         """The devices with MSI-X by the offsets of their sections."""
         return {device.item.offset: device for device in self.devices}
 
-    @cached_property
-    def descriptions(self) -> dict[tuple[str, int], dict[str, Any]]:
-        """The vmdesc's entries by idstr and instance_id; empty where there is no vmdesc."""
-        from msixtool.stream.description import entries
-
-        return {} if self.index.description is None else entries(self.index.description.devices)
-
     @property
     def damage(self) -> list[Damage]:
         """What contradicts the format, of the stream first, then of its devices, then of a container.
@@ -188,6 +180,9 @@ class Dump:
     @cached_property
     def memory(self) -> GuestMemory:
         """Guest memory by guest physical address, as far as the stream holds it. Nothing is read yet."""
+        from msixtool.devices.memory import guest_regions
+        from msixtool.ram.memory import GuestMemory
+
         regions = guest_regions(self.source, self.index, pc=self.is_x86)
         return GuestMemory(self.source, self.index, regions, base=self.base_offset)
 

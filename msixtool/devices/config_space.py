@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from msixtool.formats import msix, parse, pci
@@ -17,6 +17,8 @@ _EXTENDED_LIMIT = 64
 """The most extended capabilities that are followed; QEMU's devices have five at most."""
 _LAST_CAPABILITY = 0xFC
 _ALIGNED = 0xFC
+_KEPT = 256
+"""How many configuration spaces are remembered: devices alike, of one stream or of many, are read once."""
 
 
 class Capability(NamedTuple):
@@ -77,7 +79,7 @@ class ConfigSpace:
 
     @cached_property
     def _walk(self) -> tuple[tuple[Capability, ...], str | None]:
-        return _walk_capabilities(self.data)
+        return _walk_capabilities(self.data[: pci.CONFIG_SIZE])
 
     @property
     def capabilities(self) -> tuple[Capability, ...]:
@@ -109,8 +111,7 @@ class ConfigSpace:
         data = self.data[offset : offset + msix.CAP_SIZE]
         if len(data) < msix.CAP_SIZE or data[0] != msix.CAP_ID or offset + msix.CAP_SIZE > pci.CONFIG_SIZE:
             return None
-        raw = parse(msix.CAPABILITY, data, what="MSI-X capability")
-        return MsixCapability(offset, raw.control, _place(raw.table), _place(raw.pba))
+        return _msix_capability(offset, data)
 
     def msix_candidates(self) -> list[MsixCapability]:
         """Places that look like an MSI-X capability although the list does not lead to them."""
@@ -124,10 +125,17 @@ class ConfigSpace:
         ]
 
 
+@lru_cache(_KEPT)
+def _msix_capability(offset: int, data: bytes) -> MsixCapability:
+    raw = parse(msix.CAPABILITY, data, what="MSI-X capability")
+    return MsixCapability(offset, raw.control, _place(raw.table), _place(raw.pba))
+
+
 def _place(register: int) -> BarPlace:
     return BarPlace(register & msix.BIR_MASK, register & ~msix.BIR_MASK)
 
 
+@lru_cache(_KEPT)
 def _walk_capabilities(data: bytes) -> tuple[tuple[Capability, ...], str | None]:
     """The list, and in words why it ended early."""
     if len(data) < pci.CONFIG_SIZE:

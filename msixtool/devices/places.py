@@ -82,15 +82,9 @@ def config_space(source: Source, item: Item) -> ConfigSpace | None:
 
 def _described(source: Source, item: Item, layout: Layout) -> Places:
     """By the types of the vmdesc's fields."""
-    config = table = None
-    for placed in layout.walk():
-        kind = placed.field.type
-        if kind == "virtio":
-            return _virtio(source, item, placed.offset, placed.size)
-        if kind == "pci config":
-            config = placed
-        elif kind == "msix state" and placed.size:
-            table = placed
+    config, table, blob = layout.landmarks
+    if blob is not None:
+        return _virtio(source, item, blob.offset, blob.size)
     return Places(
         config.offset if config else None,
         config.size if config else 0,

@@ -83,6 +83,14 @@ class Placed(NamedTuple):
         return self.field.length
 
 
+class Landmarks(NamedTuple):
+    """What of PCI and virtio a layout has: the first configuration space, MSI-X state and virtio blob."""
+
+    config: Placed | None = None
+    table: Placed | None = None
+    virtio: Placed | None = None
+
+
 @dataclass(frozen=True)
 class Layout:
     """A vmsd as it was written: made from the vmdesc's object for a section, a struct or a subsection."""
@@ -98,6 +106,17 @@ class Layout:
     def name(self) -> str:
         """The name of the vmsd; empty where it has none."""
         return str(self.described.get("vmsd_name", ""))
+
+    @property
+    def idstr(self) -> str:
+        """The idstr of the section that it is of, on the outermost level; else empty."""
+        return str(self.described.get("name", ""))
+
+    @property
+    def instance_id(self) -> int:
+        """The instance_id of the section that it is of; 0 where it has none that makes sense."""
+        instance = self.described.get("instance_id", 0)
+        return instance & 0xFFFFFFFF if isinstance(instance, int) else 0
 
     @property
     def version(self) -> int | None:
@@ -163,6 +182,19 @@ class Layout:
     def of_type(self, *types: str) -> Placed | None:
         """The first field of one of these types, or None."""
         return next((placed for placed in self.walk() if placed.type in types), None)
+
+    @cached_property
+    def landmarks(self) -> Landmarks:
+        """Where, by the types of its fields, a PCI device's states stand. Raises FormatError as `walk` does."""
+        found: dict[str, Placed] = {}
+        for placed in self.walk():
+            if placed.type == "virtio":
+                return Landmarks(virtio=placed)
+            if placed.type == "pci config":
+                found.setdefault("config", placed)
+            elif placed.type == "msix state" and placed.size:
+                found.setdefault("table", placed)
+        return Landmarks(**found)
 
     def structs(self) -> Iterator[Layout]:
         """This one and all in it: those of fields, whatever their size, then subsections."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from construct import Array, Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, Struct
+from construct import Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, Struct
+
+from msixtool.formats.records import Records
 
 CAP_ID = 0x11
 """PCI capability id of MSI-X."""
@@ -75,4 +77,4 @@ def vectors_of_size(size: int) -> int | None:
 @lru_cache(maxsize=64)
 def vmstate(vectors: int) -> Any:
     """The schema of the MSI-X vmstate of `vectors` vectors: `table`, then `pba`."""
-    return Struct("table" / Array(vectors, ENTRY), "pba" / Bytes(pba_size(vectors)))
+    return Struct("table" / Records(vectors, ENTRY), "pba" / Bytes(pba_size(vectors)))

@@ -8,6 +8,7 @@ from the section's grammar, or from its footer.
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 
 from construct import (
     Bytes,
@@ -94,6 +95,7 @@ def part_header(kind: ItemType, section_id: int) -> bytes:
     return build(PART_HEADER, {"type": kind.value, "section_id": section_id}, what="section header")
 
 
+@lru_cache(1 << 10)
 def footer(section_id: int) -> bytes:
     """The footer of a section, as it is looked for."""
     return build(FOOTER, {"section_id": section_id}, what="footer")

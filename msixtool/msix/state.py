@@ -67,15 +67,15 @@ class MsixState:
         if len(data) > size:
             raise FormatError(f"MSI-X state of {vectors} vectors", expected=f"{size} bytes", found=len(data))
         raw = parse(fmt.vmstate(vectors), data, what=f"MSI-X state of {vectors} vectors")
-        return cls(tuple(MsixEntry(e.address, e.data, e.control) for e in raw.table), raw.pba)
+        return cls(tuple(map(MsixEntry._make, raw.table)), raw.pba)
 
     def to_vmstate(self) -> bytes:
         """The bytes that msix_save would write: table, then pending bits.
 
         Raises FormatError where an entry's value does not fit its register.
         """
-        table = [{"address": e.address, "data": e.data, "control": e.control} for e in self.entries]
-        return build(fmt.vmstate(self.vectors), {"table": table, "pba": self.pba}, what="MSI-X state")
+        value = {"table": self.entries, "pba": self.pba}
+        return build(fmt.vmstate(self.vectors), value, what="MSI-X state")
 
     @property
     def vectors(self) -> int:

@@ -67,9 +67,9 @@ def _vmdescription(description: vmdesc.Description) -> Item:
 def _tail(reader: ForwardReader, description: vmdesc.Description, middle: int) -> list[Item] | None:
     """The FULL sections behind RAM, walked from the end marker back; None where one does not fit."""
     early = list(reader.index.full_sections())
-    devices = description.devices
-    for item, device in zip(early, devices, strict=False):
-        if item.idstr != device.get("name"):
+    devices = description.contents.devices
+    for item, layout in zip(early, devices, strict=False):
+        if item.idstr != layout.idstr:
             return None
     if len(early) > len(devices):
         return None
@@ -78,8 +78,8 @@ def _tail(reader: ForwardReader, description: vmdesc.Description, middle: int) -
     if source.read(end, 1) != bytes([ItemType.EOF]):
         return None
     items: list[Item] = []
-    for device in reversed(devices[len(early) :]):
-        found = _section_before(source, end, device, bool(reader.index.footers))
+    for layout in reversed(devices[len(early) :]):
+        found = _section_before(source, end, layout, bool(reader.index.footers))
         if found is None or found.offset < middle:
             return None
         items.append(found)
@@ -87,14 +87,14 @@ def _tail(reader: ForwardReader, description: vmdesc.Description, middle: int) -
     return items[::-1]
 
 
-def _section_before(source: Source, end: int, device: dict[str, object], footers: bool) -> Item | None:
-    """The FULL section that `device` describes and that ends at `end`, if it stands there."""
-    size, footer = Layout(device).size, qevm.FOOTER_SIZE if footers else 0
-    offset = end - footer - size - vmdesc.header_size(device)
+def _section_before(source: Source, end: int, layout: Layout, footers: bool) -> Item | None:
+    """The FULL section that `layout` is of and that ends at `end`, if it stands there."""
+    size, footer = layout.size, qevm.FOOTER_SIZE if footers else 0
+    offset = end - footer - size - scan.header_size(layout.idstr)
     if offset < 0:
         return None
     header = scan.section_header(source.read(offset, scan.HEADER_MAX))
-    if header is None or header.type != ItemType.SECTION_FULL or header.idstr != device.get("name"):
+    if header is None or header.type != ItemType.SECTION_FULL or header.idstr != layout.idstr:
         return None
     if footers and source.read(end - footer, footer) != qevm.footer(header.section_id):
         return None
@@ -108,7 +108,7 @@ def _section_before(source: Source, end: int, device: dict[str, object], footers
         header.version_id,
         offset + header.size,
         size,
-        device,
+        layout,
     )
 
 

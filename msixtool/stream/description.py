@@ -6,11 +6,15 @@ a 32-bit length, JSON.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError
 from msixtool.formats import qevm, vmdesc
+from msixtool.formats.layout import Layout
 
 MAX_SIZE = 1 << 24
 """The longest vmdesc that is looked at, in bytes; real ones have some 60 KiB to a few MiB."""
@@ -20,28 +24,65 @@ MAX_VALUES = 1 << 20
 """The most values besides, by the commas before them: a byte of text may be 30 in memory."""
 MAX_DEPTH = 64
 """The deepest nesting that is believed, of JSON objects and lists; real ones reach some 20."""
+KEPT_SIZE = 1 << 19
+"""The longest text, in bytes, of which what it says is kept for the next stream with the same text."""
+_KEPT = 8
 _TAIL = 1 << 17
 _HEADER_SIZE = 5
 
 
-class Description(NamedTuple):
-    """A vmdesc and where it stands: `offset` of its 0x06, `end` behind its last byte."""
+class Contents:
+    """What the text of a vmdesc says. It stands for equal texts of many streams: nobody changes it."""
 
-    offset: int
-    end: int
-    text: bytes
-    document: vmdesc.Document
+    def __init__(self, document: vmdesc.Document) -> None:
+        self.document = document
 
-    @property
+    @cached_property
     def page_size(self) -> int | None:
         """The target's page size in bytes, or None where it makes no sense."""
         size = self.document.get("page_size")
         return size if isinstance(size, int) and size in qevm.PAGE_SIZES else None
 
+    @cached_property
+    def devices(self) -> tuple[Layout, ...]:
+        """The layout of each FULL section, in stream order; entries that are no objects left out."""
+        return tuple(Layout(each) for each in self.document["devices"] if isinstance(each, dict))  # type: ignore[arg-type]
+
+    @cached_property
+    def entries(self) -> dict[tuple[str, int], Layout]:
+        """The layouts by idstr and instance_id; of duplicates the first."""
+        table: dict[tuple[str, int], Layout] = {}
+        for layout in self.devices:
+            table.setdefault((layout.idstr, layout.instance_id), layout)
+        return table
+
+    @cached_property
+    def array_styles(self) -> frozenset[str]:
+        """How arrays are spelt whose elements differ, and the types that NULL pointers are given."""
+        found: set[str] = set()
+        for layout in self.devices:
+            for fields in _field_lists(layout.described):
+                found |= {str(field.get("type")) for field in fields} & {"nullptr", "ptr-marker"}
+                found |= set(_array_styles(fields))
+        return frozenset(found)
+
+
+class Description(NamedTuple):
+    """A vmdesc and where it stands: `offset` of its 0x06, `text` the JSON behind its header."""
+
+    offset: int
+    text: bytes
+    contents: Contents
+
     @property
-    def devices(self) -> list[dict[str, Any]]:
-        """One description a FULL section, in stream order; entries that are no objects left out."""
-        return [device for device in self.document["devices"] if isinstance(device, dict)]  # type: ignore[misc]
+    def end(self) -> int:
+        """The offset behind its last byte."""
+        return self.offset + _HEADER_SIZE + len(self.text)
+
+    @property
+    def document(self) -> vmdesc.Document:
+        """The JSON as it stands there."""
+        return self.contents.document
 
 
 def find(source: Source) -> Description | None:
@@ -84,16 +125,28 @@ def _parse(tail: bytes, start: int, header: int) -> Description:
 
 def parse(text: bytes, offset: int) -> Description:
     """The vmdesc whose 0x06 stands at `offset`. Raises FormatError where it is damaged."""
+    try:
+        contents = _kept(text) if len(text) <= KEPT_SIZE else _contents(text)
+    except FormatError as error:
+        raise error.at(offset=offset) from None
+    return Description(offset, text, contents)
+
+
+def _contents(text: bytes) -> Contents:
     objects = text.count(b"{") + text.count(b"[")
     if objects > MAX_OBJECTS:
-        raise FormatError("vmdesc", offset=offset, expected=f"at most {MAX_OBJECTS} objects", found=objects)
+        raise FormatError("vmdesc", expected=f"at most {MAX_OBJECTS} objects", found=objects)
     values = text.count(b",")
     if values > MAX_VALUES:
-        raise FormatError("vmdesc", offset=offset, expected=f"at most {MAX_VALUES} values", found=values)
-    document = vmdesc.parse(text, offset=offset)
+        raise FormatError("vmdesc", expected=f"at most {MAX_VALUES} values", found=values)
+    document = vmdesc.parse(text)
     if _depth(document) > MAX_DEPTH:
-        raise FormatError("vmdesc", offset=offset, expected=f"at most {MAX_DEPTH} levels of nesting")
-    return Description(offset, offset + _HEADER_SIZE + len(text), text, document)
+        raise FormatError("vmdesc", expected=f"at most {MAX_DEPTH} levels of nesting")
+    return Contents(document)
+
+
+_kept = lru_cache(_KEPT)(_contents)
+"""Machines alike have the same text: what it says is worked out once for a fleet of them."""
 
 
 def _depth(document: Any) -> int:
@@ -119,20 +172,27 @@ def objects(description: dict[str, Any], key: str) -> list[dict[str, Any]]:
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
-def entries(devices: list[dict[str, Any]]) -> dict[tuple[str, int], dict[str, Any]]:
-    """The descriptions by idstr and instance_id; of duplicates the first."""
-    table: dict[tuple[str, int], dict[str, Any]] = {}
-    for device in devices:
-        table.setdefault((str(device.get("name", "")), instance_of(device)), device)
-    return table
+def _array_styles(fields: list[dict[str, Any]]) -> Iterator[str]:
+    last = {str(field.get("name")): field for field in fields}
+    for before, field in pairwise(fields):
+        if before.get("name") == field.get("name") and field.get("type") == "struct":
+            if "index" not in before:
+                yield "none"
+            elif "index" in field:
+                yield "all" if last[str(field.get("name"))] is field else "more"
+            else:
+                yield "all but last"
 
 
-def instance_of(device: dict[str, Any]) -> int:
-    """The instance_id of a device; 0 where it has none that makes sense."""
-    instance = device.get("instance_id", 0)
-    return instance & 0xFFFFFFFF if isinstance(instance, int) else 0
-
-
-def header_size(device: dict[str, Any]) -> int:
-    """Bytes of the header of the FULL section that `device` describes."""
-    return 1 + 4 + 1 + len(str(device.get("name", "")).encode()) + 4 + 4
+def _field_lists(description: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    """Every list of fields in a description, nested ones and those of subsections too."""
+    fields = objects(description, "fields")
+    yield fields
+    for field in fields:
+        inner = field.get("struct")
+        if isinstance(inner, dict):
+            yield from _field_lists(inner)
+        elif "fields" in field:
+            yield from _field_lists(field)
+    for subsection in objects(description, "subsections"):
+        yield from _field_lists(subsection)

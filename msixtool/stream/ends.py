@@ -7,7 +7,6 @@ sound QEMU, but for arrays of pointers since 10.0, whose length the vmdesc overs
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError, InputError, TruncatedError
@@ -41,8 +40,7 @@ class EndFinder:
         self.announced: dict[int, scan.SectionHeader] = {}
         """START headers by section_id."""
         self.seen_ids: set[int] = set()
-        self._entries: dict[tuple[str, int], dict[str, Any]] | None = None
-        self._sizes: dict[int, int] = {}
+        self._entries: dict[tuple[str, int], Layout] | None = None
         self._page_size_known = self._looked_for_description = False
         self._vain_scans = 0
         self.misled = False
@@ -55,10 +53,9 @@ class EndFinder:
             return
         self.misled = self.misled or self.index.description is not None
         self.index.description = description
-        self._entries = vmdesc.entries(description.devices)
-        self._sizes = {}
-        if description.page_size:
-            self.set_page_size(description.page_size)
+        self._entries = description.contents.entries
+        if description.contents.page_size:
+            self.set_page_size(description.contents.page_size)
 
     def look_for_description(self) -> None:
         """Find the vmdesc from the end, if that has not been tried."""
@@ -88,7 +85,7 @@ class EndFinder:
         if grammar is not None and (item.type != kinds.FULL or grammar.full):
             end = grammar.end(self.window, item.data_offset, item.type)
             if item.type == kinds.FULL and self._entries is not None:
-                item.description = self._entries.get((str(item.idstr), item.instance_id or 0))
+                item.layout = self._entries.get((str(item.idstr), item.instance_id or 0))
             return end, self._footer(end, item)
         if item.type == kinds.FULL and self._entries is not None:
             described = self._described_end(item)
@@ -99,40 +96,33 @@ class EndFinder:
     def _described_end(self, item: Item) -> int | None:
         """The end that the vmdesc gives, or None where the bytes there say otherwise."""
         assert self._entries is not None
-        entry = self._entries.get((str(item.idstr), item.instance_id or 0))
-        if entry is None:
+        layout = self._entries.get((str(item.idstr), item.instance_id or 0))
+        if layout is None:
             self._damage(item, "the vmdesc does not know the section", DamageRule.VMDESC_MISMATCH)
             return None
         try:
-            size = self._size(entry)
+            size = layout.size
         except FormatError as error:
             self.index.report(_of(error, item, DamageRule.VMDESC))
             return None
         end = item.data_offset + size
         inside = not size or bool(self.window.peek(end - 1, 1))
         if inside and self._looks_like_end(end):
-            item.description = entry
+            item.layout = layout
             return end
         found = self._scan_footer(item)
         if found is None or found == end:
-            item.description = entry
+            item.layout = layout
             if not inside:
                 raise self._cut_short(item, size)
             return end
-        if not Layout(entry).has_null_pointers:
+        if not layout.has_null_pointers:
             self._damage(
                 item,
                 f"section out of step with vmdesc: expected {size} bytes, found {found - item.data_offset}",
                 DamageRule.VMDESC_MISMATCH,
             )
         return found
-
-    def _size(self, entry: dict[str, Any]) -> int:
-        """Bytes of a section's data by the vmdesc; asked for once for each entry."""
-        size = self._sizes.get(id(entry))
-        if size is None:
-            size = self._sizes[id(entry)] = Layout(entry).size
-        return size
 
     def _cut_short(self, item: Item, size: int) -> TruncatedError:
         return TruncatedError(

@@ -277,8 +277,8 @@ class ForwardReader:
         if self.index.description is None:
             return
         came = Counter((item.idstr, item.instance_id) for item in self.index.full_sections())
-        for device in self.index.description.devices:
-            key = (str(device.get("name", "")), vmdesc.instance_of(device))
+        for layout in self.index.description.contents.devices:
+            key = layout.idstr, layout.instance_id
             came[key] -= 1
             if came[key] == -1:
                 text = "the vmdesc describes the section, but it is not in the stream"

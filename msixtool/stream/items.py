@@ -42,8 +42,8 @@ class Item:
     version_id: int | None = None
     data_offset: int = 0
     data_length: int = 0
-    description: dict[str, Any] | None = None
-    """The vmdesc's entry of a FULL section."""
+    layout: Layout | None = None
+    """What the vmdesc says of a FULL section; None where it says nothing."""
 
     @property
     def named(self) -> Idstr:
@@ -51,9 +51,9 @@ class Item:
         return Idstr(self.idstr or "")
 
     @property
-    def layout(self) -> Layout | None:
-        """What the vmdesc says of a FULL section; None where it says nothing."""
-        return None if self.description is None else Layout(self.description)
+    def description(self) -> dict[str, Any] | None:
+        """The vmdesc's entry of a FULL section."""
+        return None if self.layout is None else self.layout.described
 
     @property
     def end(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Set
+from functools import lru_cache
 from typing import NamedTuple
 
 from msixtool.containers.base import WINDOW, Source
@@ -21,7 +22,8 @@ SMALL = 0xFFFF
 """What a number in a header that is searched for may be at most. section_ids count the registrations
 of one process. An instance_id may be any (an address, a CPU's number), and so may a version_id (a date
 in the `eeprom` of hw/nvram/eeprom93xx.c), but no section of QEMU has a large one of both."""
-HEADER_MAX = 1 + 4 + 1 + 255 + 4 + 4
+_NAMELESS = 1 + 4 + 1 + 4 + 4
+HEADER_MAX = _NAMELESS + 255
 """The longest section header, in bytes."""
 
 _PRINTABLE = re.compile(rb"[\x20-\x7e]+\Z")
@@ -41,6 +43,11 @@ class SectionHeader(NamedTuple):
     size: int
 
 
+def header_size(idstr: str) -> int:
+    """Bytes of the header of a START or FULL section of this idstr."""
+    return _NAMELESS + len(idstr.encode())
+
+
 def section_header(data: bytes) -> SectionHeader | None:
     """The START or FULL header at the start of `data`, if a printable idstr stands in it."""
     if len(data) < 6 or data[0] not in _WITH_HEADER:
@@ -49,8 +56,14 @@ def section_header(data: bytes) -> SectionHeader | None:
     name = data[6:end]
     if len(data) < end + 8 or not _PRINTABLE.match(name):
         return None
-    raw = parse(qevm.SECTION_HEADER, data[: end + 8], what="section header")
-    return SectionHeader(raw.type, raw.section_id, raw.idstr, raw.instance_id, raw.version_id, end + 8)
+    return _header(data[: end + 8])
+
+
+@lru_cache(1 << 10)
+def _header(data: bytes) -> SectionHeader:
+    """Machines alike have the same headers: a fleet of them is read once."""
+    raw = parse(qevm.SECTION_HEADER, data, what="section header")
+    return SectionHeader(raw.type, raw.section_id, raw.idstr, raw.instance_id, raw.version_id, len(data))
 
 
 def plausible_header(data: bytes) -> SectionHeader | None:

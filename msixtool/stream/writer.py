@@ -7,8 +7,7 @@ migration/ first came out.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msixtool.formats import vmdesc as vmdesc_format
 from msixtool.qemu.versions import Version, machine_version
@@ -83,56 +82,26 @@ def _order_evidence(index: StreamIndex) -> Iterator[Evidence]:
 
 def _vmdesc_evidence(index: StreamIndex) -> Iterator[Evidence]:
     assert index.description is not None
+    contents = index.description.contents
     spaced = vmdesc_format.is_spaced(index.description.text[:4])
     yield Evidence("text of the vmdesc", (2, 3), (5, 2)) if spaced else Evidence("text of the vmdesc", (6, 0))
-    if "configuration" in index.description.document:
+    if "configuration" in contents.document:
         yield Evidence("configuration in the vmdesc", (8, 2))
     else:
         yield Evidence("no configuration in the vmdesc", None, (8, 1))
-    for device in index.description.devices:
-        if device.get("name") == "globalstate":
-            names = [field.get("name") for field in objects(device, "fields")]
+    for layout in contents.devices:
+        if layout.idstr == "globalstate":
+            names = [field.get("name") for field in objects(layout.described, "fields")]
             split = "has_vm_was_suspended" in names
             yield Evidence("globalstate", (9, 0)) if split else Evidence("globalstate", None, (8, 2))
-    yield from _array_evidence(index.description.devices)
+    yield from _array_evidence(contents.array_styles)
 
 
-def _array_evidence(devices: list[dict[str, Any]]) -> Iterator[Evidence]:
+def _array_evidence(seen: frozenset[str]) -> Iterator[Evidence]:
     """How the vmdesc spells arrays whose elements differ, and what it calls NULL pointers."""
-    seen: set[str] = set()
-    for device in devices:
-        for fields in _field_lists(device):
-            seen |= {str(field.get("type")) for field in fields} & {"nullptr", "ptr-marker"}
-            seen |= set(_array_styles(fields))
     if "none" in seen or "ptr-marker" in seen:
         yield Evidence("array elements without index", (11, 0))
     elif "all but last" in seen or "nullptr" in seen:
         yield Evidence("last array element without index", (10, 0), (10, 2))
     elif "all" in seen:
         yield Evidence("array elements with index", None, (9, 2))
-
-
-def _array_styles(fields: list[dict[str, Any]]) -> Iterator[str]:
-    last = {str(field.get("name")): field for field in fields}
-    for before, field in pairwise(fields):
-        if before.get("name") == field.get("name") and field.get("type") == "struct":
-            if "index" not in before:
-                yield "none"
-            elif "index" in field:
-                yield "all" if last[str(field.get("name"))] is field else "more"
-            else:
-                yield "all but last"
-
-
-def _field_lists(description: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
-    """Every list of fields in a description, nested ones and those of subsections too."""
-    fields = objects(description, "fields")
-    yield fields
-    for field in fields:
-        inner = field.get("struct")
-        if isinstance(inner, dict):
-            yield from _field_lists(inner)
-        elif "fields" in field:
-            yield from _field_lists(field)
-    for subsection in objects(description, "subsections"):
-        yield from _field_lists(subsection)

@@ -101,7 +101,8 @@ def description_of(dump: Dump, item: Item) -> dict[str, Any] | None:
         return item.description
     if dump.index.description is not None:
         # Where the vmdesc overstates an array of pointers, the reader did not go by it.
-        return dump.descriptions.get((str(item.idstr), item.instance_id or 0))
+        layout = dump.index.description.contents.entries.get((str(item.idstr), item.instance_id or 0))
+        return None if layout is None else layout.described
     device = dump.device_at.get(item.offset)
     if device is not None and device.virtio:
         return {"fields": [{"name": "virtio", "type": "virtio", "size": item.data_length}]}

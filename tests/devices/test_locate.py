@@ -47,7 +47,7 @@ def test_without_the_vmdesc_the_same_devices_are_found(path: Path) -> None:
         pytest.skip("this stream has no vmdesc to leave out")
     for item in index.full_sections():
         with_vmdesc = read_device(source, item)
-        item.description = None
+        item.layout = None
         assert read_device(source, item) == with_vmdesc
 
 

@@ -76,7 +76,7 @@ def test_too_many_objects_are_not_read() -> None:
 @pytest.mark.parametrize("size", [4096, 1024, 65536, None, "4096", 1000, 512, 0, -4096])
 def test_the_page_size_is_a_power_of_two(size: Any) -> None:
     found = vmdesc.parse(json.dumps({"page_size": size, "devices": []}).encode(), 0)
-    assert found.page_size == (size if size in (4096, 1024, 65536) else None)
+    assert found.contents.page_size == (size if size in (4096, 1024, 65536) else None)
 
 
 def field(name: str, size: int, kind: str = "uint8", **more: Any) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def test_an_early_section_stands_before_ram() -> None:
     names = [item.idstr for item in index.items]
     assert names.index("0000:00:02.0/virtio-mem-device-early") < names.index("ram")
     assert index.description is not None
-    assert index.description.devices[0]["name"] == "0000:00:02.0/virtio-mem-device-early"
+    assert index.description.contents.devices[0].idstr == "0000:00:02.0/virtio-mem-device-early"
 
 
 def test_dirty_bitmaps_take_turns_with_ram() -> None:

@@ -10,18 +10,18 @@ import pytest
 
 from msixtool.errors import UsageError
 from msixtool.spec.read import MAX_DEPTH, parse_spec
-from msixtool.stream.description import Description
+from msixtool.stream.description import Contents
 from msixtool.tasks.load_file import load_saved
 
 
 @pytest.mark.parametrize("size", [1 << bits for bits in range(10, 21)])
 def test_a_page_size_of_a_target_is_believed(size: int) -> None:
-    assert Description(0, 0, b"", {"page_size": size, "devices": []}).page_size == size
+    assert Contents({"page_size": size, "devices": []}).page_size == size
 
 
 @pytest.mark.parametrize("size", [0, 512, 1 << 21, 1 << 30, 1 << 1024, 4097, -4096])
 def test_no_other_page_size_is_believed(size: int) -> None:
-    assert Description(0, 0, b"", {"page_size": size, "devices": []}).page_size is None
+    assert Contents({"page_size": size, "devices": []}).page_size is None
 
 
 @pytest.mark.parametrize("key", ["a{0}.b = 1", "[a{0}]", "x = {{ a{0} = 1 }}", "'a'{0}.b = 1"])
