@@ -33,7 +33,9 @@ def find_devices(source: Source, index: StreamIndex) -> tuple[list[MsixDevice], 
     others = _Named(index)
     apart = {item.named.path for item in index.full_sections() if _keeps_config_elsewhere(item)}
     for item in index.items:
-        if not _may_hold_a_device(item) or (item.named.path in apart and not _keeps_config_elsewhere(item)):
+        if not _may_hold_a_device(item):
+            continue
+        if apart and item.named.path in apart and not _keeps_config_elsewhere(item):
             continue
         trouble: list[Damage] = []
         try:

@@ -11,6 +11,7 @@ from msixtool.devices.config_space import ConfigSpace, MsixCapability
 from msixtool.errors import FormatError, TruncatedError
 from msixtool.formats import msix, parse, pci
 from msixtool.formats import virtio as fmt
+from msixtool.formats.records import Records
 
 MAX_CONFIG = 1 << 16
 """The longest device configuration that is believed, in bytes."""
@@ -67,8 +68,7 @@ def read(data: bytes, *, offset: int = 0, capability: MsixCapability | None = No
     if len(data) < pci.device_vmstate_size(pci.CONFIG_SIZE):
         raise TruncatedError("the virtio state is cut short", offset=offset, found=f"{len(data)} bytes")
     size = config_size(data[4:])
-    device = parse(pci.device_vmstate(size), data, what="PCIDevice", offset=offset)
-    space = ConfigSpace(device.config)
+    space = ConfigSpace(data[4 : 4 + size])
     capability = capability or space.msix
     vectors = capability.vectors if capability else 0
     transport = fmt.transport(size, vectors)
@@ -110,10 +110,14 @@ def _core(data: bytes, at: int, base: int) -> Any:
 
 
 def _queues(data: bytes, at: int, count: int, schema: Any, base: int) -> tuple[tuple[Queue, ...], int]:
-    queues = []
-    size = schema.sizeof()
-    for index in range(count):
-        raw = parse(schema, data[at : at + size], what=f"virtio queue {index}", offset=base + at)
-        queues.append(Queue(raw.num, raw.desc, raw.last_avail_idx, raw.get("vector")))
-        at += size
-    return tuple(queues), at
+    records = Records(count, schema)
+    end = at + records.size
+    if len(data) < end:
+        whole = (len(data) - at) // records.record_size
+        at += whole * records.record_size
+        parse(schema, data[at:], what=f"virtio queue {whole}", offset=base + at)
+    found = parse(records, data[at:end], what="virtio queues", offset=base + at)
+    queues = [
+        Queue(each.num, each.desc, each.last_avail_idx, getattr(each, "vector", None)) for each in found
+    ]
+    return tuple(queues), end

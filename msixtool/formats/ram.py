@@ -65,6 +65,10 @@ COMPRESSED_HEAD = Struct("length" / Int32ub)
 BLOCK = Struct("idstr" / ID_STRING, "used_length" / Int64ub)
 """One RAM block in the list that MEM_SIZE begins; lengths in bytes."""
 
+BLOCK_FIXED = len(BLOCK.build({"idstr": "", "used_length": 0}))
+"""Bytes of a BLOCK besides its name, whose length is its first byte."""
+BLOCK_MAX = BLOCK_FIXED + 255
+
 MAPPED_RAM_HEADER = Struct(
     "version" / Int32ub,
     "page_size" / Int64ub,

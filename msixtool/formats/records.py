@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections import namedtuple
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from construct import Array, FormatFieldError, stream_read, stream_write
@@ -30,8 +31,18 @@ class Records(_Array):  # type: ignore[misc]
         self._struct = struct.Struct(formats[0][0] + "".join(each[1:] for each in formats))
         self._make = _named(self.names)
 
+    @property
+    def record_size(self) -> int:
+        """Bytes of one record."""
+        return self._struct.size
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of them."""
+        return int(self.count) * self._struct.size
+
     def _parse(self, stream: Any, context: Any, path: str) -> list[Any]:
-        data = stream_read(stream, self.count * self._struct.size, path)
+        data = stream_read(stream, self.size, path)
         return list(map(self._make, self._struct.iter_unpack(data)))
 
     def _build(self, obj: Iterable[Any], stream: Any, context: Any, path: str) -> Iterable[Any]:
@@ -39,13 +50,14 @@ class Records(_Array):  # type: ignore[misc]
             data = b"".join([self._struct.pack(*self._values(each)) for each in obj])
         except (struct.error, KeyError) as error:
             raise FormatFieldError(str(error), path=path) from None
-        stream_write(stream, data, self.count * self._struct.size, path)
+        stream_write(stream, data, self.size, path)
         return obj
 
     def _values(self, record: Any) -> Iterable[Any]:
         return record if isinstance(record, tuple) else [record[name] for name in self.names]
 
 
+@lru_cache(64)
 def _named(names: tuple[str, ...]) -> Any:
     """What makes a named tuple of these fields out of a plain one."""
     record: Any = namedtuple("Record", names)  # type: ignore[misc]

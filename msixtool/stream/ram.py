@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import FormatError, TruncatedError
@@ -229,7 +229,11 @@ class RamWalker:
         blocks: list[RamBlock] = []
         left = total
         while left > 0 and len(blocks) < MAX_BLOCKS:
-            raw = parse(fmt.BLOCK, window.peek(offset, 264), what="RAM block", offset=offset)
+            data = window.peek(offset, fmt.BLOCK_MAX)
+            try:
+                raw = _block(data[: fmt.BLOCK_FIXED + data[0]] if data else data)
+            except FormatError as error:
+                raise error.at(offset=offset) from None
             if not (raw.idstr and raw.idstr.isprintable()) or raw.used_length > left:
                 raise FormatError(
                     f"RAM block {raw.idstr!a}",
@@ -238,7 +242,9 @@ class RamWalker:
                     found=raw.used_length,
                 )
             left -= raw.used_length
-            offset, block = self._block_tail(window, offset + 9 + len(raw.idstr), raw.idstr, raw.used_length)
+            offset, block = self._block_tail(
+                window, offset + fmt.BLOCK_FIXED + len(raw.idstr), raw.idstr, raw.used_length
+            )
             blocks.append(block)
         self.blocks, self.current = blocks, None
         self._by_name = {block.idstr: block for block in blocks}
@@ -290,6 +296,12 @@ class RamWalker:
                 expected=f"pages up to {end:#x}",
             )
         return end
+
+
+@lru_cache(maxsize=1 << 8)
+def _block(data: bytes) -> Any:
+    """A block of the list. Machines alike have the same: a fleet of them is read once."""
+    return parse(fmt.BLOCK, data, what="RAM block")
 
 
 @lru_cache(maxsize=8)

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.benchmarks.jobs import GROWTH, IMPORT_CLICK, REFERENCE, START
+from tests.benchmarks.inputs import FLEET as MANY
+from tests.benchmarks.jobs import (
+    CAT,
+    FLEET,
+    GROWTH,
+    IMPORT_CLICK,
+    ONE_PROCESS,
+    PIPE,
+    REFERENCE,
+    START,
+    TWO_PROCESSES,
+)
 from tests.benchmarks.measure import Job, Results, Runs
 
 MEMORY = 60_000_000
@@ -16,13 +27,17 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Figure:
-    """What is asked: the time of `top` divided by that of `bottom`, at least or at most `bound`."""
+    """What is asked: the time of `top` divided by that of `bottom`, at least or at most `bound`.
+
+    Without a `bottom`: the milliseconds that each of `count` things takes.
+    """
 
     words: str
     top: Key
-    bottom: Key
+    bottom: Key | None
     bound: float
     at_least: bool
+    count: int = 1
 
     @property
     def target(self) -> str:
@@ -68,6 +83,16 @@ FIGURES = (
         2.5,
         False,
     ),
+    Figure("inspect of a small file (ms)", (GROWTH, "inspect 8 MiB"), None, 75, False),
+    Figure("each of a fleet alike (ms)", (FLEET.name, ONE_PROCESS), None, 1.5, False, MANY),
+    Figure(
+        "a fleet, two processes: times as fast as one",
+        (FLEET.name, ONE_PROCESS),
+        (FLEET.name, TWO_PROCESSES),
+        1.7,
+        True,
+    ),
+    Figure("inspect -, 1 GiB, beside cat | cat", ("1 GiB full", PIPE), ("1 GiB full", CAT), 1.3, False),
     Figure(
         "inspect, 60 virtio devices beside 2",
         ("60 virtio devices", "inspect"),
@@ -81,9 +106,9 @@ FIGURES = (
 def outcomes(results: Results, jobs: Sequence[Job]) -> list[Outcome]:
     """What was measured of the figures; those whose jobs were not run are left out."""
     found = [
-        _outcome(figure, results[figure.top], results[figure.bottom])
+        _outcome(figure, results[figure.top], None if figure.bottom is None else results[figure.bottom])
         for figure in FIGURES
-        if figure.top in results and figure.bottom in results
+        if figure.top in results and (figure.bottom is None or figure.bottom in results)
     ]
     ours = [job for job in jobs if job.ours and job.key in results]
     if ours:
@@ -100,13 +125,13 @@ def outcomes(results: Results, jobs: Sequence[Job]) -> list[Outcome]:
     return found
 
 
-def _outcome(figure: Figure, top: Runs, bottom: Runs) -> Outcome:
+def _outcome(figure: Figure, top: Runs, bottom: Runs | None) -> Outcome:
     ways: tuple[Callable[[Runs], float], ...] = (
         lambda runs: runs.median,
         lambda runs: runs.least,
         lambda runs: runs.cpu_median,
     )
-    ratios = [way(top) / way(bottom) for way in ways]
+    ratios = [way(top) / (way(bottom) if bottom else figure.count / 1000) for way in ways]
     reached = ratios[0] >= figure.bound if figure.at_least else ratios[0] <= figure.bound
     return Outcome(
         figure.words, figure.target, (_ratio(ratios[0]), _ratio(ratios[1]), _ratio(ratios[2])), reached

@@ -13,6 +13,8 @@ from tests.live.guest import Guest, GuestError
 NET = ("-device", "virtio-net-pci,romfile=,addr=2", "-device", "e1000e,romfile=,addr=3")
 FORGED = "02.0"
 """A virtio device with two vectors or more, there in every input."""
+FLEET = 1000
+"""Streams in a fleet."""
 _BLOCK = 16 << 20
 _TIMEOUT = 600.0
 
@@ -26,10 +28,14 @@ class Input:
     filled: float = 0.0
     devices: tuple[str, ...] = NET
     vmdesc: bool = True
+    one: Input | None = None
+    """Of a fleet: the machine that all of it are like. Then `path` is a folder."""
 
     @property
     def size(self) -> int:
         """About how many bytes of stream it comes to: 4 KiB a page that is not zero, else nine bytes."""
+        if self.one is not None:
+            return self.one.size
         pages = self.ram << 8
         return int(pages * (self.filled * 4104 + (1 - self.filled) * 9)) + (4 << 20)
 
@@ -70,11 +76,18 @@ def without_vmdesc(full: Input) -> Input:
     return replace(full, name=f"{full.name}, no vmdesc", vmdesc=False)
 
 
+def fleet_of(one: Input) -> Input:
+    """A folder of FLEET streams like this one: hard links, which take no room and stay in the page cache."""
+    return Input(f"{FLEET} times {one.name}", one.ram, one=one)
+
+
 def make(wanted: Input, folder: Path) -> Path:
     """The stream of `wanted` in `folder`, made now unless it is there already. Raises GuestError."""
     path = wanted.path(folder)
     if path.exists():
         return path
+    if wanted.one is not None:
+        return _make_fleet(make(wanted.one, folder), path)
     memory, partial = folder / "memory.part", path.with_suffix(".part")
     machine = "q35,memory-backend=ram" + ("" if wanted.vmdesc else ",suppress-vmdesc=on")
     arguments = [
@@ -94,6 +107,15 @@ def make(wanted: Input, folder: Path) -> Path:
         memory.unlink(missing_ok=True)
         partial.unlink(missing_ok=True)
     return path
+
+
+def _make_fleet(one: Path, path: Path) -> Path:
+    partial = path.with_suffix(".part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    for number in range(FLEET):
+        (partial / f"vm{number:04}.mig").hardlink_to(one)
+    return partial.rename(path)
 
 
 def _set_up(guest: Guest) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.inputs import FORGED, SMALL, Input, sizes, without_vmdesc
+from tests.benchmarks.inputs import FORGED, SMALL, Input, fleet_of, sizes, without_vmdesc
 from tests.benchmarks.measure import Job
 
 REFERENCE = "analyze-migration.py"
@@ -14,6 +14,14 @@ START = "start"
 GROWTH = "growth"
 IMPORT_CLICK = "python -c 'import click'"
 PIPE = "inspect - (pipe)"
+CAT = "cat (pipe)"
+SMALLEST = SMALL[1]
+FLEET = fleet_of(SMALLEST)
+ALONE, ONE_PROCESS, TWO_PROCESSES = (
+    "inspect --json of one",
+    "inspect --json --jobs 1",
+    "inspect --json --jobs 2",
+)
 
 _ANY = (0, 1)
 
@@ -63,7 +71,11 @@ class Tools:
 def groups(tools: Tools, *, large: bool) -> list[list[Job]]:
     """All there is to measure. The jobs of a group are run in turns, to be compared with each other."""
     full_sizes = [sizes(gib)[0] for gib in ((1, 4, 8) if large else (1,))]
-    made = [list(_start(tools)), [job for small in SMALL for job in _every_command(tools, small)]]
+    made = [
+        list(_start(tools)),
+        list(_fleet(tools)),
+        [job for small in SMALL for job in _every_command(tools, small)],
+    ]
     for gib in (1, 4, 8) if large else (1,):
         full, half = sizes(gib)
         # Copies push other files out of the page cache: they are for themselves.
@@ -82,6 +94,15 @@ def _start(tools: Tools) -> Iterator[Job]:
         yield Job(START, f"msixtool {option}", (*tools.msixtool, *option.split()))
 
 
+def _fleet(tools: Tools) -> Iterator[Job]:
+    """Many streams alike, by one process and by two; and one of them, which is mostly Python's start."""
+    path, command = FLEET.path(tools.folder), (*tools.msixtool, "inspect", "--json")
+    one = str(SMALLEST.path(tools.folder))
+    yield Job(FLEET.name, ALONE, (*command, one), (SMALLEST,))
+    yield Job(FLEET.name, ONE_PROCESS, (*command, "--jobs", "1", str(path)), (FLEET,))
+    yield Job(FLEET.name, TWO_PROCESSES, (*command, "--jobs", "2", str(path)), (FLEET,))
+
+
 def _every_command(tools: Tools, made: Input) -> Iterator[Job]:
     yield from _reading(tools, made)
     yield from _copying(tools, made)
@@ -94,6 +115,8 @@ def _reading(tools: Tools, made: Input) -> Iterator[Job]:
     for name in ("inspect", "inspect --json", "show", "fields --json", "validate"):
         yield tools.job(name, made)
     yield tools.piped(made)
+    path = made.path(tools.folder)
+    yield Job(made.name, CAT, ("cat",), (made,), ours=False, piped=path)
     yield tools.job("load", made, beside=None)
     yield tools.job("diff", made, other=twin, beside=None)
     yield tools.job("compat", made, other=twin, beside=None)

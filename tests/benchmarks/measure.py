@@ -105,8 +105,8 @@ def measure(jobs: Sequence[Job], runs: int, say: Callable[[str], None] = lambda 
 
 
 def read_through(paths: Iterable[Path]) -> None:
-    """Bring files into the page cache."""
-    for path in paths:
+    """Bring files, and those in folders, into the page cache."""
+    for path in (each for given in paths for each in (given.iterdir() if given.is_dir() else (given,))):
         with path.open("rb", buffering=0) as file:
             while file.read(1 << 20):
                 pass

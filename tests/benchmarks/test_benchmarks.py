@@ -36,7 +36,7 @@ def test_each_job_has_a_name_of_its_own_and_stands_beside_one_of_its_group(tools
 def test_each_figure_compares_jobs_that_are_run_in_turns(tools: Tools) -> None:
     made = [{job.key for job in group} for group in groups(tools, large=True)]
     for figure in FIGURES:
-        assert any({figure.top, figure.bottom} <= keys for keys in made), figure.words
+        assert any({figure.top, figure.bottom or figure.top} <= keys for keys in made), figure.words
 
 
 def test_without_4_and_8_gib_no_job_reads_more_than_1_gib(tools: Tools) -> None:
@@ -48,8 +48,11 @@ def test_without_4_and_8_gib_no_job_reads_more_than_1_gib(tools: Tools) -> None:
 def test_a_figure_is_reached_at_its_bound_and_not_beyond(figure: figures.Figure) -> None:
     worse = 0.99 if figure.at_least else 1.01
     for factor, reached in ((1.0, True), (worse, False)):
-        results: Results = {figure.top: runs_of(figure.bound * factor), figure.bottom: runs_of(1.0)}
-        assert [each.reached for each in figures.outcomes(results, [])] == [reached]
+        results: Results = {figure.bottom: runs_of(1.0)} if figure.bottom else {}
+        unit = 1.0 if figure.bottom else figure.count / 1000
+        results[figure.top] = runs_of(figure.bound * factor * unit)
+        found = {each.words: each.reached for each in figures.outcomes(results, [])}
+        assert found[figure.words] == reached
 
 
 @pytest.mark.parametrize(("peak", "reached"), [(MEMORY - 1, True), (MEMORY, False)])
