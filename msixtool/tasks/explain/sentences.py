@@ -12,7 +12,7 @@ from msixtool.tasks.finding import Code
 CONFIGURATION = "configuration"
 RAM = "ram"
 
-_WHOLE = "Take the stream again, or use a copy of it that is whole."
+WHOLE = "Take the stream again, or use a copy of it that is whole."
 _ONE_TARGET_SINCE = "Load it in a QEMU at least as new as the one that saved it"
 
 
@@ -92,7 +92,7 @@ SENTENCES: dict[str, Sentence] = {
     "section-id-unknown": Sentence(
         Code.STREAM,
         "A part of section {id} came, but no section with this number had begun.",
-        _WHOLE,
+        WHOLE,
     ),
     "section-too-new": Sentence(
         Code.SECTION_VERSION,
@@ -101,7 +101,7 @@ SENTENCES: dict[str, Sentence] = {
         field="version_id",
     ),
     "footer-unreadable": Sentence(
-        Code.STREAM, "The stream ends where the footer of {it} should stand.", _WHOLE
+        Code.STREAM, "The stream ends where the footer of {it} should stand.", WHOLE
     ),
     "subsection-unknown": Sentence(
         Code.SUBSECTION_UNKNOWN,
@@ -110,9 +110,9 @@ SENTENCES: dict[str, Sentence] = {
         field="{subsection}",
     ),
     "id-unreadable": Sentence(
-        Code.STREAM, "The stream ends, or is damaged, in the header of section {id}.", _WHOLE
+        Code.STREAM, "The stream ends, or is damaged, in the header of section {id}.", WHOLE
     ),
-    "read-error": Sentence(Code.STREAM, "The stream ends in the header of a section.", _WHOLE),
+    "read-error": Sentence(Code.STREAM, "The stream ends in the header of a section.", WHOLE),
     "vmdesc-missing": Sentence(
         Code.STREAM,
         "A warning: the stream ends without the description of its sections (vmdesc). QEMU does not use it;"
@@ -154,7 +154,7 @@ SENTENCES: dict[str, Sentence] = {
     "postcopy-state": Sentence(
         Code.STREAM,
         "The stream holds the command {field} at a moment when it makes no sense.",
-        _WHOLE,
+        WHOLE,
         field="{field}",
     ),
     "postcopy-pages": Sentence(
@@ -252,19 +252,19 @@ SENTENCES: dict[str, Sentence] = {
         "{block}",
     ),
     "block-lost": Sentence(
-        Code.STREAM, "A page of RAM block {block} came, and there is no such block.", _WHOLE, RAM, "{block}"
+        Code.STREAM, "A page of RAM block {block} came, and there is no such block.", WHOLE, RAM, "{block}"
     ),
     "block-first": Sentence(
-        Code.STREAM, "A page of the same RAM block as before came first of all.", _WHOLE, RAM
+        Code.STREAM, "A page of the same RAM block as before came first of all.", WHOLE, RAM
     ),
     "page-outside": Sentence(
-        Code.STREAM, "A page at {source:#x} came, which is beyond the end of its RAM block.", _WHOLE, RAM
+        Code.STREAM, "A page at {source:#x} came, which is beyond the end of its RAM block.", WHOLE, RAM
     ),
     "zero-page": Sentence(
         Code.STREAM,
         "A page is said to be filled with one byte of value {source}: QEMU since 8.2 takes this for zero"
         " alone.",
-        _WHOLE,
+        WHOLE,
         RAM,
     ),
     "ram-flags": Sentence(
@@ -274,9 +274,9 @@ SENTENCES: dict[str, Sentence] = {
         None,
         RAM,
     ),
-    "ram-cut": Sentence(Code.STREAM, "The stream ends among the pages of RAM.", _WHOLE, RAM),
+    "ram-cut": Sentence(Code.STREAM, "The stream ends among the pages of RAM.", WHOLE, RAM),
     "xbzrle": Sentence(
-        Code.STREAM, "A page that XBZRLE compressed against the page before is damaged.", _WHOLE, RAM
+        Code.STREAM, "A page that XBZRLE compressed against the page before is damaged.", WHOLE, RAM
     ),
     "compressed-page": Sentence(
         Code.CAPABILITY,
@@ -286,7 +286,7 @@ SENTENCES: dict[str, Sentence] = {
         "compress",
     ),
     "compressed-length": Sentence(
-        Code.STREAM, "A compressed page is {source} bytes long, which cannot be.", _WHOLE, RAM
+        Code.STREAM, "A compressed page is {source} bytes long, which cannot be.", WHOLE, RAM
     ),
     "mapped-version": Sentence(
         Code.STREAM,
@@ -301,13 +301,11 @@ SENTENCES: dict[str, Sentence] = {
         RAM,
         "page_size",
     ),
-    "mapped-cut": Sentence(
-        Code.STREAM, "The mapped-ram file ends in the header of a RAM block.", _WHOLE, RAM
-    ),
+    "mapped-cut": Sentence(Code.STREAM, "The mapped-ram file ends in the header of a RAM block.", WHOLE, RAM),
     "mapped-pages": Sentence(
         Code.STREAM,
         "The mapped-ram file does not hold what its headers say: it is cut, or was moved to another offset.",
-        _WHOLE,
+        WHOLE,
         RAM,
     ),
 }

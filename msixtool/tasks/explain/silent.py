@@ -11,9 +11,9 @@ from msixtool.qemu import advice
 from msixtool.qemu.profiles import Place, profile_of
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.explanation import Told
+from msixtool.tasks.explain.sentences import WHOLE
 from msixtool.tasks.finding import Code
 
-_WHOLE = "Take the stream again, or use a copy of it that is whole."
 _OWN_ERROR = (
     "A device that cannot take its state can give this error too; then its own words stand in the lines"
     " before,"
@@ -38,7 +38,7 @@ def silent(case: Case) -> Told:
             f"The stream ended, or the connection broke{_inside(case)}: as a rule the source stopped"
             f" sending, died or"
             f" its file is cut. {_OWN_ERROR}",
-            advice=f"{_WHOLE} The source's log of that time says why it stopped sending.",
+            advice=f"{WHOLE} The source's log of that time says why it stopped sending.",
         )
     if errno.startswith(_NOT_FOUND) and case.section is not None:
         return _unknown_subsection(case)

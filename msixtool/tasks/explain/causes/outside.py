@@ -1,0 +1,64 @@
+"""What keeps a VM from being saved, and what libvirt compares itself."""
+
+from __future__ import annotations
+
+from msixtool.devices.device import kind_of
+from msixtool.tasks.explain.case import Case
+from msixtool.tasks.explain.explanation import Told
+from msixtool.tasks.explain.families import find_family
+from msixtool.tasks.finding import Code
+
+
+def blocked_device(case: Case) -> Told:
+    """A device whose state cannot be saved."""
+    section = case.section
+    device = section or case.value("type")
+    remedy = "Unplug it before the migration (device_del), or use a device that can migrate."
+    if kind_of(device) == "nvme":
+        remedy = (
+            "Use QEMU 11.1 or later, which migrates nvme, on both sides; or unplug it first (device_del)."
+        )
+    return Told(
+        Code.OTHER,
+        f"The VM cannot be saved: the state of {device} cannot be migrated.",
+        section,
+        advice=remedy,
+    )
+
+
+def libvirt_cpu(case: Case) -> Told:
+    """The features that libvirt finds missing after it has started QEMU."""
+    missing, extra = case.value("source"), case.value("target")
+    parts = [f"it lacks {missing}" if missing else "", f"it adds {extra}" if extra else ""]
+    differs = f": {' and '.join(filter(None, parts))}" if any(parts) else ""
+    return Told(
+        Code.OTHER,
+        f"The CPU that QEMU gives the guest on this host is not the one in its definition{differs}.",
+        "cpu",
+        field="cpu",
+        source=missing or None,
+        target=extra or None,
+        advice=_on_cpu(missing, extra),
+    )
+
+
+def blocked(case: Case) -> Told:
+    """What the source's QEMU says that it cannot be saved for, with the advice of its family."""
+    reason = case.value("reason").rstrip(".")
+    found = find_family(reason, named=True)
+    advised = None if found is None else found[0].family.sentence.advice
+    return Told(Code.OTHER, f"The VM cannot be saved: {reason}.", case.section, case.instance, advice=advised)
+
+
+def _on_cpu(missing: str, extra: str) -> str:
+    told = []
+    if missing:
+        told.append(
+            "Use a host whose CPU and kernel have what is missing, or a CPU model that both hosts have."
+        )
+    if extra:
+        told.append(
+            f"Name what is added in the VM's CPU on both sides, as <feature policy='disable' name='…'/> (or"
+            f" -cpu …,{extra.split(',')[0]}=off), or use the same QEMU and libvirt on both."
+        )
+    return " ".join(told) or "Use a CPU model that both hosts have."

@@ -1,0 +1,126 @@
+"""What is no stream of QEMU's, or does not begin or go on as one."""
+
+from __future__ import annotations
+
+from msixtool.tasks.explain.case import Case
+from msixtool.tasks.explain.explanation import Told
+from msixtool.tasks.explain.sentences import CONFIGURATION, SENTENCES, WHOLE
+from msixtool.tasks.finding import Code
+
+_MAGICS = {
+    "1f8b": "gzip",
+    "425a68": "bzip2",
+    "fd377a58": "xz",
+    "28b52ffd": "zstd",
+    "04224d18": "lz4",
+    "894c5a4f": "lzop",
+    "4c696276": "a libvirt save image",
+    "514649fb": "a qcow2 image",
+    "7f454c46": "a program or a core dump",
+}
+_MULTIFD = 0x11223344
+_QEVM = 0x5145564D
+
+
+def magic(case: Case) -> Told:
+    """Not a migration stream: what it may be instead, by its first bytes or by the file given."""
+    found = case.source
+    if found == _MULTIFD:
+        return _multifd(on_source=True)
+    begins = "" if found is None else f"{found:08x}"
+    what = next((name for start, name in _MAGICS.items() if begins.startswith(start)), None)
+    if what is None and case.evidence is not None and case.evidence.dump.layers:
+        what = str(case.evidence.dump.layers[0]["kind"])
+    said = f": it begins with {begins}" if begins else ""
+    return Told(
+        Code.STREAM,
+        f"What QEMU was given is no migration stream{said}{f', as {what} does' if what else ''}.",
+        source=found,
+        target=case.target,
+        advice=_unpack(what),
+    )
+
+
+def _unpack(what: str | None) -> str | None:
+    if what in ("gzip", "bzip2", "xz", "zstd", "lz4", "lzop"):
+        return f'Unpack it on the way: -incoming "exec:{what} -dc FILE".'
+    if what in ("a libvirt save image", "libvirt"):
+        return "Restore it with virsh restore; the stream in it begins behind libvirt's own header."
+    if what in ("a qcow2 image", "qcow2"):
+        return "Load the snapshot in it with -loadvm."
+    return None
+
+
+def _multifd(*, on_source: bool) -> Told:
+    there, here = ("on", "off") if on_source else ("off", "on")
+    return Told(
+        Code.CAPABILITY,
+        f"The multifd capability is {there} in the source and {here} in the target: it met bytes that are"
+        " meant for another kind of channel.",
+        field="multifd",
+        source=on_source,
+        target=not on_source,
+        advice="Turn multifd on for both sides or for neither (migrate-set-capabilities).",
+    )
+
+
+def multifd_magic(case: Case) -> Told:
+    """A multifd channel that does not begin as one."""
+    if case.source == _QEVM:
+        return _multifd(on_source=False)
+    return Told(
+        Code.STREAM,
+        "What came on a multifd channel is none: another program connected, or TLS is on on one side alone.",
+        field="multifd",
+        source=case.source,
+        target=case.target,
+    )
+
+
+def page_bits(case: Case) -> Told:
+    """TARGET_PAGE_BITS: the page size as a power of two."""
+    source, target = (1 << min(max(bits, 0), 63) for bits in (case.source, case.target))
+    return Told(
+        Code.PAGE_SIZE,
+        f"The guest's pages are of {source} bytes in the source and of {target} in the target.",
+        CONFIGURATION,
+        field="page_size",
+        source=source,
+        target=target,
+        advice="Use the source's architecture, machine type and -cpu.",
+    )
+
+
+_CONFIGURATION_TYPE = 7
+
+
+def section_type(case: Case) -> Told:
+    """A byte that begins no section: of the stream, or of the configuration section, which has a
+    type of its own."""
+    if case.source == _CONFIGURATION_TYPE:
+        return Told(
+            Code.FIELD_MISMATCH,
+            "The stream begins with the configuration section (type 7), and the target does not read one:"
+            " it runs"
+            " with migration.send-configuration=off, as machine types before 2.4 do.",
+            CONFIGURATION,
+            field="send-configuration",
+            source=True,
+            target=False,
+            advice="Start the target with the source's machine type and without -global"
+            " migration.send-configuration=off, or the source with it.",
+        )
+    return case.tell(SENTENCES["section-type"])
+
+
+def stream_error(case: Case) -> Told:
+    """The stream ended, or its transport broke, while something was read."""
+    what = case.section or case.value("vmsd")
+    inside = f" in the middle of {what}" if what else ""
+    return Told(
+        Code.STREAM,
+        f"The stream ended, or the connection broke{inside}.",
+        case.section,
+        case.instance,
+        advice=WHOLE,
+    )
