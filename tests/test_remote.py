@@ -87,7 +87,8 @@ def test_of_a_stream_on_a_web_server_only_the_ends_are_requested(
     expected = msixtool.inspect(path)
     with served(path.parent) as site:
         url = f"{site.url}/{path.name}"
-        with fsspec.open(url, cache_type="none") as file:
+        store, name = fsspec.core.url_to_fs(url)
+        with store.open(name, cache_type="none") as file:
             document = msixtool.inspect(file)
     assert document["source"] == {"path": url, "size": path.stat().st_size, "layers": []}
     assert document | {"source": None} == expected | {"source": None}
