@@ -90,6 +90,11 @@ def program(name: str) -> str:
     return found[1]
 
 
+def _run(script: Path, store: Store) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(script), "s3://saves"]
+    return subprocess.run(command, env=store.environment, capture_output=True, text=True, timeout=300)
+
+
 @pytest.mark.parametrize("name", ["bucket.py", "bucket_ray.py"])
 def test_of_each_stream_in_a_bucket_only_the_ends_are_fetched(
     name: str, store: Store, tmp_path: Path
@@ -98,13 +103,9 @@ def test_of_each_stream_in_a_bucket_only_the_ends_are_fetched(
     store.fetched.clear()
     script = tmp_path / name
     script.write_text(program(name))
-    run = subprocess.run(
-        [sys.executable, str(script), "s3://saves"],
-        env=store.environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    run = _run(script, store)
+    if "timed out during startup" in run.stderr:  # Ray gives its own processes 30 s: once more.
+        run = _run(script, store)
     assert run.returncode == 0, run.stderr
     rows = run.stdout.splitlines()
     assert rows == [f"s3://saves/vm{number}.mig pc-q35-7.2 27 vectors" for number in range(STREAMS)]
