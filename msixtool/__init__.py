@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from msixtool.audit import compat as compat
-    from msixtool.audit import inspect as inspect
-    from msixtool.audit import validate as validate
-    from msixtool.dump import Dump as Dump
+    from msixtool.containers.base import believed_ratio as believed_ratio
+    from msixtool.documents import Origin as Origin
+    from msixtool.dump import ALTERNATIVE as ALTERNATIVE
     from msixtool.errors import ContainerError as ContainerError
     from msixtool.errors import FormatError as FormatError
     from msixtool.errors import InputError as InputError
@@ -23,41 +22,122 @@ if TYPE_CHECKING:
     from msixtool.errors import OutputError as OutputError
     from msixtool.errors import TruncatedError as TruncatedError
     from msixtool.errors import UsageError as UsageError
+    from msixtool.library.answer import Answer as Answer
+    from msixtool.library.capturing import Capture as Capture
+    from msixtool.library.capturing import address_of as address_of
+    from msixtool.library.capturing import capture as capture
+    from msixtool.library.capturing import captured as captured
+    from msixtool.library.checking import Validation as Validation
+    from msixtool.library.checking import check_rules as check_rules
+    from msixtool.library.command import Command as Command
+    from msixtool.library.comparing import Difference as Difference
+    from msixtool.library.compatibility import Compatibility as Compatibility
+    from msixtool.library.compatibility import compare_vmstates as compare_vmstates
+    from msixtool.library.compatibility import is_vmstate_file as is_vmstate_file
+    from msixtool.library.compatibility import target_of as target_of
+    from msixtool.library.dump import Dump as Dump
+    from msixtool.library.dump import open_input as open_input
+    from msixtool.library.explaining import Explained as Explained
+    from msixtool.library.explaining import explain as explain
+    from msixtool.library.fields import Description as Description
+    from msixtool.library.fields import Fields as Fields
+    from msixtool.library.forging import Forecast as Forecast
+    from msixtool.library.forging import forecast as forecast
+    from msixtool.library.forging import forge as forge
+    from msixtool.library.forging import forge_new as forge_new
+    from msixtool.library.loading import Load as Load
+    from msixtool.library.loading import load as load
+    from msixtool.library.plain import compat as compat
+    from msixtool.library.plain import inspect as inspect
+    from msixtool.library.plain import validate as validate
+    from msixtool.library.playing import Replay as Replay
+    from msixtool.library.playing import replay as replay
+    from msixtool.library.reading import Inspection as Inspection
+    from msixtool.library.reading import Vectors as Vectors
+    from msixtool.library.saved import Saved as Saved
+    from msixtool.library.tracing import Tracing as Tracing
     from msixtool.msix.state import MsixEntry as MsixEntry
     from msixtool.msix.state import MsixState as MsixState
+    from msixtool.spec import DeviceSpec as DeviceSpec
+    from msixtool.spec import EntrySpec as EntrySpec
+    from msixtool.spec import Spec as Spec
     from msixtool.spec import make_spec as make_spec
     from msixtool.spec import read_spec as read_spec
+    from msixtool.tasks.field_tree import Elements as Elements
+    from msixtool.tasks.field_tree import Group as Group
+    from msixtool.tasks.field_tree import Leaf as Leaf
     from msixtool.tasks.forge_new import make_state as make_state
-    from msixtool.tasks.forge_output import forge as forge
+    from msixtool.tasks.forge_output import Forged as Forged
 
 _HOMES = {
+    "ALTERNATIVE": "dump",
+    "Answer": "library.answer",
+    "Capture": "library.capturing",
+    "Command": "library.command",
+    "Compatibility": "library.compatibility",
     "ContainerError": "errors",
-    "Dump": "dump",
+    "Description": "library.fields",
+    "DeviceSpec": "spec",
+    "Difference": "library.comparing",
+    "Dump": "library.dump",
+    "Elements": "tasks.field_tree",
+    "EntrySpec": "spec",
+    "Explained": "library.explaining",
+    "Fields": "library.fields",
+    "Forecast": "library.forging",
+    "Forged": "tasks.forge_output",
     "FormatError": "errors",
+    "Group": "tasks.field_tree",
     "InputError": "errors",
+    "Inspection": "library.reading",
+    "Leaf": "tasks.field_tree",
+    "Load": "library.loading",
     "MsixEntry": "msix.state",
     "MsixState": "msix.state",
     "MsixtoolError": "errors",
     "NotAStreamError": "errors",
+    "Origin": "documents",
     "OutputError": "errors",
+    "Replay": "library.playing",
+    "Saved": "library.saved",
+    "Spec": "spec",
+    "Tracing": "library.tracing",
     "TruncatedError": "errors",
     "UsageError": "errors",
-    "compat": "audit",
-    "forge": "tasks.forge_output",
-    "inspect": "audit",
+    "Validation": "library.checking",
+    "Vectors": "library.reading",
+    "address_of": "library.capturing",
+    "believed_ratio": "containers.base",
+    "capture": "library.capturing",
+    "captured": "library.capturing",
+    "check_rules": "library.checking",
+    "compare_vmstates": "library.compatibility",
+    "compat": "library.plain",
+    "explain": "library.explaining",
+    "forecast": "library.forging",
+    "forge": "library.forging",
+    "forge_new": "library.forging",
+    "inspect": "library.plain",
+    "is_vmstate_file": "library.compatibility",
+    "load": "library.loading",
     "make_spec": "spec",
     "make_state": "tasks.forge_new",
+    "open_input": "library.dump",
     "read_spec": "spec",
-    "validate": "audit",
+    "replay": "library.playing",
+    "target_of": "library.compatibility",
+    "validate": "library.plain",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'msixtool' has no attribute {name!r}")
-    return getattr(import_module(f"msixtool.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # what it does not know, a type checker is to say
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'msixtool' has no attribute {name!r}")
+        return getattr(import_module(f"msixtool.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

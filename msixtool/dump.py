@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from msixtool.containers.base import Progress, Source
 from msixtool.containers.open import open_source
@@ -50,7 +50,7 @@ class Dump:
         snapshot: str | None = None,
         walk: bool = False,
         progress: Progress | None = None,
-    ) -> Dump:
+    ) -> Self:
         """Open a stream by path, "-" for standard input, or as a seekable binary file.
 
         `offset` skips leading bytes of the file, `snapshot` chooses one of a qcow2 image; with
@@ -215,7 +215,7 @@ class Dump:
         """Release the file."""
         self._opened.close()
 
-    def __enter__(self) -> Dump:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 def msix_state() -> MakeState:
     """`msix_state(5, unmasked=[0], pending=[3])`: an MsixState; `.to_vmstate()` gives its bytes.
 
-    The arguments are those of `msixtool.tasks.forge_new.make_state`.
+    The arguments are those of `msixtool.make_state`.
     """
-    from msixtool.tasks.forge_new import make_state
+    from msixtool import make_state
 
     return make_state
 
@@ -36,8 +36,7 @@ def msix_forge(tmp_path: Path) -> Forge:
 
     The files are in the test's own directory and go with it.
     """
-    from msixtool.spec import make_spec
-    from msixtool.tasks.forge_output import forge
+    from msixtool import forge, make_spec
 
     made: list[Path] = []
 

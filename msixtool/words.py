@@ -6,8 +6,10 @@ Source: PCI Local Bus Specification 3.0, section 6.8.2.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from msixtool.devices.config_space import MsixCapability
+if TYPE_CHECKING:
+    from msixtool.devices.config_space import MsixCapability
 
 
 def lspci_lines(capability: MsixCapability) -> list[str]:

@@ -11,8 +11,7 @@ from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
-    from msixtool.output.files import OutputFile
-    from msixtool.tasks.capture import Captured, Progress
+    from msixtool import Capture
 
 EXAMPLES = """\b
 Examples:
@@ -55,11 +54,11 @@ def capture(
     paused stays so. With its RAM it is then in the state that QEMU calls postmigrate: QEMU migrates
     it again only after it has run.
     """
-    from msixtool.cli.output import warn
+    from msixtool import capture as ask
+    from msixtool.cli.output import print_json, warn
     from msixtool.cli.progress import progress_bar
     from msixtool.errors import UsageError
-    from msixtool.output.files import create, refuse_terminal
-    from msixtool.tasks.capture import capture as take
+    from msixtool.output.files import refuse_terminal
 
     vm = living.address(words[0] if words and not run_command else None, domain, connect)
     if (not run_command and (vm is None or len(words) > 1)) or (run_command and (vm or not words)):
@@ -68,51 +67,35 @@ def capture(
             expected="one SOCKET, --domain NAME, or --run -- COMMAND",
             found=" ".join(words) or "none",
         )
-    if devices and mapped_ram:
-        raise UsageError("--devices takes no RAM", expected="it, or --mapped-ram")
     refuse_terminal(output)
-    with create(output, force=force, durable=True, private=True) as out, progress_bar("capture") as progress:
-        if run_command:
-            captured = _capture_fresh(words, out, devices, mapped_ram, progress)
-        else:
-            assert vm is not None
-            captured = take(vm, out, devices=devices, mapped_ram=mapped_ram, progress=progress)
-        size = out.position
-    for note in captured.notes:
+    with progress_bar("capture") as progress:
+        answer = ask(
+            vm,
+            output,
+            command=words if run_command else (),
+            devices=devices,
+            mapped_ram=mapped_ram,
+            force=force,
+            progress=progress,
+        )
+    for note in answer.notes:
         warn(note)
-    _report(captured, output, size, as_json, fresh=run_command)
+    if as_json and output != "-":
+        print_json(answer.document())
+    else:
+        click.echo(_sentence(answer), err=output == "-")
     return ExitStatus.DONE
 
 
-def _capture_fresh(
-    command: tuple[str, ...], out: OutputFile, devices: bool, mapped_ram: bool, progress: Progress
-) -> Captured:
-    from msixtool.errors import InputError
-    from msixtool.tasks.capture import capture as take
-    from msixtool.tasks.fresh import fresh_qemu
-
-    with fresh_qemu(command) as qemu:
-        try:
-            return take(qemu.monitor, out, devices=devices, mapped_ram=mapped_ram, progress=progress)
-        except InputError as error:
-            raise qemu.ended() or error from None
-
-
-def _report(captured: Captured, path: str, size: int, as_json: bool, *, fresh: bool) -> None:
+def _sentence(answer: Capture) -> str:
     from msixtool.words import byte_size
 
-    if as_json and path != "-":
-        from msixtool.cli.output import print_json
-        from msixtool.documents import capture_document
-
-        print_json(capture_document(captured, path, size))
-        return
+    captured = answer.vm
     state = "ran before and runs on" if captured.was_running else "was stopped and stays so"
-    if fresh:
+    if answer.fresh:
         state = "was started for it and is ended"
     stood = f", for which it stood {captured.paused_ms:.1f} ms" if captured.paused_ms else ""
-    click.echo(
-        f"{path}: {byte_size(size)} of {captured.machine}, QEMU {captured.qemu}, "
-        f"in {captured.seconds:.1f} s; the VM {state}{stood}",
-        err=path == "-",
+    return (
+        f"{answer.path}: {byte_size(answer.size)} of {captured.machine}, QEMU {captured.qemu}, "
+        f"in {captured.seconds:.1f} s; the VM {state}{stood}"
     )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
 
 import click
 
 from msixtool.cli import options
+from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
-
-if TYPE_CHECKING:
-    from msixtool.dump import Dump
 
 EXAMPLES = """\b
 Examples:
@@ -47,35 +45,23 @@ def cmdline(
     -incoming, displays and monitors are left to you. Backends are harmless ones. What the stream does
     not tell is a note on standard error.
     """
-    from msixtool.cli.output import print_json, report_damage, warn
-    from msixtool.documents.cmdline import cmdline_document
-    from msixtool.dump import Dump
-    from msixtool.qemu.versions import parse_version
-    from msixtool.tasks.cmdline import command_line
+    from msixtool import Dump
+    from msixtool.cli.output import print_json, report, warn
 
-    version = parse_version(qemu_version) if qemu_version else None
-    like = parse_version(like_target) if like_target else None
-    with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
-        command = command_line(dump, version=version, program=program, bios=bios, like=like)
-        loads = check is None or _loads(check, dump)
-        if as_json:
-            print_json(cmdline_document(dump, command))
-        else:
-            click.echo(command.shell())
-            for note in command.notes:
-                warn(f"{note.option}: {note.message}")
-        return max(report_damage(dump), ExitStatus.DONE if loads else ExitStatus.REPORT)
-
-
-def _loads(program: str, dump: Dump) -> bool:
-    """Whether that QEMU loads the stream with the command made for it; what it says is a warning."""
-    from msixtool.cli.output import warn
-    from msixtool.cli.signals import end_in_order
-    from msixtool.tasks.compat.on_program import OnProgram
-
-    with end_in_order(), OnProgram(program) as target:
-        trial = target.attempt(dump)
-    if not trial.loaded:
-        for line in trial.stderr.splitlines()[-4:]:
-            warn(f"{program}: {line}")
-    return trial.loaded
+    with (
+        end_in_order() if check else nullcontext(),
+        Dump.open(file, offset=offset, snapshot=snapshot) as dump,
+    ):
+        answer = dump.cmdline(
+            qemu_version=qemu_version, program=program, bios=bios, like_target=like_target, check=check
+        )
+    if answer.trial is not None and not answer.ok:
+        for line in answer.trial.stderr.splitlines()[-4:]:
+            warn(f"{check}: {line}")
+    if as_json:
+        print_json(answer.document())
+    else:
+        click.echo(answer.shell())
+        for note in answer.notes:
+            warn(f"{note.option}: {note.message}")
+    return report(answer)

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
 import click
 
 from msixtool.cli import options
 from msixtool.cli.page import Page, html_options
+from msixtool.cli.plain import WIDTH
+from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
+from msixtool.words import plural
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from msixtool import Compatibility
+    from msixtool.library.compatibility import Target
+    from msixtool.tasks.compat.qemu_target import Trial
+    from msixtool.tasks.finding import Finding
 
 EXAMPLES = """\b
 Examples:
@@ -62,35 +78,147 @@ def compat(
     SOURCE may be a folder: then there is a table of one row a stream, or a line of JSON for each.
     What cannot be told from what is given is a warning, `undecided`.
     """
-    from msixtool.cli.compat_run import Run
-
-    if try_it and qemu is None and on is None and domain is None:
+    given = [each for each in (qemu, on, domain, to) if each is not None]
+    if try_it and (not given or to is not None):
         raise click.UsageError("--try needs --qemu, --on or --domain: what to try it with.")
-    if sum(each is not None for each in (qemu, on, domain, to)) > 1:
+    if len(given) > 1:
         raise click.UsageError("give one of --qemu, --on, --domain and --to, not both.")
-    needs_target = all(each is None for each in (qemu, on, domain, to))
-    if needs_target and len(words) < 2:
+    if not given and len(words) < 2:
         raise click.UsageError("no target: give a TARGET stream, --qemu, --on, --domain or --to.")
-    sources, target = (words[:-1], words[-1]) if needs_target else (words, None)
-    run = Run(
-        sources,
-        target,
-        target_version,
-        target_vmstate,
-        qemu,
-        on,
-        domain,
-        try_it,
-        to,
-        jobs,
-        offset,
-        snapshot,
-        as_json,
-        Page(html, force, inputs=words),
-    )
-    if qemu is None and on is None and domain is None:
-        return run.run()
-    from msixtool.cli.signals import end_in_order
+    from msixtool import Dump, compare_vmstates, is_vmstate_file, target_of
+    from msixtool.cli.output import warn
 
-    with end_in_order():
-        return run.run()
+    sources, target = (words, None) if given else (words[:-1], words[-1])
+    screen = _Screen(as_json, Page(html, force, inputs=words))
+    if target is not None and is_vmstate_file(target):
+        if len(sources) > 1:
+            raise click.UsageError("a vmstate description is compared with one other.")
+        return screen.one(compare_vmstates(sources[0], target))
+    with (
+        end_in_order() if given and to is None else nullcontext(),
+        target_of(
+            target,
+            to=to,
+            qemu=qemu,
+            on=on,
+            domain=domain,
+            try_it=try_it,
+            target_version=target_version,
+            target_vmstate=target_vmstate,
+        ) as asked,
+    ):
+        for note in asked.notes:
+            warn(note)
+
+        def answer(path: str) -> Compatibility:
+            with Dump.open(path, offset=offset, snapshot=snapshot) as source:
+                return asked.answer(source)
+
+        if options.are_many(sources):
+            return screen.many(sources, answer, asked, jobs)
+        return screen.one(answer(sources[0]))
+
+
+class _Screen:
+    """What is printed of answers: for people, for programs, as a page."""
+
+    def __init__(self, as_json: bool, page: Page) -> None:
+        self.as_json = as_json
+        self.page = page
+
+    def one(self, answer: Compatibility) -> ExitStatus:
+        """One comparison, whole."""
+        from msixtool.cli.output import console, print_json, report, warn
+
+        for note in answer.notes:
+            warn(note)
+        if self.as_json:
+            print_json(answer.document())
+        else:
+            _print(console(), answer)
+        if self.page.is_asked:
+            from msixtool.pages import compat_page
+
+            self.page.write(compat_page(answer.document()))
+        return report(answer)
+
+    def many(
+        self, sources: Sequence[str], ask: Callable[[str], Compatibility], target: Target, jobs: int | None
+    ) -> ExitStatus:
+        """A row for each source, or a line of JSON."""
+        from msixtool.cli import many
+        from msixtool.cli.output import print_json, report_damage, warn
+        from msixtool.cli.summary import CompatSummary, compat_facts
+        from msixtool.pages.views import compat_row
+
+        def one(path: str) -> many.Seen:
+            answer = ask(path)
+            for note in answer.notes:
+                warn(note)
+            if self.as_json:
+                print_json(answer.document(), one_line=True)
+            damage = report_damage(answer.source, brief=True)
+            status = max(ExitStatus.DONE if answer.ok else ExitStatus.REPORT, damage)
+            facts = compat_facts(answer)
+            row = compat_row(answer.document(), facts[0]) if self.page.is_asked else None
+            return many.Seen(status, bool(damage), facts, row)
+
+        damage = ExitStatus.DONE if target.origin is None else report_damage(target.origin)
+        status = many.run(
+            sources,
+            one,
+            jobs=jobs,
+            summary=None if self.as_json else CompatSummary(),
+            inline=not target.shared,
+            rows=self.page.rows if self.page.is_asked else None,
+        )
+        if self.page.is_asked:
+            from msixtool.pages import compat_fleet_page
+
+            self.page.write(compat_fleet_page(self.page.rows))
+        return max(status, damage)
+
+
+def _print(out: Console, answer: Compatibility) -> None:
+    others = [finding for finding in answer.findings if finding not in answer.errors]
+    if answer.errors:
+        out.print(f"The load fails: {plural(len(answer.errors), 'reason')}.", style="bold red")
+        for number, finding in enumerate(answer.errors, 1):
+            _print_finding(out, f"{number}. ", finding)
+    else:
+        out.print("Nothing was found that stops the load.", style="bold")
+    for finding in others:
+        _print_finding(out, f"{finding.severity.value}: ", finding)
+    if answer.trial is not None:
+        _print_trial(out, answer, answer.trial)
+
+
+def _print_finding(out: Console, mark: str, finding: Finding) -> None:
+    instance = f"@{finding.instance}" if finding.instance else ""
+    at = "" if finding.config_offset is None else f" at {finding.config_offset:#x}"
+    section = f"{finding.section}{instance}: " if finding.section else ""
+    out.print()
+    code = "" if finding.code == "undecided" else f"{finding.code.value}{at}"
+    _wrapped(out, f"{mark}{section}{code}".rstrip(": "), indent="", style="bold")
+    _wrapped(out, finding.message, indent="   ")
+    if finding.advice:
+        _wrapped(out, finding.advice, indent="   ", style="green")
+
+
+def _print_trial(out: Console, answer: Compatibility, trial: Trial) -> None:
+    out.print()
+    verdict = "as predicted" if answer.predicted else "which was not predicted"
+    if trial.loaded:
+        out.print(f"Tried: QEMU loaded it, {verdict}.", style="bold")
+        return
+    out.print(f"Tried: QEMU refused it, {verdict}:", style="bold")
+    for line in trial.stderr.splitlines()[-8:]:
+        _wrapped(out, line, indent="   ", style="dim")
+
+
+def _wrapped(out: Console, text: str, *, indent: str = "   ", style: str | None = None) -> None:
+    """Text folded at the width of every table."""
+    for line in textwrap.wrap(
+        text, WIDTH, initial_indent=indent, subsequent_indent=indent or "   ", break_on_hyphens=False
+    ):
+        out.print(line, style=style, soft_wrap=True)

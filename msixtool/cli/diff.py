@@ -11,17 +11,10 @@ from msixtool.cli.page import Page, html_options
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from contextlib import ExitStack
-
     from rich.console import Console
 
+    from msixtool import Difference
     from msixtool.cli.diff_words import Line
-    from msixtool.dump import Dump
-    from msixtool.tasks.diff import Change, Side
-    from msixtool.tasks.diff_fields import FieldChange
-    from msixtool.tasks.diff_sides import Operand
-    from msixtool.tasks.ram_digest import RamChange
 
 _STYLES = {"added": "green", "removed": "red", "changed": ""}
 
@@ -78,9 +71,9 @@ def diff(
     """
     from contextlib import ExitStack
 
+    from msixtool import open_input
+    from msixtool.cli.output import console, print_json
     from msixtool.errors import UsageError
-    from msixtool.tasks.diff import diff_devices
-    from msixtool.tasks.diff_sides import after_load, sides_of
 
     if (moving or no_ram) and not fields:
         raise UsageError("--moving and --no-ram", expected="--fields with them")
@@ -89,161 +82,74 @@ def diff(
     if len(snapshot) > 2 or len(offset) > 2:
         raise UsageError("--snapshot and --offset", expected="each twice at most: for A, then for B")
     page = Page(html, force, inputs=[a, b])
-    snapshots, offsets = [*snapshot, None, None], [*offset, 0, 0]
+    where = zip((a, b), (*offset, 0, 0), (*snapshot, None, None), strict=False)
     with ExitStack() as stack:
-        operands = [
-            _operand(stack, file, vectors, snapshots[side], offsets[side]) for side, file in enumerate((a, b))
-        ]
-        if fields and not all(operand.dump for operand in operands):
-            found = " and ".join(f"a {operand.kind}" for operand in operands)
-            raise UsageError("--fields", expected="two streams", found=found)
-        sides = sides_of(operands[0], operands[1], device=device, kind=kind)
-        if loaded:
-            sides = [after_load(side) for side in sides[0]], [after_load(side) for side in sides[1]]
-        result = _Result(operands, sides, diff_devices(*sides))
-        if fields:
-            result.compare_fields(device, moving=moving, ram=not no_ram and device is None)
-        if as_json:
-            from msixtool.cli.output import print_json
+        left, right = (
+            stack.push(open_input(file, offset=skip, snapshot=name, vectors=vectors))
+            for file, skip, name in where
+        )
+        answer = left.diff(
+            right,
+            device=device,
+            kind=kind,
+            loaded=loaded,
+            fields=fields,
+            moving=moving,
+            ram=fields and not no_ram and device is None,
+        )
+    if as_json:
+        print_json(answer.document())
+    else:
+        _print(console(), answer)
+    if page.is_asked:
+        from msixtool.pages import diff_page
 
-            print_json(result.document())
+        page.write(diff_page(answer.document()))
+    return _report(answer)
+
+
+def _report(answer: Difference) -> ExitStatus:
+    """Name what is damaged, in the streams or of what was compared; the status."""
+    from msixtool.cli.output import SHOWN, report, warn
+
+    status = report(answer)
+    for line in answer.undecoded[:SHOWN]:
+        warn(f"damaged: {line}")
+    for path, line in answer.broken[:SHOWN]:
+        warn(f"{path}: damaged: {line}")
+    return ExitStatus.USAGE if answer.damage else status
+
+
+def _print(out: Console, answer: Difference) -> None:
+    """Everything in words."""
+    from rich.text import Text
+
+    from msixtool.cli.diff_words import device_lines, field_lines, ram_line
+    from msixtool.words import plural
+
+    for line in device_lines(answer.changes, [*answer.sides[0], *answer.sides[1]]):
+        _print_device(out, line)
+    for section, words in field_lines(answer.fields or []):
+        if section:
+            out.print(Text(section, "bold"), soft_wrap=True)
         else:
-            from msixtool.cli.output import console
-
-            result.print(console())
-        if page.is_asked:
-            from msixtool.pages import diff_page
-
-            page.write(diff_page(result.document()))
-        return result.status()
-
-
-def _operand(stack: ExitStack, file: str, vectors: int | None, snapshot: str | None, offset: int) -> Operand:
-    """Open an input, whatever it is: a stream if it is one, else a SPEC if it is text, else a saved state."""
-    from msixtool.containers.file import read_whole
-    from msixtool.dump import Dump
-    from msixtool.errors import NotAStreamError
-    from msixtool.formats.msix import MAX_VECTORS, vmstate_size
-    from msixtool.spec.read import MAX_SIZE, parse_spec
-    from msixtool.spec.saved import read_saved
-    from msixtool.tasks.diff_sides import Operand
-
-    try:
-        return Operand(file, dump=stack.enter_context(Dump.open(file, offset=offset, snapshot=snapshot)))
-    except NotAStreamError:
-        if file == "-" or offset or snapshot:
-            raise
-        data = read_whole(file, MAX_SIZE)
-        if b"devices" in data and b"\0" not in data:
-            return Operand(file, len(data), spec=parse_spec(data, path=file))
-        if len(data) > vmstate_size(MAX_VECTORS):
-            raise
-    state = read_saved(file)[0].state
-    if vectors not in (None, state.vectors):
-        raise NotAStreamError(
-            "saved state", path=file, expected=f"{vectors} vectors", found=f"{state.vectors} by its size"
-        )
-    return Operand(file, len(data), state=state)
+            _print_wrapped(out, words, 2)
+    if answer.ram:
+        out.print("RAM", style="bold")
+    for change in answer.ram or []:
+        _print_wrapped(out, ram_line(change), 2)
+    if answer.moving:
+        count, verb = plural(len(answer.moving), "field"), "moves" if len(answer.moving) == 1 else "move"
+        out.print(f"{count} that always {verb} left out (--moving)", style="dim")
+    if answer.equal:
+        count = plural(len(answer.sides[0]), "device")
+        out.print(f"No difference in {count} with MSI-X{_compared_too(answer)}.")
 
 
-class _Result:
-    """What was found, and how it is told."""
-
-    def __init__(
-        self, operands: Sequence[Operand], sides: tuple[list[Side], list[Side]], changes: list[Change]
-    ) -> None:
-        self.a, self.b = operands
-        self.sides = sides
-        self.changes = changes
-        self.fields: list[FieldChange] | None = None
-        self.moving: list[FieldChange] = []
-        self.ram: list[RamChange] | None = None
-        self.undecoded = False
-        self.damage = [(dump.path, str(damage)) for dump in self._dumps() for damage in dump.damage]
-
-    def _dumps(self) -> list[Dump]:
-        return [operand.dump for operand in (self.a, self.b) if operand.dump is not None]
-
-    def compare_fields(self, device: str | None, *, moving: bool, ram: bool) -> None:
-        """Compare all fields, and RAM too with `ram`; `moving` ones count with `moving`."""
-        from msixtool.tasks.diff_fields import diff_fields
-        from msixtool.tasks.ram_digest import diff_ram, digest_ram
-
-        a, b = self._dumps()
-        keys = [{(side.name, side.instance) for side in sides} for sides in self.sides]
-        found = diff_fields(a, b, by_vector=keys[0] & keys[1], pattern=device)
-        self.fields = [change for change in found.changes if moving or not change.moving]
-        self.moving = [change for change in found.changes if change.moving and not moving]
-        self.undecoded = bool(found.damage)
-        self.damage += [("", str(damage)) for damage in found.damage]
-        if ram:
-            digests = [digest_ram(dump) for dump in (a, b)]
-            self.ram = diff_ram(digests[0][0], digests[1][0])
-            for dump, (_, broken) in zip((a, b), digests, strict=True):
-                self.damage += [(dump.path, str(damage)) for damage in broken]
-        for dump in (a, b):
-            dump.check_unchanged()
-
-    @property
-    def equal(self) -> bool:
-        return not (self.changes or self.fields or self.ram or self.undecoded)
-
-    def status(self) -> ExitStatus:
-        """Name what is damaged on standard error; the status that follows from everything."""
-        from msixtool.cli.output import warn
-
-        for path, damage in self.damage[:20]:
-            warn(f"{path}: damaged: {damage}" if path else f"damaged: {damage}")
-        if self.damage:
-            return ExitStatus.USAGE
-        return ExitStatus.DONE if self.equal else ExitStatus.REPORT
-
-    def document(self) -> dict[str, object]:
-        """The document of the contract."""
-        from msixtool.documents.diff import diff_document
-
-        return diff_document(
-            self.a,
-            self.b,
-            self.changes,
-            equal=self.equal,
-            damage=[f"{path}: {damage}" if path else damage for path, damage in self.damage],
-            fields=self.fields,
-            moving=self.moving,
-            ram=self.ram,
-        )
-
-    def print(self, out: Console) -> None:
-        """Everything in words."""
-        from rich.text import Text
-
-        from msixtool.cli.diff_words import device_lines, field_lines, ram_line
-        from msixtool.words import plural
-
-        for line in device_lines(self.changes, [*self.sides[0], *self.sides[1]]):
-            _print_device(out, line)
-        for section, words in field_lines(self.fields or []):
-            if section:
-                out.print(Text(section, "bold"), soft_wrap=True)
-            else:
-                _print_wrapped(out, words, 2)
-        if self.ram:
-            out.print("RAM", style="bold")
-        for change in self.ram or []:
-            _print_wrapped(out, ram_line(change), 2)
-        if self.moving:
-            count = plural(len(self.moving), "field")
-            out.print(
-                f"{count} that always move{'s' * (len(self.moving) == 1)} left out (--moving)", style="dim"
-            )
-        if self.equal:
-            count = plural(len(self.sides[0]), "device")
-            out.print(f"No difference in {count} with MSI-X{self._compared_too()}.")
-
-    def _compared_too(self) -> str:
-        if self.fields is None:
-            return ""
-        return " and all fields" if self.ram is None else ", all fields and RAM"
+def _compared_too(answer: Difference) -> str:
+    if answer.fields is None:
+        return ""
+    return " and all fields" if answer.ram is None else ", all fields and RAM"
 
 
 def _print_device(out: Console, line: Line) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msixtool.formats import msix as fmt
-from msixtool.tasks.diff import CAPABILITY, DEVICE, PBA, VECTORS, Change, Side
-from msixtool.tasks.diff_fields import FieldChange
-from msixtool.tasks.ram_digest import BlockDigest, RamChange
+from msixtool.library.comparing import CAPABILITY, DEVICE, PBA, VECTORS
 from msixtool.words import number_ranges, plural
+
+if TYPE_CHECKING:
+    from msixtool.tasks.diff import Change, Side
+    from msixtool.tasks.diff_fields import FieldChange
+    from msixtool.tasks.ram_digest import BlockDigest, RamChange
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import textwrap
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import click
 
 from msixtool.cli import options
 from msixtool.cli.status import ExitStatus
-from msixtool.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,75 +45,33 @@ def explain(
     Several LOGs (the source's and the target's) are put together: what one side only noticed is told
     with the other's reason. Exit status 1 where something was explained, 0 where nothing known was found.
     """
-    from msixtool.cli.output import console, print_json, report_damage, warn
-    from msixtool.documents.explain import explain_document
-    from msixtool.dump import Dump
-    from msixtool.tasks import explain as task
+    from msixtool import Dump
+    from msixtool import explain as ask
+    from msixtool.cli.output import console, print_json, report, warn
 
-    log = logs[0] if logs else None
     if stream is None and (offset or snapshot is not None):
         raise click.UsageError("--offset and --snapshot are of the stream: give it with --stream.")
-    if stream == "-" and "-" in (_name(log, text), *logs):
+    if logs and text is not None:
+        raise click.UsageError("give a LOG or --text, not both.")
+    if not logs and text is None:
+        if sys.stdin.isatty():
+            raise click.UsageError("nothing to explain: give a LOG, --text, or a log on standard input.")
+        logs = ("-",)
+    if stream == "-" and "-" in logs:
         raise click.UsageError("the log and the stream cannot both come from standard input.")
     opened = nullcontext() if stream is None else Dump.open(stream, offset=offset, snapshot=snapshot)
-    with _open(log, text) as raw, opened as dump:
-        counted = _Counted(raw)
-        found = task.explain(io.BufferedReader(counted), dump)
-        if len(logs) > 1:
-            named = [(logs[0], found)]
-            for other in logs[1:]:
-                with _open(other, None) as more:
-                    named.append((other, task.explain(more, dump)))
-            found = task.together(named)
-        if as_json:
-            print_json(explain_document(_name(log, text), counted.size, found, dump))
-        else:
-            _print(console(), found)
-        if len(found) == task.MOST:
-            warn(f"only the first {task.MOST} failures were explained")
-        if dump is not None and report_damage(dump):
-            return ExitStatus.USAGE
-    return ExitStatus.REPORT if found else ExitStatus.DONE
+    with opened as dump:
+        answer = ask(*logs, text=text, stream=dump)
+    if as_json:
+        print_json(answer.document())
+    else:
+        _print(console(), answer.explanations)
+    if answer.is_full:
+        warn(f"only the first {len(answer.explanations)} failures were explained")
+    return report(answer)
 
 
-def _name(log: str | None, text: str | None) -> str | None:
-    """What the log is called; None where it is a text."""
-    return log if log is not None else None if text is not None else "-"
-
-
-def _open(log: str | None, text: str | None) -> AbstractContextManager[BinaryIO]:
-    if log is not None and text is not None:
-        raise click.UsageError("give a LOG or --text, not both.")
-    if text is not None:
-        return io.BytesIO(text.encode("utf-8", "surrogateescape"))
-    if log is not None and log != "-":
-        try:
-            return Path(log).open("rb")
-        except OSError as error:
-            raise InputError("cannot be opened", path=log, found=error.strerror) from None
-    if log is None and sys.stdin.isatty():
-        raise click.UsageError("nothing to explain: give a LOG, --text, or a log on standard input.")
-    return nullcontext(sys.stdin.buffer)
-
-
-class _Counted(io.RawIOBase):
-    """A binary file that counts the bytes that are read from it."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw = raw
-        self.size = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self._raw.read(len(buffer))
-        buffer[: len(data)] = data
-        self.size += len(data)
-        return len(data)
-
-
-def _print(out: Console, found: list[Explanation]) -> None:
+def _print(out: Console, found: Sequence[Explanation]) -> None:
     for number, explanation in enumerate(found):
         if number:
             out.print()

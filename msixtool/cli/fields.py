@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from msixtool.dump import Dump
-    from msixtool.stream.items import Damage, Item
+    from msixtool import Fields
     from msixtool.tasks.field_tree import Elements, Group, Leaf, Node
     from msixtool.tasks.fields import Section
 
@@ -45,70 +44,42 @@ def fields(
     as_json: bool,
 ) -> ExitStatus:
     """Show the fields of every section by name, as the vmdesc describes them; virtio too."""
-    from msixtool.cli.output import console, for_each, report_damage, warn
-    from msixtool.dump import Dump
-    from msixtool.tasks.fields import read_section, select_sections
+    from msixtool import Dump
+    from msixtool.cli.output import SHOWN, console, for_each, report, warn
 
     def one(file: str) -> ExitStatus:
         with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
-            chosen = select_sections(dump, device)
             if desc:
-                _print_description(dump, chosen if device else None, as_json, len(files) > 1)
-                return report_damage(dump)
-            broken: list[Damage] = []
-
-            def sections() -> Iterator[Section]:
-                for item in chosen:
-                    section = read_section(dump, item)
-                    broken.extend([section.damage] if section.damage else [])
-                    yield section
-
+                description = dump.description(device)
+                text = description.text(whole=as_json)
+                click.echo(" ".join(text.split("\n")) if as_json and len(files) > 1 else text)
+                return report(description)
+            answer = dump.fields(device)
             if as_json:
-                from msixtool.documents.fields import fields_json
-
                 # Arrays of 10^5 numbers, one to a line, are of no use to anybody.
-                print(*fields_json(dump, sections()), sep="")
+                print(*answer.json(), sep="")
             else:
-                out = console()
-                for number, section in enumerate(sections()):
-                    if number:
-                        out.print()
-                    _print_section(out, dump, section, show_all)
-            for damage in broken:
-                warn(f"{dump.path}: damaged: {damage}")
-            return max(report_damage(dump), ExitStatus.USAGE if broken else ExitStatus.DONE)
+                _print(console(), answer, show_all)
+            for damage in answer.broken[:SHOWN]:
+                warn(f"{file}: damaged: {damage}")
+            return max(report(answer), ExitStatus.USAGE if answer.broken else ExitStatus.DONE)
 
     return for_each(files, one)
 
 
-def _print_description(dump: Dump, chosen: list[Item] | None, as_json: bool, one_line: bool) -> None:
-    """The whole vmdesc, or what it says of some sections."""
-    from msixtool.documents import damage_document, source_document
-    from msixtool.documents.fields import description_text
-    from msixtool.errors import UsageError
-    from msixtool.tasks.fields import description_of
-
-    if dump.index.description is None:
-        raise UsageError("the stream has no vmdesc", path=dump.path)
-    found: Any = dump.index.description.document
-    if chosen is not None:
-        found = [description_of(dump, item) for item in chosen]
-    if not as_json:
-        click.echo(description_text(found))
-        return
-    document = {"schema": "msixtool.vmdesc/1", "source": source_document(dump)}
-    text = description_text({**document, "vmdesc": found, "damage": damage_document(dump)})
-    click.echo(" ".join(text.split("\n")) if one_line else text)
+def _print(out: Console, answer: Fields, show_all: bool) -> None:
+    for number, section in enumerate(answer):
+        if number:
+            out.print()
+        _print_section(out, section, answer.origin.base_offset, show_all)
 
 
-def _print_section(out: Console, dump: Dump, section: Section, show_all: bool) -> None:
+def _print_section(out: Console, section: Section, base_offset: int, show_all: bool) -> None:
     from rich.text import Text
 
     item = section.item
     name = f"{section.name}@{section.instance}" if section.instance else section.name
-    place = (
-        f"section {item.section_id}, {len(section.data)} bytes at {item.data_offset + dump.base_offset:#x}"
-    )
+    place = f"section {item.section_id}, {len(section.data)} bytes at {item.data_offset + base_offset:#x}"
     out.print(Text.assemble((name, "bold"), f"  {place}"), soft_wrap=True)
     listing = _Listing(section.data, out.width, show_all)
     for line in listing.members(section.tree, 2):
@@ -125,7 +96,7 @@ class _Listing:
 
     def members(self, group: Group, indent: int) -> Iterator[str]:
         """The members of a struct, a line each or more."""
-        from msixtool.tasks.field_tree import Leaf
+        from msixtool import Leaf
 
         leaves = [name for name, member in group.members.items() if isinstance(member, Leaf)]
         column = min(24, max(map(len, leaves), default=0))
@@ -133,7 +104,7 @@ class _Listing:
             yield from self.node(name.ljust(column), member, indent)
 
     def node(self, name: str, node: Node, indent: int) -> Iterator[str]:
-        from msixtool.tasks.field_tree import Elements, Leaf
+        from msixtool import Elements, Leaf
 
         if isinstance(node, Leaf):
             yield from self.wrapped(f"{name}  {self.words(node)}", indent)
@@ -155,7 +126,7 @@ class _Listing:
 
     def element(self, label: str, node: Node, indent: int) -> Iterator[str]:
         """One element, in one line where it is a struct of a few plain values."""
-        from msixtool.tasks.field_tree import Group, Leaf
+        from msixtool import Group, Leaf
 
         if isinstance(node, Group):
             members = node.members.values()
@@ -175,8 +146,8 @@ class _Listing:
 
     def words(self, node: Node) -> str:
         """A value, or an array of plain values, in words."""
+        from msixtool import Leaf
         from msixtool.formats.vmstate import TIMER_OFF
-        from msixtool.tasks.field_tree import Leaf
 
         assert isinstance(node, Leaf)
         value = node.value(self.data)

@@ -11,13 +11,7 @@ from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from msixtool.dump import Dump
-    from msixtool.spec.values import Spec
-    from msixtool.stream.rewrite import Replacement
-    from msixtool.tasks.forge import Plan
-    from msixtool.tasks.forge_output import Base
+    from msixtool import Forecast
 
 SWITCH = click.Choice(["on", "off"])
 
@@ -103,28 +97,29 @@ def _forge(
     snapshot: str | None,
     **rest: Any,
 ) -> ExitStatus:
+    from msixtool import forecast
+    from msixtool import forge as ask
     from msixtool.cli.forge_options import spec_of
     from msixtool.cli.output import warn
     from msixtool.cli.progress import progress_bar
-    from msixtool.output.files import check_output, refuse_terminal
-    from msixtool.tasks.forge import plan
-    from msixtool.tasks.forge_output import inputs_of, open_base, write_forged
+    from msixtool.output.files import refuse_terminal
 
     spec = spec_of(**rest)
-    inputs = inputs_of(base, spec)
-    if output is not None and not dry_run:
-        check_output(output, force=force, inputs=inputs)
-        refuse_terminal(output)
-    with (
-        progress_bar("forge") as progress,
-        open_base(base, offset=offset, snapshot=snapshot, damaged=damaged, progress=progress) as opened,
-    ):
-        planned = plan(opened.dump, spec)
-        if dry_run:
-            return _show(opened, planned, spec)
-        assert output is not None
-        forged = write_forged(
-            opened, planned, output, force=force, like_base=like_base, inputs=inputs, progress=progress
+    if dry_run:
+        return _show(forecast(base, spec, offset=offset, snapshot=snapshot, damaged=damaged))
+    assert output is not None
+    refuse_terminal(output)
+    with progress_bar("forge") as progress:
+        forged = ask(
+            base,
+            spec,
+            output,
+            offset=offset,
+            snapshot=snapshot,
+            force=force,
+            like_base=like_base,
+            damaged=damaged,
+            progress=progress,
         )
     for note in forged.notes:
         warn(note)
@@ -135,65 +130,39 @@ def _forge(
 
 def _new(output: str, force: bool, *, kind: str | None, text: bool, **given: Any) -> ExitStatus:
     """Make a saved state from nothing."""
-    from dataclasses import replace
-
+    from msixtool import forge_new
     from msixtool.cli.forge_options import spec_of
-    from msixtool.errors import UsageError
-    from msixtool.output.files import check_output, refuse_terminal, write_file
-    from msixtool.spec import DeviceSpec, new_state, spec_text
-    from msixtool.spec.saved import NAMELESS, device_of
-    from msixtool.tasks.forge_new import vector_count
+    from msixtool.output.files import check_output, refuse_terminal
 
     check_output(output, force=force)
     spec = spec_of(**given)
-    if len(spec.devices) > 1 or spec.fields:
-        raise UsageError("--new makes the state of one device", path=spec.path, expected="one device")
-    asked = spec.devices[0] if spec.devices else DeviceSpec(kind or NAMELESS)
-    count = vector_count(kind, asked.vectors)
-    state = new_state(replace(asked, vectors=count))
-    if text:
-        data = spec_text(device_of(state, kind or NAMELESS)).encode()
-    else:
+    if not text:
         refuse_terminal(output)
-        data = state.to_vmstate()
-    write_file(output, data, force=force, inputs=[spec.path] if spec.path else [])
+    forge_new(spec, output, kind=kind, text=text, force=force)
     return ExitStatus.DONE
 
 
-def _show(base: Base, planned: Plan, spec: Spec) -> ExitStatus:
+def _show(expected: Forecast) -> ExitStatus:
     """What would change, as a diff in words, and how many bytes that comes to."""
+    from msixtool.cli.diff_words import device_lines, field_lines
     from msixtool.cli.output import console, warn
-    from msixtool.tasks.forge_output import forged_dump
 
     out = console()
-    for line in _changes(base.dump, forged_dump(base, planned), with_fields=bool(spec.fields or spec.raised)):
-        out.print(line, soft_wrap=True)
-    out.print(_summary(planned.replacements), style="dim")
-    for note in planned.notes:
+    for line in device_lines(expected.changes, expected.devices):
+        out.print(f"{line.name}: {', '.join(line.clauses)}", soft_wrap=True)
+    for section, words in field_lines(expected.fields):
+        out.print(section or f"  {words}", soft_wrap=True)
+    out.print(_summary(expected), style="dim")
+    for note in expected.notes:
         warn(note)
     return ExitStatus.DONE
 
 
-def _changes(before: Dump, after: Dump, *, with_fields: bool) -> Iterator[str]:
-    from msixtool.cli.diff_words import device_lines, field_lines
-    from msixtool.tasks.diff import diff_devices, side_of
-    from msixtool.tasks.diff_fields import diff_fields
-
-    a, b = ([side_of(device) for device in dump.devices] for dump in (before, after))
-    for line in device_lines(diff_devices(a, b), [*a, *b]):
-        yield f"{line.name}: {', '.join(line.clauses)}"
-    if with_fields:
-        keys = {(side.name, side.instance) for side in a}
-        for section, words in field_lines(diff_fields(before, after, by_vector=keys).changes):
-            yield section or f"  {words}"
-
-
-def _summary(replacements: Sequence[Replacement]) -> str:
+def _summary(expected: Forecast) -> str:
     from msixtool.words import plural
 
-    changed = sum(max(each.end - each.start, len(each.data)) for each in replacements)
-    growth = sum(len(each.data) - (each.end - each.start) for each in replacements)
-    if not replacements:
+    if not expected.places:
         return "Nothing changes."
+    growth = expected.growth
     size = f"; the stream {'grows' if growth > 0 else 'shrinks'} by {abs(growth)}" if growth else ""
-    return f"{plural(changed, 'byte')} in {plural(len(replacements), 'place')}{size}."
+    return f"{plural(expected.size, 'byte')} in {plural(expected.places, 'place')}{size}."

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from msixtool import DeviceSpec, EntrySpec, Spec, read_spec
 from msixtool.errors import UsageError
 from msixtool.formats import msix as fmt
 from msixtool.formats.virtio import NO_VECTOR
-from msixtool.spec import DeviceSpec, EntrySpec, Spec, read_spec
 
 U32, U64 = (1 << 32) - 1, (1 << 64) - 1
 ANY_DEVICE = "*"

@@ -15,8 +15,8 @@ from msixtool.errors import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from msixtool import Dump
     from msixtool.devices.device import MsixDevice
-    from msixtool.dump import Dump
 
 
 @click.command(short_help="What a stream is, what it holds, its devices.")
@@ -43,8 +43,8 @@ def inspect(
 
     FILE may be a folder: then there is a table of one row a stream, or a line of JSON for each.
     """
+    from msixtool import Dump
     from msixtool.cli.progress import progress_bar
-    from msixtool.dump import Dump
 
     as_json = as_json and not xml
     page = Page(html, force, inputs=files)
@@ -61,26 +61,20 @@ def inspect(
 
     if options.are_many(files):
         return _inspect_many(files, opened, show, page, jobs=jobs, as_json=as_json, whole=sections or xml)
-    from msixtool.cli.output import print_json, report_damage
+    from msixtool.cli.output import print_json, report
 
     with opened(files[0]) as dump:
         if as_json:
-            from msixtool.documents import inspect_document
-
-            print_json(inspect_document(dump))
+            print_json(dump.inspect().document())
         else:
             show(dump)
         if page.is_asked:
-            page.write(_page(dump))
-        return report_damage(dump)
+            from msixtool.pages import inspect_page
 
-
-def _page(dump: Dump) -> str:
-    from msixtool.documents import inspect_document, show_document
-    from msixtool.pages import inspect_page
-
-    devices = show_document(dump, dump.devices)["devices"]
-    return inspect_page(inspect_document(dump) | {"devices": devices})
+            page.write(
+                inspect_page(dump.inspect().document() | {"devices": dump.show().document()["devices"]})
+            )
+        return report(dump.inspect())
 
 
 def _inspect_many(
@@ -95,9 +89,8 @@ def _inspect_many(
 ) -> ExitStatus:
     """Each file as it would be alone; a table where there are folders, and `whole` does not ask for more."""
     from msixtool.cli import many
-    from msixtool.cli.output import print_json, report_damage
+    from msixtool.cli.output import print_json, report
     from msixtool.cli.summary import InspectSummary, inspect_facts
-    from msixtool.documents import inspect_document
     from msixtool.pages import inspect_fleet_page
     from msixtool.pages.views import fleet_row
 
@@ -109,12 +102,13 @@ def _inspect_many(
             if whole_text:
                 show(dump)
                 if not page.is_asked:
-                    status = report_damage(dump)
+                    status = report(dump.inspect())
                     return many.Seen(status, damaged=bool(status))
-            document = inspect_document(dump)
+            answer = dump.inspect()
+            document = answer.document()
             if as_json:
                 print_json(document, one_line=True)
-            status = report_damage(dump, brief=not whole_text)
+            status = report(answer, brief=not whole_text)
             row = fleet_row(document) if page.is_asked else None
             return many.Seen(status, bool(status), inspect_facts(document) if summary else None, row)
 
@@ -167,14 +161,16 @@ def _print_stream(out: Console, dump: Dump) -> None:
 
 
 def _writer(dump: Dump) -> str:
-    from msixtool.qemu.versions import format_version
-
-    low, high = format_version(dump.writer.min), format_version(dump.writer.max)
+    low, high = map(_release, (dump.writer.min, dump.writer.max))
     if low == high:
         return "a QEMU of unknown version" if low is None else f"QEMU {low}"
     if high is None:
         return f"QEMU {low} or later"
     return f"QEMU {low} to {high}" if low else f"QEMU {high} or earlier"
+
+
+def _release(version: tuple[int, int] | None) -> str | None:
+    return None if version is None else f"{version[0]}.{version[1]}"
 
 
 def _sizes(dump: Dump) -> str:

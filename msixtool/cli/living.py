@@ -20,16 +20,9 @@ domain_options = (
 
 def address(socket: str | None, domain: str | None, connect: str | None) -> Address | None:
     """The VM that is meant, None for none. Raises UsageError where more than one is."""
-    from msixtool.errors import UsageError
-    from msixtool.tasks.capture import address_of
+    from msixtool import address_of
 
-    if connect is not None and domain is None:
-        raise UsageError("--connect says where a domain is", expected="--domain NAME with it")
-    if domain is None:
-        return socket
-    if socket is not None:
-        raise UsageError("which VM", expected="a socket or --domain, one of the two")
-    return address_of(domain, connect)
+    return address_of(socket, domain, connect)
 
 
 def or_vm(parameter: str, *, devices: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -62,18 +55,16 @@ def or_vm(parameter: str, *, devices: bool = True) -> Callable[[Callable[..., An
 @contextmanager
 def _captured(vm: Address, devices: bool) -> Iterator[str]:
     """The stream of a running VM in a file that is there for the length of the block."""
-    from tempfile import TemporaryDirectory
-
+    from msixtool import captured
     from msixtool.cli.output import warn
     from msixtool.cli.progress import progress_bar
     from msixtool.cli.signals import end_in_order
-    from msixtool.output.files import create
-    from msixtool.tasks.capture import capture
 
-    with end_in_order(), TemporaryDirectory(prefix="msixtool-") as folder:
-        file = f"{folder}/captured.mig"
-        with create(file, private=True) as out, progress_bar("capture") as progress:
-            taken = capture(vm, out, devices=devices, progress=progress)
+    with (
+        end_in_order(),
+        progress_bar("capture") as progress,
+        captured(vm, devices=devices, progress=progress) as taken,
+    ):
         for note in taken.notes:
             warn(note)
-        yield file
+        yield taken.path

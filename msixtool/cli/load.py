@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,16 +12,10 @@ from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rich.console import Console
 
-    from msixtool.dump import Dump
-    from msixtool.errors import NotAStreamError
+    from msixtool import Load
     from msixtool.msix.events import Event
-    from msixtool.msix.versions import QemuVersion
-    from msixtool.tasks.finding import Finding
-    from msixtool.tasks.forge_output import Base
     from msixtool.tasks.load import Loaded
 
 
@@ -44,162 +37,35 @@ LOST = "LOST"
 @options.traceback_option
 @or_vm("file")
 @end_in_order()
-def load(file: str, qemu_version: str | None, as_json: bool, **rest: Any) -> ExitStatus:
+def load(file: str, output: str | None, as_json: bool, **rest: Any) -> ExitStatus:
     """Take each device through QEMU's load path: what fires, what is lost, the state after.
 
     FILE is a stream, a SPEC, or a raw vmstate as `save` writes it (with --kind). What a SPEC or a
     vmstate does not say is taken as a driver leaves it: MSI-X enabled, bus mastering on. The status is
     1 where QEMU would refuse the stream, or an interrupt is lost.
     """
-    from msixtool.errors import NotAStreamError
-    from msixtool.msix.versions import NEWEST
-    from msixtool.qemu.versions import whole_version
+    from msixtool import load as ask
+    from msixtool.cli.output import console, print_json, report, warn
 
-    version = whole_version(qemu_version) if qemu_version else NEWEST
-    try:
-        return _load_stream(file, version, as_json, **rest)
-    except NotAStreamError as error:
-        if file == "-":
-            raise
-        return _load_saved(file, version, as_json, error, **rest)
-
-
-def _load_stream(
-    file: str,
-    version: QemuVersion,
-    as_json: bool,
-    *,
-    device: str | None,
-    offset: int,
-    snapshot: str | None,
-    output: str | None,
-    force: bool,
-    kind: str | None,
-    vectors: int | None,
-) -> ExitStatus:
-    from msixtool.cli.output import report_damage, warn
-    from msixtool.documents import damage_document, source_document
-    from msixtool.errors import UsageError
-    from msixtool.tasks.load import load_device
-    from msixtool.tasks.refusals import refusals, warnings
-
-    with _stream(file, output, force, offset, snapshot) as (dump, base):
-        if kind or vectors:
-            raise UsageError("--kind and --vectors", path=file, expected="a raw vmstate", found="a stream")
-        refused = refusals(dump, version)
-        told = [*refused, *warnings(dump, version)]
-        loaded = [load_device(each, version) for each in dump.select(device)]
-        # First what is to last: whoever reads the report may close the pipe.
-        if base is not None and output is not None and not dump.damage:
-            from msixtool.tasks.load_file import write_loaded_stream
-
-            write_loaded_stream(base, loaded, output, force=force)
-        _report(
-            source_document(dump),
-            told,
-            loaded,
-            damage_document(dump),
-            as_json,
-            x86=dump.is_x86,
-        )
-        status = report_damage(dump)
-        if status and output is not None:
-            warn(f"{output}: not written, for {file} is damaged")
-    return status or _status(refused, loaded)
-
-
-@contextmanager
-def _stream(
-    file: str, output: str | None, force: bool, offset: int, snapshot: str | None
-) -> Iterator[tuple[Dump, Base | None]]:
-    """The stream, and where it is to be written again, as the base of that: then a pipe is kept on disk."""
-    from msixtool.dump import Dump
-
-    if output is None:
-        with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
-            yield dump, None
-        return
-    from msixtool.errors import UsageError
-    from msixtool.output.files import check_output
-    from msixtool.tasks.forge_output import open_base
-
-    if output == "-":
-        raise UsageError("the report of the load goes to standard output", expected="-o FILE", found="-o -")
-    check_output(output, force=force, inputs=[file])
-    with open_base(file, offset=offset, snapshot=snapshot, damaged=True) as base:
-        yield base.dump, base
-
-
-def _load_saved(
-    file: str,
-    version: QemuVersion,
-    as_json: bool,
-    error: NotAStreamError,
-    *,
-    device: str | None,
-    kind: str | None,
-    vectors: int | None,
-    output: str | None,
-    force: bool,
-    **_: Any,
-) -> ExitStatus:
-    import os
-
-    from msixtool.documents import saved_source
-    from msixtool.errors import NotAStreamError
-    from msixtool.formats.msix import vectors_of_size
-    from msixtool.tasks.load_file import load_saved, write_loaded_saved
-
-    try:
-        devices, loaded = load_saved(file, kind=kind, vectors=vectors, device=device, qemu_version=version)
-    except NotAStreamError:
-        if kind is not None:
-            raise NotAStreamError(
-                "neither a stream, a SPEC nor a vmstate", path=file, expected="16·n + ceil(n/8) bytes"
-            ) from None
-        # Without a kind the file was meant to be a stream: say what is wrong with it as one.
-        if vectors_of_size(os.path.getsize(file)):
-            error.expected = "QEVM, or a raw vmstate with its --kind"
-        raise error from None
-    source = saved_source(file, os.path.getsize(file))
-    if output is not None:
-        write_loaded_saved(file, devices, loaded, output, force=force)
-    _report(source, [], loaded, [], as_json, x86=False)
-    return _status([], loaded)
-
-
-def _status(refused: list[Finding], loaded: list[Loaded]) -> ExitStatus:
-    """Something to report: the load would fail, or loses an interrupt."""
-    return ExitStatus.REPORT if refused or any(each.lost for each in loaded) else ExitStatus.DONE
-
-
-def _report(
-    source: dict[str, Any],
-    refused: list[Finding],
-    loaded: list[Loaded],
-    damage: list[str],
-    as_json: bool,
-    *,
-    x86: bool,
-) -> None:
-    from msixtool.cli.output import console, print_json
-    from msixtool.documents import load_document
-
+    answer = ask(file, output=output, **rest)
     if as_json:
-        print_json(load_document(source, refused, loaded, damage))
-        return
-    out = console()
-    for each in loaded:
-        _print_device(out, each, x86=x86)
-    errors = [finding for finding in refused if finding.severity == "error"]
-    for finding in errors:
+        print_json(answer.document())
+    else:
+        _print(console(), answer)
+    status = report(answer)
+    if output is not None and answer.written is None:
+        warn(f"{output}: not written, for {file} is damaged")
+    return status
+
+
+def _print(out: Console, answer: Load) -> None:
+    for each in answer.devices:
+        _print_device(out, each, x86=answer.x86)
+    for finding in answer.refusals:
         out.print(f"QEMU refuses this stream: {finding.section or 'stream'}: {finding.message}")
-    for finding in refused:
-        if finding.severity != "error":
-            out.print(f"warning: {finding.section or 'stream'}: {finding.message}")
-    bad = errors or any(each.lost for each in loaded)
-    summary = _summary(loaded, len(errors), len(refused) - len(errors))
-    out.print(summary, style="bold red" if bad else None)
+    for finding in answer.doubts:
+        out.print(f"warning: {finding.section or 'stream'}: {finding.message}")
+    out.print(_summary(answer), style=None if answer.ok else "bold red")
 
 
 def _print_device(out: Console, loaded: Loaded, *, x86: bool) -> None:
@@ -253,13 +119,13 @@ def _step(event: Event, *, x86: bool) -> tuple[str, str] | None:
     return None
 
 
-def _summary(loaded: list[Loaded], refused: int, doubts: int = 0) -> str:
+def _summary(answer: Load) -> str:
     from msixtool.words import plural
 
+    loaded, refused, doubts = answer.devices, len(answer.refusals), len(answer.doubts)
     sent = sum(message.delivered is True for each in loaded for message in each.messages)
-    lost = sum(len(each.lost) for each in loaded)
     unknown = sum(message.delivered is None for each in loaded for message in each.messages)
-    parts = [plural(len(loaded), "device"), f"{plural(sent, 'message')} sent", f"{lost} lost"]
+    parts = [plural(len(loaded), "device"), f"{plural(sent, 'message')} sent", f"{len(answer.lost)} lost"]
     if unknown:
         parts.append(f"{unknown} unknown")
     verdict = f"the load fails, {plural(refused, 'reason')}" if refused else "nothing here stops the load"

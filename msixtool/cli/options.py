@@ -43,7 +43,7 @@ def _alternatives(_: click.Context, __: click.Parameter, patterns: tuple[str, ..
     """Several patterns as one, of which any may match; None for none."""
     if not patterns:
         return None
-    from msixtool.dump import ALTERNATIVE
+    from msixtool import ALTERNATIVE
 
     return ALTERNATIVE.join(patterns)
 
@@ -81,7 +81,7 @@ def are_many(files: Sequence[str]) -> bool:
 
 def _believe(ctx: click.Context, _: click.Parameter, ratio: float | None) -> None:
     if ratio is not None:
-        from msixtool.containers.base import believed_ratio
+        from msixtool import believed_ratio
 
         token = believed_ratio.set(ratio or None)
         ctx.call_on_close(lambda: believed_ratio.reset(token))

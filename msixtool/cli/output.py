@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from msixtool.dump import Dump
+    from msixtool import Answer, Origin
+
+
+SHOWN = 20
+"""Places of damage, and other lines on standard error, that are shown of one input."""
 
 
 def console() -> Console:
@@ -55,22 +59,28 @@ def warn(message: str) -> None:
     print(f"msixtool: {visible(message)}", file=sys.stderr)
 
 
-def report_damage(dump: Dump, *, brief: bool = False) -> ExitStatus:
-    """Name what is damaged, or only odd, on standard error; the status that follows from the damage.
+def report(answer: Answer, *, brief: bool = False) -> ExitStatus:
+    """Name what is damaged on standard error; the status that follows from the answer and the damage."""
+    own = ExitStatus.DONE if answer.ok else ExitStatus.REPORT
+    return max(own, *(report_damage(origin, brief=brief) for origin in answer.origins))
+
+
+def report_damage(origin: Origin, *, brief: bool = False) -> ExitStatus:
+    """Name what is damaged in an input, or only odd, on standard error; the status that follows from it.
 
     `brief`, for one stream of many: all its damage in a line.
     """
-    for warning in dump.warnings:
-        warn(f"{dump.path}: {warning}")
-    damage = dump.damage
+    for warning in origin.warnings:
+        warn(f"{origin.path}: {warning}")
+    damage = origin.damage
     if brief and damage:
         more = f" (and {plural(len(damage) - 1, 'more place')})" if len(damage) > 1 else ""
-        warn(f"{dump.path}: damaged: {damage[0]}{more}")
+        warn(f"{origin.path}: damaged: {damage[0]}{more}")
         return ExitStatus.USAGE
-    for place in damage[:20]:
-        warn(f"{dump.path}: damaged: {place}")
-    if len(damage) > 20:
-        warn(f"{dump.path}: damaged: and {len(damage) - 20} more places (all of them with --json)")
+    for place in damage[:SHOWN]:
+        warn(f"{origin.path}: damaged: {place}")
+    if len(damage) > SHOWN:
+        warn(f"{origin.path}: damaged: and {len(damage) - SHOWN} more places (all of them with --json)")
     return ExitStatus.USAGE if damage else ExitStatus.DONE
 
 

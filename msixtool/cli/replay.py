@@ -15,7 +15,6 @@ from msixtool.cli.status import ExitStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool.msix.versions import QemuVersion
     from msixtool.tasks.replay.player import Step
 
 LINE, ACTION = 4, 34
@@ -53,48 +52,40 @@ def replay(
     SCRIPT is a path, or - for standard input; docs/replay.md lists the actions. Exit status 1 where
     an expectation fails or an action is refused unexpectedly: the rest is played nevertheless.
     """
-    from msixtool.msix.versions import NEWEST
-    from msixtool.qemu.versions import whole_version
-
-    version = whole_version(qemu_version) if qemu_version else NEWEST
     if (script is None) == (record is None):
         raise click.UsageError("one of SCRIPT and --record is needed, and not both")
     if record is not None:
         if as_json:
             raise click.UsageError("--record prints a script: --json does not go with it")
-        return _record(record, device, version, offset, snapshot)
+        return _record(record, device, qemu_version, offset, snapshot)
     if device is not None or offset or snapshot is not None:
         raise click.UsageError("--device, --offset and --snapshot go with --record")
-    assert script is not None
-    return _play(script, version, as_json)
+    from msixtool import replay as ask
+    from msixtool.cli.output import console
+
+    played = ask(script, qemu_version=qemu_version)
+    return _print_json(played) if as_json else _print_steps(console(), played)
 
 
 def _record(
-    file: str, device: str | None, version: QemuVersion, offset: int, snapshot: str | None
+    file: str, device: str | None, qemu_version: str | None, offset: int, snapshot: str | None
 ) -> ExitStatus:
-    from msixtool.cli.output import report_damage
-    from msixtool.dump import Dump
-    from msixtool.tasks.replay.record import record_load
+    from msixtool import Dump
+    from msixtool.cli.output import report
 
     with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
-        chosen = dump.select_one(device)
-        print(record_load(chosen, version, source=file), end="")
-        return report_damage(dump)
+        print(dump.record(device, qemu_version=qemu_version), end="")
+        return report(dump.inspect())
 
 
-def _play(script: str, version: QemuVersion, as_json: bool) -> ExitStatus:
-    from msixtool.cli.output import console, print_json
-    from msixtool.tasks.replay.player import play
-    from msixtool.tasks.replay.script import read_script
+def _print_json(steps: Iterable[Step]) -> ExitStatus:
+    from msixtool.cli.output import print_json
 
-    steps = play(read_script(script), version)
-    if as_json:
-        failed = 0
-        for step in steps:
-            print_json(step.to_json(), one_line=True)
-            failed += not step.ok
-        return ExitStatus.REPORT if failed else ExitStatus.DONE
-    return _print_steps(console(), steps)
+    failed = 0
+    for step in steps:
+        print_json(step.to_json(), one_line=True)
+        failed += not step.ok
+    return ExitStatus.REPORT if failed else ExitStatus.DONE
 
 
 def _print_steps(out: Console, steps: Iterable[Step]) -> ExitStatus:
@@ -129,12 +120,10 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def _outcome(step: Step) -> list[str]:
     """What became of a line, in words."""
-    from msixtool.tasks.replay.wording import in_words
-
     if step.is_expectation:
         return ["holds" if step.ok else f"FAILS: {step.failure}"]
     read = [] if step.value is None else [f"read {step.value:#x}"]
-    lines = [*read, *in_words(step.events)]
+    lines = [*read, *step.words()]
     return lines if step.ok else [*lines, "FAILS: the script does not expect this"]
 
 

@@ -33,17 +33,13 @@ def save(file: str, device: str | None, output: str, text: bool, force: bool, **
     For n vectors these are 16*n + ceil(n/8) bytes. With --text it is a SPEC with a line for each
     vector that says what it is for; `forge --spec` puts it back.
     """
-    from msixtool.cli.output import report_damage
-    from msixtool.dump import Dump
-    from msixtool.output.files import check_output, refuse_terminal, write_file
-    from msixtool.spec import spec_text
+    from msixtool import Dump
+    from msixtool.cli.output import report
+    from msixtool.output.files import check_output, refuse_terminal
 
     check_output(output, force=force, inputs=[file])
     if not text:
         refuse_terminal(output)
     with Dump.open(file, **container) as dump:
-        chosen = dump.select_one(device)
-        data = spec_text(chosen, x86=dump.is_x86, origin=file).encode() if text else chosen.state.to_vmstate()
-        dump.check_unchanged()
-        write_file(output, data, force=force, inputs=[file])
-        return report_damage(dump)
+        dump.save(output, device, text=text, force=force)
+        return report(dump.inspect())

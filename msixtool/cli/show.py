@@ -14,9 +14,8 @@ from msixtool.cli.status import ExitStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from msixtool import Vectors
     from msixtool.devices.device import MsixDevice
-    from msixtool.dump import Dump
-    from msixtool.errors import NotAStreamError
 
 FOLD = 4
 """Runs of at least this many equal, untouched vectors become one row."""
@@ -46,81 +45,48 @@ def show(
 
     FILE is a stream, or what `save` wrote of one.
     """
-    from msixtool.cli.output import console, for_each, print_json, report_damage
+    from msixtool import open_input
+    from msixtool.cli.output import console, for_each, print_json, report
     from msixtool.cli.progress import progress_bar
-    from msixtool.dump import Dump
-    from msixtool.errors import NotAStreamError
 
     def one(file: str) -> ExitStatus:
-        try:
-            with progress_bar(file) as progress:
-                dump = Dump.open(file, offset=offset, snapshot=snapshot, progress=progress)
-        except NotAStreamError as error:
-            return _saved(error, file, kind, device, show_all, as_hex, as_json, one_line=len(files) > 1)
-        with dump:
-            chosen = dump.select(device)
+        with progress_bar(file) as progress:
+            given = open_input(file, offset=offset, snapshot=snapshot, kind=kind, progress=progress)
+        with given:
+            answer = given.show(device)
             if as_json:
-                from msixtool.documents import show_document
-
-                print_json(show_document(dump, chosen), one_line=len(files) > 1)
-                return report_damage(dump)
-            out = console()
-            for number, each in enumerate(chosen):
-                if number:
-                    out.print()
-                _print_heading(out, dump, each)
-                if as_hex:
-                    _print_hex(out, each, dump.base_offset)
-                else:
-                    _print_vectors(out, each, show_all, x86=dump.is_x86)
-            if not chosen:
-                out.print("No device with MSI-X.")
-            return report_damage(dump)
+                print_json(answer.document(), one_line=len(files) > 1)
+            else:
+                _print(console(), answer, show_all, as_hex)
+            return report(answer)
 
     return for_each(files, one)
 
 
-def _saved(
-    error: NotAStreamError,
-    file: str,
-    kind: str | None,
-    pattern: str | None,
-    show_all: bool,
-    as_hex: bool,
-    as_json: bool,
-    *,
-    one_line: bool,
-) -> ExitStatus:
-    """Show what `save` wrote; raises `error` where the file is nothing of the kind."""
-    from msixtool.cli.output import console, print_json
-    from msixtool.documents import saved_show_document
-    from msixtool.formats.x86 import is_x86_msi
-    from msixtool.spec.saved import choose_saved
-
-    devices, size = choose_saved(file, error, kind=kind, device=pattern)
-    if as_json:
-        print_json(saved_show_document(file, size, devices), one_line=one_line)
-        return ExitStatus.DONE
-    out = console()
-    for number, each in enumerate(devices):
+def _print(out: Console, answer: Vectors, show_all: bool, as_hex: bool) -> None:
+    """Every device, the one below the other."""
+    for number, each in enumerate(answer.devices):
         if number:
             out.print()
-        out.print(f"{each.name}  saved state, {each.length} bytes", style="bold")
-        out.print(_delivery(each))
+        _print_heading(out, answer, each)
         if as_hex:
-            _print_hex(out, each)
+            _print_hex(out, each, answer.origin.base_offset)
         else:
-            x86 = any(is_x86_msi(entry.address) for entry in each.state.entries)
-            _print_vectors(out, each, show_all, x86=x86)
-    return ExitStatus.DONE
+            _print_vectors(out, each, show_all, x86=answer.x86)
+    if not answer.devices:
+        out.print("No device with MSI-X.")
 
 
-def _print_heading(out: Console, dump: Dump, device: MsixDevice) -> None:
+def _print_heading(out: Console, answer: Vectors, device: MsixDevice) -> None:
     from msixtool.words import lspci_lines
 
+    if not answer.in_stream:
+        out.print(f"{device.name}  saved state, {device.length} bytes", style="bold")
+        out.print(_delivery(device))
+        return
     name = f"{device.name}@{device.instance}" if device.instance else device.name
     out.print(name, style="bold", end="")
-    place = device.offset + dump.base_offset
+    place = device.offset + answer.origin.base_offset
     out.print(f"  section {device.item.section_id}, {device.length} bytes at {place:#x}", style="dim")
     if device.capability is None:
         out.print(f"MSI-X: Count={device.vectors}, capability not in the stream")
@@ -210,7 +176,7 @@ def _runs(device: MsixDevice, users: dict[int, str], show_all: bool) -> Iterator
             vector += 1
 
 
-def _print_hex(out: Console, device: MsixDevice, base_offset: int = 0) -> None:
+def _print_hex(out: Console, device: MsixDevice, base_offset: int) -> None:
     """Table and PBA, a line an entry, with what the bytes are."""
     from msixtool.formats.msix import ENTRY_SIZE
 

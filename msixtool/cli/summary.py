@@ -7,11 +7,14 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from msixtool.cli.plain import WIDTH
 from msixtool.errors import visible
 from msixtool.words import plural
+
+if TYPE_CHECKING:
+    from msixtool import Compatibility, Validation
 
 GAP = "  "
 NAME = 30
@@ -184,10 +187,19 @@ class ValidateSummary(Summary):
         ]
 
 
-def validate_facts(document: dict[str, Any]) -> dict[tuple[str, str], int]:
-    """What ValidateSummary needs of a stream's document: how often it breaks each rule, the gravest first."""
-    found = Counter((finding["severity"], finding["rule"]) for finding in document["findings"])
+def validate_facts(answer: Validation) -> dict[tuple[str, str], int]:
+    """What ValidateSummary needs of a stream: how often it breaks each rule, the gravest first."""
+    found = Counter((finding.severity.value, finding.rule) for finding in answer.findings)
     return dict(sorted(found.items(), key=lambda item: SEVERITIES.index(item[0][0])))
+
+
+def compat_facts(answer: Compatibility) -> tuple[str | None, str, int]:
+    """What CompatSummary needs: the cause of the first error, what it says, how many errors there are."""
+    if not answer.errors:
+        return None, "", 0
+    first = answer.errors[0]
+    section = f"{first.section}: " if first.section else ""
+    return answer.cause, f"{section}{first.message}", len(answer.errors)
 
 
 class CompatSummary(Summary):

@@ -15,10 +15,11 @@ from msixtool.cli.status import ExitStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from msixtool import Tracing
     from msixtool.devices.device import MsixDevice
     from msixtool.devices.interrupt_route import Route
     from msixtool.devices.rings import Ring
-    from msixtool.tasks.trace import Interrupt, Trace, Traced
+    from msixtool.tasks.trace import Interrupt, Traced
 
 _REQUESTS = ("virtio-blk", "vhost-user-blk")
 """Kinds whose queues hold requests alone: what waits there waits for the device."""
@@ -51,10 +52,9 @@ def trace(
 
     Status 1 where an interrupt is lost.
     """
-    from msixtool.cli.output import console, print_json, warn
+    from msixtool import Dump
+    from msixtool.cli.output import SHOWN, console, print_json, warn
     from msixtool.cli.progress import progress_bar
-    from msixtool.dump import Dump
-    from msixtool.tasks import trace as task
 
     page = Page(html, force, inputs=[file] if later is None else [file, later])
     with ExitStack() as opened:
@@ -64,41 +64,39 @@ def trace(
         if later is not None:
             with progress_bar(later) as progress:
                 second = opened.enter_context(Dump.open(later, progress=progress))
-        traced = task.trace(dump, device, vector=vector, later=second)
-        from msixtool.documents.trace import trace_document
+        answer = dump.trace(device, vector=vector, later=second)
+    if as_json:
+        print_json(answer.document())
+    else:
+        _print(console(), answer)
+    if page.is_asked:
+        from msixtool.pages import trace_page
 
-        document = trace_document(dump, traced, second) if as_json or page.is_asked else {}
-        if as_json:
-            print_json(document)
-        else:
-            _print(console(), traced)
-        if page.is_asked:
-            from msixtool.pages import trace_page
-
-            page.write(trace_page(document))
-    for line in (*traced.missing[:20], *([traced.later_note] if traced.later_note else [])):
+        page.write(trace_page(answer.document()))
+    for line in answer.notes:
         warn(f"{file}: {line}")
-    for line in traced.damage[:20]:
+    for line in answer.damage[:SHOWN]:
         warn(f"{file}: damaged: {line}")
-    if traced.damage:
+    if answer.damage:
         return ExitStatus.USAGE
-    return ExitStatus.REPORT if traced.lost else ExitStatus.DONE
+    return ExitStatus.DONE if answer.ok else ExitStatus.REPORT
 
 
-def _print(out: Console, traced: Trace) -> None:
+def _print(out: Console, answer: Tracing) -> None:
     from msixtool.words import plural
 
-    for each in traced.devices:
+    for each in answer.devices:
         _print_device(out, each)
-    for device, row in traced.lost:
-        _print_lost(out, device, row)
-    for device, row in traced.suspects:
+    for device, row in answer.lost:
+        out.print(f"{_title(device, row)}: {row.verdict}. {answer.meaning(row)}", style=_LOST)
+        out.print(f"  {answer.recovery(device, row)}")
+    for device, row in answer.suspects:
         out.print(f"{_title(device, row)}: suspect. {_SUSPECT}", style=_DOUBT)
-    rows = [row for each in traced.devices for row in each.interrupts]
+    rows = [row for each in answer.devices for row in each.interrupts]
     owed = sum(row.owed is True for row in rows)
-    lost = len(traced.lost)
+    lost = len(answer.lost)
     out.print(
-        f"{plural(len(traced.devices), 'device')}, {plural(len(rows), 'interrupt')}, {owed} owed; "
+        f"{plural(len(answer.devices), 'device')}, {plural(len(rows), 'interrupt')}, {owed} owed; "
         + (f"{lost} lost." if lost else "none lost."),
         style=_LOST if lost else None,
     )
@@ -119,13 +117,6 @@ def _serves(row: Interrupt) -> str:
     if row.use is None:
         return f"vector {row.vector}"
     return f"queue {row.queue}" if row.queue is not None else str(row.use)
-
-
-def _print_lost(out: Console, device: MsixDevice, row: Interrupt) -> None:
-    from msixtool.tasks.trace.advice import meaning, recovery
-
-    out.print(f"{_title(device, row)}: {row.verdict}. {meaning(row)}", style=_LOST)
-    out.print(f"  {recovery(device, row)}")
 
 
 def _print_device(out: Console, traced: Traced) -> None:

@@ -15,7 +15,7 @@ from msixtool.errors import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool.documents import Document
+    from msixtool import Validation
     from msixtool.tasks.rules.catalogue import RuleFinding
 
 STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
@@ -54,51 +54,34 @@ def validate(
     explained in docs/validate.md. FILE may also be what `save` wrote, or a folder: then there is a table
     of one row a stream, or a line of JSON for each.
     """
+    from functools import partial
+
+    from msixtool import Dump, check_rules, open_input
     from msixtool.cli.output import console, print_json
     from msixtool.cli.progress import progress_bar
-    from msixtool.documents import saved_source, source_document, validate_document
-    from msixtool.dump import Dump
-    from msixtool.errors import NotAStreamError
-    from msixtool.spec.saved import choose_saved
-    from msixtool.tasks.finding import Severity
-    from msixtool.tasks.validate import check_ignored, is_valid, validate_devices
-    from msixtool.tasks.validate import validate as findings_of
 
-    check_ignored(ignore)
+    check_rules(ignore)
     many = options.are_many(files)
 
-    def answer(file: str, table: bool) -> tuple[ExitStatus, Document | None]:
-        """The status, and the document where a table is to be made of it; else the answer is printed."""
-        try:
-            with progress_bar("validate") as progress:
-                dump = Dump.open(file, offset=offset, snapshot=snapshot, walk=True, progress=progress)
-        except NotAStreamError as error:
-            if table:
-                raise
-            devices, size = choose_saved(file, error, kind=kind)
-            findings = validate_devices(devices, ignore=ignore, severity=Severity(severity))
-            return tell(findings, saved_source(file, size), 0, table)
-        with dump:
-            findings = findings_of(dump, ignore=ignore, severity=Severity(severity))
-            dump.check_unchanged()
-            return tell(findings, source_document(dump), dump.base_offset, table)
-
-    def tell(
-        findings: list[RuleFinding], source: Document, base_offset: int, table: bool
-    ) -> tuple[ExitStatus, Document | None]:
-        document = validate_document(source, findings, base_offset) if as_json or table else None
-        if as_json and document is not None:
-            print_json(document, one_line=many)
+    def answer(file: str, table: bool) -> tuple[ExitStatus, Validation]:
+        """The status; what is found is printed unless a `table` is to be made of it: of streams alone."""
+        with progress_bar("validate") as progress:
+            opening = Dump.open if table else partial(open_input, kind=kind)
+            given = opening(file, offset=offset, snapshot=snapshot, walk=True, progress=progress)
+        with given:
+            found = given.validate(ignore=ignore, severity=severity)
+        if as_json:
+            print_json(found.document(), one_line=many)
         elif not table:
-            _print(console(), source["path"], base_offset, findings, heading=many)
-        return ExitStatus.DONE if is_valid(findings) else ExitStatus.REPORT, document
+            _print(console(), found, heading=many)
+        return ExitStatus.DONE if found.ok else ExitStatus.REPORT, found
 
     return _validate_many(files, answer, jobs, as_json) if many else answer(files[0], False)[0]
 
 
 def _validate_many(
     files: Sequence[str],
-    answer: Callable[[str, bool], tuple[ExitStatus, Document | None]],
+    answer: Callable[[str, bool], tuple[ExitStatus, Validation]],
     jobs: int | None,
     as_json: bool,
 ) -> ExitStatus:
@@ -109,18 +92,16 @@ def _validate_many(
     summary = ValidateSummary() if any(map(options.is_folder, files)) and not as_json else None
 
     def one(file: str) -> many.Seen:
-        status, document = answer(file, summary is not None)
-        facts = None if summary is None or document is None else validate_facts(document)
-        return many.Seen(status, facts=facts)
+        status, found = answer(file, summary is not None)
+        return many.Seen(status, facts=None if summary is None else validate_facts(found))
 
     return many.run(files, one, jobs=jobs, summary=summary)
 
 
-def _print(
-    out: Console, path: str, base_offset: int, findings: Sequence[RuleFinding], *, heading: bool
-) -> None:
+def _print(out: Console, answer: Validation, *, heading: bool) -> None:
     """A line for each finding with what it means below it, and a summary."""
-    runs = list(_runs(findings))
+    path, base_offset = str(answer.origin.path), answer.origin.base_offset
+    runs = list(_runs(answer.findings))
     if heading and runs:
         out.print(f"{visible(path)}:", style="bold", soft_wrap=True)
     names = max((len(_device(run[0])) for run in runs), default=0)
@@ -135,7 +116,7 @@ def _print(
         )
         for line in _message(first.message, out.width):
             out.print(line, style="dim", soft_wrap=True)
-    out.print(f"{visible(path)}: {_summary(findings)}", style="bold", soft_wrap=True)
+    out.print(f"{visible(path)}: {_summary(answer.findings)}", style="bold", soft_wrap=True)
 
 
 def _runs(findings: Sequence[RuleFinding]) -> Iterator[list[RuleFinding]]:

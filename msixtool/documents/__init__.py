@@ -7,7 +7,7 @@ without a new schema number; fields may be added.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from msixtool.devices.config_space import BarPlace, MsixCapability
@@ -26,59 +26,62 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 
-def source_document(dump: Dump) -> Document:
-    """`source`: the path, its size in bytes, and the containers from the outside in."""
-    return {"path": dump.path, "size": dump.size, "layers": dump.layers}
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """An input as it was read: what `source` of a document says of it, and what is wrong with it.
+
+    `size` is in bytes, `layers` are the containers from the outside in; what is no stream (a SPEC, a saved
+    state, a log) has none. `warnings` are oddities of a container in which the stream can be read all the
+    same, `base_offset` is what documents add to offsets in the stream.
+    """
+
+    path: str | None
+    size: int | None
+    layers: tuple[Document, ...] = field(default=(), repr=False)
+    damage: tuple[str, ...] = field(default=(), repr=False)
+    warnings: tuple[str, ...] = field(default=(), repr=False)
+    base_offset: int = 0
+
+    @classmethod
+    def of(cls, dump: Dump) -> Origin:
+        """An opened stream. Raises InputError where the file has changed since it was opened."""
+        damage = tuple(map(str, dump.damage))
+        layers, warnings = tuple(dump.layers), tuple(dump.warnings)
+        return cls(dump.path, dump.size, layers, damage, warnings, dump.base_offset)
+
+    def document(self) -> Document:
+        """`source`: the path, the size, the layers."""
+        return {"path": self.path, "size": self.size, "layers": list(self.layers)}
 
 
-def inspect_document(dump: Dump) -> Document:
+def inspect_document(origin: Origin, dump: Dump) -> Document:
     """`msixtool.inspect/1`: the stream, its sections, its devices."""
     return {
         "schema": "msixtool.inspect/1",
-        "source": source_document(dump),
+        "source": origin.document(),
         "stream": stream_document(dump),
         "sections": [section_document(dump, item) for item in dump.index.items],
         "devices": [device_document(device, dump.base_offset) for device in dump.devices],
-        "damage": damage_document(dump),
+        "damage": list(origin.damage),
     }
 
 
-def show_document(dump: Dump, devices: Sequence[MsixDevice]) -> Document:
+def show_document(origin: Origin, devices: Sequence[MsixDevice]) -> Document:
     """`msixtool.show/1`: each device with its table entries and its pending bits."""
     return {
         "schema": "msixtool.show/1",
-        "source": source_document(dump),
-        "devices": [_shown(device, dump.base_offset) for device in devices],
-        "damage": damage_document(dump),
+        "source": origin.document(),
+        "devices": [_shown(device, origin.base_offset) for device in devices],
+        "damage": list(origin.damage),
     }
 
 
-def saved_show_document(path: str, size: int, devices: Sequence[MsixDevice]) -> Document:
-    """`msixtool.show/1` of a saved state of `size` bytes: its devices stand in no stream."""
-    return {
-        "schema": "msixtool.show/1",
-        "source": saved_source(path, size),
-        "devices": [_shown(device) for device in devices],
-        "damage": [],
-    }
-
-
-def saved_source(path: str | None, size: int | None) -> Document:
-    """`source` of what is no stream, of `size` bytes: a saved state, a SPEC, a log."""
-    return {"path": path, "size": size, "layers": []}
-
-
-def _shown(device: MsixDevice, base_offset: int = 0) -> Document:
+def _shown(device: MsixDevice, base_offset: int) -> Document:
     """DEVICE with its table entries and its pending bits."""
     return device_document(device, base_offset) | {
         "entries": entries_document(device.state),
         "pba": device.state.pba.hex(),
     }
-
-
-def damage_document(dump: Dump) -> list[str]:
-    """One line for each thing that contradicts the format."""
-    return [str(damage) for damage in dump.damage]
 
 
 def stream_document(dump: Dump) -> Document:
@@ -165,17 +168,15 @@ def entries_document(state: MsixState, vectors: Iterable[int] | None = None) -> 
     ]
 
 
-def load_document(
-    source: Document, refusals: Sequence[Finding], devices: Sequence[Loaded], damage: Sequence[str] = ()
-) -> Document:
+def load_document(origin: Origin, refusals: Sequence[Finding], devices: Sequence[Loaded]) -> Document:
     """`msixtool.load/1`: why QEMU would refuse the stream, and what the load sets off in each device."""
     return {
         "schema": "msixtool.load/1",
-        "source": source,
+        "source": origin.document(),
         "ok": not any(finding.severity == "error" for finding in refusals),
         "refusals": [finding.to_json() for finding in refusals],
         "devices": [_loaded_document(device) for device in devices],
-        "damage": list(damage),
+        "damage": list(origin.damage),
     }
 
 
@@ -195,13 +196,13 @@ def _loaded_document(device: Loaded) -> Document:
     }
 
 
-def validate_document(source: Document, findings: Sequence[RuleFinding], base_offset: int = 0) -> Document:
+def validate_document(origin: Origin, findings: Sequence[RuleFinding]) -> Document:
     """`msixtool.validate/1`: what is wrong; `ok` where no finding is an error."""
     return {
         "schema": "msixtool.validate/1",
-        "source": source,
+        "source": origin.document(),
         "ok": not any(finding.severity.value == "error" for finding in findings),
-        "findings": [finding.to_json(base_offset) for finding in findings],
+        "findings": [finding.to_json(origin.base_offset) for finding in findings],
     }
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msixtool.documents import Document, source_document
+from msixtool.documents import Document, Origin
 
 if TYPE_CHECKING:
-    from msixtool.dump import Dump
     from msixtool.tasks.cmdline import CommandLine
 
 
-def cmdline_document(dump: Dump, command: CommandLine) -> Document:
+def cmdline_document(origin: Origin, command: CommandLine) -> Document:
     """`msixtool.cmdline/1`."""
     return {
         "schema": "msixtool.cmdline/1",
-        "source": source_document(dump),
+        "source": origin.document(),
         "program": command.program,
         "args": list(command.args),
         "notes": [

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import io
-import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from msixtool.documents import Document, saved_source
+from msixtool.documents import Document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from msixtool.dump import Dump
     from msixtool.tasks.compat import Comparison
     from msixtool.tasks.compat.qemu_target import Trial
 
 
 def compat_document(
-    source: Any,
-    target: Any,
+    source: Document,
+    target: Document,
     comparison: Comparison,
     trial: Trial | None = None,
     *,
     damage: Sequence[str] = (),
 ) -> Document:
-    """`msixtool.compat/1`; `source` and `target` as `source_document` has them, or what there is instead.
+    """`msixtool.compat/1`; `source` and `target` as Origin has them, or what there is instead.
 
-    `damage` is that of both streams (`damage_of`).
+    `damage` is that of both streams, each with the name of its stream.
     """
     document: Document = {
         "schema": "msixtool.compat/1",
@@ -39,16 +37,6 @@ def compat_document(
     if trial is not None:
         document["tried"] = trial_document(trial)
     return document
-
-
-def damage_of(*dumps: Dump) -> list[str]:
-    """What is damaged in each of these streams, with the name of the stream."""
-    return [f"{dump.path}: {damage}" for dump in dumps for damage in dump.damage]
-
-
-def vmstate_document(path: str, machine: str) -> Document:
-    """A -dump-vmstate file as source or target."""
-    return saved_source(path, os.path.getsize(path)) | {"machine": machine}
 
 
 def trial_document(trial: Trial) -> Document:

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from msixtool.documents import Document, saved_source, source_document
+from msixtool.documents import Document, Origin
 from msixtool.tasks.diff import Change, Side
 from msixtool.tasks.diff_fields import FieldChange
-from msixtool.tasks.diff_sides import Operand
 from msixtool.tasks.ram_digest import BlockDigest, RamChange
 
 
 def diff_document(
-    a: Operand,
-    b: Operand,
+    a: Origin,
+    b: Origin,
     changes: Sequence[Change],
     *,
     equal: bool,
@@ -27,8 +26,8 @@ def diff_document(
     """`msixtool.diff/1`. `fields`, `moving` and `ram` are there where they were compared."""
     document = {
         "schema": "msixtool.diff/1",
-        "source": _source(a),
-        "target": _source(b),
+        "source": a.document(),
+        "target": b.document(),
         "equal": equal,
         "changes": [change_document(change) for change in changes],
     }
@@ -74,9 +73,3 @@ def _value(value: Any) -> Any:
 
 def _block(block: BlockDigest | None) -> Document | None:
     return None if block is None else asdict(block)
-
-
-def _source(operand: Operand) -> Document:
-    if operand.dump is not None:
-        return source_document(operand.dump)
-    return saved_source(operand.path, operand.size)

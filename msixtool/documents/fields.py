@@ -8,26 +8,25 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from msixtool.documents import Document, damage_document, source_document
-from msixtool.dump import Dump
+from msixtool.documents import Document, Origin
 from msixtool.formats.vmdesc import RepeatedNames
 from msixtool.tasks.fields import Section
 
 _Each = TypeVar("_Each")
 
 
-def fields_document(dump: Dump, sections: Iterable[Section]) -> Document:
+def fields_document(origin: Origin, sections: Iterable[Section]) -> Document:
     """`msixtool.fields/1`: the fields of each section, nested as vmdesc nests them.
 
     The sections may come one by one: their trees take more room than their values.
     """
-    return _document(dump, sections, lambda document: document, list)
+    return _document(origin, sections, lambda document: document, list)
 
 
-def fields_json(dump: Dump, sections: Iterable[Section]) -> list[str]:
+def fields_json(origin: Origin, sections: Iterable[Section]) -> list[str]:
     """`fields_document` as JSON on one line, in pieces: text takes a tenth of the room of the values."""
     pieces: list[str] = []
-    for name, member in _document(dump, sections, _text, lambda texts: texts).items():
+    for name, member in _document(origin, sections, _text, lambda texts: texts).items():
         pieces.append(f"{', ' if pieces else '{'}{_text(name)}: ")
         if name == "sections":
             pieces += ["[", *_joined(member), "]"]
@@ -43,7 +42,7 @@ def _joined(texts: list[str]) -> Iterator[str]:
 
 
 def _document(
-    dump: Dump,
+    origin: Origin,
     sections: Iterable[Section],
     each: Callable[[Document], _Each],
     collected: Callable[[list[_Each]], Any],
@@ -52,13 +51,13 @@ def _document(
     found, broken = [], []
     with _without_collector():
         for section in sections:
-            found.append(each(section_fields_document(dump, section)))
+            found.append(each(section_fields_document(section, origin.base_offset)))
             broken += [str(section.damage)] if section.damage else []
     return {
         "schema": "msixtool.fields/1",
-        "source": source_document(dump),
+        "source": origin.document(),
         "sections": collected(found),
-        "damage": damage_document(dump) + broken,
+        "damage": [*origin.damage, *broken],
     }
 
 
@@ -78,7 +77,7 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def section_fields_document(dump: Dump, section: Section) -> Document:
+def section_fields_document(section: Section, base_offset: int = 0) -> Document:
     """One section; offset and length in bytes, header and footer included."""
     item = section.item
     return {
@@ -86,7 +85,7 @@ def section_fields_document(dump: Dump, section: Section) -> Document:
         "instance": section.instance,
         "id": item.section_id,
         "version": item.version_id,
-        "offset": item.offset + dump.base_offset,
+        "offset": item.offset + base_offset,
         "length": item.length,
         "fields": section.values(),
     }

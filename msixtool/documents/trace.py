@@ -8,17 +8,16 @@ from msixtool.devices.cpus import Cpu
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.interrupt_route import Route
 from msixtool.devices.rings import Ring
-from msixtool.documents import Document, source_document
-from msixtool.dump import Dump
+from msixtool.documents import Document, Origin
 from msixtool.tasks.trace import Interrupt, Trace, Traced
 
 
-def trace_document(dump: Dump, traced: Trace, later: Dump | None = None) -> Document:
+def trace_document(origin: Origin, traced: Trace, later: Origin | None = None) -> Document:
     """`msixtool.trace/1`: CPUs, devices with their interrupts, the lost ones and the suspects."""
     return {
         "schema": "msixtool.trace/1",
-        "source": source_document(dump),
-        "later": None if later is None else source_document(later),
+        "source": origin.document(),
+        "later": None if later is None else later.document(),
         "cpus": [_cpu(cpu) for cpu in traced.cpus],
         "devices": [_device(each) for each in traced.devices],
         "lost": [_named(device, row) for device, row in traced.lost],

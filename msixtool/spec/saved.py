@@ -7,6 +7,9 @@ the name, and Message Control and bus mastering where it says them.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
 
 from msixtool.containers.file import read_whole
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
@@ -18,7 +21,7 @@ from msixtool.formats import pci
 from msixtool.msix.state import MsixState
 from msixtool.qemu.profiles import check_kind
 from msixtool.spec.read import MAX_SIZE, parse_spec
-from msixtool.spec.values import DeviceSpec, new_control, new_state
+from msixtool.spec.values import DeviceSpec, Spec, new_control, new_state
 from msixtool.stream import items
 from msixtool.stream.items import Item
 
@@ -26,59 +29,80 @@ NAMELESS = "device"
 """What the device of a raw vmstate is called."""
 
 
-def read_saved(path: str) -> list[MsixDevice]:
-    """The devices of a saved state: one of a raw vmstate, those that a SPEC describes in full.
+@dataclass(frozen=True)
+class Saved:
+    """A file of `size` bytes that is no stream: a SPEC, or one device's state (`kind` None: not said)."""
 
-    Of a device without configuration space `capability` and `config` are None; one whose SPEC says
-    whether it is enabled has a capability, whose places are unknown and given as BAR 0, offset 0.
+    path: str
+    size: int
+    spec: Spec | None = None
+    state: MsixState | None = None
+    kind: str | None = None
 
-    Raises InputError where the file cannot be read, NotAStreamError where it is neither, UsageError,
-    naming the key, for a SPEC that leaves the number of vectors open.
-    """
-    data = read_whole(path, MAX_SIZE)
-    if _is_text(data):
-        spec = parse_spec(data, path=path)
-        return [_described(device) for device in spec.devices]
-    vectors = fmt.vectors_of_size(len(data))
-    if not vectors or vectors > fmt.MAX_VECTORS:
-        raise NotAStreamError(
-            "no saved state",
-            path=path,
-            expected="16·n + ceil(n/8) bytes, or a SPEC",
-            found=f"{len(data)} bytes",
-        )
-    return [device_of(MsixState.from_vmstate(data, vectors), NAMELESS)]
+    @classmethod
+    def read(
+        cls,
+        path: str,
+        error: NotAStreamError | None = None,
+        *,
+        kind: str | None = None,
+        vectors: int | None = None,
+    ) -> Self:
+        """Read what `save` wrote, or a SPEC; `kind` and `vectors` say what a raw vmstate must be of.
+
+        `error` says why the file is no stream, and is raised where it is no saved state either. Raises
+        InputError where it cannot be read, NotAStreamError where it is none, UsageError for a kind that is
+        not known, another number of vectors, and for what a SPEC must not say.
+        """
+        if error is not None and not os.path.isfile(path):  # what came out of a pipe is gone
+            raise error
+        if kind is not None:
+            check_kind(kind)
+        data = read_whole(path, MAX_SIZE)
+        if b"\0" not in data and b"devices" in data:
+            return cls(path, len(data), parse_spec(data, path=path), kind=kind)
+        count = fmt.vectors_of_size(len(data))
+        if not count or count > fmt.MAX_VECTORS:
+            raise _no_state(path, len(data), error)
+        if vectors not in (None, count):
+            found = f"{count} by its size"
+            raise UsageError("saved state", path=path, expected=f"{vectors} vectors", found=found)
+        return cls(path, len(data), state=MsixState.from_vmstate(data, count), kind=kind)
+
+    @cached_property
+    def devices(self) -> list[MsixDevice]:
+        """One of a raw vmstate, those that a SPEC describes in full.
+
+        Of a device without configuration space `capability` and `config` are None; one whose SPEC says
+        whether it is enabled has a capability, whose places are unknown and given as BAR 0, offset 0.
+
+        Raises UsageError for a SPEC without devices, or, naming the key, where the number of vectors is open.
+        """
+        if self.state is not None:
+            return [device_of(self.state, self.kind or NAMELESS)]
+        assert self.spec is not None
+        if not self.spec.devices:
+            raise UsageError("SPEC", path=self.path, expected="a device", found="none")
+        return [_described(device) for device in self.spec.devices]
+
+    def select(self, pattern: str | None) -> list[MsixDevice]:
+        """The devices that `pattern` names; all for None. Raises UsageError where none does."""
+        found = [
+            each for each in self.devices if pattern is None or matches(pattern, each.name, each.instance)
+        ]
+        if not found:
+            raise UsageError(f"no device of the saved state matches {pattern!r}", path=self.path)
+        return found
 
 
-def choose_saved(
-    path: str, error: NotAStreamError, *, kind: str | None = None, device: str | None = None
-) -> tuple[list[MsixDevice], int]:
-    """The devices of a saved state that `device` matches, and its size in bytes; `kind` is a raw vmstate's.
-
-    `error` says why the file is no stream, and is raised where it is no saved state either. Raises
-    UsageError where no device matches, and as `read_saved` does.
-    """
-    if not os.path.isfile(path):  # standard input, or a pipe: what came out of it is gone
-        raise error
-    if kind is not None:
-        check_kind(kind)
-    try:
-        found = read_saved(path)
-    except NotAStreamError:
-        raise error from None
-    if not found:
-        raise UsageError("the SPEC has no devices", path=path)
-    if kind is not None and found[0].name == NAMELESS:
-        found = [device_of(found[0].state, kind)]
-    chosen = [each for each in found if device is None or matches(device, each.name, each.instance)]
-    if not chosen:
-        raise UsageError(f"no device of the saved state matches {device!r}", path=path)
-    return chosen, os.path.getsize(path)
-
-
-def _is_text(data: bytes) -> bool:
-    """Whether it can be a SPEC: text that names devices."""
-    return b"\0" not in data and b"devices" in data
+def _no_state(path: str, size: int, error: NotAStreamError | None) -> NotAStreamError:
+    """What is said of a file that is no saved state, nor a stream where `error` says so."""
+    shape = "16·n + ceil(n/8) bytes, or a SPEC"
+    if error is None:
+        return NotAStreamError("no saved state", path=path, expected=shape, found=f"{size} bytes")
+    if size <= fmt.vmstate_size(fmt.MAX_VECTORS):
+        error.expected = f"{error.expected}, a saved state of {shape}"
+    return error
 
 
 def device_of(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from msixtool.devices.device import kind_of
 from msixtool.dump import Dump, matches
 from msixtool.errors import UsageError
 from msixtool.formats import msix as fmt
 from msixtool.msix.state import MsixState
-from msixtool.spec.values import DeviceSpec, Spec
+from msixtool.spec.saved import Saved
+from msixtool.spec.values import DeviceSpec
 from msixtool.tasks.diff import CAPABILITY, Side, side_of, spec_alone, spec_side
 from msixtool.tasks.load import load_state
 
@@ -18,21 +19,15 @@ UNNAMED = "device"
 """What a device is called that no side names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
-    """One input of `diff`: just one of a stream, a SPEC, and the saved state of one device."""
+Operand = Dump | Saved
+"""One input of `diff`."""
 
-    path: str
-    size: int = 0
-    """Bytes of the file."""
-    dump: Dump | None = None
-    spec: Spec | None = None
-    state: MsixState | None = None
 
-    @property
-    def kind(self) -> str:
-        """What it is, in words."""
-        return "stream" if self.dump else "SPEC" if self.spec else "saved state"
+def kind_in_words(operand: Operand) -> str:
+    """What an input is."""
+    if isinstance(operand, Dump):
+        return "stream"
+    return "SPEC" if operand.spec else "saved state"
 
 
 def after_load(side: Side) -> Side:
@@ -72,35 +67,37 @@ def sides_of(
     SPEC does not fit, or sets fields of other sections.
     """
     for operand in (a, b):
-        if operand.spec is not None and operand.spec.fields:
+        if isinstance(operand, Saved) and operand.spec is not None and operand.spec.fields:
             raise UsageError(
                 "fields: other fields than those of devices are not compared with a SPEC",
                 path=operand.path,
                 expected="--fields with the stream that forge makes of it",
             )
-    if a.dump is not None and b.dump is not None:
+    if isinstance(a, Dump) and isinstance(b, Dump):
         left, right = _selected(a, device), _selected(b, device)
         if device is not None and not left and not right:
-            a.dump.select(device)  # raises with the candidates
+            a.select(device)  # raises with the candidates
         return left, right
-    if a.state is not None or b.state is not None:
+    if any(isinstance(each, Saved) and each.state is not None for each in (a, b)):
         return _saved_state(a, b, device or kind, kind)
-    if a.spec is not None and b.spec is not None:
+    if isinstance(a, Saved) and isinstance(b, Saved):
         specs = _chosen(a, device) + _chosen(b, device)
         if device is not None and not specs:
             raise UsageError(f"no device of either SPEC matches {device!r}")
         return [spec_alone(s) for s in _chosen(a, device)], [spec_alone(s) for s in _chosen(b, device)]
-    stream, spec = (a, b) if a.dump is not None else (b, a)
-    found = _stream_and_spec(stream, spec, device)
-    return found if stream is a else (found[1], found[0])
+    if isinstance(a, Dump):
+        assert isinstance(b, Saved)
+        return _stream_and_spec(a, b, device)
+    assert isinstance(b, Dump)
+    left, right = _stream_and_spec(b, a, device)
+    return right, left
 
 
-def _selected(operand: Operand, device: str | None) -> list[Side]:
+def _selected(dump: Dump, device: str | None) -> list[Side]:
     """The devices of a stream that a pattern names; none is no error here."""
-    assert operand.dump is not None
     return [
         side_of(found)
-        for found in operand.dump.devices
+        for found in dump.devices
         if device is None or matches(device, found.name, found.instance)
     ]
 
@@ -109,26 +106,30 @@ def _saved_state(
     a: Operand, b: Operand, device: str | None, kind: str | None
 ) -> tuple[list[Side], list[Side]]:
     """A saved state against the one device of the other input, or against another saved state."""
-    if a.state is not None and b.state is not None:
-        name = kind or UNNAMED
-        return [Side(name, 0, a.state)], [Side(name, 0, b.state)]
-    saved, other = (a, b) if a.state is not None else (b, a)
-    assert saved.state is not None
-    if other.dump is not None:
-        found = other.dump.select_one(device)
-        partner = side_of(found)
-        own = Side(partner.name, partner.instance, saved.state)
-    else:
-        spec = _only(_chosen(other, device), other, device)
-        own = Side(spec.name, spec.instance or 0, saved.state)
-        partner = spec_side(spec, own)
-    return ([own], [partner]) if saved is a else ([partner], [own])
+    if isinstance(a, Saved) and a.state is not None:
+        if isinstance(b, Saved) and b.state is not None:
+            name = kind or UNNAMED
+            return [Side(name, 0, a.state)], [Side(name, 0, b.state)]
+        return _with_partner(a.state, b, device)
+    assert isinstance(b, Saved)
+    assert b.state is not None
+    own, partner = _with_partner(b.state, a, device)
+    return partner, own
 
 
-def _stream_and_spec(stream: Operand, spec: Operand, device: str | None) -> tuple[list[Side], list[Side]]:
+def _with_partner(state: MsixState, other: Operand, device: str | None) -> tuple[list[Side], list[Side]]:
+    """A saved state, and the one device of a stream or a SPEC that it is compared with."""
+    if isinstance(other, Dump):
+        partner = side_of(other.select_one(device))
+        return [Side(partner.name, partner.instance, state)], [partner]
+    spec = _only(_chosen(other, device), other, device)
+    own = Side(spec.name, spec.instance or 0, state)
+    return [own], [spec_side(spec, own)]
+
+
+def _stream_and_spec(stream: Dump, spec: Saved, device: str | None) -> tuple[list[Side], list[Side]]:
     """The devices that a SPEC names, as they are and as it makes them."""
-    assert stream.dump is not None
-    devices = [side_of(found) for found in stream.dump.devices]
+    devices = [side_of(found) for found in stream.devices]
     left, right = [], []
     specs = _chosen(spec, device)
     if device is not None and not specs:
@@ -143,7 +144,7 @@ def _stream_and_spec(stream: Operand, spec: Operand, device: str | None) -> tupl
     return left, right
 
 
-def _named(spec: DeviceSpec, devices: Sequence[Side], stream: Operand) -> Side | None:
+def _named(spec: DeviceSpec, devices: Sequence[Side], stream: Dump) -> Side | None:
     """The device that a SPEC names: by its whole idstr, else as `--device` does; None for no such."""
     found = [side for side in devices if side.name == spec.name] or [
         side for side in devices if matches(spec.name, side.name, side.instance)
@@ -155,7 +156,7 @@ def _named(spec: DeviceSpec, devices: Sequence[Side], stream: Operand) -> Side |
     return found[0] if found else None
 
 
-def _chosen(operand: Operand, device: str | None) -> list[DeviceSpec]:
+def _chosen(operand: Saved, device: str | None) -> list[DeviceSpec]:
     """The devices of a SPEC that a pattern names."""
     assert operand.spec is not None
     return [
@@ -165,7 +166,7 @@ def _chosen(operand: Operand, device: str | None) -> list[DeviceSpec]:
     ]
 
 
-def _only(specs: Sequence[DeviceSpec], operand: Operand, device: str | None) -> DeviceSpec:
+def _only(specs: Sequence[DeviceSpec], operand: Saved, device: str | None) -> DeviceSpec:
     """The one device of a SPEC. Raises UsageError, naming the candidates, otherwise."""
     if len(specs) == 1:
         return specs[0]

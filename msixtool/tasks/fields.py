@@ -43,6 +43,10 @@ class Section:
     def instance(self) -> int:
         return self.item.instance_id or 0
 
+    def __getitem__(self, path: str) -> Any:
+        """The value that `path` names, as `find` does, or a list of values. Raises UsageError for no such."""
+        return find(self, path).value(self.data)
+
     def values(self) -> dict[str, Any]:
         """The fields as vmdesc nests them: numbers, lists, hex for bytes, None for NULL pointers."""
         return self.tree.value(self.data)

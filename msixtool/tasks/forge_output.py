@@ -22,10 +22,10 @@ from msixtool.containers.opened import Opened
 from msixtool.containers.qcow2 import Qcow2Source
 from msixtool.dump import Dump
 from msixtool.errors import InputError
-from msixtool.output.files import PIECE, OutputFile, check_output, create
+from msixtool.output.files import PIECE, OutputFile, create
 from msixtool.spec.values import Spec
 from msixtool.stream.rewrite import PlainFile, Rewritten, Sink, bottom, rewrite
-from msixtool.tasks.forge import Plan, plan
+from msixtool.tasks.forge import Plan
 from msixtool.tasks.forge_pack import TOOLS, Packer
 
 
@@ -116,33 +116,6 @@ class Forged:
     loading: tuple[str, ...]
 
 
-def forge(
-    base: str | os.PathLike[str],
-    spec: Spec,
-    output: str | os.PathLike[str],
-    *,
-    offset: int = 0,
-    snapshot: str | None = None,
-    force: bool = False,
-    like_base: bool = False,
-    damaged: bool = False,
-) -> Forged:
-    """Write a stream like `base` but for what `spec` asks to `output` ("-": standard output).
-
-    `offset` and `snapshot` say where in the file the stream is, `damaged` takes one that is damaged;
-    `force` and `like_base` are those of `write_forged`.
-
-    Raises UsageError where the SPEC asks for what cannot be, InputError where the base cannot be
-    read, OutputError where the output must not or cannot be written: then there is none.
-    """
-    base, output = os.fspath(base), os.fspath(output)
-    inputs = inputs_of(base, spec)
-    check_output(output, force=force, inputs=inputs)
-    with open_base(base, offset=offset, snapshot=snapshot, damaged=damaged) as opened:
-        planned = plan(opened.dump, spec)
-        return write_forged(opened, planned, output, force=force, like_base=like_base, inputs=inputs)
-
-
 def inputs_of(base: str, spec: Spec) -> list[str]:
     """The files that the output must not be."""
     return [base, *([spec.path] if spec.path else [])]
@@ -162,7 +135,10 @@ def write_forged(
 
     It is the bare stream, but a mapped-ram stream keeps its place in its file; with `like_base` it is
     packed as the base was, a qcow2 image left aside. `force` writes over a file; `progress` hears of
-    the bytes of the stream that are done. Raises as `forge`.
+    the bytes of the stream that are done.
+
+    Raises InputError where the base cannot be read, OutputError where the output must not be written, or
+    cannot.
     """
     with create(output, force=force, inputs=[*inputs, base.file.fileno()]) as out:
         try:

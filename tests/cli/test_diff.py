@@ -309,7 +309,7 @@ def test_a_damaged_stream_is_compared_as_far_as_it_goes(
     ("arguments", "expected"),
     [
         (["no such file", "{sample}"], "no such file: cannot be opened: found No such file or directory"),
-        (["{sample}", "{text}"], "no saved state"),
+        (["{sample}", "{text}"], "expected QEVM, a saved state of 16·n + ceil(n/8) bytes, or a SPEC, found "),
         (["{sample}", "{sample}", "--moving"], "--moving and --no-ram: expected --fields with them"),
         (
             ["{saved}", "{saved}", "--fields"],

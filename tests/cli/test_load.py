@@ -114,7 +114,7 @@ def test_a_raw_vmstate_without_a_kind_and_with_a_wrong_count_are_refused(
     assert msixtool("load", raw).status == 2
     result = msixtool("load", raw, "--kind", "virtio-blk", "--vectors", 3)
     assert result.status == 2
-    assert "expected 3, found 2" in result.error_line
+    assert "expected 3 vectors, found 2 by its size" in result.error_line
 
 
 def test_a_stream_that_qemu_refuses_is_status_1_with_the_finding(msixtool: Tool, raw_sample: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import select
@@ -224,7 +225,7 @@ def test_the_worst_status_wins(msixtool: Tool, fleet: Path) -> None:
 def test_a_defect_is_named_with_its_file_and_the_others_go_on(
     msixtool: Tool, fleet: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from msixtool.dump import Dump
+    from msixtool import Dump
 
     opened, bad = Dump.open, in_order(fleet)[2]
 
@@ -233,7 +234,7 @@ def test_a_defect_is_named_with_its_file_and_the_others_go_on(
             raise ZeroDivisionError("on purpose")
         return opened(path, **options)
 
-    monkeypatch.setattr("msixtool.dump.Dump.open", broken)
+    monkeypatch.setattr("msixtool.Dump.open", broken)
     result = msixtool("inspect", "--json", fleet / "host-a", fleet / "host-b")
     assert (result.status, len(documents(result))) == (3, 3)
     assert f"{bad}: defect: ZeroDivisionError: on purpose" in result.err
@@ -266,13 +267,13 @@ def test_the_target_of_many_may_be_a_pipe(packed: bool, fleet: Path) -> None:
 
 def test_trials_are_made_by_one_process_one_after_another() -> None:
     """Each starts a QEMU, and disks are for one at a time."""
-    from msixtool.cli.compat_run import _Streams
     from msixtool.dump import Dump
+    from msixtool.library.compatibility import _Stream
 
-    with Dump.open(THREE) as target:
-        assert _Streams(str(THREE), target, None, None, None).shared
-        assert not _Streams(str(THREE), target, None, None, None, ["qemu-system-x86_64"]).shared
-        assert not _Streams("-", target, None, None, None).shared
+    with Dump.open(THREE) as target, THREE.open("rb") as file, Dump.open(io.BytesIO(file.read())) as memory:
+        assert _Stream(target, None, None).shared
+        assert not _Stream(target, None, None, command=["qemu-system-x86_64"]).shared
+        assert not _Stream(memory, None, None).shared
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "many"])
@@ -420,7 +421,7 @@ def test_one_file_needs_no_other_process_and_loads_nothing_for_it(sample: Path) 
     code = (
         "import sys; from msixtool.cli import run; run(['inspect', sys.argv[1]]); "
         "print([m for m in sys.modules if m in ('multiprocessing', 'concurrent.futures') "
-        "or m.startswith(('msixtool.fleet', 'msixtool.cli.many', 'msixtool.cli.summary', 'msixtool.audit'))])"
+        "or m.startswith(('msixtool.fleet', 'msixtool.cli.many', 'msixtool.cli.summary', 'msixtool.tasks'))])"
     )
     run = subprocess.run([sys.executable, "-c", code, sample], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "[]"

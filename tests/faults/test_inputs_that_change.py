@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from msixtool import Dump, InputError, OutputError
+from msixtool import Dump, InputError, OutputError, forge
 from msixtool.containers.file import FileSource, ObjectSource, read_whole
 from msixtool.spec import Spec, read_spec
-from msixtool.tasks.forge_output import forge
 from tests.cli.conftest import Result, msixtool  # noqa: F401
 from tests.conftest import REPOSITORY
 from tests.faults import changes

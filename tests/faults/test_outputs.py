@@ -17,12 +17,11 @@ from typing import Any
 
 import pytest
 
-from msixtool import Dump, OutputError
+from msixtool import Dump, OutputError, forge
 from msixtool.cli.signals import NUMBERS, end_in_order
 from msixtool.output import unfinished
 from msixtool.output.files import create, write_file
 from msixtool.spec import Spec
-from msixtool.tasks.forge_output import forge
 from tests.cli.conftest import Result, msixtool  # noqa: F401
 
 Tool = Callable[..., Result]

@@ -7,25 +7,16 @@ import json
 import os
 import tempfile
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
-from msixtool.documents import inspect_document, load_document, show_document, source_document
+from msixtool import Dump, forge
 from msixtool.documents.compat import compat_document
-from msixtool.documents.diff import diff_document
-from msixtool.documents.fields import fields_document
-from msixtool.dump import Dump
 from msixtool.errors import OutputError
 from msixtool.spec import CapabilitySpec, DeviceSpec, EntrySpec, Spec, spec_text
 from msixtool.tasks.compat import compare
 from msixtool.tasks.compat.risks import risks
-from msixtool.tasks.diff import diff_devices
-from msixtool.tasks.diff_fields import diff_fields
-from msixtool.tasks.diff_sides import Operand, after_load, sides_of
-from msixtool.tasks.fields import find, read_section, select_sections
-from msixtool.tasks.forge_output import forge
-from msixtool.tasks.load import load_device
-from msixtool.tasks.ram_digest import diff_ram, digest_ram
-from msixtool.tasks.refusals import refusals
+from msixtool.tasks.fields import find
 from msixtool.tasks.replay.player import play
 from msixtool.tasks.replay.record import record_load
 from msixtool.tasks.replay.script import parse_script
@@ -54,8 +45,8 @@ def one_line(text: str) -> None:
 def read(made: Input) -> Outcome:
     """As `inspect` and `show` read: from the end where there is a vmdesc."""
     with Dump.open(io.BytesIO(made.data)) as dump:
-        as_json(inspect_document(dump))
-        as_json(show_document(dump, dump.devices))
+        as_json(dump.inspect().document())
+        as_json(dump.show().document())
         return outcome(dump)
 
 
@@ -70,13 +61,12 @@ def walk(made: Input) -> Outcome:
 def fields(made: Input) -> Outcome:
     """Every field of every section, and each path to one leads back to it."""
     with Dump.open(io.BytesIO(made.data)) as dump:
-        sections = [read_section(dump, item) for item in select_sections(dump, None)]
-        as_json(fields_document(dump, sections))
-        for section in sections[:2]:
+        answer = dump.fields()
+        as_json(answer.document())
+        for section in islice(answer, 2):
             for name in list(section.tree.members)[:3]:
                 _follow(section, name)
-        broken = any(section.damage for section in sections)
-        return Outcome.PARTLY if broken else outcome(dump)
+        return Outcome.PARTLY if answer.damage else outcome(dump)
 
 
 def _follow(section: Any, name: str) -> None:
@@ -95,9 +85,7 @@ def _follow(section: Any, name: str) -> None:
 def load(made: Input) -> Outcome:
     """The load path of each device, what QEMU refuses, and the load as a script that holds."""
     with Dump.open(io.BytesIO(made.data)) as dump:
-        refused = refusals(dump)
-        loaded = [load_device(device) for device in dump.devices]
-        as_json(load_document(source_document(dump), refused, loaded, []))
+        as_json(dump.load().document())
         for device in dump.devices[:1]:
             spec_text(device, x86=dump.is_x86, origin="a stream").encode()
             if device.vectors <= 64 and device.capability is not None:
@@ -137,19 +125,8 @@ def diff(made: Input) -> Outcome:
     """Devices, fields and RAM of two streams, and the devices after the load."""
     with Dump.open(io.BytesIO(made.data)) as dump:
         other = _other(made.other)
-        a, b = Operand("a", dump=dump), Operand("b", dump=other)
-        sides = sides_of(a, b, device=None, kind=None)
-        changes = diff_devices(*sides)
-        diff_devices([after_load(side) for side in sides[0]], [after_load(side) for side in sides[1]])
-        found = diff_fields(dump, other)
-        digests = [digest_ram(each)[0] for each in (dump, other)]
-        ram = diff_ram(*digests)
-        damage = [str(each) for each in found.damage]
-        as_json(
-            diff_document(
-                a, b, changes, equal=False, damage=damage, fields=list(found.changes), moving=[], ram=ram
-            )
-        )
+        as_json(dump.diff(other, loaded=True).document())
+        as_json(dump.diff(other, fields=True, moving=True, ram=True).document())
         return outcome(dump)
 
 

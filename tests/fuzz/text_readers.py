@@ -10,13 +10,12 @@ from functools import cache, lru_cache
 from random import Random
 from typing import Any
 
+from msixtool import explain
 from msixtool.documents.compat import compat_document
-from msixtool.documents.explain import explain_document
 from msixtool.dump import Dump
 from msixtool.spec import new_state, parse_spec, spec_text
 from msixtool.tasks.compat import Comparison, compare, vmstate_file
 from msixtool.tasks.compat.vmstate_diff import compare_files
-from msixtool.tasks.explain import explain
 from msixtool.tasks.forge import plan
 from msixtool.tasks.replay.player import play
 from msixtool.tasks.replay.script import FORMS, parse_script
@@ -218,9 +217,9 @@ def _times(text: str, count: int) -> str:
 def read_log(made: Input) -> Outcome:
     """The failures in a log, with a stream beside it or without."""
     dump = _dump(made.other) if made.other else None
-    found = explain(io.BytesIO(made.data), dump)
-    as_json(explain_document("log", len(made.data), found, dump))
-    return Outcome.WHOLE if found else Outcome.REFUSED
+    found = explain(io.BytesIO(made.data), stream=dump)
+    as_json(found.document())
+    return Outcome.REFUSED if found.ok else Outcome.WHOLE
 
 
 @cache

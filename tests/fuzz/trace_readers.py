@@ -9,10 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from msixtool.documents.trace import trace_document
-from msixtool.dump import Dump
+from msixtool import Dump
 from msixtool.stream import items as kinds
-from msixtool.tasks.trace import trace
 from tests.fuzz import octets
 from tests.fuzz.outcome import Input, MisreadError, Outcome
 from tests.fuzz.stream_readers import as_json, one_line
@@ -68,8 +66,9 @@ def read(made: Input) -> Outcome:
     """What trace says of it, alone and with the later stream: each vector on CPUs that there are."""
     with Dump.open(io.BytesIO(made.data)) as dump, Dump.open(io.BytesIO(made.other)) as later:
         for second in (None, later):
-            found = trace(dump, later=second)
-            as_json(trace_document(dump, found, second))
+            answer = dump.trace(later=second)
+            found = answer.trace
+            as_json(answer.document())
             for line in (*found.damage, *found.missing):
                 one_line(line)
             known = {cpu.apic.id for cpu in found.cpus if cpu.apic is not None}

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from msixtool import forge
 from msixtool.msix.state import MsixState
 from msixtool.spec import apply, make_spec
-from msixtool.tasks.forge_output import forge
 
 from .devices import DeviceKind, device_kinds, machine
 from .guest import Guest

@@ -12,6 +12,7 @@ import pytest
 
 from msixtool.devices import virtio_layout
 from msixtool.devices.device import MsixDevice
+from msixtool.documents import Origin
 from msixtool.documents.fields import fields_document, fields_json
 from msixtool.dump import Dump
 from msixtool.errors import FormatError, UsageError
@@ -335,6 +336,6 @@ def test_a_path_that_leads_to_no_value_is_refused_with_what_there_is(
 def test_the_text_of_a_document_is_the_document(sample: Path) -> None:
     with Dump.open(sample) as dump:
         sections = [read_section(dump, item) for item in select_sections(dump, None)]
-        document = fields_document(dump, sections)
+        document = fields_document(Origin.of(dump), sections)
         assert len(document["sections"]) > 10
-        assert "".join(fields_json(dump, sections)) == json.dumps(document, ensure_ascii=False)
+        assert "".join(fields_json(Origin.of(dump), sections)) == json.dumps(document, ensure_ascii=False)

@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from msixtool import Dump, InputError, OutputError, UsageError, read_spec
+from msixtool import Dump, InputError, OutputError, UsageError, forge, read_spec
 from msixtool.spec import Spec, make_spec
-from msixtool.tasks.forge_output import forge
 from msixtool.tasks.forge_pack import TOOLS, Packer
 from tests.conftest import REPOSITORY
 from tests.containers.recorded import ZSTD

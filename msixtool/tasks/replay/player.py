@@ -14,6 +14,7 @@ from msixtool.tasks.replay.bench import Bench
 from msixtool.tasks.replay.expectations import expects_error
 from msixtool.tasks.replay.grammar import When
 from msixtool.tasks.replay.script import Script, Statement, at_line
+from msixtool.tasks.replay.wording import in_words
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Step:
     value: int | None = None
     failure: str | None = None
     is_expectation: bool = False
+
+    def words(self) -> list[str]:
+        """What it set off, in words, a line each."""
+        return list(in_words(self.events))
 
     def to_json(self) -> dict[str, Any]:
         """One line of the JSON lines; `value` and `failure` are there where there is one."""

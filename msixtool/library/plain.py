@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from msixtool.dump import Dump
-from msixtool.errors import UsageError
+from msixtool.documents import Document
+from msixtool.library.dump import Dump
 
 Input = str | os.PathLike[str] | BinaryIO
 """A path, or a binary file that can seek: only `seek` and `read` are asked of it."""
 
 
-def inspect(file: Input, *, offset: int = 0, snapshot: str | None = None) -> dict[str, Any]:
+def inspect(file: Input, *, offset: int = 0, snapshot: str | None = None) -> Document:
     """What a stream is, what it holds, and its devices with MSI-X: `msixtool.inspect/1`.
 
     Of a stream with vmdesc only the two ends are read: RAM, but for (some of) its last round, is left alone.
@@ -31,10 +31,8 @@ def inspect(file: Input, *, offset: int = 0, snapshot: str | None = None) -> dic
     Raises InputError where there is no stream to be read, UsageError for an offset or a snapshot
     that is not there.
     """
-    from msixtool.documents import inspect_document
-
     with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
-        return inspect_document(dump)
+        return dump.inspect().document()
 
 
 def validate(
@@ -44,7 +42,7 @@ def validate(
     severity: str = "info",
     offset: int = 0,
     snapshot: str | None = None,
-) -> dict[str, Any]:
+) -> Document:
     """What is wrong with a stream, rule by rule: `msixtool.validate/1`. All of it is read.
 
     Rules in `ignore` are left out, and so are findings below `severity`: info, warning or error.
@@ -52,17 +50,11 @@ def validate(
     Raises InputError where there is no stream to be read, UsageError for a rule or a severity that
     is not known, and as `inspect` does.
     """
-    from msixtool.documents import source_document, validate_document
-    from msixtool.tasks.finding import Severity
-    from msixtool.tasks.validate import check_ignored
-    from msixtool.tasks.validate import validate as findings_of
+    from msixtool.library.checking import check_rules
 
-    if severity not in tuple(Severity):
-        raise UsageError("severity", expected=f"one of {', '.join(Severity)}", found=repr(severity))
-    check_ignored(ignore)
+    check_rules(ignore, severity)
     with Dump.open(file, offset=offset, snapshot=snapshot, walk=True) as dump:
-        findings = findings_of(dump, ignore=ignore, severity=Severity(severity))
-        return validate_document(source_document(dump), findings, dump.base_offset)
+        return dump.validate(ignore=ignore, severity=severity).document()
 
 
 def compat(
@@ -74,7 +66,7 @@ def compat(
     target_vmstate: str | None = None,
     offset: int = 0,
     snapshot: str | None = None,
-) -> dict[str, Any]:
+) -> Document:
     """Whether the target loads a stream, and every reason why not: `msixtool.compat/1`.
 
     `target` is a fresh stream of the target's own command line; instead of it `to` says a release of
@@ -85,23 +77,8 @@ def compat(
     Raises InputError where there is no stream, or description, to be read, UsageError for a version
     that is none, where neither `target` nor `to` is given or both are, and as `inspect` does.
     """
-    from msixtool.documents import source_document
-    from msixtool.documents.compat import compat_document, damage_of
-    from msixtool.qemu.vendors import target_of
-    from msixtool.qemu.versions import parse_version
-    from msixtool.tasks.compat import Comparison, compare, vmstate_file
-    from msixtool.tasks.compat.risks import risks
+    from msixtool.library.compatibility import target_of
 
-    if (target is None) == (to is None):
-        raise UsageError("compat needs a target", expected="a target stream, or a release as `to`")
-    version = None if target_version is None else parse_version(target_version)
-    vmstate = None if target_vmstate is None else vmstate_file.read(target_vmstate)
-    with Dump.open(source, offset=offset, snapshot=snapshot) as dump:
-        here = source_document(dump)
-        if target is None:
-            aim = target_of(str(to))
-            found = Comparison(tuple(risks(dump, aim.release, aim.vendor)))
-            return compat_document(here, aim.document(), found, damage=damage_of(dump))
-        with Dump.open(target) as other:
-            found = compare(dump, other, target_version=version, vmstate=vmstate)
-            return compat_document(here, source_document(other), found, damage=damage_of(dump, other))
+    named = target_of(target, to=to, target_version=target_version, target_vmstate=target_vmstate)
+    with named as opened, Dump.open(source, offset=offset, snapshot=snapshot) as dump:
+        return opened.answer(dump).document()

@@ -1,0 +1,59 @@
+"""What a stream is, and its vectors: the answers of `inspect` and `show`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from msixtool.documents import Document, Origin, inspect_document, show_document
+from msixtool.library.answer import Answer
+from msixtool.words import plural
+
+if TYPE_CHECKING:
+    from msixtool import dump as door
+    from msixtool.devices.device import MsixDevice
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Inspection(Answer):
+    """What a stream is and holds. `dump` has it all as values: `index`, `devices`, `writer`, `snapshots`."""
+
+    dump: door.Dump
+    origin: Origin
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        return (self.origin,)
+
+    def document(self) -> Document:
+        """`msixtool.inspect/1`."""
+        return inspect_document(self.origin, self.dump)
+
+    def summary(self) -> str:
+        index, devices = self.dump.index, plural(len(self.dump.devices), "device")
+        return f"{index.machine or 'no machine type'}, {plural(len(index.items), 'section')}, {devices}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Vectors(Answer):
+    """Each vector of some devices: `device.state.entries` is the table, `device.state.pba` the bytes behind.
+
+    `x86` says whether addresses and data are messages of a PC; `in_stream` is not so for a saved state.
+    """
+
+    origin: Origin
+    devices: tuple[MsixDevice, ...]
+    x86: bool
+    in_stream: bool = True
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        return (self.origin,)
+
+    def document(self) -> Document:
+        """`msixtool.show/1`."""
+        return show_document(self.origin, self.devices)
+
+    def summary(self) -> str:
+        vectors = sum(device.vectors for device in self.devices)
+        return f"{plural(len(self.devices), 'device')}, {plural(vectors, 'vector')}"
