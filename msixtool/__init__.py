@@ -12,6 +12,8 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from msixtool.containers.base import believed_ratio as believed_ratio
+    from msixtool.devices.config_space import MsixCapability as MsixCapability
+    from msixtool.devices.device import MsixDevice as MsixDevice
     from msixtool.documents import Origin as Origin
     from msixtool.dump import ALTERNATIVE as ALTERNATIVE
     from msixtool.errors import ContainerError as ContainerError
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from msixtool.library.command import Command as Command
     from msixtool.library.comparing import Difference as Difference
     from msixtool.library.compatibility import Compatibility as Compatibility
+    from msixtool.library.compatibility import Target as Target
     from msixtool.library.compatibility import compare_vmstates as compare_vmstates
     from msixtool.library.compatibility import is_vmstate_file as is_vmstate_file
     from msixtool.library.compatibility import target_of as target_of
@@ -63,16 +66,37 @@ if TYPE_CHECKING:
     from msixtool.spec import Spec as Spec
     from msixtool.spec import make_spec as make_spec
     from msixtool.spec import read_spec as read_spec
+    from msixtool.stream.items import Item as Item
+    from msixtool.tasks.capture import Captured as Captured
+    from msixtool.tasks.compat.qemu_target import Trial as Trial
+    from msixtool.tasks.diff import Change as Change
+    from msixtool.tasks.diff_fields import FieldChange as FieldChange
+    from msixtool.tasks.explain import Explanation as Explanation
     from msixtool.tasks.field_tree import Elements as Elements
     from msixtool.tasks.field_tree import Group as Group
     from msixtool.tasks.field_tree import Leaf as Leaf
+    from msixtool.tasks.fields import Section as Section
+    from msixtool.tasks.finding import Code as Code
+    from msixtool.tasks.finding import Finding as Finding
+    from msixtool.tasks.finding import Severity as Severity
     from msixtool.tasks.forge_new import make_state as make_state
     from msixtool.tasks.forge_output import Forged as Forged
+    from msixtool.tasks.load import Loaded as Loaded
+    from msixtool.tasks.load import Message as Message
+    from msixtool.tasks.ram_digest import RamChange as RamChange
+    from msixtool.tasks.replay.player import Step as Step
+    from msixtool.tasks.rules.catalogue import RuleFinding as RuleFinding
+    from msixtool.tasks.trace import Interrupt as Interrupt
+    from msixtool.tasks.trace import Traced as Traced
+    from msixtool.tasks.trace import Verdict as Verdict
 
 _HOMES = {
     "ALTERNATIVE": "dump",
     "Answer": "library.answer",
     "Capture": "library.capturing",
+    "Captured": "tasks.capture",
+    "Change": "tasks.diff",
+    "Code": "tasks.finding",
     "Command": "library.command",
     "Compatibility": "library.compatibility",
     "ContainerError": "errors",
@@ -83,29 +107,47 @@ _HOMES = {
     "Elements": "tasks.field_tree",
     "EntrySpec": "spec",
     "Explained": "library.explaining",
+    "Explanation": "tasks.explain",
+    "FieldChange": "tasks.diff_fields",
     "Fields": "library.fields",
+    "Finding": "tasks.finding",
     "Forecast": "library.forging",
     "Forged": "tasks.forge_output",
     "FormatError": "errors",
     "Group": "tasks.field_tree",
     "InputError": "errors",
     "Inspection": "library.reading",
+    "Interrupt": "tasks.trace",
+    "Item": "stream.items",
     "Leaf": "tasks.field_tree",
     "Load": "library.loading",
+    "Loaded": "tasks.load",
+    "Message": "tasks.load",
+    "MsixCapability": "devices.config_space",
+    "MsixDevice": "devices.device",
     "MsixEntry": "msix.state",
     "MsixState": "msix.state",
     "MsixtoolError": "errors",
     "NotAStreamError": "errors",
     "Origin": "documents",
     "OutputError": "errors",
+    "RamChange": "tasks.ram_digest",
     "Replay": "library.playing",
+    "RuleFinding": "tasks.rules.catalogue",
     "Saved": "library.saved",
+    "Section": "tasks.fields",
+    "Severity": "tasks.finding",
     "Spec": "spec",
+    "Step": "tasks.replay.player",
+    "Target": "library.compatibility",
+    "Traced": "tasks.trace",
     "Tracing": "library.tracing",
+    "Trial": "tasks.compat.qemu_target",
     "TruncatedError": "errors",
     "UsageError": "errors",
     "Validation": "library.checking",
     "Vectors": "library.reading",
+    "Verdict": "tasks.trace",
     "address_of": "library.capturing",
     "believed_ratio": "containers.base",
     "capture": "library.capturing",

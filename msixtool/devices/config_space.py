@@ -68,6 +68,9 @@ class ConfigSpace:
 
     data: bytes
 
+    def __repr__(self) -> str:
+        return f"<ConfigSpace {self.data[:4].hex(' ', 2)}: {len(self.data)} bytes>"
+
     @cached_property
     def header(self) -> Any:
         """The header's fields by name (formats.pci.HEADER)."""

@@ -6,7 +6,7 @@ Source: formats/interrupts.py. The n-th section `cpu_common`, `cpu` and `apic` i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from msixtool.containers.base import Source
@@ -26,7 +26,7 @@ _COMMON, _APIC, _CPU = "cpu_common", "apic", "cpu"
 class Apic:
     """A local APIC. `id` is its section's instance_id, which 8 bits need not hold."""
 
-    item: Item
+    item: Item = field(repr=False)
     id: int
     enabled: bool
     x2apic: bool
@@ -49,7 +49,7 @@ class Cpu:
     """One CPU; None for what the stream does not hold."""
 
     index: int
-    common: Item | None
+    common: Item | None = field(repr=False)
     halted: bool | None
     interrupts: bool | None
     """Whether it takes interrupts: IF of its flags."""

@@ -9,8 +9,7 @@ from msixtool.devices.virtio import VirtioState
 from msixtool.formats import virtio as virtio_format
 from msixtool.formats.idstr import Idstr
 from msixtool.msix.state import MsixState
-from msixtool.qemu import kinds
-from msixtool.qemu.kinds.facts import Msix
+from msixtool.qemu.profiles import Profile, profile_of
 from msixtool.stream.items import Item
 
 
@@ -38,6 +37,9 @@ class MsixDevice:
     capability: MsixCapability | None = None
     virtio: VirtioState | None = None
 
+    def __repr__(self) -> str:
+        return f"<MsixDevice {self.name[:60]!r}@{self.instance}: {self.state}>"
+
     @property
     def name(self) -> str:
         return str(self.item.idstr)
@@ -51,14 +53,9 @@ class MsixDevice:
         return kind_of(self.name)
 
     @property
-    def profile(self) -> Msix | None:
-        """What is known of the MSI-X of this kind of device, or None for a stranger."""
-        return kinds.kind_of(self.kind).msix
-
-    @property
-    def has_requests(self) -> bool:
-        """Whether its virtqueues hold requests alone: what waits there waits for the device."""
-        return kinds.kind_of(self.kind).requests
+    def profile(self) -> Profile | None:
+        """What is known of this kind of device, or None for a stranger."""
+        return profile_of(self.kind)
 
     @property
     def vectors(self) -> int:

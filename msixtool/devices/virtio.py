@@ -44,6 +44,9 @@ class VirtioState(NamedTuple):
     end: int
     """Behind the queues: the state of the device type begins here."""
 
+    def __repr__(self) -> str:
+        return f"<VirtioState: {len(self.queues)} queues, {self.end} bytes>"
+
     @property
     def vectors(self) -> int:
         """Vectors in the blob: those of the capability, 0 without one."""

@@ -102,6 +102,9 @@ class Layout:
         """The layout of a construct Struct; `value`, what it parsed, says what its size depends on."""
         return cls({"fields": described.fields_of(schema, value)})
 
+    def __repr__(self) -> str:
+        return f"<Layout {self.name[:60]!r}: {len(self.described.get('fields', ()))} fields>"
+
     @property
     def name(self) -> str:
         """The name of the vmsd; empty where it has none."""

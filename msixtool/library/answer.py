@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from msixtool.documents import Document, Origin
-from msixtool.errors import shortened
+from msixtool.errors import shortened, visible
 
 _NAME, _SUMMARY = 60, 120
 """Characters of a path, and of what was found, that a repr has at most."""
@@ -42,4 +42,4 @@ class Answer(ABC):
     def __repr__(self) -> str:
         names = (shortened(origin.path) for origin in self.origins if origin.path)
         of = ", ".join(name if len(name) <= _NAME else f"…{name[-_NAME:]}" for name in names)
-        return f"<{type(self).__name__} of {of or 'a text'}: {self.summary()[:_SUMMARY]}>"
+        return f"<{type(self).__name__} of {of or 'a text'}: {visible(self.summary())[:_SUMMARY]}>"

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from msixtool import dump as door
 from msixtool.documents import Document, Origin
 from msixtool.documents.diff import diff_document
 from msixtool.errors import UsageError
 from msixtool.library.answer import Answer
+from msixtool.spec.saved import Saved
 from msixtool.tasks.diff import CAPABILITY, DEVICE, PBA, VECTORS, Change, Side, diff_devices
-from msixtool.tasks.diff_fields import FieldChange, diff_fields
 from msixtool.tasks.diff_sides import Operand, after_load, kind_in_words, sides_of
-from msixtool.tasks.ram_digest import RamChange, diff_ram, digest_ram
 from msixtool.words import plural
+
+if TYPE_CHECKING:
+    from msixtool.tasks.diff_fields import FieldChange
+    from msixtool.tasks.ram_digest import RamChange
 
 __all__ = ["CAPABILITY", "DEVICE", "PBA", "VECTORS", "Difference", "compare", "origin_of"]
 
@@ -92,7 +96,8 @@ def compare(
 ) -> Difference:
     """Compare two inputs, streams, SPECs or saved states in any pairing.
 
-    `device` selects devices (and with `fields` sections), `kind` says what device a raw vmstate is of.
+    `device` selects devices (and with `fields` sections), `kind` says what device a raw vmstate is of,
+    where it was not said when that was opened.
     With `loaded` states are compared as they are after the load path; with `fields` every vmstate field
     counts, those that always move with `moving` alone, and with `ram` RAM by digest.
 
@@ -101,7 +106,8 @@ def compare(
     if fields and not (isinstance(a, door.Dump) and isinstance(b, door.Dump)):
         found = f"a {kind_in_words(a)} and a {kind_in_words(b)}"
         raise UsageError("--fields", expected="two streams", found=found)
-    sides = sides_of(a, b, device=device, kind=kind)
+    known = (each.kind for each in (a, b) if isinstance(each, Saved))
+    sides = sides_of(a, b, device=device, kind=kind or next(filter(None, known), None))
     if loaded:
         sides = [after_load(side) for side in sides[0]], [after_load(side) for side in sides[1]]
     both = tuple(sides[0]), tuple(sides[1])
@@ -127,6 +133,9 @@ def _with_fields(
     ram: bool,
 ) -> Difference:
     """All fields too, and RAM with `ram`."""
+    from msixtool.tasks.diff_fields import diff_fields
+    from msixtool.tasks.ram_digest import diff_ram, digest_ram
+
     keys = [{(side.name, side.instance) for side in each} for each in sides]
     found = diff_fields(a, b, by_vector=keys[0] & keys[1], pattern=device)
     digests = [digest_ram(dump) for dump in (a, b)] if ram else []

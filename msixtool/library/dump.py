@@ -216,7 +216,7 @@ class Dump(door.Dump):
 
     def __repr__(self) -> str:
         machine = self.index.machine or "no machine type"
-        return f"<Dump of {self.path[-60:]}: {machine[:40]}, {len(self.index.items)} sections>"
+        return f"<Dump of {self.path[-60:]!r}: {machine[:40]!r}, {len(self.index.items)} sections>"
 
 
 def open_input(

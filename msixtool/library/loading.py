@@ -12,18 +12,17 @@ from msixtool.documents import Document, Origin, load_document
 from msixtool.errors import NotAStreamError, UsageError
 from msixtool.library.answer import Answer
 from msixtool.msix.versions import NEWEST, QemuVersion
-from msixtool.output.files import check_output
 from msixtool.qemu.versions import whole_version
 from msixtool.spec.saved import Saved
 from msixtool.tasks.finding import Finding, Severity
-from msixtool.tasks.forge_output import Base, open_base
 from msixtool.tasks.load import Loaded, load_device
-from msixtool.tasks.load_file import load_saved, write_loaded_saved, write_loaded_stream
 from msixtool.tasks.refusals import refusals, warnings
 from msixtool.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from msixtool.tasks.forge_output import Base
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -83,6 +82,8 @@ def load_stream(dump: door.Dump, device: str | None = None, qemu_version: str | 
 
 def load_state(saved: Saved, device: str | None = None, qemu_version: str | None = None) -> Load:
     """The load of a SPEC or a raw vmstate. Raises UsageError where no device matches, or no kind is said."""
+    from msixtool.tasks.load_file import load_saved
+
     _, loaded = load_saved(saved, device, _version(qemu_version))
     return Load(Origin(saved.path, saved.size), tuple(loaded))
 
@@ -121,6 +122,8 @@ def load(
             answer = load_stream(dump, device, qemu_version)
             if base is None or out is None or answer.damage:
                 return answer
+            from msixtool.tasks.load_file import write_loaded_stream
+
             write_loaded_stream(base, answer.devices, out, force=force)
             return replace(answer, written=out)
     except NotAStreamError as error:
@@ -132,6 +135,8 @@ def load(
     answer = load_state(saved, device, qemu_version)
     if out is None:
         return answer
+    from msixtool.tasks.load_file import write_loaded_saved
+
     write_loaded_saved(saved, saved.select(device), answer.devices, out, force=force)
     return replace(answer, written=out)
 
@@ -145,6 +150,9 @@ def _stream(
         with door.Dump.open(file, offset=offset, snapshot=snapshot) as dump:
             yield dump, None
         return
+    from msixtool.output.files import check_output
+    from msixtool.tasks.forge_output import open_base
+
     if output == "-":
         raise UsageError("the report of the load goes to standard output", expected="-o FILE", found="-o -")
     check_output(output, force=force, inputs=[file])

@@ -39,7 +39,7 @@ class Replay:
         return [step.to_json() for step in self]
 
     def __repr__(self) -> str:
-        return f"<Replay of {self.script.name[-60:]}: {plural(len(self.script.statements), 'line')}>"
+        return f"<Replay of {self.script.name[-60:]!r}: {plural(len(self.script.statements), 'line')}>"
 
 
 def replay(

@@ -63,4 +63,4 @@ class Saved(below.Saved):
 
     def __repr__(self) -> str:
         what = "SPEC" if self.spec is not None else f"state of {self.kind or 'a device'}"
-        return f"<Saved {self.path[-60:]}: {what}, {self.size} bytes>"
+        return f"<Saved {self.path[-60:]!r}: {what}, {self.size} bytes>"

@@ -42,6 +42,9 @@ class MsixState:
     entries: tuple[MsixEntry, ...]
     pba: bytes
 
+    def __repr__(self) -> str:
+        return f"<MsixState: {self.vectors} vectors, {len(self.pending)} pending>"
+
     def __post_init__(self) -> None:
         if len(self.pba) != fmt.pba_size(len(self.entries)):
             raise UsageError(

@@ -79,6 +79,9 @@ class Description(NamedTuple):
         """The offset behind its last byte."""
         return self.offset + _HEADER_SIZE + len(self.text)
 
+    def __repr__(self) -> str:
+        return f"<Description: {len(self.text)} bytes at {self.offset:#x}>"
+
     @property
     def document(self) -> vmdesc.Document:
         """The JSON as it stands there."""

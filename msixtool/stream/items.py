@@ -45,6 +45,9 @@ class Item:
     layout: Layout | None = None
     """What the vmdesc says of a FULL section; None where it says nothing."""
 
+    def __repr__(self) -> str:
+        return f"<Item {self.type} {(self.idstr or '')[:60]!r}: {self.length} bytes at {self.offset:#x}>"
+
     @property
     def named(self) -> Idstr:
         """The idstr with its parts; an empty one where the item has none."""
@@ -171,6 +174,9 @@ class StreamIndex:
     """Whether the end marker was found."""
     end: int = 0
     damage: list[Damage] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<StreamIndex of {str(self.machine)[:40]!r}: {len(self.items)} items, {self.end} bytes>"
 
     def report(self, damage: Damage) -> None:
         """Note what is damaged; what is known already is not said again, nor what comes behind very much."""

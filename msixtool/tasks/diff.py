@@ -40,6 +40,9 @@ class Side:
     state: MsixState
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<Side {self.name[:60]!r}@{self.instance}: {self.state}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

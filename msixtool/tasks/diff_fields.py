@@ -10,6 +10,7 @@ from typing import Any
 from msixtool.containers.base import WINDOW
 from msixtool.devices.device import kind_of
 from msixtool.dump import Dump, matches
+from msixtool.errors import visible
 from msixtool.qemu.moving import is_moving, moving_bytes
 from msixtool.stream.items import Damage, Item
 from msixtool.tasks.field_tree import Elements, Group, Leaf, Node
@@ -40,6 +41,10 @@ class FieldChange:
     b: Any
     offset: int | None = None
     moving: bool = False
+
+    def __repr__(self) -> str:
+        a, b = (visible(str(value))[:60] for value in (self.a, self.b))
+        return f"<FieldChange {self.section[:60]!r}@{self.instance} {str(self.field)[:60]!r}: {a} to {b}>"
 
 
 @dataclass(frozen=True, slots=True)

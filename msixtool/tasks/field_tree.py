@@ -63,6 +63,9 @@ class Group:
 
     members: dict[str, Node] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<Group of {len(self.members)}: {', '.join(self.members)[:60]!r}>"
+
     def value(self, data: bytes) -> dict[str, Any]:
         """The members' values, nested."""
         return {name: member.value(data) for name, member in self.members.items()}
@@ -77,6 +80,9 @@ class Elements:
     """An array whose elements are no plain values, or do not all have one type."""
 
     elements: Sequence[Node] = ()
+
+    def __repr__(self) -> str:
+        return f"<Elements: {len(self.elements)}>"
 
     def add(self, more: Iterable[Node]) -> None:
         """Add elements behind those that are there."""

@@ -47,6 +47,9 @@ class Section:
         """The value that `path` names, as `find` does, or a list of values. Raises UsageError for no such."""
         return find(self, path).value(self.data)
 
+    def __repr__(self) -> str:
+        return f"<Section {self.name[:60]!r}@{self.instance}: {len(self.data)} bytes>"
+
     def values(self) -> dict[str, Any]:
         """The fields as vmdesc nests them: numbers, lists, hex for bytes, None for NULL pointers."""
         return self.tree.value(self.data)

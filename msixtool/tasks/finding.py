@@ -57,6 +57,9 @@ class Finding:
     target: Any = None
     advice: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<Finding {self.severity} {self.code} {(self.section or '')[:60]!r}: {self.message[:80]!r}>"
+
     def to_json(self) -> dict[str, Any]:
         """FINDING as a JSON object."""
         return {

@@ -24,6 +24,7 @@ _LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")
         ("../README.md", 5),
         ("explain.md", 5),
         ("forge.md", 3),
+        ("library.md", 7),
         ("load.md", 2),
         ("trace.md", 4),
         ("validate.md", 4),

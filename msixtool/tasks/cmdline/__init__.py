@@ -10,7 +10,6 @@ from msixtool.dump import Dump
 from msixtool.errors import InputError
 from msixtool.qemu.history import oldest_machine
 from msixtool.qemu.kinds import Backend
-from msixtool.qemu.kinds.virtio import EARLY
 from msixtool.qemu.versions import Version, machine_version
 from msixtool.tasks.cmdline import machine as machines
 from msixtool.tasks.cmdline.backends import Backends
@@ -45,6 +44,9 @@ class CommandLine:
     notes: tuple[Note, ...]
     version: Version
     firmware: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<CommandLine {self.program[:60]!r}: {len(self.args)} words, {len(self.notes)} notes>"
 
     def shell(self) -> str:
         """For a POSIX shell, an option a line."""
@@ -204,7 +206,7 @@ class _Maker:
             if id(device) in done:
                 continue
             done.add(id(device))
-            if device.is_pci and device.kind != EARLY:
+            if device.is_pci and device.kind not in ("virtio-mem-device-early",):
                 self.tree.add(device)
                 others.behind(device)
             else:

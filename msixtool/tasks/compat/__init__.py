@@ -30,6 +30,9 @@ class Comparison:
 
     findings: tuple[Finding, ...]
 
+    def __repr__(self) -> str:
+        return f"<Comparison: {len(self.findings)} findings, first error {self.first}>"
+
     @property
     def compatible(self) -> bool:
         """Whether nothing was found that stops the load."""

@@ -10,7 +10,6 @@ from collections import Counter
 from itertools import groupby
 from typing import Any
 
-from msixtool.formats import virtio_types
 from msixtool.formats.layout import element_count, field_size, nested
 from msixtool.qemu.vmstates import SIZED_BY_STATE
 from msixtool.stream.description import objects
@@ -21,7 +20,7 @@ Pair = tuple[Field | None, Field | None]
 
 POINTER = "ptr-marker"
 
-DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "scsi-requests", "bitmap", "virtio", virtio_types.GPU})
+DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "scsi-requests", "bitmap", "virtio", "virtio-gpu"})
 """Field types whose length is the content's, not the layout's."""
 
 

@@ -24,6 +24,9 @@ class Traced:
     device: MsixDevice
     interrupts: tuple[Interrupt, ...]
 
+    def __repr__(self) -> str:
+        return f"<Traced {self.device.name[:60]!r}: {len(self.interrupts)} interrupts>"
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -35,6 +38,9 @@ class Trace:
     missing: tuple[str, ...]
     damage: tuple[str, ...]
     later_note: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Trace: {len(self.devices)} devices, {len(self.lost)} lost>"
 
     @property
     def lost(self) -> list[tuple[MsixDevice, Interrupt]]:

@@ -57,6 +57,9 @@ class Interrupt:
     cause: Cause | None = None
     """What the device's own registers show, of a device that is no virtio."""
 
+    def __repr__(self) -> str:
+        return f"<Interrupt: vector {self.vector}, queue {self.queue}, owed {self.owed}: {self.verdict}>"
+
     @property
     def mark(self) -> int | None:
         """What the driver moves when it has handled one: where it stays, the driver has not moved."""

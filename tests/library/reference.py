@@ -1,0 +1,150 @@
+"""The reference of docs/library.md, out of the docstrings: `python -m tests.library.reference` writes it."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Iterator
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msixtool
+from tests.conftest import REPOSITORY
+
+PAGE = REPOSITORY / "docs" / "library.md"
+MARK = "<!-- Below: python -m tests.library.reference -->\n"
+
+GROUPS = {
+    "Opening": ("Dump", "open_input", "Saved", "ALTERNATIVE", "believed_ratio"),
+    "One stream in, one document out": ("inspect", "validate", "compat"),
+    "Questions without a stream": (
+        *("load", "explain", "replay", "capture", "captured", "address_of"),
+        *("target_of", "Target", "compare_vmstates", "is_vmstate_file", "check_rules"),
+    ),
+    "Making streams and states": (
+        *("forge", "forecast", "forge_new", "make_state", "make_spec", "read_spec"),
+        *("Forged", "Forecast", "Spec", "DeviceSpec", "EntrySpec"),
+    ),
+    "Answers": (
+        *("Answer", "Origin", "Inspection", "Vectors", "Fields", "Description", "Load", "Validation"),
+        *("Difference", "Compatibility", "Tracing", "Command", "Explained", "Replay", "Capture"),
+    ),
+    "Values in them": (
+        *("MsixDevice", "MsixState", "MsixEntry", "MsixCapability", "Item", "Section", "Group", "Elements"),
+        *("Leaf", "Loaded", "Message", "Finding", "Severity", "Code", "RuleFinding", "Change", "FieldChange"),
+        *("RamChange", "Traced", "Interrupt", "Verdict", "Explanation", "Step", "Captured", "Trial"),
+    ),
+    "Errors": (
+        *("MsixtoolError", "UsageError", "InputError", "NotAStreamError", "FormatError", "TruncatedError"),
+        *("ContainerError", "OutputError"),
+    ),
+}
+"""Every public name, in the order in which it is told."""
+
+
+def reference() -> str:
+    """The text of the reference."""
+    return "\n".join(_lines())
+
+
+def _lines() -> Iterator[str]:
+    for heading, names in GROUPS.items():
+        yield from ("", f"### {heading}", "")
+        for name in names:
+            yield from _told(name, getattr(msixtool, name))
+
+
+def _told(name: str, value: Any) -> Iterator[str]:
+    if inspect.isclass(value):
+        yield from (f"#### `{name}`", "", *_text(value), "")
+        yield from _members(value)
+    elif inspect.isfunction(value):
+        yield from (
+            f"#### `{name}`",
+            "",
+            "```python",
+            f"{name}{_signature(value)}",
+            "```",
+            "",
+            *_text(value),
+            "",
+        )
+    else:
+        yield from (f"#### `{name}`", "", *_constant(name), "")
+
+
+def _members(value: type) -> Iterator[str]:
+    if issubclass(value, Enum):
+        yield from (", ".join(f"`{member.value}`" for member in value) + ".", "")
+        return
+    if dataclasses.is_dataclass(value):
+        known = {field.name: field for field in dataclasses.fields(value) if not field.name.startswith("_")}
+        yield from (
+            f"Holds {', '.join(f'`{name}: {each.type}`' for name, each in known.items())}.".replace(
+                "door.", ""
+            ),
+            "",
+        )
+    own = {name: member for each in _homes(value) for name, member in vars(each).items()}
+    lines = [line for name, member in own.items() for line in _member(name, member)]
+    yield from (*lines, "") if lines else ()
+
+
+def _homes(value: type) -> list[type]:
+    """The classes whose members are told with it: its own, and those that it adds questions to."""
+    inherited = [each for each in value.__mro__[1:] if each.__name__ == value.__name__]
+    return [*reversed(inherited), value]
+
+
+def _member(name: str, member: Any) -> Iterator[str]:
+    """A line for a public method or property, with the first paragraph of what it says of itself."""
+    if name.startswith("_"):
+        return
+    bare = member.__func__ if isinstance(member, classmethod | staticmethod) else member
+    if isinstance(bare, property | cached_property) and bare.__doc__:
+        yield f"- `{name}`: {_paragraphs(bare)[0]}"
+    elif inspect.isfunction(bare) and bare.__doc__:
+        text = " ".join(_paragraphs(bare))
+        yield f"- `{name}{_signature(bare, bound=not isinstance(member, staticmethod))}`: {text}"
+
+
+def _text(value: Any) -> list[str]:
+    return "\n\n".join(_paragraphs(value)).split("\n")
+
+
+def _paragraphs(value: Any) -> list[str]:
+    """What it says of itself: paragraphs of one line each, but for lists."""
+    parts = (inspect.getdoc(value) or "").split("\n\n")
+    return [part if part.startswith(("-", " ")) else " ".join(part.split()) for part in parts]
+
+
+def _constant(name: str) -> list[str]:
+    """What stands below a constant in its module: a string that Python does not keep."""
+    module = inspect.getmodule(getattr(msixtool, name)) or __import__(
+        f"msixtool.{msixtool._HOMES[name]}", fromlist=[name]
+    )
+    lines = Path(str(inspect.getsourcefile(module))).read_text().split("\n")
+    at = next(number for number, line in enumerate(lines) if line.startswith((f"{name} ", f"{name}:")))
+    return [lines[at + 1].strip('"')]
+
+
+def _signature(function: Any, *, bound: bool = False) -> str:
+    """As it is written in the code, in one line."""
+    signature = inspect.signature(function)
+    parts: list[str] = []
+    star = False
+    for parameter in list(signature.parameters.values())[bound:]:
+        if parameter.kind is parameter.KEYWORD_ONLY and not star:
+            parts.append("*")
+        star = star or parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL)
+        mark = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
+        parts.append(f"{mark}{parameter.name}: {parameter.annotation}{default}")
+    return f"({', '.join(parts)}) -> {signature.return_annotation}".replace("door.", "")
+
+
+if __name__ == "__main__":
+    page = PAGE.read_text()
+    PAGE.write_text(page[: page.index(MARK)] + MARK + reference())
