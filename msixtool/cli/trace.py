@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from msixtool.devices.rings import Ring
     from msixtool.tasks.trace import Interrupt, Traced
 
-_REQUESTS = ("virtio-blk", "vhost-user-blk")
-"""Kinds whose queues hold requests alone: what waits there waits for the device."""
 _WAITING = "available and not taken: the device may have missed a kick (stop and cont kick it again)"
 _LOST, _DOUBT = "bold red", "yellow"
 
@@ -146,7 +144,7 @@ def _print_device(out: Console, traced: Traced) -> None:
         )
     out.print(rows)
     for row in traced.interrupts:
-        if device.kind in _REQUESTS and row.ring is not None and row.ring.waiting:
+        if device.has_requests and row.ring is not None and row.ring.waiting:
             out.print(f"{_serves(row)}: {row.ring.waiting} {_WAITING}", style=_DOUBT)
     out.print()
 

@@ -9,7 +9,8 @@ from msixtool.devices.virtio import VirtioState
 from msixtool.formats import virtio as virtio_format
 from msixtool.formats.idstr import Idstr
 from msixtool.msix.state import MsixState
-from msixtool.qemu.profiles import Profile, profile_of
+from msixtool.qemu import kinds
+from msixtool.qemu.kinds.facts import Msix
 from msixtool.stream.items import Item
 
 
@@ -53,9 +54,14 @@ class MsixDevice:
         return kind_of(self.name)
 
     @property
-    def profile(self) -> Profile | None:
-        """What is known of this kind of device, or None for a stranger."""
-        return profile_of(self.kind)
+    def profile(self) -> Msix | None:
+        """What is known of the MSI-X of this kind of device, or None for a stranger."""
+        return kinds.kind_of(self.kind).msix
+
+    @property
+    def has_requests(self) -> bool:
+        """Whether its virtqueues hold requests alone: what waits there waits for the device."""
+        return kinds.kind_of(self.kind).requests
 
     @property
     def vectors(self) -> int:

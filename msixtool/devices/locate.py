@@ -15,7 +15,7 @@ from msixtool.devices.places import Places, places_of
 from msixtool.errors import FormatError, TruncatedError
 from msixtool.formats import msix, pci
 from msixtool.msix.state import MsixState
-from msixtool.qemu.profiles import profile_of
+from msixtool.qemu.kinds import kind_of
 from msixtool.stream import items as kinds
 from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
 
@@ -80,7 +80,7 @@ def _may_hold_a_device(item: Item) -> bool:
 
 
 def _keeps_config_elsewhere(item: Item) -> bool:
-    profile = profile_of(item.named.kind)
+    profile = kind_of(item.named.kind).msix
     return profile is not None and profile.config_in is not None
 
 
@@ -190,7 +190,7 @@ def _vector_count(
         damage.append(_damage(item, text, DamageRule.VECTOR_LIMIT))
         return 0
     if capability is not None and capability.vectors != vectors:
-        profile = profile_of(item.named.kind)
+        profile = kind_of(item.named.kind).msix
         smaller = capability.vectors < vectors and profile is not None and profile.capability_may_be_smaller
         if not smaller:
             damage.append(

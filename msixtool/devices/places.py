@@ -10,6 +10,7 @@ Source: QEMU hw/pci/pci.c, vmstate_pci_device; hw/virtio/virtio.c, virtio_save; 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from msixtool.containers.base import Source
@@ -17,7 +18,8 @@ from msixtool.devices import virtio
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.formats import build, msix, parse, pci, qevm, sizeof
 from msixtool.formats.layout import Layout
-from msixtool.qemu.profiles import CONFIG_HOLDERS, Place, Profile, profile_of
+from msixtool.qemu.kinds import kind_of, kinds
+from msixtool.qemu.kinds.facts import Msix, MsixPlace
 from msixtool.stream.items import Item
 from msixtool.stream.iterable import vfio_config
 from msixtool.stream.window import Window
@@ -57,12 +59,12 @@ def places_of(source: Source, item: Item) -> Places:
     found = NOWHERE if layout is None else _described(source, item, layout)
     if found.virtio is not None or found.table is not None:
         return found
-    profile = profile_of(item.named.kind)
-    if profile is not None and profile.place in (Place.ALONE, Place.VFIO):
+    profile = kind_of(item.named.kind).msix
+    if profile is not None and profile.place in (MsixPlace.ALONE, MsixPlace.VFIO):
         return _apart(source, item, profile)
     if layout is not None:
         return found
-    if profile is not None and profile.place is Place.VIRTIO:
+    if profile is not None and profile.place is MsixPlace.VIRTIO:
         return _virtio(source, item, 0, item.data_length)
     return _guessed(source, item) if profile is None else _profiled(source, item, profile)
 
@@ -109,9 +111,9 @@ def _virtio(source: Source, item: Item, at: int, blob: int) -> Places:
     return Places(config, size, table, virtio=at, virtio_size=blob)
 
 
-def _apart(source: Source, item: Item, profile: Profile) -> Places:
+def _apart(source: Source, item: Item, profile: Msix) -> Places:
     """Of a section that is all MSI-X state, or in which vfio's records come first."""
-    if profile.place is Place.ALONE:
+    if profile.place is MsixPlace.ALONE:
         return Places(table=0, size=item.data_length)
     start = item.data_offset
     config = vfio_config(Window(source), start, start + item.data_length)
@@ -122,8 +124,14 @@ def _apart(source: Source, item: Item, profile: Profile) -> Places:
     return Places(at + _VERSION_SIZE, pci.EXPRESS_CONFIG_SIZE, table)
 
 
-def _profiled(source: Source, item: Item, profile: Profile) -> Places:
-    if item.named.kind in CONFIG_HOLDERS:
+@lru_cache(maxsize=1)
+def _config_holders() -> frozenset[str]:
+    """Kinds that may hold the configuration space of a device whose MSI-X state is in another section."""
+    return frozenset(kind.msix.config_in for kind in kinds() if kind.msix and kind.msix.config_in)
+
+
+def _profiled(source: Source, item: Item, profile: Msix) -> Places:
+    if item.named.kind in _config_holders():
         data = source.read(item.data_offset, min(item.data_length, _COMPANION_MAX))
         at = data.find(_EXPRESS_SUBSECTION)
         if at >= 0:
@@ -131,7 +139,7 @@ def _profiled(source: Source, item: Item, profile: Profile) -> Places:
             return Places(behind + _VERSION_SIZE, pci.EXPRESS_CONFIG_SIZE)
     size = profile.config_size or _config_size(source, item)
     table = pci.device_vmstate_size(size)
-    if profile.place is Place.AFTER_AER:
+    if profile.place is MsixPlace.AFTER_AER:
         table += _aer_log_size(source, item.data_offset + table)
         if table == item.data_length:  # machine types up to 2.9 do not save it (x-migrate-msix)
             return Places(_VERSION_SIZE, size)

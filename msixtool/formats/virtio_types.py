@@ -207,6 +207,9 @@ BACKEND_STATE = Struct(
 
 NOTHING = Struct()
 
+GPU = "virtio-gpu"
+"""The kind whose section has a field of a type of that name too: what its guest has drawn."""
+
 OWN: dict[str, Any] = {
     "virtio-net": NET,
     "virtio-blk": BLK,
@@ -217,7 +220,7 @@ OWN: dict[str, Any] = {
     **dict.fromkeys(
         (
             "virtio-9p",
-            "virtio-gpu",
+            GPU,
             "virtio-input",
             "virtio-rng",
             "virtio-scsi",

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from msixtool.formats import pci
-from msixtool.qemu.config_kinds import POWER_ALL, VIRTIO, Kind
+from msixtool.qemu.kinds.facts import POWER_ALL, PciFunction
 from msixtool.qemu.versions import Version
 
 
@@ -90,7 +90,7 @@ def rom(size: int, header: pci.HeaderType) -> Register:
 class Context:
     """What a capability's rules need besides its own bytes."""
 
-    kind: Kind | None
+    function: PciFunction | None
     port_type: int | None = None
     """Device/Port type of the PCI Express capability."""
     version: Version | None = None
@@ -111,7 +111,7 @@ def _word(data: bytes, offset: int, size: int = 2) -> int:
 
 def _by_kind(context: Context, bits: int, live: bool) -> tuple[int, int]:
     """(free, unsure) of bits that only some kinds make live; of a stranger it is not known."""
-    if context.kind is None:
+    if context.function is None:
         return 0, bits
     return (bits, 0) if live else (0, 0)
 
@@ -119,10 +119,10 @@ def _by_kind(context: Context, bits: int, live: bool) -> tuple[int, int]:
 def _power(data: bytes, context: Context) -> Iterator[Register]:
     yield from _HEAD
     yield Register("Power Management Capabilities", 2, 2)
-    if context.kind is None:
+    if context.function is None:
         yield Register("Power Management Control/Status", 4, 2, unsure=POWER_ALL)
     else:
-        yield Register("Power Management Control/Status", 4, 2, free=context.kind.power_control)
+        yield Register("Power Management Control/Status", 4, 2, free=context.function.power_control)
     yield Register("Power Management bridge and data", 6, 2)
 
 
@@ -161,7 +161,7 @@ def _vendor(data: bytes, context: Context) -> Iterator[Register]:
     yield from _HEAD
     yield Register("capability length", 2, 1)
     length = data[2]
-    if context.kind is not VIRTIO or length < 16:
+    if context.function is None or not context.function.is_virtio or length < 16:
         if length > 3:
             yield Register("vendor capability", 3, length - 3)
         return
@@ -225,13 +225,13 @@ def _express(data: bytes, context: Context) -> Iterator[Register]:
     flags = _word(data, 2)
     yield Register("PCI Express Capabilities", 2, 2)
     yield Register("Device Capabilities", 4, 4)
-    kind = context.kind
-    errors, unsure = _by_kind(context, 0x000F, kind is not None and kind.error_reporting)
+    own = context.function
+    errors, unsure = _by_kind(context, 0x000F, own is not None and own.error_reporting)
     resets = 0x8000 if _word(data, 4, 4) & _FLR_CAPABLE else 0
     yield Register("Device Control", 8, 2, errors | resets, unsure)
     yield Register("Device Status", 10, 2, errors, unsure)
     yield Register("Link Capabilities", 12, 4)
-    link, unsure = _by_kind(context, 0x00C0, kind is not None and kind.link_control)
+    link, unsure = _by_kind(context, 0x00C0, own is not None and own.link_control)
     yield Register("Link Control", 16, 2, link, unsure)
     if flags & 0xF >= 2:
         yield from _express_2(data, context, flags)

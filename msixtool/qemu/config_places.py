@@ -1,8 +1,7 @@
 """Which register an offset in PCI configuration space belongs to.
 
-By a device's own capability lists where they are known, and otherwise by where each kind of
-device has its capabilities: seen in streams of QEMU 5.2, 7.2, 10.0 and 11.1 of every device that
-they have on a PC.
+By a device's own capability lists where they are known, and otherwise by where its kind has its
+capabilities (qemu/kinds).
 """
 
 from __future__ import annotations
@@ -12,21 +11,10 @@ from dataclasses import dataclass
 
 from msixtool.formats import pci
 from msixtool.qemu import config_masks as masks
-from msixtool.qemu.config_kinds import kind_of
 from msixtool.qemu.config_masks import Register
 from msixtool.qemu.config_words import capability_name, extended_capability_name
-
-Standing = tuple[int, int]
-"""A capability: its id, and its offset in configuration space."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where a device has its capabilities, and the layout of its header."""
-
-    capabilities: tuple[Standing, ...] = ()
-    extended: tuple[Standing, ...] = ()
-    header: int = pci.HeaderType.DEVICE
+from msixtool.qemu.kinds import kind_of
+from msixtool.qemu.kinds.facts import Capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,60 +38,6 @@ class Place:
 
 _OF_EVERY_CAPABILITY = (masks.CAPABILITY_ID.name, masks.NEXT_POINTER.name)
 
-_VIRTIO_STRUCTURES = ((0x09, 0x84), (0x09, 0x70), (0x09, 0x60), (0x09, 0x50), (0x09, 0x40))
-_VIRTIO_EXPRESS = (
-    *((0x09, 0xC8), (0x09, 0xB4), (0x09, 0xA4), (0x09, 0x94), (0x09, 0x84)),
-    *((0x01, 0x7C), (0x10, 0x40)),
-)
-_VIRTIO = (
-    Layout(((0x11, 0x98), *_VIRTIO_STRUCTURES)),
-    Layout(((0x11, 0xDC), *_VIRTIO_EXPRESS)),
-    Layout(((0x11, 0x40),)),
-)
-"""Modern, modern behind a PCI Express port, and with disable-modern=on."""
-
-_AER = ((0x1, 0x100),)
-_BRIDGE = pci.HeaderType.BRIDGE
-
-LAYOUTS: dict[str, tuple[Layout, ...]] = {
-    "e1000e": (Layout(((0x01, 0xC8), (0x05, 0xD0), (0x10, 0xE0), (0x11, 0xA0)), (*_AER, (0x3, 0x140))),),
-    "igb": (
-        Layout(
-            ((0x01, 0x40), (0x05, 0x50), (0x11, 0x70), (0x10, 0xA0)), (*_AER, (0xE, 0x150), (0x10, 0x160))
-        ),
-    ),
-    "vmxnet3": (Layout(((0x10, 0x48), (0x11, 0x9C), (0x05, 0x84)), ((0x3, 0x100),)),),
-    "i82559er": (Layout(((0x01, 0xDC),)),),
-    "xhci": (Layout(((0x11, 0x90), (0x10, 0xA0), (0x05, 0x70))),),
-    "nvme": (Layout(((0x11, 0x40), (0x10, 0x80), (0x01, 0x60))),),
-    "megasas": (Layout(((0x11, 0x68), (0x05, 0x50))),),
-    "megasas-gen2": (Layout(((0x10, 0xA0), (0x11, 0x68), (0x05, 0x50))),),
-    "mptsas": (Layout(((0x05, 0x40),)),),
-    "pvscsi": (Layout(((0x10, 0x40), (0x05, 0x7C))),),
-    "ich9_ahci": (Layout(((0x05, 0x80), (0x12, 0xA8))),),
-    "intel-hda": (Layout(((0x05, 0x60),)),),
-    "bochs-display": (Layout(((0x10, 0x80),)),),
-    "pcie-root-port": (Layout(((0x10, 0x54), (0x11, 0x48), (0x0D, 0x40)), (*_AER, (0xD, 0x148)), _BRIDGE),),
-    "ioh-3240-express-root-port": (Layout(((0x10, 0x90), (0x05, 0x60), (0x0D, 0x40)), _AER, _BRIDGE),),
-    "xio3130-express-upstream-port": (Layout(((0x10, 0x90), (0x0D, 0x80), (0x05, 0x70)), _AER, _BRIDGE),),
-    "xio3130-express-downstream-port": (Layout(((0x10, 0x90), (0x0D, 0x80), (0x05, 0x70)), _AER, _BRIDGE),),
-    "pcie-pci-bridge": (Layout(((0x05, 0x8C), (0x01, 0x84), (0x10, 0x48), (0x0C, 0x40)), _AER, _BRIDGE),),
-    "pci_bridge": (Layout(((0x05, 0x4C), (0x04, 0x48), (0x0C, 0x40)), (), _BRIDGE),),
-    "i82801b11_bridge": (Layout(((0x0D, 0x50),), (), _BRIDGE),),
-}
-"""By the part of the section's idstr after the last slash; the likeliest first. In capability-list order."""
-
-
-def layouts_of(kind: str | None) -> tuple[Layout, ...]:
-    """Where a kind of device may have its capabilities; none are known of a stranger."""
-    if kind is None:
-        return (Layout(),)
-    found = LAYOUTS.get(kind)
-    if found is None and kind.startswith(("virtio-", "vhost-")):
-        return _VIRTIO
-    return found or (Layout(),)
-
-
 _TEMPLATES = {
     pci.CapabilityId.MSI: b"\x05\0\x80\0",
     pci.CapabilityId.VENDOR: b"\x09\0\x10\x01",
@@ -113,7 +47,7 @@ _TEMPLATES = {
 
 
 def place_at(
-    offset: int, layout: Layout, kind: str | None = None, config: bytes | None = None
+    offset: int, layout: Capabilities, kind: str | None = None, config: bytes | None = None
 ) -> Place | None:
     """The register at `offset` of a device with this layout; `config` is its configuration space, if any."""
     found = [place for place in places(layout, kind, config) if _covers(place.register, offset)]
@@ -125,13 +59,13 @@ def _covers(register: Register, offset: int) -> bool:
     return register.offset <= offset < register.offset + register.size
 
 
-def places(layout: Layout, kind: str | None, config: bytes | None) -> Iterator[Place]:
+def places(layout: Capabilities, kind: str | None, config: bytes | None) -> Iterator[Place]:
     """All registers of a device with this layout; some may overlap."""
     header = masks.BRIDGE if layout.header == pci.HeaderType.BRIDGE else ()
     for register in (*masks.IDENTITY, masks.POINTER, *header, *_bars(layout.header)):
         yield Place(register)
-    context = masks.Context(None if kind is None else kind_of(kind))
-    for identifier, base in layout.capabilities:
+    context = masks.Context(kind_of(kind).function)
+    for identifier, base in layout.listed:
         data = _data(config, base) or _TEMPLATES.get(identifier, bytes([identifier]))  # type: ignore[call-overload]
         rule = masks.CAPABILITIES.get(identifier, masks.unknown_capability)
         name = capability_name(identifier)

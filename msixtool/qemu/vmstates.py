@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msixtool.qemu.kinds import kind_of, kinds
 from msixtool.qemu.versions import Version
 
 
@@ -137,24 +138,11 @@ READ_THOUGH_OFF: dict[str, tuple[str, Lifetime]] = {
 """Sections that a QEMU reads where it has the device, even if it writes none (`.needed` of a vmsd that is
 registered), what keeps it from it, and since when there is such a section."""
 
-SOUND_KINDS = frozenset({"ac97", "cs4231a", "es1370", "gus", "hda-audio", "sb16"})
-"""Kinds of sections of devices that make a QEMU read `audio`."""
-
-EQUAL_AFTER_LOAD: dict[str, dict[str, str]] = {
-    "e1000e": {"subsys": "subsystem ID", "subsys_ven": "subsystem vendor ID"},
-    "hpet": {"num_timers_save": "number of timers"},
-}
-"""Fields that a device compares with its own when all is read: by kind of section, with their names in
-words. Nothing in the vmdesc tells of it."""
-
 EQUAL_VMSDS = frozenset({"virtio-mem-device/sanity-checks"})
 """Structs of which every field must be the target's."""
 
 PER_CPU_SUBSECTIONS: dict[str, tuple[int, int]] = {"ich9_pm/cpuhp": (5, 10), "piix4_pm/cpuhp": (5, 10)}
 """Subsections with an element for each possible CPU: bytes before the elements, bytes of one."""
-
-XHCI_ASSERTS_SINCE: Version = (7, 2)
-"""Since when QEMU ends with a failed assertion where an xhci without MSI-X is loaded."""
 
 FEATURES: dict[int, Lifetime] = {
     35: Lifetime((7, 2), (10, 0)),  # IN_ORDER
@@ -164,18 +152,6 @@ FEATURES: dict[int, Lifetime] = {
     56: Lifetime((7, 2), (10, 0)),  # HOST_USO
 }
 """virtio feature bits that QEMU offers only since a release, by whether its devices have the property."""
-
-FEATURE_CONFIG: dict[tuple[str, int], int] = {
-    ("virtio-net", 22): 10,  # MQ
-    ("virtio-net", 3): 12,  # MTU
-    ("virtio-net", 63): 17,  # SPEED_DUPLEX
-    ("virtio-net", 60): 24,  # RSS
-    ("virtio-net", 57): 24,  # HASH_REPORT
-    ("virtio-blk", 13): 48,  # DISCARD
-    ("virtio-blk", 14): 57,  # WRITE_ZEROES
-}
-"""By kind and feature bit: the least bytes of configuration of a device that offers it (feature_sizes of
-hw/net/virtio-net.c and hw/block/virtio-blk.c, since 4.2)."""
 
 FEATURE_SUBSECTIONS: dict[int, str] = {32: "virtio/virtqueues", 34: "virtio/packed_virtqueues"}
 """Feature bits (VERSION_1, RING_PACKED) that a device offers just where it saves this subsection."""
@@ -192,7 +168,6 @@ SIZED_BY_STATE: dict[tuple[str, str], str] = {
     ("cpu", "env.regbase"): "env.nwindows",
     ("cpu", "irqstate"): "irqstate_saved_size",
     ("dbus-vmstate", "data"): "data_size",
-    ("nvme", "aer_reqs"): "outstanding_aers",
     ("openpic", "src"): "max_irq",
     ("spapr_dtb", "fdt_blob"): "fdt_size",
     ("spapr_event_log_entry", "extended_log"): "extended_length",
@@ -214,10 +189,10 @@ SIZED_BY_STATE: dict[tuple[str, str], str] = {
     ("vmbus/gpadl", "gfns"): "num_gfns",
     ("vmbus/vmbus_chan_req", "msg"): "msglen",
     ("vmbus/vmbus_chan_req", "sgl"): "num",
-    ("vmxnet3/mcast_list", "mcast_list"): "mcast_list_buff_size",
     ("xen_evtchn", "port_table"): "nr_ports",
     ("xen_gnttab", "gnt_frame_gpas"): "nr_frames",
     ("xen_xenstore", "impl_state"): "impl_state_size",
+    **{place: length for kind in kinds() for place, length in kind.sized_by.items()},
 }
 """(vmsd, field) of each array and buffer whose length is a field of the stream, and that field: the target
 goes by it, so that a length that differs is no other layout. From all VMSTATE_*VARRAY* and *VBUFFER* of QEMU
@@ -239,18 +214,11 @@ FIELDS_BY_VERSION = frozenset(
 """(vmsd, field) inside a struct that are read only from a source that has them: it sends the struct's version
 beside it (esp_is_version_5 and others of hw/scsi/esp.c). `drq_state` is read from every source."""
 
-FIELDS_BY_PROPERTY = frozenset(
-    {
-        ("PCIDevice", "config[0]"),
-        ("PCIDevice", "config[1]"),
-        ("e1000e", "core.timadj"),
-        ("memory hotplug state", "devs"),
-        ("piix4_pm", "acpi_pci_hotplug.acpi_index"),
-        ("piix4_pm", "acpi_pci_hotplug.acpi_pcihp_pci_status"),
-        ("piix4_pm", "acpi_pci_hotplug.acpi_pcihp_pci_status[0x0]"),
-        ("piix4_pm", "acpi_pci_hotplug.hotplug_select"),
-        ("pvscsi", "parent_obj"),
-        ("pcie-root-port", "parent_obj.parent_obj.parent_obj.parent_obj"),
-    }
+_BY_PROPERTY = frozenset(
+    {("PCIDevice", "config[0]"), ("PCIDevice", "config[1]"), ("memory hotplug state", "devs")}
 )
-"""(vmsd, field) that are there or not by a property of the device: both sides must agree."""
+
+
+def is_by_property(vmsd: str, field: str) -> bool:
+    """Whether a field is there or not by a property of the device: both sides must agree."""
+    return (vmsd, field) in _BY_PROPERTY or field in kind_of(vmsd).by_property

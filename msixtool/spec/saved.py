@@ -19,7 +19,7 @@ from msixtool.errors import NotAStreamError, UsageError
 from msixtool.formats import msix as fmt
 from msixtool.formats import pci
 from msixtool.msix.state import MsixState
-from msixtool.qemu.profiles import check_kind
+from msixtool.qemu.kinds import check_kind
 from msixtool.spec.read import MAX_SIZE, parse_spec
 from msixtool.spec.values import DeviceSpec, Spec, new_control, new_state
 from msixtool.stream import items

@@ -25,7 +25,7 @@ from msixtool.stream.items import Item
 from msixtool.stream.rewrite import Overlay, Replacement, in_order
 from msixtool.tasks import forge_layout
 from msixtool.tasks.forge_fields import set_fields
-from msixtool.tasks.forge_new import VECTORS
+from msixtool.tasks.forge_new import fixed_vectors
 from msixtool.tasks.forge_raise import raise_interrupts
 from msixtool.tasks.forge_sizes import resized_description, resized_packages
 
@@ -209,7 +209,7 @@ class _Forge:
                 expected=device.vectors,
                 found=state.vectors,
             )
-        fixed = VECTORS.get(device.kind)
+        fixed = fixed_vectors(device.kind)
         if fixed not in (None, state.vectors):
             self.notes.append(
                 f"{device.name}: {device.kind} has always {fixed} vectors: QEMU refuses {state.vectors}"

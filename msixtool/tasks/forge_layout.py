@@ -16,9 +16,10 @@ from msixtool.formats import pci
 from msixtool.formats.pci import Bar
 from msixtool.msix.bar import EXCLUSIVE_PBA_OFFSET, align, exclusive_bar, pba_memory, table_size
 from msixtool.msix.versions import Behaviour
+from msixtool.qemu.kinds import kind_of
 
-NVME_PAGE = 4096
-"""nvme begins table and pending bits on pages of their own in its one BAR."""
+_PAGE = 4096
+"""Bytes; nvme begins table and pending bits on pages of their own in its one BAR."""
 
 REACH = 16 << 20
 """How far from its old place a BAR may be moved, in bytes."""
@@ -46,9 +47,11 @@ def places(kind: str, capability: MsixCapability, before: int, vectors: int) -> 
     if _is_exclusive(capability, before):
         made, bits = exclusive_bar(vectors, table.bar, Behaviour())
         return Places(BarPlace(made.bar, made.offset), BarPlace(bits.bar, bits.offset), made.bar_size)
-    if kind == "nvme" and pba.offset == table.offset + align(table_size(before), NVME_PAGE):
-        offset = table.offset + align(table_size(vectors), NVME_PAGE)
-        end = offset + align(pba_memory(vectors), NVME_PAGE)
+    msix = kind_of(kind).msix
+    paged = msix is not None and msix.paged
+    if paged and pba.offset == table.offset + align(table_size(before), _PAGE):
+        offset = table.offset + align(table_size(vectors), _PAGE)
+        end = offset + align(pba_memory(vectors), _PAGE)
         return Places(table, BarPlace(pba.bar, offset), 1 << (end - 1).bit_length())
     table_end, pba_end = table.offset + table_size(vectors), pba.offset + pba_memory(vectors)
     if table.bar == pba.bar and table.offset < pba_end and pba.offset < table_end:

@@ -7,19 +7,13 @@ from collections.abc import Iterable, Mapping
 from msixtool.errors import UsageError
 from msixtool.formats import msix as fmt
 from msixtool.msix.state import MsixEntry, MsixState
-from msixtool.qemu.profiles import check_kind
+from msixtool.qemu.kinds import check_kind, kind_of
 
-VECTORS = {
-    "e1000e": 5,
-    "igb": 10,
-    "vmxnet3": 25,
-    "vmxnet3-msix": 25,
-    "xhci": 16,
-    "megasas": 15,
-    "megasas-gen2": 15,
-    "pcie-root-port": 1,
-}
-"""Kinds whose number of vectors is fixed. Source: the msix_init calls in QEMU's hw/."""
+
+def fixed_vectors(kind: str) -> int | None:
+    """How many vectors every device of a kind has; None where a property says it."""
+    msix = kind_of(kind).msix
+    return None if msix is None else msix.vectors
 
 
 def vector_count(kind: str | None, vectors: int | None) -> int:
@@ -29,7 +23,7 @@ def vector_count(kind: str | None, vectors: int | None) -> int:
     """
     if kind is not None:
         check_kind(kind)
-    fixed = VECTORS.get(kind or "")
+    fixed = fixed_vectors(kind or "")
     if vectors is None:
         vectors = fixed
     if vectors is None:

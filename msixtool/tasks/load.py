@@ -17,10 +17,12 @@ from msixtool.msix.events import Event
 from msixtool.msix.function import MsixFunction
 from msixtool.msix.state import MsixState
 from msixtool.msix.versions import NEWEST, QemuVersion
-from msixtool.qemu.profiles import profile_of
+from msixtool.qemu.kinds import kind_of
+from msixtool.qemu.kinds.facts import Msix, UsedAtLoad
 
 UNKNOWN = "unknown"
 """Reason of a message of a device whose used vectors are not known."""
+_STRANGER = Msix(UsedAtLoad.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def load_state(
     `control` is the Message Control word that configuration space restores, None where that is
     not known: then nothing can be said of what the load sets off.
     """
-    profile = None if kind is None else profile_of(kind)
+    profile = kind_of(kind).msix
     if control is None:
         why = "Not known: configuration space, which says whether vectors are live, is not in the input."
         return Loaded(name, instance, state, state, None, (ev.StateRestored(),), (), why)
@@ -148,43 +150,10 @@ def _recovery(messages: Sequence[Message], kind: str | None) -> str:
         return "Nothing is lost."
     words = []
     if ev.VECTOR_UNUSED in reasons:
-        words.append(_UNUSED.get(_family(kind), _UNUSED[""]))
+        words.append((kind_of(kind).msix or _STRANGER).recovery)
     if ev.BUS_MASTER_OFF in reasons:
         words.append(
             "Turning bus mastering on later does not bring the message back: its pending bit is gone."
             " The device's next interrupt on the vector is delivered once bus mastering is on."
         )
     return " ".join(words)
-
-
-def _family(kind: str | None) -> str:
-    profile = None if kind is None else profile_of(kind)
-    if profile is not None and kind is not None and kind.startswith(("virtio", "vhost")):
-        return "virtio"
-    return kind or ""
-
-
-_UNUSED = {
-    "virtio": (
-        "virtio marks its vectors used only after msix_load. The guest hears of the work when the"
-        " device next notifies the same queue, or when its driver looks at the ring (a kick, a timeout,"
-        " a reset of the device); a queue that waits for nothing else may hang."
-    ),
-    "xhci": (
-        "xhci marks its vectors used only after msix_load. The interrupter's next event raises the"
-        " vector again; a driver that waits for this one alone sees its transfer time out."
-    ),
-    "nvme": (
-        "nvme marks a vector used when its completion queue is restored, after msix_load. The next"
-        " completion on the queue raises it again; otherwise the driver's timeout polls the queue."
-    ),
-    "megasas": (
-        "megasas has marked only vector 0 used. The next completion on the vector raises it again once"
-        " the driver has initialised the controller; otherwise its timeout polls for completions."
-    ),
-    "": (
-        "The device has not marked the vector used by then. Its next interrupt on the vector, or a driver"
-        " that polls, brings the work forward; this interrupt does not come back by itself."
-    ),
-}
-_UNUSED["megasas-gen2"] = _UNUSED["megasas"]

@@ -187,6 +187,5 @@ def test_every_public_name_is_in_the_reference_and_typed() -> None:
 
 
 def test_the_reference_is_what_the_docstrings_say() -> None:
-    """`python -m tests.library.reference` writes it."""
     page = PAGE.read_text()
-    assert page[page.index(MARK) + len(MARK) :] == reference()
+    assert page[page.index(MARK) + len(MARK) :] == reference(), "python -m tests.library.reference writes it"

@@ -24,7 +24,8 @@ from msixtool.dump import Dump
 from msixtool.formats.msix import CONTROL_ENABLE, CONTROL_FUNCTION_MASK
 from msixtool.formats.pci import Command
 from msixtool.msix.state import MsixEntry, MsixState
-from msixtool.qemu.profiles import PROFILES, Profile, UsedAtLoad
+from msixtool.qemu import kinds as known
+from msixtool.qemu.kinds.facts import UsedAtLoad
 from msixtool.tasks.load import Loaded, load_device
 from msixtool.tasks.refusals import refusals
 from msixtool.tasks.replay.player import play
@@ -191,7 +192,10 @@ def test_a_load_does_what_msixtool_says(qemu: str, capsys: pytest.CaptureFixture
 def test_a_load_path_that_is_wrong_is_found_out_and_printed_as_a_script(
     qemu: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(PROFILES, "e1000e", Profile(UsedAtLoad.NONE))
+    right = known.kind_of("e1000e")
+    assert right.msix is not None
+    wrong = right._replace(msix=right.msix._replace(used=UsedAtLoad.NONE))
+    monkeypatch.setitem(known._registry(), "e1000e", wrong)
     kinds = [kind for kind in device_kinds(qemu) if kind.kind == "e1000e"]
     stream = bytearray(save(kinds, qemu))
     with Dump.open(io.BytesIO(stream)) as dump:

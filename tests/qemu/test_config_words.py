@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from msixtool.qemu import config_masks as masks
 from msixtool.qemu.config_fields import FIELDS
-from msixtool.qemu.config_places import LAYOUTS, layouts_of, places
+from msixtool.qemu.config_places import places
 from msixtool.qemu.config_words import differences
+from msixtool.qemu.kinds import kinds
 
 
 def test_every_register_with_words_is_one_that_a_device_can_have() -> None:
-    kinds = [*LAYOUTS, "virtio-net"]
-    layouts = [(kind, layout) for kind in kinds for layout in layouts_of(kind)]
+    layouts = [(kind.section, layout) for kind in kinds() for layout in kind.capabilities]
     names = {place.register.name for kind, layout in layouts for place in places(layout, kind, None)}
     # Of capabilities that no device here has there are words all the same.
     rare = {"virtio notify multiplier", "ATS Capability"}

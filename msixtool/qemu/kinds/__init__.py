@@ -1,20 +1,29 @@
-"""What each kind of section is on a command line: its `-device`, and the properties its state shows.
+"""The kinds of devices: all that is known of each, in one declaration.
 
-One module a family, as QEMU's hw/ has it; a kind is one declaration, which registers itself under the
-name that its sections end in. What a stream says of a device is handed to it as a `Seen`.
+One module a family, as QEMU's hw/ has it; a kind registers itself under the name that its sections end in.
+Whatever asks about a kind asks `kind_of`: how its MSI-X behaves, what of its configuration space is compared,
+what machine types changed, what to advise, and what it is on a command line, where a stream tells of it as a
+`Seen`. To add a kind is to add a declaration to its family; CONTRIBUTING.md has the recipe.
 
 Source: QEMU hw/ of 5.2 to 10.2 (vmstate names, PCI ids, properties), `-device help` of 5.2 to 11.1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from enum import StrEnum
+from functools import lru_cache
 from importlib import import_module
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
+from msixtool.errors import UsageError
+from msixtool.qemu.kinds.facts import NOTHING, Advice, Capabilities, Change, Msix, PciFunction
+from msixtool.qemu.kinds.features import COMMON, Feature
 from msixtool.qemu.versions import Version
+
+if TYPE_CHECKING:
+    from msixtool.qemu.kinds.seen import Seen
 
 FAMILIES = ("chipset", "display", "net", "ports", "storage", "usb", "virtio")
 """The modules of this package whose import fills the registry."""
@@ -39,110 +48,69 @@ class Backend(StrEnum):
     BMC = "bmc"
 
 
-class VirtioSeen(Protocol):
-    """The virtio part of a device's state."""
-
-    @property
-    def vectors(self) -> int:
-        """Entries of the MSI-X table; 0 for no MSI-X."""
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Entries of each queue as the device offers them."""
-
-    @property
-    def features(self) -> int:
-        """What the driver accepted."""
-
-    @property
-    def device_config(self) -> bytes:
-        """The device's own configuration, as it was when it was last read."""
-
-    def has(self, subsection: str) -> bool:
-        """Whether the blob has a subsection of this name."""
-
-    def own(self, name: str) -> object:
-        """A member of the state of the device type, with a slash before each level; None for none."""
-
-
-class Seen(Protocol):
-    """One device, as its stream shows it. Offsets are in its PCI configuration space."""
-
-    @property
-    def config(self) -> bytes:
-        """256 or 4096 bytes; empty for a device that is not on a PCI bus."""
-
-    @property
-    def is_pci(self) -> bool:
-        """Whether it is a function on a PCI bus: some of them do not save their configuration space."""
-
-    @property
-    def length(self) -> int:
-        """Bytes of the section."""
-
-    @property
-    def version(self) -> Version:
-        """The QEMU that takes the command."""
-
-    @property
-    def machine(self) -> Version | None:
-        """The version in the machine type's name."""
-
-    @property
-    def behind_port(self) -> bool:
-        """Whether it is on a PCI Express bus that is no root bus."""
-
-    @property
-    def virtio(self) -> VirtioSeen | None:
-        """What is virtio about it."""
-
-    @property
-    def highest_port(self) -> int:
-        """The highest port of a USB controller that something is plugged into; 0 for none."""
-
-    def capability(self, number: int) -> int | None:
-        """The offset of a capability."""
-
-    def extended(self, number: int) -> int | None:
-        """The offset of an extended capability."""
-
-    def value(self, path: str) -> object:
-        """A field by its path in the vmdesc; None where there is none."""
-
-    def elements(self, name: str) -> int | None:
-        """How many elements of this name its vmdesc has in a list; None without one."""
-
-    def tail(self, count: int) -> bytes:
-        """The first bytes behind what is virtio in the section."""
-
-    def beside(self, section: str, path: str) -> object:
-        """A field of another section with the same path in front of its name."""
-
-    def block(self, name: str) -> int | None:
-        """Bytes of the device's RAM block of this name."""
-
-
 def no_options(_: Seen) -> Options:
     """For a device whose state shows no property."""
     return {}
 
 
-@dataclass(frozen=True)
-class DeviceKind:
-    """`devices` are names for `-device` by PCI ids (`vendor:device`), under "" for all others."""
+class DeviceKind(NamedTuple):
+    """A kind of device by the name that its sections end in. What is not known of it is not said."""
 
     section: str
-    devices: Mapping[str, str]
+
+    # On a command line
+    devices: Mapping[str, str] = NOTHING
+    """Names for `-device` by PCI ids (`vendor:device`), under "" for all others; empty where it is none."""
     options: Callable[[Seen], Options] = no_options
     backend: Backend = Backend.NONE
     rom: bool = False
     """Whether the device has an option ROM unless it is told otherwise."""
     port: bool = False
     """Whether there is a PCI bus behind it."""
+    numbered: bool = False
+    """Whether it has a slot: the pair of chassis and slot is its alone."""
+    integrated: bool = False
+    """Whether it comes with the machine, or with another section's device."""
     note: str | None = None
     """What its state does not tell."""
     named: Callable[[Seen], str] | None = None
     """Tells devices of the same ids apart."""
+
+    # In a stream
+    msix: Msix | None = None
+    function: PciFunction | None = None
+    """What of its configuration space is compared; None where that is not known."""
+    capabilities: tuple[Capabilities, ...] = (Capabilities(),)
+    """Where it may have its capabilities, the likeliest first."""
+    is_virtio: bool = False
+    features: Mapping[int, Feature] = NOTHING
+    """virtio feature bits that are of this device type."""
+    feature_config: Mapping[int, int] = NOTHING
+    """By feature bit: the least bytes of configuration of a device that offers it."""
+    paired: bool = False
+    """Its virtqueues come in pairs, to receive and to transmit, and the source's number of them is made."""
+    requests: bool = False
+    """Its virtqueues hold requests alone, and Linux's driver has no timeout that would look again."""
+    host_features: bool = False
+    """What it offers comes from the host's kernel, or from a process beside QEMU."""
+    sound: bool = False
+    """It makes a QEMU read `audio`."""
+
+    # From one side to the other
+    since: Version | None = None
+    """The first release that can load it, where not every one can."""
+    changes: tuple[Change, ...] = ()
+    """In the order of the machine types."""
+    equal_after_load: Mapping[str, str] = NOTHING
+    """Fields that it compares with its own when all is read, with their names in words: the vmdesc tells
+    nothing of it."""
+    only_equal: str | None = None
+    """The one field that has to be the target's, where no message names it (since 10.2)."""
+    by_property: frozenset[str] = frozenset()
+    """Fields of its vmsd that are there or not by a property: both sides must agree."""
+    sized_by: Mapping[tuple[str, str], str] = NOTHING
+    """(vmsd, field) whose length is a field of the stream, and that field."""
+    advice: Advice = Advice()
 
     def device(self, seen: Seen) -> str | None:
         """The name for `-device`; None where the ids are of none that is known."""
@@ -150,32 +118,74 @@ class DeviceKind:
             return self.named(seen)
         return self.devices.get(ids(seen.config)) or self.devices.get("")
 
+    def feature(self, bit: int) -> Feature:
+        """What a virtio feature bit is of this device type; one that is not known is called by its number."""
+        return COMMON.get(bit) or self.features.get(bit) or Feature(f"bit {bit}")
+
 
 def ids(config: bytes) -> str:
     """`8086:100e` of a configuration space."""
     return f"{int.from_bytes(config[:2], 'little'):04x}:{int.from_bytes(config[2:4], 'little'):04x}"
 
 
-@dataclass
-class _Registry:
-    kinds: dict[str, DeviceKind] = field(default_factory=dict)
-    loaded: bool = False
-
-
-_registry = _Registry()
+_kinds: dict[str, DeviceKind] = {}
 
 
 def register(*kinds: DeviceKind) -> None:
     """Make kinds known by the names of their sections."""
     for kind in kinds:
-        assert kind.section not in _registry.kinds, kind.section
-        _registry.kinds[kind.section] = kind
+        assert kind.section not in _kinds, kind.section
+        _kinds[kind.section] = kind
+
+
+@lru_cache(maxsize=1)
+def _registry() -> dict[str, DeviceKind]:
+    for family in FAMILIES:
+        import_module(f"{__name__}.{family}")
+    return _kinds
+
+
+def kinds() -> Iterator[DeviceKind]:
+    """All that are known."""
+    yield from _registry().values()
+
+
+VIRTIO_SECTIONS = ("virtio-", "vhost-")
+"""What the sections of virtio devices begin with."""
+
+
+def kind_of(section: str | None) -> DeviceKind:
+    """The kind of a section by its idstr or the last part of it.
+
+    Of a stranger nothing is known but what is so of all virtio devices, where it is named as they are.
+    """
+    name = (section or "").rpartition("/")[2]
+    found = _registry().get(name)
+    return _stranger(name) if found is None else found
+
+
+@lru_cache(maxsize=256)
+def _stranger(name: str) -> DeviceKind:
+    if name.startswith(VIRTIO_SECTIONS):
+        from msixtool.qemu.kinds.virtio import virtio
+
+        return virtio(name)
+    return DeviceKind(name)
 
 
 def device_kind(section: str) -> DeviceKind | None:
-    """The kind of a section by the last part of its idstr; None for a stranger."""
-    if not _registry.loaded:
-        for family in FAMILIES:
-            import_module(f"{__name__}.{family}")
-        _registry.loaded = True
-    return _registry.kinds.get(section)
+    """The kind of a section's last part where a `-device` makes one; None for all others."""
+    found = kind_of(section)
+    return found if found.devices or found.named else None
+
+
+def check_kind(section: str) -> None:
+    """Raises UsageError, naming those that are known and what was meant, for a kind without known MSI-X."""
+    if kind_of(section).msix is not None:
+        return
+    with_msix = [kind for kind in kinds() if kind.msix is not None]
+    known = sorted(kind.section for kind in with_msix if not kind.is_virtio)
+    like = get_close_matches(section, [kind.section for kind in with_msix], 1)
+    meant = f" (did you mean {like[0]!r}?)" if like else ""
+    expected = f"one of {', '.join(known)}, virtio-net and other virtio-…"
+    raise UsageError(f"unknown kind {section[:100]!r}{meant}", expected=expected)

@@ -1,42 +1,109 @@
 """What stands on the board or is plugged into its slow buses: watchdogs, serial ports, ACPI's devices.
 
-Source: QEMU hw/i386/, hw/isa/, hw/watchdog/, hw/char/, hw/ipmi/, hw/acpi/.
+Source: QEMU hw/i386/, hw/isa/, hw/watchdog/, hw/char/, hw/ipmi/, hw/acpi/,
+hw/misc/ivshmem.c, hw/vfio/pci.c.
 """
 
 from __future__ import annotations
 
-from msixtool.qemu.kinds import Backend, DeviceKind, register
+from typing import Any
 
-INTEGRATED = frozenset(
-    {
-        "I440FX",
-        "PIIX3",
-        "PIIX4",
-        "piix4_pm",
-        "mch",
-        "ICH9LPC",
-        "ich9_smb",
-        "eeprom",
-        "virtio-vga",
-        "VMBusBridge",
-    }
+from msixtool.qemu.kinds import Backend, DeviceKind, register
+from msixtool.qemu.kinds.facts import (
+    MACHINE,
+    Advice,
+    Change,
+    Msix,
+    MsixPlace,
+    PciFunction,
+    UsedAtLoad,
+    give,
+    io,
+    memory,
 )
-"""Sections of PCI functions that come with the machine, or with another section's device."""
+
+_IVSHMEM = Advice(registers={"MSI-X table size": give("vectors")})
+
+
+def _integrated(section: str, **facts: Any) -> DeviceKind:
+    """A PCI function that comes with the machine, or with another section's device."""
+    return DeviceKind(section, integrated=True, **facts)
+
 
 register(
+    _integrated("I440FX", function=PciFunction()),
+    _integrated("PIIX3", function=PciFunction()),
+    _integrated("PIIX4"),
+    _integrated(
+        "piix4_pm",
+        function=PciFunction(),
+        by_property=frozenset(
+            {
+                "acpi_pci_hotplug.acpi_index",
+                "acpi_pci_hotplug.acpi_pcihp_pci_status",
+                "acpi_pci_hotplug.acpi_pcihp_pci_status[0x0]",
+                "acpi_pci_hotplug.hotplug_select",
+            }
+        ),
+        advice=Advice(
+            "Give the target the source's -smp with its maxcpus=, -m with its slots=, and its"
+            f" acpi-pci-hotplug settings (-global PIIX4_PM.…); and use {MACHINE}."
+        ),
+    ),
+    _integrated("mch", function=PciFunction()),
+    _integrated(
+        "ICH9LPC",
+        function=PciFunction(),
+        advice=Advice(
+            f"Give the target the source's -smp with its maxcpus= and -m with its slots=; and use {MACHINE}."
+        ),
+    ),
+    _integrated("ich9_smb", function=PciFunction({4: io(0x40)})),
+    _integrated("eeprom"),
+    _integrated("VMBusBridge"),
+    DeviceKind("hpet", equal_after_load={"num_timers_save": "number of timers"}),
+    DeviceKind("ivshmem-doorbell", msix=Msix(UsedAtLoad.ALL, config_size=256), advice=_IVSHMEM),
+    DeviceKind("ivshmem", msix=Msix(UsedAtLoad.NONE, config_size=256)),
+    # vfio enables MSI-X on the host's device, and with it its notifiers, after msix_load.
+    DeviceKind(
+        "vfio",
+        msix=Msix(UsedAtLoad.NONE, MsixPlace.VFIO),
+        changes=(
+            Change((10, 0), "vfio-pci,x-migration-load-config-after-iter=off", "when its state is loaded"),
+        ),
+    ),
     DeviceKind("acpi-erst", {"": "acpi-erst"}, backend=Backend.MEMDEV),
-    DeviceKind("i6300esb_wdt", {"": "i6300esb"}),
+    DeviceKind("i6300esb_wdt", {"": "i6300esb"}, function=PciFunction({0: memory(0x10)})),
     DeviceKind("ib700_wdt", {"": "ib700"}),
     DeviceKind("iommu-intel", {"": "intel-iommu"}),
     DeviceKind("ipmi-interface-pci-bt", {"": "pci-ipmi-bt"}, backend=Backend.BMC),
     DeviceKind("ipmi-interface-pci-kcs", {"": "pci-ipmi-kcs"}, backend=Backend.BMC),
     DeviceKind("ivshmem-plain", {"": "ivshmem-plain"}, lambda _: {"master": "on"}, Backend.MEMDEV),
     DeviceKind("parallel_isa", {"": "isa-parallel"}, backend=Backend.CHARDEV),
-    DeviceKind("pci-serial", {"": "pci-serial"}, backend=Backend.CHARDEV),
+    DeviceKind(
+        "pci-serial",
+        {"": "pci-serial"},
+        backend=Backend.CHARDEV,
+        function=PciFunction({0: io(0x8)}),
+    ),
     DeviceKind("pci-serial-multi", {"1b36:0003": "pci-serial-2x", "": "pci-serial-4x"}),
     DeviceKind("pvpanic-pci", {"": "pvpanic-pci"}),
     DeviceKind("serial", {"": "isa-serial"}, backend=Backend.CHARDEV),
-    DeviceKind("tpci200", {"": "tpci200"}),
+    DeviceKind(
+        "tpci200",
+        {"": "tpci200"},
+        function=PciFunction(
+            {
+                0: memory(0x80),
+                1: io(0x80),
+                2: memory(0x100),
+                3: memory(0x400),
+                4: memory(0x2000000),
+                5: memory(0x1000000),
+            },
+            own_capabilities=True,
+        ),
+    ),
     DeviceKind("vmclock", {"": "vmclock"}),
     DeviceKind("vmcoreinfo", {"": "vmcoreinfo"}),
     DeviceKind("vmgenid", {"": "vmgenid"}),

@@ -6,9 +6,23 @@ Source: QEMU hw/display/ (vga-pci.c, cirrus_vga.c, vmware_vga.c, bochs-display.c
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msixtool.formats import pci
-from msixtool.qemu.kinds import Backend, DeviceKind, Options, Seen, register
+from msixtool.qemu.kinds import Backend, DeviceKind, Options, register
+from msixtool.qemu.kinds.facts import (
+    BARS,
+    CAPABILITY_LIST,
+    Advice,
+    Capabilities,
+    PciFunction,
+    give,
+    memory,
+    prefetch,
+)
+
+if TYPE_CHECKING:
+    from msixtool.qemu.kinds.seen import Seen
 
 MIB = 1 << 20
 HDA_ONE_STREAM = 10000
@@ -66,18 +80,52 @@ def _qxl(seen: Seen) -> Options:
 
 
 register(
-    DeviceKind("vga", {"": "VGA"}, _std, rom=True, named=_vga),
-    DeviceKind("cirrus_vga", {"": "cirrus-vga"}, _memory(4), rom=True),
+    DeviceKind(
+        "vga",
+        {"": "VGA"},
+        _std,
+        rom=True,
+        named=_vga,
+        function=PciFunction({2: memory(0x1000)}, framebuffer=0),
+        advice=Advice(registers={BARS: give("vgamem_mb")}),
+    ),
+    DeviceKind(
+        "cirrus_vga",
+        {"": "cirrus-vga"},
+        _memory(4),
+        rom=True,
+        function=PciFunction({0: prefetch(0x2000000), 1: memory(0x1000)}),
+    ),
     DeviceKind("vmware_vga", {"": "vmware-svga"}, _vga_memory, rom=True),
-    DeviceKind("bochs-display", {"": "bochs-display"}, _bochs, rom=True),
+    DeviceKind(
+        "bochs-display",
+        {"": "bochs-display"},
+        _bochs,
+        rom=True,
+        function=PciFunction({2: memory(0x1000)}, framebuffer=0),
+        capabilities=(Capabilities(((0x10, 0x80),)),),
+        advice=Advice(registers={BARS: give("vgamem")}),
+    ),
     DeviceKind("qxl", {"": "qxl-vga"}, _qxl, rom=True),
     DeviceKind("vga-isa", {"": "isa-vga"}),
     DeviceKind("ramfb-dev", {"": "ramfb"}),
-    DeviceKind("intel-hda", {"": "intel-hda", "8086:293e": "ich9-intel-hda"}, _hda),
-    DeviceKind("hda-audio", {"": "hda-duplex"}, backend=Backend.AUDIODEV, named=_codec),
-    DeviceKind("ac97", {"": "AC97"}, backend=Backend.AUDIODEV),
-    DeviceKind("es1370", {"": "ES1370"}, backend=Backend.AUDIODEV),
-    DeviceKind("sb16", {"": "sb16"}, backend=Backend.AUDIODEV),
-    DeviceKind("cs4231a", {"": "cs4231a"}, backend=Backend.AUDIODEV),
-    DeviceKind("gus", {"": "gus"}, backend=Backend.AUDIODEV),
+    DeviceKind(
+        "intel-hda",
+        {"": "intel-hda", "8086:293e": "ich9-intel-hda"},
+        _hda,
+        function=PciFunction({0: memory(0x4000)}),
+        capabilities=(Capabilities(((0x05, 0x60),)),),
+        advice=Advice(registers={CAPABILITY_LIST: give("msi")}),
+    ),
+    DeviceKind("hda-audio", {"": "hda-duplex"}, backend=Backend.AUDIODEV, named=_codec, sound=True),
+    *(
+        DeviceKind(section, {"": device}, backend=Backend.AUDIODEV, sound=True)
+        for section, device in (
+            ("ac97", "AC97"),
+            ("es1370", "ES1370"),
+            ("sb16", "sb16"),
+            ("cs4231a", "cs4231a"),
+            ("gus", "gus"),
+        )
+    ),
 )

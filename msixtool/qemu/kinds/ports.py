@@ -6,8 +6,27 @@ Source: QEMU hw/pci-bridge/, hw/pci/pcie.c (pcie_cap_slot_init), hw/pci/pci_brid
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from msixtool.formats import pci
-from msixtool.qemu.kinds import DeviceKind, Options, Seen, register
+from msixtool.qemu.kinds import DeviceKind, Options, register
+from msixtool.qemu.kinds.facts import (
+    CAPABILITY_LIST,
+    MACHINE,
+    Advice,
+    Capabilities,
+    Change,
+    Msix,
+    MsixPlace,
+    PciFunction,
+    UsedAtLoad,
+    give,
+    memory,
+    wide,
+)
+
+if TYPE_CHECKING:
+    from msixtool.qemu.kinds.seen import Seen
 
 _LINK_CAPABILITIES, _SLOT_CAPABILITIES = 0x0C, 0x14
 _HOTPLUG = 1 << 5
@@ -77,14 +96,85 @@ def _pcie_bridge(seen: Seen) -> Options:
     return {"msi": "off"} if seen.capability(pci.CapabilityId.MSI) is None else {}
 
 
+_BRIDGE = pci.HeaderType.BRIDGE
+_AER = ((0x1, 0x100),)
+_SWITCH = (Capabilities(((0x10, 0x90), (0x0D, 0x80), (0x05, 0x70)), _AER, _BRIDGE),)
+
+
+def _express(section: str, device: str, **facts: Any) -> DeviceKind:
+    return DeviceKind(
+        section, {"": device}, port=True, **{"function": PciFunction(error_reporting=True), **facts}
+    )
+
+
 register(
-    DeviceKind("pcie-root-port", {"": "pcie-root-port"}, _root_port, port=True),
-    DeviceKind("ioh-3240-express-root-port", {"": "ioh3420"}, _port, port=True),
-    DeviceKind("xio3130-express-upstream-port", {"": "x3130-upstream"}, port=True),
-    DeviceKind("xio3130-express-downstream-port", {"": "xio3130-downstream"}, _port, port=True),
-    DeviceKind("pci_bridge", {"": "pci-bridge"}, _bridge, port=True),
-    DeviceKind("pcie-pci-bridge", {"": "pcie-pci-bridge"}, _pcie_bridge, port=True),
-    DeviceKind("i82801b11_bridge", {"": "i82801b11-bridge"}, port=True),
+    _express(
+        "pcie-root-port",
+        "pcie-root-port",
+        options=_root_port,
+        numbered=True,
+        msix=Msix(UsedAtLoad.ALL, MsixPlace.AFTER_AER, vectors=1),
+        function=PciFunction({0: memory(0x1000)}, error_reporting=True),
+        capabilities=(
+            Capabilities(((0x10, 0x54), (0x11, 0x48), (0x0D, 0x40)), (*_AER, (0xD, 0x148)), _BRIDGE),
+        ),
+        changes=(
+            Change((2, 9), "pcie-root-port,x-migrate-msix=false", "17 bytes less in its section"),
+            Change((3, 1), "pcie-root-port,x-speed=2_5,x-width=1", "Link Capabilities"),
+            Change((3, 1), "pcie-root-port,disable-acs=true", "no ACS capability"),
+            Change(
+                (6, 0),
+                "ICH9-LPC,acpi-pci-hotplug-with-bridge-support=off",
+                "hot-plug bits in the Slot Capabilities of q35's ports",
+            ),
+        ),
+        by_property=frozenset({"parent_obj.parent_obj.parent_obj.parent_obj"}),
+        advice=Advice(
+            give("x-migrate-msix") + " It is off for machine types up to 2.9.",
+            registers={"capability ID": f"Use {MACHINE}."},
+        ),
+    ),
+    _express(
+        "ioh-3240-express-root-port",
+        "ioh3420",
+        options=_port,
+        numbered=True,
+        capabilities=(Capabilities(((0x10, 0x90), (0x05, 0x60), (0x0D, 0x40)), _AER, _BRIDGE),),
+    ),
+    _express("xio3130-express-upstream-port", "x3130-upstream", capabilities=_SWITCH),
+    _express(
+        "xio3130-express-downstream-port",
+        "xio3130-downstream",
+        options=_port,
+        numbered=True,
+        capabilities=_SWITCH,
+    ),
+    DeviceKind(
+        "pci_bridge",
+        {"": "pci-bridge"},
+        _bridge,
+        port=True,
+        function=PciFunction({0: wide(0x100)}),
+        capabilities=(Capabilities(((0x05, 0x4C), (0x04, 0x48), (0x0C, 0x40)), (), _BRIDGE),),
+        changes=(
+            Change((2, 8), "pci-bridge,shpc=on", "hot-plug capability of bridges"),
+            Change((8, 1), "pci-bridge,x-pci-express-writeable-slt-bug=true", "secondary latency timer"),
+        ),
+        advice=Advice(registers={CAPABILITY_LIST: give("msi", "shpc")}),
+    ),
+    _express(
+        "pcie-pci-bridge",
+        "pcie-pci-bridge",
+        options=_pcie_bridge,
+        function=PciFunction({0: wide(0x100)}, error_reporting=True),
+        capabilities=(Capabilities(((0x05, 0x8C), (0x01, 0x84), (0x10, 0x48), (0x0C, 0x40)), _AER, _BRIDGE),),
+        advice=Advice(registers={CAPABILITY_LIST: give("msi")}),
+    ),
+    DeviceKind(
+        "i82801b11_bridge",
+        {"": "i82801b11-bridge"},
+        port=True,
+        function=PciFunction(),
+        capabilities=(Capabilities(((0x0D, 0x50),), (), _BRIDGE),),
+    ),
 )
-NUMBERED = frozenset({"pcie-root-port", "ioh-3240-express-root-port", "xio3130-express-downstream-port"})
-"""Kinds with a slot: the pair of chassis and slot is theirs alone."""

@@ -5,8 +5,28 @@ Source: QEMU hw/scsi/, hw/ide/, hw/nvme/, hw/sd/, hw/block/fdc.c.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msixtool.formats import pci
-from msixtool.qemu.kinds import Backend, DeviceKind, Options, Seen, register
+from msixtool.qemu.kinds import Backend, DeviceKind, Options, register
+from msixtool.qemu.kinds.facts import (
+    CAPABILITY_LIST,
+    MSIX_PLACEMENT,
+    POWER_STATE,
+    Advice,
+    Capabilities,
+    Change,
+    Msix,
+    PciFunction,
+    UsedAtLoad,
+    give,
+    io,
+    memory,
+    wide,
+)
+
+if TYPE_CHECKING:
+    from msixtool.qemu.kinds.seen import Seen
 
 EMMC_LENGTH = 1400
 """From this length on an sd-card's section is an eMMC's (QEMU 11: 1179 bytes, 1404 with the extended CSD)."""
@@ -34,19 +54,109 @@ def _card(seen: Seen) -> str:
     return "emmc" if seen.length >= EMMC_LENGTH else "sd-card"
 
 
+_MEGASAS = (
+    "megasas has marked only vector 0 used. The next completion on the vector raises it again once the driver"
+    " has initialised the controller; otherwise its timeout polls for completions."
+)
+_MEGASAS_ADVICE = Advice(registers={CAPABILITY_LIST: give("msi", "msix")})
+_PVSCSI = give("x-disable-pcie", "x-old-pci-configuration")
+
 register(
     DeviceKind("fdc", {"": "isa-fdc"}),
-    DeviceKind("ich9_ahci", {"": "ich9-ahci"}),
-    DeviceKind("ide", {"8086:7010": "piix3-ide", "8086:7111": "piix4-ide"}),
+    DeviceKind(
+        "ich9_ahci",
+        {"": "ich9-ahci"},
+        function=PciFunction({4: io(0x20), 5: memory(0x1000)}),
+        capabilities=(Capabilities(((0x05, 0x80), (0x12, 0xA8))),),
+        advice=Advice("Give the target the source's drives on the same ports."),
+    ),
+    DeviceKind(
+        "ide",
+        {"8086:7010": "piix3-ide", "8086:7111": "piix4-ide"},
+        function=PciFunction({4: io(0x10)}),
+        advice=Advice("Give the target the source's drives on the same units."),
+    ),
     DeviceKind("isa-ide", {"": "isa-ide"}),
-    DeviceKind("lsiscsi", {"1000:0012": "lsi53c895a", "1000:0001": "lsi53c810"}),
-    DeviceKind("megasas", {"": "megasas"}, _interrupts),
-    DeviceKind("megasas-gen2", {"": "megasas-gen2"}, _interrupts),
-    DeviceKind("mptsas", {"": "mptsas1068"}),
-    DeviceKind("nvme", {"": "nvme"}, _nvme, Backend.DRIVE),
-    DeviceKind("pciespscsi", {"": "am53c974"}),
-    DeviceKind("pvscsi", {"": "pvscsi"}),
+    DeviceKind(
+        "lsiscsi",
+        {"1000:0012": "lsi53c895a", "1000:0001": "lsi53c810"},
+        function=PciFunction({0: io(0x100), 1: memory(0x400), 2: memory(0x2000)}),
+    ),
+    DeviceKind(
+        "megasas",
+        {"": "megasas"},
+        _interrupts,
+        msix=Msix(UsedAtLoad.FIRST, config_size=256, vectors=15, recovery=_MEGASAS),
+        function=PciFunction({0: wide(0x4000), 2: io(0x100), 3: wide(0x40000)}),
+        capabilities=(Capabilities(((0x11, 0x68), (0x05, 0x50))),),
+        advice=_MEGASAS_ADVICE,
+    ),
+    DeviceKind(
+        "megasas-gen2",
+        {"": "megasas-gen2"},
+        _interrupts,
+        msix=Msix(UsedAtLoad.FIRST, vectors=15, recovery=_MEGASAS),
+        function=PciFunction({0: io(0x100), 1: wide(0x4000), 3: wide(0x40000)}),
+        capabilities=(Capabilities(((0x10, 0xA0), (0x11, 0x68), (0x05, 0x50))),),
+        advice=_MEGASAS_ADVICE,
+    ),
+    DeviceKind(
+        "mptsas",
+        {"": "mptsas1068"},
+        function=PciFunction({0: io(0x100), 1: memory(0x4000), 2: memory(0x10000)}),
+        capabilities=(Capabilities(((0x05, 0x40),)),),
+        advice=Advice(registers={CAPABILITY_LIST: give("msi")}),
+    ),
+    DeviceKind(
+        "nvme",
+        {"": "nvme"},
+        _nvme,
+        Backend.DRIVE,
+        msix=Msix(
+            UsedAtLoad.NONE,
+            capability_may_be_smaller=True,
+            paged=True,
+            recovery=(
+                "nvme marks a vector used when its completion queue is restored, after msix_load. The next"
+                " completion on the queue raises it again; otherwise the driver's timeout polls the queue."
+            ),
+        ),
+        function=PciFunction({0: wide(0x2000)}, error_reporting=True, power_control=POWER_STATE),
+        capabilities=(Capabilities(((0x11, 0x40), (0x10, 0x80), (0x01, 0x60))),),
+        since=(11, 0),
+        changes=(Change((5, 2), "nvme,msix-exclusive-bar=on", "MSI-X in BAR 4 instead of BAR 0"),),
+        sized_by={("nvme", "aer_reqs"): "outstanding_aers"},
+        advice=Advice(
+            registers={
+                "MSI-X table size": give("msix_qsize"),
+                MSIX_PLACEMENT: give("msix_qsize", "max_ioqpairs", "msix-exclusive-bar"),
+                "vendor ID": give("use-intel-id"),
+                "device ID": give("use-intel-id"),
+            },
+            vectors="msix_qsize",
+            blocked="Use QEMU 11.1 or later, which migrates nvme, on both sides; or unplug it first"
+            " (device_del).",
+        ),
+    ),
+    DeviceKind(
+        "pciespscsi",
+        {"": "am53c974"},
+        function=PciFunction({0: io(0x80)}),
+        advice=Advice(
+            "Use a target of the source's QEMU version: its state has changed, and no machine type keeps it"
+            " as it was."
+        ),
+    ),
+    DeviceKind(
+        "pvscsi",
+        {"": "pvscsi"},
+        function=PciFunction({0: memory(0x8000)}),
+        capabilities=(Capabilities(((0x10, 0x40), (0x05, 0x7C))),),
+        changes=(Change((2, 5), "x-disable-pcie=on", "256 bytes of configuration space"),),
+        by_property=frozenset({"parent_obj"}),
+        advice=Advice(_PVSCSI, registers={CAPABILITY_LIST: _PVSCSI}),
+    ),
     DeviceKind("scsi-disk", {"": "scsi-hd"}, backend=Backend.DRIVE, note="disk or CD"),
     DeviceKind("sd-card", {"": "sd-card"}, backend=Backend.CARD, named=_card),
-    DeviceKind("sdhci", {"": "sdhci-pci"}),
+    DeviceKind("sdhci", {"": "sdhci-pci"}, function=PciFunction({0: memory(0x100)})),
 )

@@ -5,8 +5,25 @@ Source: QEMU hw/usb/ (hcd-uhci.c, hcd-ehci-pci.c, hcd-xhci-pci.c, dev-*.c).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msixtool.formats import pci
-from msixtool.qemu.kinds import Backend, DeviceKind, Options, Seen, ids, register
+from msixtool.qemu.kinds import Backend, DeviceKind, Options, ids, register
+from msixtool.qemu.kinds.facts import (
+    CAPABILITY_LIST,
+    Advice,
+    Capabilities,
+    Msix,
+    PciFunction,
+    UsedAtLoad,
+    give,
+    io,
+    memory,
+    wide,
+)
+
+if TYPE_CHECKING:
+    from msixtool.qemu.kinds.seen import Seen
 
 UHCI = {f"8086:{0x2934 + number:04x}": f"ich9-usb-uhci{number + 1}" for number in range(6)}
 COMPANIONS = {"8086:293a": ("8086:2934", 3), "8086:293c": ("8086:2937", 3)}
@@ -30,9 +47,39 @@ def _xhci(seen: Seen) -> Options:
     return options
 
 
+_EITHER = "Use qemu-xhci on both sides, or nec-usb-xhci on both."
+
 register(
-    DeviceKind("xhci", {"": "qemu-xhci", _NEC: "nec-usb-xhci"}, _xhci),
-    DeviceKind("ehci", {"": "usb-ehci", "8086:293a": "ich9-usb-ehci1", "8086:293c": "ich9-usb-ehci2"}),
+    DeviceKind(
+        "xhci",
+        {"": "qemu-xhci", _NEC: "nec-usb-xhci"},
+        _xhci,
+        msix=Msix(
+            UsedAtLoad.NONE,
+            vectors=16,
+            needed_since=(7, 2),
+            recovery=(
+                "xhci marks its vectors used only after msix_load. The interrupter's next event raises the"
+                " vector again; a driver that waits for this one alone sees its transfer time out."
+            ),
+        ),
+        function=PciFunction({0: wide(0x4000)}),
+        capabilities=(Capabilities(((0x11, 0x90), (0x10, 0xA0), (0x05, 0x70))),),
+        advice=Advice(
+            give("p2", "p3", "slots"),
+            fields={"msix": "Leave msix= of the USB controller at its default, on both sides."},
+            registers={
+                CAPABILITY_LIST: give("msi", "msix") + " nec-usb-xhci and qemu-xhci differ in it too.",
+                "vendor ID": _EITHER,
+                "device ID": _EITHER,
+            },
+        ),
+    ),
+    DeviceKind(
+        "ehci",
+        {"": "usb-ehci", "8086:293a": "ich9-usb-ehci1", "8086:293c": "ich9-usb-ehci2"},
+        function=PciFunction({0: memory(0x1000)}),
+    ),
     DeviceKind(
         "uhci",
         {
@@ -41,6 +88,7 @@ register(
             "1106:3038": "vt82c686b-usb-uhci",
             **UHCI,
         },
+        function=PciFunction({4: io(0x20)}),
     ),
     DeviceKind("ohci", {"": "pci-ohci"}),
     DeviceKind("usb-audio", {"": "usb-audio"}, backend=Backend.AUDIODEV),

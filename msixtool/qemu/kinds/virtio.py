@@ -6,10 +6,30 @@ hw/net/virtio-net.c, hw/block/virtio-blk.c; Virtual I/O Device 1.2, section 4.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from msixtool.formats import pci
-from msixtool.qemu.kinds import Backend, DeviceKind, Options, Seen, register
+from msixtool.qemu.kinds import Backend, DeviceKind, Options, features, no_options, register
+from msixtool.qemu.kinds.facts import (
+    BARS,
+    CAPABILITY_LIST,
+    MACHINE,
+    MSIX_PLACEMENT,
+    NOTHING,
+    POWER_STATE,
+    Advice,
+    Capabilities,
+    Change,
+    Msix,
+    MsixPlace,
+    PciFunction,
+    UsedAtLoad,
+    give,
+)
+
+if TYPE_CHECKING:
+    from msixtool.qemu.kinds.seen import Seen
 
 _VENDOR = 0x09
 _NOTIFY = 2
@@ -148,7 +168,8 @@ def _since(version: tuple[int, int]) -> Callable[[Seen], Options]:
     return lambda seen: _vectors(seen) if seen.version >= version else {}
 
 
-_EARLY = "virtio-mem-device-early"
+EARLY = "virtio-mem-device-early"
+"""The section in which a virtio-mem sends ahead what the target must have: that of no device of its own."""
 
 
 def _mem(seen: Seen) -> Options:
@@ -161,7 +182,7 @@ def _mem(seen: Seen) -> Options:
     ):
         value = seen.virtio.own(f"checks/{field}")
         for path in (field, inside, f"migration_{field}"):
-            value = seen.beside(_EARLY, path) if value is None else value
+            value = seen.beside(EARLY, path) if value is None else value
         if isinstance(value, int) and value > 0:
             options[name] = hex(value)
     return options
@@ -191,42 +212,260 @@ def _input_name(seen: Seen) -> str:
     return _SUBCLASSES.get(seen.config[10], "virtio-tablet-pci")
 
 
-def _virtio(
+_MSIX = Msix(
+    UsedAtLoad.NONE,
+    MsixPlace.VIRTIO,
+    None,
+    recovery=(
+        "virtio marks its vectors used only after msix_load. The guest hears of the work when the"
+        " device next notifies the same queue, or when its driver looks at the ring (a kick, a timeout,"
+        " a reset of the device); a queue that waits for nothing else may hang."
+    ),
+)
+
+_FUNCTION = PciFunction(error_reporting=True, link_control=True, power_control=POWER_STATE, is_virtio=True)
+"""Of every virtio device; its BARs follow from its capabilities."""
+
+_STRUCTURES = ((0x09, 0x84), (0x09, 0x70), (0x09, 0x60), (0x09, 0x50), (0x09, 0x40))
+_EXPRESS = (
+    *((0x09, 0xC8), (0x09, 0xB4), (0x09, 0xA4), (0x09, 0x94), (0x09, 0x84)),
+    *((0x01, 0x7C), (0x10, 0x40)),
+)
+_CAPABILITIES = (
+    Capabilities(((0x11, 0x98), *_STRUCTURES)),
+    Capabilities(((0x11, 0xDC), *_EXPRESS)),
+    Capabilities(((0x11, 0x40),)),
+)
+"""Modern, modern behind a PCI Express port, and with disable-modern=on."""
+
+_CHANGES = (
+    Change((2, 3), "virtio-…-pci,any_layout=off", "offers ANY_LAYOUT later"),
+    Change((2, 4), "virtio-pci,x-disable-pcie=on", "no PCI Express capability behind a port"),
+    Change((2, 4), "virtio-pci,migrate-extra=off", "no virtio/extra_state in the stream"),
+    Change(
+        (2, 6),
+        "virtio-pci,disable-modern=on,disable-legacy=off",
+        "MSI-X capability at 0x40 instead of 0x98, no virtio structures",
+    ),
+    Change((2, 7), "virtio-pci,page-per-vq=on", "notifications spread over a larger BAR"),
+    Change((2, 8), "virtio-pci,x-pcie-deverr-init=off", "error reporting not writable"),
+    Change((4, 0), "virtio-device,use-started=false", "no virtio/started in the stream"),
+    Change((4, 1), "virtio-pci,x-pcie-flr-init=off", "function level reset in Device Capabilities"),
+    Change((5, 1), "virtio-pci,x-ats-page-aligned=off", "ATS capability"),
+    Change((9, 0), "virtio-pci,x-pcie-pm-no-soft-reset=off", "Power Management Control/Status, bit 3"),
+)
+"""Of every virtio device."""
+
+_NO_ADVICE = Advice()
+_TRANSITIONAL = give("disable-legacy", "disable-modern")
+_REGISTERS = {
+    "MSI-X table size": give(
+        "vectors", also=" and number of queues, from which the number follows without it"
+    ),
+    MSIX_PLACEMENT: give("vectors"),
+    BARS: give("vectors", "page-per-vq", "modern-pio-notify", "disable-legacy"),
+    CAPABILITY_LIST: give("disable-modern", "disable-legacy", "vectors")
+    + " Put it behind a PCI Express port on both sides or on neither; some virtio devices have"
+    " MSI-X for newer machine types alone.",
+    "device ID": _TRANSITIONAL
+    + " Transitional devices have other ids than modern ones, and a device behind a PCI Express port is"
+    " modern by default.",
+    "revision ID": _TRANSITIONAL,
+    "virtio structure type": give("disable-modern", "modern-pio-notify"),
+    "virtio structure BAR": give("modern-pio-notify"),
+    "virtio structure offset": give("page-per-vq", "modern-pio-notify"),
+    "virtio structure length": give("page-per-vq", "modern-pio-notify"),
+    "virtio notify multiplier": give("page-per-vq"),
+    "class code": give("class"),
+}
+
+
+def virtio(
+    section: str,
+    *,
+    function: PciFunction = _FUNCTION,
+    changes: tuple[Change, ...] = (),
+    advice: Advice = _NO_ADVICE,
+    registers: Mapping[str, str] = NOTHING,
+    **facts: Any,
+) -> DeviceKind:
+    """A kind of virtio device: what all have, and what is its own."""
+    return DeviceKind(
+        section,
+        is_virtio=True,
+        msix=_MSIX,
+        function=function,
+        capabilities=_CAPABILITIES,
+        changes=tuple(sorted((*_CHANGES, *changes), key=lambda change: change.until)),
+        advice=advice._replace(registers={**_REGISTERS, **registers}),
+        **{"host_features": section.startswith(_BESIDE_QEMU), **facts},
+    )
+
+
+_BESIDE_QEMU = ("vhost", "virtio-vhost")
+
+
+def _device(
     section: str,
     name: str,
-    options: Callable[[Seen], Options] = lambda _: {},
-    backend: Backend = Backend.NONE,
+    options: Callable[[Seen], Options] = no_options,
     *,
     transitional: bool = True,
-    rom: bool = False,
-    named: Callable[[Seen], str] | None = None,
-    note: str | None = None,
+    **facts: Any,
 ) -> DeviceKind:
+    """One that a `-device` makes."""
+
     def made(seen: Seen) -> Options:
         if seen.virtio is None:
             return {}
         return options(seen) | _transport(seen, transitional=transitional)
 
-    return DeviceKind(section, {"": name}, made, backend, rom=rom, named=named, note=note)
+    return virtio(section, devices={"": name}, options=made, **facts)
 
+
+def _queues(setting: str) -> Change:
+    return Change((5, 1), setting, "queues and vectors follow the CPUs later")
+
+
+def _length(setting: str) -> Change:
+    return Change((4, 2), setting, "256 entries in a queue later")
+
+
+_TWO_VECTORS = Change((2, 11), "virtio-blk-pci,vectors=2", "number of vectors")
+_PAIRS = "Give the target's network backend the source's queues=."
+_PORTS = "Give the target the source's virtserialport and virtconsole devices, each with the same nr=."
+_WHERE = Advice(
+    fields={"addr": give("memaddr"), "block_size": give("block-size"), "node": give("node")},
+)
 
 register(
-    _virtio("virtio-net", "virtio-net-pci", _net, Backend.NETDEV, rom=True),
-    _virtio("virtio-blk", "virtio-blk-pci", _blk, Backend.DRIVE),
-    _virtio("virtio-scsi", "virtio-scsi-pci", _scsi),
-    _virtio("virtio-console", "virtio-serial-pci", _console),
-    _virtio("virtio-balloon", "virtio-balloon-pci", _balloon),
-    _virtio("virtio-rng", "virtio-rng-pci", _since((7, 2)), Backend.RNG),
-    _virtio("virtio-9p", "virtio-9p-pci", _vectors, Backend.FSDEV),
-    _virtio("virtio-gpu", "virtio-gpu-pci", _gpu, transitional=False, named=_gpu_name, rom=True),
-    _virtio(
+    _device(
+        "virtio-net",
+        "virtio-net-pci",
+        _net,
+        backend=Backend.NETDEV,
+        rom=True,
+        features=features.NET,
+        # MTU, MQ, HASH_REPORT and RSS, SPEED_DUPLEX
+        feature_config={3: 12, 22: 10, 57: 24, 60: 24, 63: 17},
+        paired=True,
+        host_features=True,
+        changes=(Change((5, 2), "virtio-net-pci-base,vectors=3", "3 vectors instead of 4"),),
+        registers={
+            "MSI-X table size": give("vectors")
+            + " Without it the number is 2 for each queue pair and 2 more, and 3 for machine types up to 5.2."
+        },
+        advice=Advice(
+            sizes={"max_queue_pairs": _PAIRS},
+            fields={
+                "max_queue_pairs": _PAIRS,
+                "has_vnet_hdr": "Give the target's device a network backend with a vnet header, as the"
+                " source's has: -netdev tap without vnet_hdr=off; `user` and `socket` have none.",
+                "has_ufo": "Give the target a host whose tap devices take UDP fragmentation offload"
+                " (TUN_F_UFO), as the source's do; or switch host_ufo= and guest_ufo= off on the source, and"
+                " restart its guest.",
+            },
+            queues=("rx_queue_size", "tx_queue_size"),
+        ),
+    ),
+    _device(
+        "virtio-blk",
+        "virtio-blk-pci",
+        _blk,
+        backend=Backend.DRIVE,
+        features=features.BLK,
+        # DISCARD, WRITE_ZEROES
+        feature_config={13: 48, 14: 57},
+        requests=True,
+        changes=(
+            _TWO_VECTORS,
+            _length("virtio-blk-device,queue-size=128"),
+            _queues("virtio-blk-device,num-queues=1"),
+        ),
+        advice=Advice(queues=("queue-size", "num-queues")),
+    ),
+    _device(
+        "virtio-scsi",
+        "virtio-scsi-pci",
+        _scsi,
+        features=features.SCSI,
+        changes=(
+            _length("virtio-scsi-device,virtqueue_size=128"),
+            _queues("virtio-scsi-device,num_queues=1"),
+        ),
+        advice=Advice(queues=("virtqueue_size", "num_queues")),
+    ),
+    _device(
+        "virtio-console",
+        "virtio-serial-pci",
+        _console,
+        features=features.CONSOLE,
+        advice=Advice(
+            give("max_ports"), fields={"ports_map": _PORTS, "ports": _PORTS}, queues=("max_ports",)
+        ),
+    ),
+    _device(
+        "virtio-balloon",
+        "virtio-balloon-pci",
+        _balloon,
+        features=features.BALLOON,
+        changes=(Change((9, 2), "virtio-balloon-pci,vectors=0", "no MSI-X"),),
+    ),
+    _device(
+        "virtio-rng",
+        "virtio-rng-pci",
+        _since((7, 2)),
+        backend=Backend.RNG,
+        changes=(Change((7, 1), "virtio-rng-pci,vectors=0", "no MSI-X"),),
+    ),
+    _device("virtio-9p", "virtio-9p-pci", _vectors, backend=Backend.FSDEV, features=features.NINE_P),
+    _device(
+        "virtio-gpu",
+        "virtio-gpu-pci",
+        _gpu,
+        transitional=False,
+        named=_gpu_name,
+        rom=True,
+        features=features.GPU,
+        function=_FUNCTION._replace(framebuffer=0),
+        only_equal="max_outputs",
+        changes=(
+            Change((8, 2), "virtio-gpu-device,x-scanout-vmstate-version=1", "bytes saved of each output"),
+        ),
+        registers={"class code": "Use virtio-vga on both sides, or virtio-gpu-pci on both."},
+        advice=Advice(
+            f"Use {MACHINE}: those up to 8.2 save less of each output. Where the source's QEMU wrote it"
+            " otherwise than its machine type says (8.2 and 9.0 did), give the target's device"
+            " x-scanout-vmstate-version=1 for the old layout, 2 for the new.",
+            fields={"max_outputs": give("max_outputs")},
+        ),
+    ),
+    virtio("virtio-vga", integrated=True),
+    _device(
         "virtio-input",
         "virtio-tablet-pci",
         transitional=False,
         named=_input_name,
         note="a tablet or a multitouch",
     ),
-    _virtio("virtio-iommu", "virtio-iommu-pci", transitional=False),
-    _virtio("virtio-mem", "virtio-mem-pci", _mem, Backend.MEMDEV, transitional=False),
-    _virtio("virtio-rtc", "virtio-rtc-pci", transitional=False),
+    _device("virtio-iommu", "virtio-iommu-pci", transitional=False, features=features.IOMMU),
+    _device(
+        "virtio-mem",
+        "virtio-mem-pci",
+        _mem,
+        backend=Backend.MEMDEV,
+        transitional=False,
+        features=features.MEM,
+        changes=(
+            Change((7, 2), "virtio-mem,x-early-migration=false", f"no section {EARLY}"),
+            Change((9, 2), "virtio-mem-pci,vectors=0", "no MSI-X"),
+        ),
+        advice=_WHERE,
+    ),
+    DeviceKind(EARLY, advice=_WHERE),
+    _device("virtio-rtc", "virtio-rtc-pci", transitional=False, since=(11, 0)),
+    virtio("vhost-user-blk", features=features.BLK, requests=True, changes=(_TWO_VECTORS,)),
+    virtio("vhost-user-fs", features=features.FS, since=(8, 2)),
+    virtio("virtio-vhost_scsi", features=features.SCSI),
+    virtio("virtio-vhost_vsock", features=features.VSOCK),
 )

@@ -10,6 +10,7 @@ from msixtool.dump import Dump
 from msixtool.errors import InputError
 from msixtool.qemu.history import oldest_machine
 from msixtool.qemu.kinds import Backend
+from msixtool.qemu.kinds.virtio import EARLY
 from msixtool.qemu.versions import Version, machine_version
 from msixtool.tasks.cmdline import machine as machines
 from msixtool.tasks.cmdline.backends import Backends
@@ -206,7 +207,7 @@ class _Maker:
             if id(device) in done:
                 continue
             done.add(id(device))
-            if device.is_pci and device.kind not in ("virtio-mem-device-early",):
+            if device.is_pci and device.kind != EARLY:
                 self.tree.add(device)
                 others.behind(device)
             else:

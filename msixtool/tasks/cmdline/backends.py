@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from msixtool.qemu.kinds import Backend, Seen
+from msixtool.qemu.kinds import Backend, kind_of
+from msixtool.qemu.kinds.seen import Seen
 from msixtool.ram.memory_map import backends
 from msixtool.stream.items import RamBlock
 from msixtool.tasks.cmdline.seen import Device
@@ -138,7 +139,7 @@ def _queue_pairs(device: Device | None) -> int | None:
 
 def _disk_size(device: Device) -> int | None:
     """Of a virtio disk whose driver has read its configuration: `capacity` in sectors comes first."""
-    if device.virtio is None or device.kind != "virtio-blk":
+    if device.virtio is None or not kind_of(device.kind).requests:
         return None
     size = int.from_bytes(device.virtio.device_config[:8], "little") * _SECTOR
     return size if 0 < size <= _MOST_DISK else None

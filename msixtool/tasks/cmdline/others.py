@@ -46,7 +46,7 @@ class Others:
         """What belongs to a PCI device that has just been added."""
         if device.kind == "intel-hda":
             self.hda = self.tree.ids.get(device.path, "")
-        if device.kind == "virtio-console" and device.virtio is not None:
+        if device.virtio is not None:
             self._ports(device)
 
     def add(self, device: Device) -> None:

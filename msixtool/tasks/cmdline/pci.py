@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from msixtool.formats import pci
-from msixtool.qemu.kinds import DeviceKind, device_kind
-from msixtool.qemu.kinds.chipset import INTEGRATED
-from msixtool.qemu.kinds.ports import NUMBERED
+from msixtool.qemu.kinds import DeviceKind, device_kind, kind_of
 from msixtool.qemu.kinds.usb import COMPANIONS, UHCI
 from msixtool.tasks.cmdline.backends import Backends
 from msixtool.tasks.cmdline.seen import PCI_PATH, Device
@@ -50,7 +48,7 @@ class PciTree:
     def built_in(self, device: Device) -> bool:
         """Whether the machine has this function anyway."""
         root, _, where = device.path.rpartition(":")
-        return device.kind in INTEGRATED or (root == _ROOT and where in _BUILT_IN[self.q35])
+        return kind_of(device.kind).integrated or (root == _ROOT and where in _BUILT_IN[self.q35])
 
     def add_expanders(self, devices: list[Device]) -> None:
         """The expander of each root bus that is not the machine's own."""
@@ -134,7 +132,7 @@ class PciTree:
         return options
 
     def _numbers(self, device: Device, kind: DeviceKind) -> dict[str, str]:
-        if kind.section not in NUMBERED:
+        if not kind.numbered:
             return {}
         self.chassis += 1
         return {"chassis": str(self.chassis)}

@@ -13,7 +13,7 @@ from msixtool.devices.virtio import config_size
 from msixtool.dump import Dump
 from msixtool.errors import MsixtoolError
 from msixtool.formats import pci
-from msixtool.qemu.kinds import VirtioSeen
+from msixtool.qemu.kinds.seen import VirtioSeen
 from msixtool.qemu.versions import Version
 from msixtool.stream.description import objects
 from msixtool.stream.items import Item

@@ -10,6 +10,7 @@ from collections import Counter
 from itertools import groupby
 from typing import Any
 
+from msixtool.formats import virtio_types
 from msixtool.formats.layout import element_count, field_size, nested
 from msixtool.qemu.vmstates import SIZED_BY_STATE
 from msixtool.stream.description import objects
@@ -20,7 +21,7 @@ Pair = tuple[Field | None, Field | None]
 
 POINTER = "ptr-marker"
 
-DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "scsi-requests", "bitmap", "virtio", "virtio-gpu"})
+DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "scsi-requests", "bitmap", "virtio", virtio_types.GPU})
 """Field types whose length is the content's, not the layout's."""
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.formats import pci
-from msixtool.qemu import config_kinds as kinds
 from msixtool.qemu import config_masks as masks
 from msixtool.qemu.config_masks import Context, Register
+from msixtool.qemu.kinds import kind_of
+from msixtool.qemu.kinds.facts import PciFunction
 from msixtool.qemu.versions import Version
 
 _IO, _IO_TYPE, _MEMORY_TYPE = 0x1, 0x3, 0xF
@@ -39,14 +40,14 @@ class Device:
 def registers(device: Device) -> list[Register]:
     """All registers that are compared, by offset; none overlaps the next."""
     space = ConfigSpace(device.config)
-    kind = kinds.kind_of(device.name)
-    found = [*masks.IDENTITY, *_bars(device, space, kind), masks.POINTER]
+    own = kind_of(device.name).function
+    found = [*masks.IDENTITY, *_bars(device, space, own), masks.POINTER]
     if header_type(device.config) == pci.HeaderType.BRIDGE:
         found += masks.BRIDGE
-    if kind is None or not kind.own_capabilities:
+    if own is None or not own.own_capabilities:
         express = space.find(pci.CapabilityId.EXPRESS)
         port = None if express is None else masks.express_port(device.config[express:])
-        context = Context(kind, port, device.version)
+        context = Context(own, port, device.version)
         found += _capabilities(device.config, space, context)
         found += _extended_capabilities(space, context)
     return _clipped(found, len(device.config))
@@ -82,12 +83,12 @@ def _extended_capabilities(space: ConfigSpace, context: Context) -> Iterator[Reg
         yield from (register.at(offset) for register in rule(data, context))
 
 
-def _bars(device: Device, space: ConfigSpace, kind: kinds.Kind | None) -> Iterator[Register]:
+def _bars(device: Device, space: ConfigSpace, own: PciFunction | None) -> Iterator[Register]:
     layout = header_type(device.config)
     if layout not in pci.BARS:
         return
     header = pci.HeaderType(layout)
-    sizes = bar_sizes(device, space, kind)
+    sizes = bar_sizes(device, space, own)
     for bar in pci.bars(device.config):
         if bar.number in sizes:
             yield masks.bar(bar.number, sizes[bar.number], wide=bar.wide)
@@ -95,7 +96,7 @@ def _bars(device: Device, space: ConfigSpace, kind: kinds.Kind | None) -> Iterat
             # The type bits show that it is registered; how large it is, nothing shows.
             known = _IO_TYPE if bar.is_io else _MEMORY_TYPE
             yield masks.bar_of_unknown_size(bar.number, known, wide=bar.wide)
-        elif kind is None:
+        elif own is None:
             yield masks.bar_of_unknown_size(bar.number, 0, wide=False)
     if device.rom:
         yield masks.rom(_power_of_two(device.rom), header)
@@ -105,13 +106,12 @@ def _bar_word(config: bytes, number: int) -> int:
     return pci.Register(masks.BAR_OFFSET + pci.BAR_SIZE * number, pci.BAR_SIZE).value(config)
 
 
-def bar_sizes(device: Device, space: ConfigSpace, kind: kinds.Kind | None) -> dict[int, int]:
+def bar_sizes(device: Device, space: ConfigSpace, own: PciFunction | None) -> dict[int, int]:
     """The sizes in bytes of the BARs that are known to be registered, by number."""
-    sizes = _registered(device.config, kind) if kind else {}
-    framebuffer = kinds.FRAMEBUFFER_BAR.get(device.name)
-    if framebuffer is not None and device.framebuffer:
-        sizes[framebuffer] = _power_of_two(device.framebuffer)
-    for number, end in _used_ends(space, device.config, kind):
+    sizes = _registered(device.config, own) if own else {}
+    if own and own.framebuffer is not None and device.framebuffer:
+        sizes[own.framebuffer] = _power_of_two(device.framebuffer)
+    for number, end in _used_ends(space, device.config, own):
         # QEMU gives such a BAR the next power of two, and a page at least.
         sizes[number] = max(sizes.get(number, 0), _power_of_two(end), 0x1000)
     if device.legacy_bar and _bar_word(device.config, 0) & _IO:
@@ -119,22 +119,22 @@ def bar_sizes(device: Device, space: ConfigSpace, kind: kinds.Kind | None) -> di
     return sizes
 
 
-def _registered(config: bytes, kind: kinds.Kind) -> dict[int, int]:
+def _registered(config: bytes, own: PciFunction) -> dict[int, int]:
     """Of a kind's BARs those whose type bits are there: without them it was not registered."""
     return {
         number: bar.size
-        for number, bar in kind.bars.items()
+        for number, bar in own.bars.items()
         if _bar_word(config, number) & _MEMORY_TYPE == bar.type
     }
 
 
-def _used_ends(space: ConfigSpace, config: bytes, kind: kinds.Kind | None) -> Iterator[tuple[int, int]]:
+def _used_ends(space: ConfigSpace, config: bytes, own: PciFunction | None) -> Iterator[tuple[int, int]]:
     """(BAR, end in bytes) of what the capabilities place in BARs: MSI-X, and a virtio device's structures."""
     capability = space.msix
     if capability is not None:
         yield capability.table.bar, capability.table.offset + 16 * capability.vectors
         yield capability.pba.bar, capability.pba.offset + (capability.vectors + 63) // 64 * 8
-    if kind is kinds.VIRTIO:
+    if own is not None and own.is_virtio:
         yield from masks.virtio_structures(config, [c.offset for c in space.capabilities])
 
 

@@ -14,7 +14,7 @@ from msixtool.devices.device import MsixDevice, kind_of
 from msixtool.dump import Dump
 from msixtool.formats import pci
 from msixtool.msix.versions import QemuVersion
-from msixtool.qemu import advice, history, vendors, vmstates
+from msixtool.qemu import advice, history, kinds, vendors, vmstates
 from msixtool.qemu.versions import Version, format_version, machine_version
 from msixtool.stream.description import objects
 from msixtool.stream.items import Item
@@ -93,7 +93,7 @@ def _refused_machine(name: str, message: str, advice: str) -> Finding:
 
 def _section(item: Item, to: Version) -> Iterator[Finding]:
     kind = kind_of(str(item.idstr))
-    since = history.MIGRATABLE_SINCE.get(kind)
+    since = kinds.kind_of(kind).since
     if since is not None and to < since:
         yield _warning(
             Code.SECTION_UNKNOWN,
@@ -139,21 +139,20 @@ def _subsections(description: dict[str, Any]) -> Iterator[str]:
 def _changes(source: Dump, machine: Version, to: Version) -> Iterator[Finding]:
     """What a target with a newer machine type would have otherwise."""
     express = {device.name for device in source.devices if _is_express(device)}
-    for change in history.CHANGES:
-        if not machine <= change.until < to:
-            continue
-        for item in source.index.full_sections():
-            name = str(item.idstr)
-            if history.concerns(change, kind_of(name)) or (not change.kinds and name in express):
-                until = format_version(change.until)
-                yield _warning(
-                    Code.MACHINE_TYPE,
-                    f"{change.effect}: machine types up to {until} have {change.setting}",
-                    item,
-                    field=change.setting,
-                    source=source.index.machine,
-                    advice=f"Start the target with -machine {source.index.machine}, not with a newer one.",
-                )
+    found = [
+        (change, item)
+        for item in source.index.full_sections()
+        for change in history.changes(str(item.idstr), machine, to, express=str(item.idstr) in express)
+    ]
+    for change, item in sorted(found, key=lambda pair: pair[0].until):
+        yield _warning(
+            Code.MACHINE_TYPE,
+            f"{change.effect}: machine types up to {format_version(change.until)} have {change.setting}",
+            item,
+            field=change.setting,
+            source=source.index.machine,
+            advice=f"Start the target with -machine {source.index.machine}, not with a newer one.",
+        )
 
 
 def _is_express(device: MsixDevice) -> bool:

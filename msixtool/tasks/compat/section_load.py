@@ -15,9 +15,11 @@ from typing import Any, ClassVar
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.places import places_of
 from msixtool.errors import FormatError
-from msixtool.formats import pci, qevm
+from msixtool.formats import pci, qevm, virtio_types
 from msixtool.formats.layout import Layout, element_count, field_size, nested
 from msixtool.qemu import vmstates
+from msixtool.qemu.kinds import kind_of
+from msixtool.qemu.versions import Version, format_version
 from msixtool.stream.description import objects
 from msixtool.stream.items import Item
 from msixtool.tasks.compat import pci_config, virtio_gpu, virtio_load
@@ -64,7 +66,7 @@ class SectionLoad(Load):
         self.seen: dict[str, tuple[int, int]] = {}
         """Values of the fields that are compared after the load: the source's and the target's."""
         self._own_config = b""
-        self._watched = vmstates.EQUAL_AFTER_LOAD.get(self.kind, {})
+        self._watched = kind_of(self.kind).equal_after_load
 
     def run(self) -> list[Finding]:
         """All that the target's QEMU would say of this section, and what it cannot be known whether it
@@ -151,7 +153,7 @@ class SectionLoad(Load):
         state, or on the version."""
         name, size = f"{path}{field.get('name', '')}", total_size(field)
         known = (vmsd, str(field.get("name", "")))
-        if known in vmstates.FIELDS_BY_PROPERTY or age is Age.INNER_NEWER:
+        if vmstates.is_by_property(*known) or age is Age.INNER_NEWER:
             self.differ(Difference(name, name, size, 0))
             return at
         if age is Age.SAME:
@@ -166,7 +168,7 @@ class SectionLoad(Load):
         name, size = f"{path}{field.get('name', '')}", total_size(field)
         known = (vmsd, str(field.get("name", "")))
         inner = age is Age.INNER_NEWER or (age is Age.INNER_OLDER and known not in vmstates.FIELDS_BY_VERSION)
-        if known in vmstates.FIELDS_BY_PROPERTY or inner:
+        if vmstates.is_by_property(*known) or inner:
             self.differ(Difference(name, None, None, size))
             return self._field(field, at, local, path, vmsd)
         if age is Age.SAME:
@@ -309,8 +311,9 @@ class SectionLoad(Load):
 
     def _check_after_load(self) -> None:
         """What the device does when all is read."""
-        if self.kind == "xhci" and ConfigSpace(self._own_config).msix is None:
-            self._without_msix()
+        msix = kind_of(self.kind).msix
+        if msix and msix.needed_since and ConfigSpace(self._own_config).msix is None:
+            self._without_msix(msix.needed_since)
         for name, message in self._watched.items():
             theirs, ours = self.seen.get(name, (0, 0))
             if theirs != ours and not self.refused:
@@ -332,13 +335,14 @@ class SectionLoad(Load):
             elif loaded is not True:
                 self.undecided(trouble.message, **details)
 
-    def _without_msix(self) -> None:
-        """An xhci marks vectors as not used that it does not have."""
-        message = "xhci without MSI-X: QEMU ends with a failed assertion (msix_vector_unuse) after reading it"
-        if self.target.releases.all_since(vmstates.XHCI_ASSERTS_SINCE):
+    def _without_msix(self, since: Version) -> None:
+        """The device marks vectors as not used that it does not have."""
+        failed = "QEMU ends with a failed assertion (msix_vector_unuse) after reading it"
+        message = f"{self.kind} without MSI-X: {failed}"
+        if self.target.releases.all_since(since):
             self.refuse(Code.OTHER, message, field="msix")
-        if self.target.releases.some_since(vmstates.XHCI_ASSERTS_SINCE):
-            self.undecided(f"{message}, if it is 7.2 or later", field="msix")
+        if self.target.releases.some_since(since):
+            self.undecided(f"{message}, if it is {format_version(since)} or later", field="msix")
 
     def _footer(self, at: int) -> None:
         """Where QEMU looks for the section's end."""
@@ -378,7 +382,7 @@ _OF_NUMBERS = (SectionLoad._equal, SectionLoad._at_most)
 
 _SPECIAL: dict[str, Callable[[Load, int, int, int], int]] = {
     "virtio": virtio_load.load,
-    "virtio-gpu": virtio_gpu.load,
+    virtio_types.GPU: virtio_gpu.load,
 }
 """Field types that have a grammar of their own: from the offsets and the target's size to the offset
 behind it."""

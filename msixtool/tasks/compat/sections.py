@@ -13,6 +13,7 @@ from msixtool.devices.device import kind_of
 from msixtool.errors import FormatError
 from msixtool.formats.ram import SECTION as RAM
 from msixtool.qemu import advice, vmstates
+from msixtool.qemu.kinds import kind_of as known_kind
 from msixtool.stream import items as kinds
 from msixtool.stream.items import Item
 from msixtool.tasks.compat import ram
@@ -94,7 +95,7 @@ def _may_read_sound(source: Side, target: Target) -> bool:
 
 
 def _has_sound(side: Side) -> bool:
-    return any(kind_of(name) in vmstates.SOUND_KINDS for name, _ in side.sections)
+    return any(known_kind(name).sound for name, _ in side.sections)
 
 
 def _versions(item: Item, own: Item, target: Target) -> Iterator[Finding]:

@@ -15,8 +15,8 @@ from msixtool.errors import FormatError
 from msixtool.formats import msix, pci
 from msixtool.formats import virtio as fmt
 from msixtool.qemu import advice, vmstates
+from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.versions import Version
-from msixtool.qemu.virtio_features import feature
 from msixtool.tasks.compat import pci_config, virtio_device
 from msixtool.tasks.compat.load_base import Load, LoadStoppedError
 from msixtool.tasks.finding import Code
@@ -163,7 +163,7 @@ class _VirtioLoad:
         (virtio_net_pre_load_queues, 7.2): a fresh one has a pair and that one.
         """
         own = self.state.queues
-        if self.owner.kind == "virtio-net" and len(own) > _PAIR and self.count not in (0, len(own)):
+        if kind_of(self.owner.kind).paired and len(own) > _PAIR and self.count not in (0, len(own)):
             last = index == self.count - 1
             return own[-1].num if last else max(queue.num for queue in own[index % _PAIR : -1 : _PAIR])
         return own[index].num if index < len(own) else 0
@@ -229,7 +229,7 @@ class _VirtioLoad:
             return
         missing = [bit for bit in range(64) if wanted >> bit & 1 and self._is_missing(bit)]
         if missing:
-            names = ", ".join(feature(bit, self.owner.kind).name for bit in missing)
+            names = ", ".join(kind_of(self.owner.kind).feature(bit).name for bit in missing)
             self.owner.refuse(
                 Code.FEATURES,
                 f"features {wanted:#x} are negotiated, of which the target does not offer {names}",
@@ -247,7 +247,7 @@ class _VirtioLoad:
         lifetime = vmstates.FEATURES.get(bit)
         if lifetime is not None and self.owner.target.releases.cover(lifetime) is False:
             return True
-        if self.state.core.config_len < vmstates.FEATURE_CONFIG.get((self.owner.kind, bit), 0):
+        if self.state.core.config_len < kind_of(self.owner.kind).feature_config.get(bit, 0):
             return True
         needed = vmstates.FEATURE_SUBSECTIONS.get(bit)
         return needed is not None and needed.encode() not in self.own[self.state.end :]

@@ -13,14 +13,16 @@ from msixtool.formats import pci
 from msixtool.formats.idstr import Idstr
 from msixtool.qemu import advice
 from msixtool.qemu.config_masks import CAPABILITY_ID, NEXT_POINTER, POINTER
-from msixtool.qemu.config_places import Layout, Place, layouts_of, place_at
+from msixtool.qemu.config_places import Place, place_at
 from msixtool.qemu.config_words import Difference, capability_at, capability_name, differences
+from msixtool.qemu.kinds import kind_of as known_kind
+from msixtool.qemu.kinds.facts import Capabilities
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.evidence import Evidence, layout_of
 from msixtool.tasks.explain.explanation import Told
 from msixtool.tasks.finding import Code
 
-_VIRTIO = "virtio-net"
+_VIRTIO = "virtio-"
 """What a device is taken for where no message names it: most of those with MSI-X are virtio."""
 
 
@@ -116,21 +118,21 @@ def _place(section: str | None, byte: _Byte) -> tuple[Place | None, str]:
     return None, ""
 
 
-def _likely(section: str | None) -> tuple[Layout, ...]:
+def _likely(section: str | None) -> tuple[Capabilities, ...]:
     """The layouts that a device may have, the likeliest first: one behind a port has PCI Express."""
     if section is None:
-        return layouts_of(_VIRTIO)
-    found = layouts_of(kind_of(section))
+        return known_kind(_VIRTIO).capabilities
+    found = known_kind(section).capabilities
     if Idstr(section).is_behind_port and len(found) > 1:
         return tuple(sorted(found, key=lambda layout: not _is_express(layout)))
     return found
 
 
-def _is_express(layout: Layout) -> bool:
-    return any(identifier == pci.CapabilityId.EXPRESS for identifier, _ in layout.capabilities)
+def _is_express(layout: Capabilities) -> bool:
+    return any(identifier == pci.CapabilityId.EXPRESS for identifier, _ in layout.listed)
 
 
-def _doubt(byte: _Byte, layout: Layout, kind: str | None) -> str:
+def _doubt(byte: _Byte, layout: Capabilities, kind: str | None) -> str:
     if kind is None:
         return (
             " No message names the device: it is taken for a virtio device; --stream tells for sure."

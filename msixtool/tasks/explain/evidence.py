@@ -9,7 +9,7 @@ from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.places import config_space
 from msixtool.dump import Dump
 from msixtool.errors import FormatError
-from msixtool.qemu.config_places import Layout
+from msixtool.qemu.kinds.facts import Capabilities
 from msixtool.stream import items as kinds
 from msixtool.stream.items import Item
 from msixtool.tasks.finding import Code, Finding
@@ -88,10 +88,10 @@ def _subsections(description: Any, depth: int) -> list[str]:
     return names + [name for each in description.values() for name in _subsections(each, depth + 1)]
 
 
-def layout_of(config: bytes) -> Layout:
+def layout_of(config: bytes) -> Capabilities:
     """Where a configuration space has its capabilities, by its own lists."""
     space = ConfigSpace(config)
-    return Layout(
+    return Capabilities(
         space.capabilities,
         space.extended_capabilities,
         space.header.layout,

@@ -8,7 +8,7 @@ migration/vmstate.c before 10.2 (a subsection that is not known).
 from __future__ import annotations
 
 from msixtool.qemu import advice
-from msixtool.qemu.profiles import Place, profile_of
+from msixtool.qemu.kinds import kind_of
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.explanation import Told
 from msixtool.tasks.explain.sentences import WHOLE
@@ -22,7 +22,6 @@ _OWN_ERROR = (
 _NOT_FOUND = ("No such file or directory", "-2")
 _CUT_OFF = ("Input/output error", "-5", "Connection reset by peer", "Broken pipe")
 _NOT_PERMITTED = ("Operation not permitted", "-1")
-_SERIAL = "virtio-console"
 _CONFIG = "config"
 """The configuration space in a PCIDevice."""
 _CPUS = frozenset({"cpu", "cpu_common", "apic", "kvm-tpr-opt", "kvmclock"})
@@ -59,7 +58,7 @@ def silent(case: Case) -> Told:
             " not tell it.",
             field,
         )
-    if _is_virtio(case) and field in (None, "virtio"):
+    if kind_of(case.kind).is_virtio and field in (None, "virtio"):
         return _virtio(case, errno)
     stopped = f"while it read {field}" if field else "after it had read the fields"
     return _told(
@@ -157,11 +156,6 @@ _SENT_FOR = {
 """What keeps a subsection out of the stream, or why it is in it."""
 
 
-def _is_virtio(case: Case) -> bool:
-    profile = profile_of(case.kind)
-    return profile is not None and profile.place is Place.VIRTIO
-
-
 def _virtio(case: Case, errno: str) -> Told:
     evidence = case.evidence
     found = evidence.refusal(case.section or "", Code.VECTOR_RANGE) if evidence else None
@@ -176,14 +170,15 @@ def _virtio(case: Case, errno: str) -> Told:
             target=found.target,
             advice=found.advice,
         )
-    if case.kind == _SERIAL and not errno.startswith(_NOT_PERMITTED):
+    ports = kind_of(case.kind).advice.fields.get("ports_map")
+    if ports and not errno.startswith(_NOT_PERMITTED):
         return _told(
             case,
             Code.FIELD_MISMATCH,
             f"{case.section} refused its state without a word: its ports (virtserialport, virtconsole) are"
             " not the source's, in number or in nr=, or a vector is out of range.",
             "ports_map",
-            advice.advise(Code.FIELD_MISMATCH.value, case.kind, "ports_map"),
+            ports,
         )
     if errno.startswith(_NOT_PERMITTED):
         return _told(

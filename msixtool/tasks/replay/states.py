@@ -15,7 +15,7 @@ from msixtool.msix import events as ev
 from msixtool.msix.events import Events
 from msixtool.msix.function import MsixFunction
 from msixtool.msix.state import MsixState
-from msixtool.qemu.profiles import profile_of
+from msixtool.qemu.kinds import kind_of
 from msixtool.tasks.refusals import refusals
 from msixtool.tasks.replay.actions import action
 from msixtool.tasks.replay.bench import Bench
@@ -80,7 +80,7 @@ def _fresh(
 
 def _used_at_load(vectors: int, kind: str | None) -> list[int]:
     """The vectors that a kind has marked used before msix_load."""
-    profile = None if kind is None else profile_of(kind)
+    profile = kind_of(kind).msix
     used = None if profile is None else profile.used.vectors(vectors)
     if used is None:
         of = "of a device whose kind is not given" if kind is None else f"of a {kind}"

@@ -45,7 +45,7 @@ def recovery(device: MsixDevice, row: Interrupt) -> str:
         steps.append(
             f"Load a stream with the interrupt set again: msixtool forge FILE -o OUT --raise {where}."
         )
-    if device.kind in ("virtio-blk", "vhost-user-blk"):
+    if device.has_requests:
         steps.append("Linux's virtio_blk has no timeout that would look again: what waits, waits for ever;")
         steps.append("a reset of the guest starts anew.")
     else:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from msixtool.qemu.kinds import kind_of
+
 if TYPE_CHECKING:
     from msixtool.devices.cpus import Cpu
     from msixtool.devices.device import MsixDevice
@@ -107,4 +109,4 @@ def _by_cpus(row: Interrupt, cpus: Sequence[Cpu]) -> Verdict:
 
 def _is_transmit(device: MsixDevice, row: Interrupt) -> bool:
     """Whether it is a queue that Linux may stop listening to without saying so."""
-    return device.kind == "virtio-net" and row.queue is not None and row.queue % 2 == 1
+    return kind_of(device.kind).paired and row.queue is not None and row.queue % 2 == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from msixtool.qemu import advice
-from msixtool.qemu.virtio_features import features
+from msixtool.qemu.kinds import kind_of
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.explanation import Told
 from msixtool.tasks.finding import Code
@@ -25,12 +25,8 @@ def not_equal(case: Case) -> Told:
     )
 
 
-_ONLY_EQUAL_FIELD = {"virtio-gpu": "max_outputs"}
-"""Of devices that compare one field: since 10.2 no message names it."""
-
-
 def _inner_field(case: Case) -> str | None:
-    known = _ONLY_EQUAL_FIELD.get(case.kind)
+    known = kind_of(case.kind).only_equal
     fields = case.failure.fields
     return known or (fields[0].values["field"].rpartition(".")[2] if fields else None)
 
@@ -52,7 +48,8 @@ def at_most(case: Case) -> Told:
 
 def virtio_features(case: Case) -> Told:
     """Features that the guest has negotiated and the target does not offer, by name."""
-    missing = features(case.source & ~case.target, case.kind)
+    kind, wanted = kind_of(case.kind), case.source & ~case.target
+    missing = [kind.feature(bit) for bit in range(_MOST_FEATURES) if wanted >> bit & 1]
     names = ", ".join(feature.name for feature in missing)
     properties = sorted({feature.prop for feature in missing if feature.prop})
     used = f"features {names}, which" if missing else "features of which QEMU names none, and which"
@@ -68,14 +65,14 @@ def virtio_features(case: Case) -> Told:
     )
 
 
-_BY_HOST = ("vhost", "virtio-vhost", "virtio-net", "vdpa")
+_MOST_FEATURES = 128
 
 
 def _on_features(kind: str, properties: list[str]) -> str | None:
     """What brings features back: the device's properties and, for what the host serves, its kernel
     or back-end."""
     told = f"Give the target's device the source's {', '.join(properties)}." if properties else ""
-    if kind.startswith(_BY_HOST):
+    if kind_of(kind).host_features:
         off = ", ".join(f"{name}=off" for name in properties)
         instead = f"; or start the source with {off} and restart its guest" if off else ""
         told += (

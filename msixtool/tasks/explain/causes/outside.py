@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msixtool.devices.device import kind_of
+from msixtool.qemu.kinds import kind_of
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.explanation import Told
 from msixtool.tasks.explain.families import find_family
@@ -13,11 +13,9 @@ def blocked_device(case: Case) -> Told:
     """A device whose state cannot be saved."""
     section = case.section
     device = section or case.value("type")
-    remedy = "Unplug it before the migration (device_del), or use a device that can migrate."
-    if kind_of(device) == "nvme":
-        remedy = (
-            "Use QEMU 11.1 or later, which migrates nvme, on both sides; or unplug it first (device_del)."
-        )
+    remedy = kind_of(device).advice.blocked or (
+        "Unplug it before the migration (device_del), or use a device that can migrate."
+    )
     return Told(
         Code.OTHER,
         f"The VM cannot be saved: the state of {device} cannot be migrated.",

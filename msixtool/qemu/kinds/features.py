@@ -7,11 +7,10 @@ hw/scsi/virtio-scsi.c, hw/virtio/virtio-balloon.c and the others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Feature:
+class Feature(NamedTuple):
     """One feature bit: its name without the prefix, and the property that decides it, where one does."""
 
     name: str
@@ -37,7 +36,7 @@ COMMON: dict[int, Feature] = {
 }
 """Of every device type."""
 
-_NET = {
+NET = {
     0: Feature("CSUM", "csum"),
     1: Feature("GUEST_CSUM", "guest_csum"),
     2: Feature("CTRL_GUEST_OFFLOADS", "ctrl_guest_offloads"),
@@ -79,7 +78,7 @@ _NET = {
     68: Feature("HOST_UDP_TUNNEL_GSO_CSUM", "host_tunnel_csum"),
 }
 
-_BLK = {
+BLK = {
     0: Feature("BARRIER"),
     1: Feature("SIZE_MAX"),
     2: Feature("SEG_MAX", "seg-max-adjust"),
@@ -97,67 +96,52 @@ _BLK = {
     17: Feature("ZONED"),
 }
 
-_SCSI = {
+SCSI = {
     0: Feature("INOUT"),
     1: Feature("HOTPLUG", "hotplug"),
     2: Feature("CHANGE", "param_change"),
     3: Feature("T10_PI", "t10_pi"),
 }
 
-BY_KIND: dict[str, dict[int, Feature]] = {
-    "virtio-net": _NET,
-    "virtio-blk": _BLK,
-    "vhost-user-blk": _BLK,
-    "virtio-scsi": _SCSI,
-    "virtio-vhost_scsi": _SCSI,
-    "virtio-console": {
-        0: Feature("SIZE"),
-        1: Feature("MULTIPORT", "max_ports"),
-        2: Feature("EMERG_WRITE", "emergency-write"),
-    },
-    "virtio-balloon": {
-        0: Feature("MUST_TELL_HOST"),
-        1: Feature("STATS_VQ"),
-        2: Feature("DEFLATE_ON_OOM", "deflate-on-oom"),
-        3: Feature("FREE_PAGE_HINT", "free-page-hint"),
-        4: Feature("PAGE_POISON", "page-poison"),
-        5: Feature("REPORTING", "free-page-reporting"),
-    },
-    "virtio-gpu": {
-        0: Feature("VIRGL"),
-        1: Feature("EDID", "edid"),
-        2: Feature("RESOURCE_UUID"),
-        3: Feature("RESOURCE_BLOB", "blob"),
-        4: Feature("CONTEXT_INIT"),
-    },
-    "virtio-mem": {
-        0: Feature("ACPI_PXM", "node"),
-        1: Feature("UNPLUGGED_INACCESSIBLE", "unplugged-inaccessible"),
-        2: Feature("PERSISTENT_SUSPEND"),
-    },
-    "virtio-iommu": {
-        0: Feature("INPUT_RANGE"),
-        1: Feature("DOMAIN_RANGE"),
-        2: Feature("MAP_UNMAP"),
-        3: Feature("BYPASS"),
-        4: Feature("PROBE"),
-        5: Feature("MMIO"),
-        6: Feature("BYPASS_CONFIG", "boot-bypass"),
-    },
-    "virtio-9p": {0: Feature("MOUNT_TAG", "mount_tag")},
-    "virtio-vhost_vsock": {0: Feature("STREAM"), 1: Feature("SEQPACKET", "seqpacket")},
-    "vhost-user-fs": {0: Feature("NOTIFICATION")},
+CONSOLE = {
+    0: Feature("SIZE"),
+    1: Feature("MULTIPORT", "max_ports"),
+    2: Feature("EMERG_WRITE", "emergency-write"),
 }
-"""Of one device type, by the part of its section's idstr after the last slash. Types that are not here
-have none (virtio-rng, virtio-input) or are not known."""
 
+BALLOON = {
+    0: Feature("MUST_TELL_HOST"),
+    1: Feature("STATS_VQ"),
+    2: Feature("DEFLATE_ON_OOM", "deflate-on-oom"),
+    3: Feature("FREE_PAGE_HINT", "free-page-hint"),
+    4: Feature("PAGE_POISON", "page-poison"),
+    5: Feature("REPORTING", "free-page-reporting"),
+}
 
-def feature(bit: int, kind: str | None) -> Feature:
-    """What a feature bit is of a device of `kind`; one that is not known is called by its number."""
-    found = COMMON.get(bit) or BY_KIND.get(kind or "", {}).get(bit)
-    return found or Feature(f"bit {bit}")
+GPU = {
+    0: Feature("VIRGL"),
+    1: Feature("EDID", "edid"),
+    2: Feature("RESOURCE_UUID"),
+    3: Feature("RESOURCE_BLOB", "blob"),
+    4: Feature("CONTEXT_INIT"),
+}
 
+MEM = {
+    0: Feature("ACPI_PXM", "node"),
+    1: Feature("UNPLUGGED_INACCESSIBLE", "unplugged-inaccessible"),
+    2: Feature("PERSISTENT_SUSPEND"),
+}
 
-def features(bits: int, kind: str | None) -> list[Feature]:
-    """The features that are set in `bits`, lowest first. At most the 128 bits that virtio can have."""
-    return [feature(bit, kind) for bit in range(128) if bits >> bit & 1]
+IOMMU = {
+    0: Feature("INPUT_RANGE"),
+    1: Feature("DOMAIN_RANGE"),
+    2: Feature("MAP_UNMAP"),
+    3: Feature("BYPASS"),
+    4: Feature("PROBE"),
+    5: Feature("MMIO"),
+    6: Feature("BYPASS_CONFIG", "boot-bypass"),
+}
+
+NINE_P = {0: Feature("MOUNT_TAG", "mount_tag")}
+VSOCK = {0: Feature("STREAM"), 1: Feature("SEQPACKET", "seqpacket")}
+FS = {0: Feature("NOTIFICATION")}
