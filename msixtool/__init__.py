@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from msixtool.library.reading import Vectors as Vectors
     from msixtool.library.saved import Saved as Saved
     from msixtool.library.tracing import Tracing as Tracing
+    from msixtool.library.tracing import trace_vm as trace_vm
     from msixtool.msix.state import MsixEntry as MsixEntry
     from msixtool.msix.state import MsixState as MsixState
     from msixtool.spec import DeviceSpec as DeviceSpec
@@ -168,6 +169,7 @@ _HOMES = {
     "read_spec": "spec",
     "replay": "library.playing",
     "target_of": "library.compatibility",
+    "trace_vm": "library.tracing",
     "validate": "library.plain",
 }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -25,35 +27,62 @@ def address(socket: str | None, domain: str | None, connect: str | None) -> Addr
     return address_of(socket, domain, connect)
 
 
-def or_vm(parameter: str, *, devices: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def vm_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--qmp SOCKET`, `--domain NAME` and `--connect URI`: a running VM in the place of a file."""
+    qmp = click.option("--qmp", metavar="SOCKET", help="The VM behind this QMP socket, as it runs.")
+    for option in (*reversed(domain_options), qmp):
+        function = option(function)
+    return function
+
+
+def meant(
+    files: Sequence[str] | str | None, qmp: str | None, domain: str | None, connect: str | None
+) -> Address | None:
+    """The VM that is to be read, None where files are. Raises UsageError where it is neither or both."""
+    from msixtool.errors import UsageError
+
+    vm = address(qmp, domain, connect)
+    if bool(files) == (vm is not None):
+        raise UsageError("what to read", expected="FILE, --qmp SOCKET or --domain NAME, one of them")
+    return vm
+
+
+def or_vm(parameter: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A command whose FILE (`parameter`: a name, or a tuple of names) may be a running VM instead.
 
-    It is captured first: its devices alone, or all of its RAM too.
+    Its devices are captured first, and stand in a file for the command.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def run(*, qmp: str | None, domain: str | None, connect: str | None, **rest: Any) -> Any:
-            from msixtool.errors import UsageError
-
-            vm = address(qmp, domain, connect)
-            if bool(rest[parameter]) == (vm is not None):
-                raise UsageError("what to read", expected="FILE, --qmp SOCKET or --domain NAME, one of them")
+            vm = meant(rest[parameter], qmp, domain, connect)
             if vm is None:
                 return function(**rest)
-            with _captured(vm, devices) as file:
-                return function(**rest | {parameter: (file,) if parameter == "files" else file})
+            with _captured(vm) as file:
+                return function(**rest | {parameter: (file,) if isinstance(rest[parameter], tuple) else file})
 
-        qmp = click.option("--qmp", metavar="SOCKET", help="The VM behind this QMP socket, as it runs.")
-        for option in (*reversed(domain_options), qmp):
-            option(run)
-        return run
+        return vm_options(run)
 
     return decorate
 
 
+@dataclass(frozen=True, slots=True)
+class CapturedFile(os.PathLike[str]):
+    """A file that a VM was captured in, which is called as the VM is."""
+
+    path: str
+    vm: str
+
+    def __fspath__(self) -> str:
+        return self.path
+
+    def __str__(self) -> str:
+        return self.vm
+
+
 @contextmanager
-def _captured(vm: Address, devices: bool) -> Iterator[str]:
+def _captured(vm: Address) -> Iterator[CapturedFile]:
     """The stream of a running VM in a file that is there for the length of the block."""
     from msixtool import captured
     from msixtool.cli.output import warn
@@ -63,8 +92,8 @@ def _captured(vm: Address, devices: bool) -> Iterator[str]:
     with (
         end_in_order(),
         progress_bar("capture") as progress,
-        captured(vm, devices=devices, progress=progress) as taken,
+        captured(vm, devices=True, progress=progress) as taken,
     ):
         for note in taken.notes:
             warn(note)
-        yield taken.path
+        yield CapturedFile(taken.path, taken.vm.name)

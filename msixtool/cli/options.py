@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -67,6 +68,26 @@ section_option = _device_option("sections")
 saved_kind_option = click.option(
     "--kind", metavar="KIND", help="Of a raw vmstate that `save` wrote: the kind of device, as e1000e."
 )
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def time_option(name: str, help: str, *, least: float, most: float = 86400.0) -> Callable[[Command], Command]:
+    """An option that takes a time as people write it: 2s, 500ms, 1m, or seconds. Its value is in seconds."""
+
+    def seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+        if value is None:
+            return None
+        found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|)", value.strip())
+        if found is None:
+            raise click.BadParameter(f"{value!r} is no time: 2s, 500ms, 1m.")
+        taken = float(found[1]) * _UNITS[found[2]]
+        if not least <= taken <= most:
+            raise click.BadParameter(f"{value!r} is not from {least:g} s to {most:g} s.")
+        return taken
+
+    return click.option(name, metavar="TIME", callback=seconds, help=help)
 
 
 def is_folder(file: str) -> bool:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from msixtool.cli import options
-from msixtool.cli.living import or_vm
+from msixtool.cli import living, options
 from msixtool.cli.page import Page, html_options
+from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -19,50 +19,66 @@ if TYPE_CHECKING:
     from msixtool.devices.device import MsixDevice
     from msixtool.devices.interrupt_route import Route
     from msixtool.devices.rings import Ring
+    from msixtool.tasks.capture import Address
     from msixtool.tasks.trace import Interrupt, Traced
 
 _WAITING = "available and not taken: the device may have missed a kick (stop and cont kick it again)"
 _LOST, _DOUBT = "bold red", "yellow"
 
 
-@click.command(short_help="Where each interrupt is: from its cause to its CPU.")
+EXAMPLES = """\b
+Examples:
+  msixtool trace vm.mig --device virtio-blk
+  msixtool trace first.mig --later second.mig
+  msixtool trace --domain web1
+  msixtool trace --qmp /run/vm.qmp --twice 1s"""
+
+
+@click.command(epilog=EXAMPLES, short_help="Where each interrupt is: from its cause to its CPU.")
 @options.file_or_vm_argument
 @options.device_option
 @click.option("--vector", "-v", type=click.IntRange(min=0), metavar="N", help="Only this vector.")
 @click.option("--later", metavar="FILE", help="A stream of the same VM, a second or more later.")
+@options.time_option(
+    "--twice", "Look at the VM again after so long (1s or more): does it hang, and where?", least=0.01
+)
+@click.option("--ram", is_flag=True, help="Capture all of the VM's RAM: it stands until that is written.")
 @options.container_options
 @options.json_option
 @html_options
 @options.traceback_option
-@or_vm("file", devices=False)
+@living.vm_options
 def trace(
-    file: str,
+    file: str | None,
     device: str | None,
     vector: int | None,
     later: str | None,
+    twice: float | None,
+    ram: bool,
     offset: int,
     snapshot: str | None,
     as_json: bool,
     html: str | None,
     force: bool,
+    qmp: str | None,
+    domain: str | None,
+    connect: str | None,
 ) -> ExitStatus:
     """Follow every interrupt from its cause to its CPU, and name those that are lost.
 
-    Status 1 where an interrupt is lost.
+    Of a running VM device state is read, and of its RAM the rings and remapping tables alone: the guest
+    stands for milliseconds. Status 1 where an interrupt is lost.
     """
-    from msixtool import Dump
     from msixtool.cli.output import SHOWN, console, print_json, warn
-    from msixtool.cli.progress import progress_bar
 
-    page = Page(html, force, inputs=[file] if later is None else [file, later])
-    with ExitStack() as opened:
-        with progress_bar(file) as progress:
-            dump = opened.enter_context(Dump.open(file, offset=offset, snapshot=snapshot, progress=progress))
-        second = None
-        if later is not None:
-            with progress_bar(later) as progress:
-                second = opened.enter_context(Dump.open(later, progress=progress))
-        answer = dump.trace(device, vector=vector, later=second)
+    vm = living.meant(file, qmp, domain, connect)
+    _check(vm, later, twice, ram)
+    page = Page(html, force, inputs=[each for each in (file, later) if each is not None])
+    if vm is None:
+        assert file is not None
+        answer = _of_files(file, later, device, vector, offset, snapshot)
+    else:
+        answer = _of_vm(vm, device, vector, twice, ram)
     if as_json:
         print_json(answer.document())
     else:
@@ -72,12 +88,45 @@ def trace(
 
         page.write(trace_page(answer.document()))
     for line in answer.notes:
-        warn(f"{file}: {line}")
+        warn(f"{answer.origin.path}: {line}")
     for line in answer.damage[:SHOWN]:
-        warn(f"{file}: damaged: {line}")
+        warn(f"{answer.origin.path}: damaged: {line}")
     if answer.damage:
         return ExitStatus.USAGE
     return ExitStatus.DONE if answer.ok else ExitStatus.REPORT
+
+
+def _check(vm: Address | None, later: str | None, twice: float | None, ram: bool) -> None:
+    from msixtool.errors import UsageError
+
+    if vm is None and (twice is not None or ram):
+        raise UsageError("--ram and --twice are of a running VM", expected="--qmp or --domain with them")
+    if vm is not None and later is not None:
+        raise UsageError("--later is of a stream", expected="--twice, of a running VM")
+
+
+def _of_files(
+    file: str, later: str | None, device: str | None, vector: int | None, offset: int, snapshot: str | None
+) -> Tracing:
+    from msixtool import Dump
+    from msixtool.cli.progress import progress_bar
+
+    with ExitStack() as opened:
+        with progress_bar(file) as progress:
+            dump = opened.enter_context(Dump.open(file, offset=offset, snapshot=snapshot, progress=progress))
+        second = None
+        if later is not None:
+            with progress_bar(later) as progress:
+                second = opened.enter_context(Dump.open(later, progress=progress))
+        return dump.trace(device, vector=vector, later=second)
+
+
+def _of_vm(vm: Address, device: str | None, vector: int | None, twice: float | None, ram: bool) -> Tracing:
+    from msixtool import trace_vm
+    from msixtool.cli.progress import progress_bar
+
+    with end_in_order(), progress_bar("capture") as progress:
+        return trace_vm(vm, device, vector=vector, twice=twice, ram=ram, progress=progress)
 
 
 def _print(out: Console, answer: Tracing) -> None:
@@ -98,6 +147,12 @@ def _print(out: Console, answer: Tracing) -> None:
         + (f"{lost} lost." if lost else "none lost."),
         style=_LOST if lost else None,
     )
+    if answer.waiting:
+        out.print(
+            f"{plural(answer.waiting, 'queue')} waited for the device in both looks: {_WAITING}.", style=_LOST
+        )
+    elif answer.waiting == 0 and not lost:
+        out.print("No interrupt hangs: none is lost, or stuck at its CPU, at the second look either.")
 
 
 _SUSPECT = (

@@ -75,7 +75,7 @@ def _outer(
     if not isinstance(path_or_file, str | os.PathLike):
         path = _name(path_or_file)
         return ObjectSource(_thrifty(path_or_file, path), path, progress=progress), path, 0
-    path = os.fspath(path_or_file)
+    path, called = os.fspath(path_or_file), str(path_or_file)
     descriptor = _descriptor(path)
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -85,8 +85,8 @@ def _outer(
     except OSError:
         from msixtool.containers.pipe import PipeSource
 
-        return PipeSource(descriptor, path, spool_limit=spool_limit, progress=progress), path, 0
-    return FileSource(path, descriptor, progress=progress), path, position
+        return PipeSource(descriptor, path, spool_limit=spool_limit, progress=progress), called, 0
+    return FileSource(path, descriptor, progress=progress), called, position
 
 
 def _name(file: BinaryIO) -> str:

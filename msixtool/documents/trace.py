@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from msixtool.devices.cpus import Cpu
@@ -12,12 +13,21 @@ from msixtool.documents import Document, Origin
 from msixtool.tasks.trace import Interrupt, Trace, Traced
 
 
-def trace_document(origin: Origin, traced: Trace, later: Origin | None = None) -> Document:
-    """`msixtool.trace/1`: CPUs, devices with their interrupts, the lost ones and the suspects."""
+def trace_document(
+    origin: Origin,
+    traced: Trace,
+    later: Origin | None = None,
+    paused_ms: Sequence[float | None] | None = None,
+) -> Document:
+    """`msixtool.trace/1`: CPUs, devices with their interrupts, the lost ones and the suspects.
+
+    `paused_ms` is for how long a running VM stood at each look, None for a stream.
+    """
     return {
         "schema": "msixtool.trace/1",
         "source": origin.document(),
         "later": None if later is None else later.document(),
+        "paused_ms": None if paused_ms is None else list(paused_ms),
         "cpus": [_cpu(cpu) for cpu in traced.cpus],
         "devices": [_device(each) for each in traced.devices],
         "lost": [_named(device, row) for device, row in traced.lost],
@@ -66,7 +76,7 @@ def _interrupt(row: Interrupt) -> Document:
         "address": row.address,
         "data": row.data,
         "route": _route(row.route),
-        "ring": None if row.ring is None else _ring(row.ring),
+        "ring": None if row.ring is None else _ring(row.ring, row.still_waiting),
         "cause": None if row.cause is None else dict(row.cause.shown),
         "owed": row.owed,
         "where": _word(row.where),
@@ -84,7 +94,7 @@ def _route(route: Route) -> Document:
     }
 
 
-def _ring(ring: Ring) -> Document:
+def _ring(ring: Ring, still_waiting: bool | None) -> Document:
     return {
         "layout": ring.layout,
         "size": ring.size,
@@ -94,6 +104,7 @@ def _ring(ring: Ring) -> Document:
         "event": ring.event,
         "suppressed": ring.suppressed,
         "waiting": ring.waiting,
+        "still_waiting": still_waiting,
     }
 
 

@@ -18,3 +18,8 @@ Address = str | socket.socket | Domain
 def connected(address: Address) -> AbstractAsyncContextManager[Monitor]:
     """The monitor of a VM. Entering raises InputError where none answers."""
     return through_virsh(address) if isinstance(address, Domain) else at_socket(address)
+
+
+def name_of(address: Address) -> str:
+    """What a VM is called."""
+    return "the QMP socket" if isinstance(address, socket.socket) else str(address)

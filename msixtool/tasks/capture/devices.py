@@ -1,19 +1,21 @@
 """Device state without RAM: the guest stands for milliseconds, whatever its memory.
 
-Source: QEMU migration/savevm.c (qmp_xen_save_devices_state), qapi/misc.json (add-fd). The command has
+Source: QEMU migration/savevm.c (qmp_xen_save_devices_state), qapi/misc.json. The command has
 nothing to do with Xen but its name; QEMU stops the VM for it, and lets one that ran run on, by itself.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Sequence
 
 from msixtool.errors import InputError
 from msixtool.formats import qevm
 from msixtool.output.files import OutputFile
-from msixtool.tasks.capture.monitor import Monitor, RefusedError
-from msixtool.tasks.qmp_answers import member
+from msixtool.ram.looked_at import Piece, Span
+from msixtool.tasks.capture import guest_memory
+from msixtool.tasks.capture.monitor import Command, Monitor, RefusedError
+from msixtool.tasks.capture.written_file import WrittenFile, for_qemu
 
 
 async def write_devices(vm: Monitor, machine: str, version: str, out: OutputFile) -> None:
@@ -21,37 +23,49 @@ async def write_devices(vm: Monitor, machine: str, version: str, out: OutputFile
 
     Raises InputError where QEMU refuses, or gives no stream; OutputError where `out` cannot be written.
     """
-    descriptor = os.memfd_create("msixtool")
-    try:
-        await _save(vm, descriptor)
-        size = os.fstat(descriptor).st_size
-        header = os.pread(descriptor, qevm.HEADER_SIZE, 0)
-        if header != qevm.HEADER.build({"version": qevm.VERSION}) or size <= len(header):
-            raise InputError("QEMU saved no device state", found=f"{size} bytes")
-        out.write(header)
-        configured = {"machine": qevm.with_note(machine, version), "subsections": []}
-        out.write(qevm.CONFIGURATION.build(configured))
-        out.copy(descriptor, len(header), size - len(header))
-    finally:
-        os.close(descriptor)
+    async with for_qemu(vm, _save) as file:
+        _finish(file, machine, version, out)
 
 
-async def _save(vm: Monitor, descriptor: int) -> None:
-    """Have QEMU write into a file in memory, which it is handed: it opens none of its own."""
-    # QEMU looks in the set for a descriptor with these very flags, and writes where its offset stands.
-    handed = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY)
-    try:
-        answer = await vm.hand_over(handed, "add-fd", {})
-    finally:
-        os.close(handed)
-    fd_set = member("add-fd", answer, "fdset-id", int)
-    try:
-        # Without `live: false` QEMU lets go of the disks of a VM that does not run.
-        await vm.ask("xen-save-devices-state", {"filename": f"/dev/fdset/{fd_set}", "live": False})
-    except RefusedError as error:
-        if "denied" in str(error):
-            error.found = f"{error.found} (a security module keeps QEMU from what it is handed?)"
-        raise
-    finally:
-        with suppress(InputError):
-            await vm.ask("remove-fd", {"fdset-id": fd_set})
+async def write_look(
+    vm: Monitor, machine: str, version: str, out: OutputFile, spans: Sequence[Span], *, runs: bool
+) -> list[Piece]:
+    """The same, and what `spans` of guest memory hold at that moment. A VM that `runs` stands for it.
+
+    All of it is asked for at once, so that the VM does not stand while answers are read.
+    """
+    around: tuple[list[Command], list[Command]] = ([("stop", {})], [("cont", {})]) if runs else ([], [])
+    reads = [guest_memory.reading(span) for span in spans]
+    read: list[Piece] = []
+
+    async def save(monitor: Monitor, filename: str) -> None:
+        answers = await monitor.ask_all([*around[0], _saving(filename), *reads, *around[1]])
+        dumps = answers[len(around[0]) + 1 :][: len(reads)]
+        for answer in (answers[0], answers[len(around[0])], answers[-1]):
+            if isinstance(answer, RefusedError) and answer not in dumps:
+                raise answer
+        read[:] = guest_memory.pieces(spans, dumps)
+
+    async with for_qemu(vm, save) as file:
+        _finish(file, machine, version, out)
+    return read
+
+
+def _saving(filename: str) -> Command:
+    # Without `live: false` QEMU lets go of the disks of a VM that does not run.
+    return "xen-save-devices-state", {"filename": filename, "live": False}
+
+
+async def _save(vm: Monitor, filename: str) -> None:
+    await vm.ask(*_saving(filename))
+
+
+def _finish(file: WrittenFile, machine: str, version: str, out: OutputFile) -> None:
+    size = os.fstat(file.descriptor).st_size
+    header = os.pread(file.descriptor, qevm.HEADER_SIZE, 0)
+    if header != qevm.HEADER.build({"version": qevm.VERSION}) or size <= len(header):
+        raise InputError("QEMU saved no device state", found=f"{size} bytes")
+    out.write(header)
+    configured = {"machine": qevm.with_note(machine, version), "subsections": []}
+    out.write(qevm.CONFIGURATION.build(configured))
+    out.copy(file.descriptor, len(header), size - len(header))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,10 @@ _LOST = (OSError, EOFError, ValueError, RecursionError)
 """What qemu.qmp lets through besides its own errors: a connection that ends, JSON beyond its parser."""
 
 
+Command = tuple[str, Mapping[str, Any]]
+"""The name of a QMP command, and its arguments."""
+
+
 class RefusedError(InputError):
     """QEMU answered a command with an error: it did not do it."""
 
@@ -35,6 +39,10 @@ class Pauses:
     def __init__(self) -> None:
         self.milliseconds: float | None = None
         self._stopped: float | None = None
+
+    def forget(self) -> None:
+        """Begin again: what counts is the pause that is to come."""
+        self.milliseconds = None
 
     def note(self, event: Mapping[str, Any]) -> bool:
         """Take in an event of the monitor. False: of any flood of them two numbers are all that is kept."""
@@ -72,6 +80,13 @@ class Monitor(ABC):
         """Run one command. Raises InputError with QEMU's own words where it refuses, or does not answer."""
 
     @abstractmethod
+    async def ask_all(self, commands: Sequence[Command]) -> list[Any]:
+        """Run commands one after another, without waiting here in between: answers, or what was refused.
+
+        Raises InputError where one is not answered.
+        """
+
+    @abstractmethod
     async def hand_over(self, descriptor: int, command: str, arguments: Mapping[str, Any]) -> Any:
         """Run a command that takes a descriptor (`getfd`, `add-fd`). Raises InputError as `ask`."""
 
@@ -95,6 +110,15 @@ class SocketMonitor(Monitor):
             raise RefusedError(f"QEMU refuses {command}", found=shortened(str(error))) from None
         except (QMPError, *_LOST) as error:
             raise InputError(f"the monitor was lost at {command}", found=_reason(error)) from None
+
+    async def ask_all(self, commands: Sequence[Command]) -> list[Any]:
+        """Run commands one after another: QEMU finds the next one there when it has done with one."""
+        asked = (self.ask(name, arguments) for name, arguments in commands)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, RefusedError):
+                raise answer
+        return answers
 
     async def hand_over(self, descriptor: int, command: str, arguments: Mapping[str, Any]) -> Any:
         """Run a command that takes a descriptor (`getfd`, `add-fd`). Raises InputError as `ask`."""

@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -19,7 +20,7 @@ from typing import Any
 
 from msixtool.errors import InputError, UsageError
 from msixtool.tasks.capture import monitor
-from msixtool.tasks.capture.monitor import Monitor, RefusedError
+from msixtool.tasks.capture.monitor import Command, Monitor, RefusedError
 from msixtool.tasks.qmp_answers import optional, shaped, shortened
 
 PROXMOX = "/var/run/qemu-server"
@@ -58,39 +59,68 @@ class VirshMonitor(Monitor):
 
     async def ask(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """Run one command. Raises InputError with QEMU's or libvirt's own words."""
-        return await self._run(command, arguments, ())
+        return await self._one(command, arguments or {}, ())
+
+    async def ask_all(self, commands: Sequence[Command]) -> list[Any]:
+        """Run commands one after another, all of them by one virsh: to start one takes longer than they."""
+        return await self._run(commands, ())
 
     async def hand_over(self, descriptor: int, command: str, arguments: Mapping[str, Any]) -> Any:
         """Run a command that takes a descriptor. Raises InputError as `ask`."""
-        return await self._run(command, arguments, (descriptor,))
+        return await self._one(command, arguments, (descriptor,))
 
-    async def _run(self, command: str, arguments: Mapping[str, Any] | None, handed: Sequence[int]) -> Any:
-        message: dict[str, Any] = {"execute": command}
-        if arguments:
-            message["arguments"] = dict(arguments)
+    async def _one(self, command: str, arguments: Mapping[str, Any], handed: Sequence[int]) -> Any:
+        (answer,) = await self._run([(command, arguments)], handed)
+        if isinstance(answer, RefusedError):
+            raise answer
+        return answer
+
+    async def _run(self, commands: Sequence[Command], handed: Sequence[int]) -> list[Any]:
         passed = [f"--pass-fds={','.join(map(str, handed))}"] if handed else []
-        words = ["qemu-monitor-command", f"--domain={self._domain.name}", *passed, json.dumps(message)]
-        virsh = await _started(self._domain, words, handed)
+        to = ["qemu-monitor-command", f"--domain={self._domain.name}", *passed]
+        # One word is a list of commands, which virsh takes apart much as a shell does.
+        script = "; ".join(shlex.join([*to, _message(*each)]) for each in commands)
+        first = commands[0][0]
+        virsh = await _started(self._domain, [script], handed)
         try:
             out, err = await asyncio.wait_for(virsh.communicate(), monitor.TIMEOUT)
         except TimeoutError:
             raise InputError(
-                f"libvirt does not answer {command} within {monitor.TIMEOUT:g} seconds", path=self.name
+                f"libvirt does not answer {first} within {monitor.TIMEOUT:g} seconds", path=self.name
             ) from None
         finally:
             await _ended(virsh)
         if virsh.returncode:
             raise InputError("libvirt refuses", path=self.name, found=_words(err))
+        lines = [line for line in out.splitlines() if line] or [b""]
+        if len(lines) < len(commands):
+            raise InputError(
+                "virsh does not answer all that was asked",
+                expected=f"{len(commands)} lines",
+                found=len(lines),
+            )
+        return [self._answer(name, line) for (name, _), line in zip(commands, lines, strict=False)]
+
+    def _answer(self, command: str, line: bytes) -> Any:
+        """What QEMU returned, or the error that it answered with."""
         try:
-            answer = shaped(command, json.loads(out), dict)
+            answer = shaped(command, json.loads(line), dict)
         except (ValueError, RecursionError):
             raise InputError(
-                f"virsh answers {command} with no JSON", path=self.name, found=_words(out)
+                f"virsh answers {command} with no JSON", path=self.name, found=_words(line)
             ) from None
         error = optional(command, answer, "error", dict)
-        if error is not None:
-            raise RefusedError(f"QEMU refuses {command}", found=shortened(str(error.get("desc"))))
-        return answer.get("return")
+        if error is None:
+            return answer.get("return")
+        return RefusedError(f"QEMU refuses {command}", found=shortened(str(error.get("desc"))))
+
+
+def _message(command: str, arguments: Mapping[str, Any]) -> str:
+    """A command as QMP has it."""
+    message: dict[str, Any] = {"execute": command}
+    if arguments:
+        message["arguments"] = dict(arguments)
+    return json.dumps(message)
 
 
 async def _started(

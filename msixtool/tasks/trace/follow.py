@@ -56,6 +56,8 @@ class Interrupt:
     verdict: Verdict = Verdict.UNDECIDED
     cause: Cause | None = None
     """What the device's own registers show, of a device that is no virtio."""
+    still_waiting: bool | None = None
+    """Whether what the driver made available is not taken in a later stream either; None without one."""
 
     def __repr__(self) -> str:
         return f"<Interrupt: vector {self.vector}, queue {self.queue}, owed {self.owed}: {self.verdict}>"

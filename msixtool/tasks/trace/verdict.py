@@ -66,6 +66,15 @@ class Later:
             }
         )
 
+    def still_waiting(self, device: MsixDevice, row: Interrupt) -> bool | None:
+        """Whether requests wait for the device in both, and it has taken none; None where nothing tells."""
+        then = self.rows.get(_Key(device.name, device.instance, row.queue))
+        if not device.has_requests or row.ring is None or then is None or then.ring is None:
+            return None
+        if row.ring.waiting is None or then.ring.waiting is None:
+            return None
+        return bool(row.ring.waiting and then.ring.waiting and row.ring.taken == then.ring.taken)
+
     def unmoved(self, device: MsixDevice, row: Interrupt) -> Interrupt | None:
         """The same queue later, where it is owed its interrupt at the same event still."""
         then = self.rows.get(_Key(device.name, device.instance, row.queue))
@@ -78,7 +87,14 @@ def judge(
     device: MsixDevice, rows: Sequence[Interrupt], cpus: Sequence[Cpu], later: Later | None
 ) -> list[Interrupt]:
     """The rows of a device with their verdicts."""
-    return [replace(row, verdict=_verdict(device, row, cpus, later)) for row in rows]
+    return [
+        replace(
+            row,
+            verdict=_verdict(device, row, cpus, later),
+            still_waiting=None if later is None else later.still_waiting(device, row),
+        )
+        for row in rows
+    ]
 
 
 def _verdict(device: MsixDevice, row: Interrupt, cpus: Sequence[Cpu], later: Later | None) -> Verdict:

@@ -1,0 +1,99 @@
+"""A VM at one moment: its device state, and of its memory the few bytes that a question needs."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from msixtool.output.files import OutputFile
+from msixtool.ram.looked_at import Piece, Span
+from msixtool.tasks.capture import guest_memory
+from msixtool.tasks.capture.address import Address, name_of
+from msixtool.tasks.capture.devices import write_devices, write_look
+from msixtool.tasks.capture.visit import Captured, Visit, run, visit
+
+ATTEMPTS = 3
+"""Looks after which what a guest has moved meanwhile again is left out."""
+
+Wanted = Callable[["VmStream"], Sequence[Span]]
+"""What of guest memory a question needs, by the device state."""
+
+
+class VmStream(io.FileIO):
+    """A stream in a file of memory alone, which is called as the VM is. The caller closes it."""
+
+    def __init__(self, vm: Address) -> None:
+        super().__init__(os.memfd_create("msixtool"), "r+")
+        self.full_name = name_of(vm)
+
+    def output(self) -> OutputFile:
+        """The file to be written from its start."""
+        self.seek(0)
+        self.truncate()
+        return OutputFile(self.fileno(), self.full_name, patchable=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Device state as a stream, and what was read of guest memory while the VM stood."""
+
+    stream: VmStream
+    pieces: tuple[Piece, ...]
+    captured: Captured
+    left_out: int = 0
+    """Pieces that were not read, for the VM would have stood too long."""
+
+
+def moments(address: Address, wanted: Wanted, waits: Sequence[float] = ()) -> list[Moment]:
+    """A VM now, and again after each of `waits` seconds in which it goes on.
+
+    Where memory is needed is seen in device state that is taken first; then the VM stands once for both.
+    Raises as `capture`.
+    """
+    return run(address, _moments(address, wanted, waits))
+
+
+async def _moments(address: Address, wanted: Wanted, waits: Sequence[float]) -> list[Moment]:
+    found: list[Moment] = []
+    spans: list[Span] = []
+    try:
+        for wait in (0.0, *waits):
+            await asyncio.sleep(wait)
+            stream = VmStream(address)
+            try:
+                async with visit(address) as seen:
+                    pieces, spans = await _look(seen, stream, wanted, spans)
+            except BaseException:
+                stream.close()
+                raise
+            read = guest_memory.affordable(spans)
+            found.append(Moment(stream, tuple(pieces), seen.captured(devices=True), len(spans) - len(read)))
+    except BaseException:
+        for each in found:
+            each.stream.close()
+        raise
+    return found
+
+
+async def _look(
+    seen: Visit, stream: VmStream, wanted: Wanted, spans: list[Span]
+) -> tuple[list[Piece], list[Span]]:
+    """Pieces of memory and device state of one moment, and the spans that such a moment needs."""
+    if not spans:
+        await write_devices(seen.vm, seen.machine, seen.release, stream.output())
+        spans = guest_memory.joined(wanted(stream))
+    pieces: list[Piece] = []
+    for _ in range(ATTEMPTS if spans else 0):
+        read = guest_memory.affordable(spans)
+        seen.vm.pauses.forget()
+        pieces = await write_look(
+            seen.vm, seen.machine, seen.release, stream.output(), read, runs=seen.before.running
+        )
+        needed = guest_memory.joined(wanted(stream))
+        if needed == spans:
+            break
+        spans = needed
+    return pieces, spans
