@@ -17,6 +17,7 @@ from msixtool.devices.rings import QueueReader, Ring
 from msixtool.devices.virtio_layout import PackedIndices
 from msixtool.devices.virtio_layout import Ring as Places
 from msixtool.errors import UsageError
+from msixtool.qemu.kinds import kind_of
 from msixtool.spec.values import DeviceSpec, EntrySpec, Spec
 from msixtool.stream.items import Item
 from msixtool.tasks.forge import plan
@@ -164,7 +165,9 @@ def row(**changes: Any) -> Interrupt:
 
 
 def device(kind: str = "virtio-blk") -> Any:
-    return SimpleNamespace(name=f"0000:00:03.0/{kind}", instance=0, kind=kind)
+    return SimpleNamespace(
+        name=f"0000:00:03.0/{kind}", instance=0, kind=kind, has_requests=kind_of(kind).requests
+    )
 
 
 def verdict(
@@ -211,6 +214,25 @@ def test_a_later_stream_decides() -> None:
     assert verdict(NOWHERE, running, then=moved) == "unaccounted"
     assert verdict(NOWHERE, running, then=row(owed=False)) == "unaccounted"
     assert verdict(NOWHERE, running, then=row(where=Where.REQUESTED, at=(0,))) == "unaccounted"
+
+
+@pytest.mark.parametrize(
+    ("kind", "taken", "then", "expected"),
+    [
+        ("virtio-blk", 11, 11, True),
+        ("virtio-blk", 11, 12, False),
+        ("virtio-blk", 12, 12, False),
+        ("virtio-net", 11, 11, None),  # Receive buffers wait by design.
+        ("virtio-blk", 11, None, None),
+    ],
+)
+def test_requests_that_the_device_does_not_take_wait_still(
+    kind: str, taken: int, then: int | None, expected: bool | None
+) -> None:
+    now = row(ring=replace(RING, available=12, taken=taken))
+    after = None if then is None else row(ring=replace(RING, available=12, taken=then))
+    later = None if after is None else Later.of([device(kind)], [[after]])
+    assert judge(device(kind), [now], cpus(True), later)[0].still_waiting is expected
 
 
 def test_what_its_cpu_does_not_take_is_stuck() -> None:
