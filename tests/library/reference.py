@@ -20,7 +20,7 @@ GROUPS = {
     "Opening": ("Dump", "open_input", "Saved", "ALTERNATIVE", "believed_ratio"),
     "One stream in, one document out": ("inspect", "validate", "compat"),
     "Questions without a stream": (
-        *("load", "explain", "replay", "capture", "captured", "address_of"),
+        *("load", "explain", "replay", "capture", "captured", "address_of", "trace_vm"),
         *("target_of", "Target", "compare_vmstates", "is_vmstate_file", "check_rules"),
     ),
     "Making streams and states": (
