@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from msixtool.library.saved import Saved as Saved
     from msixtool.library.tracing import Tracing as Tracing
     from msixtool.library.tracing import trace_vm as trace_vm
+    from msixtool.library.watching import Look as Look
+    from msixtool.library.watching import watch_vm as watch_vm
     from msixtool.msix.state import MsixEntry as MsixEntry
     from msixtool.msix.state import MsixState as MsixState
     from msixtool.spec import DeviceSpec as DeviceSpec
@@ -122,6 +124,7 @@ _HOMES = {
     "Item": "stream.items",
     "Leaf": "tasks.field_tree",
     "Load": "library.loading",
+    "Look": "library.watching",
     "Loaded": "tasks.load",
     "Message": "tasks.load",
     "MsixCapability": "devices.config_space",
@@ -170,6 +173,7 @@ _HOMES = {
     "replay": "library.playing",
     "target_of": "library.compatibility",
     "trace_vm": "library.tracing",
+    "watch_vm": "library.watching",
     "validate": "library.plain",
 }
 

@@ -59,7 +59,7 @@ def or_vm(parameter: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             vm = meant(rest[parameter], qmp, domain, connect)
             if vm is None:
                 return function(**rest)
-            with _captured(vm) as file:
+            with captured(vm) as file:
                 return function(**rest | {parameter: (file,) if isinstance(rest[parameter], tuple) else file})
 
         return vm_options(run)
@@ -82,9 +82,9 @@ class CapturedFile(os.PathLike[str]):
 
 
 @contextmanager
-def _captured(vm: Address) -> Iterator[CapturedFile]:
+def captured(vm: Address) -> Iterator[CapturedFile]:
     """The stream of a running VM in a file that is there for the length of the block."""
-    from msixtool import captured
+    from msixtool import captured as capturing
     from msixtool.cli.output import warn
     from msixtool.cli.progress import progress_bar
     from msixtool.cli.signals import end_in_order
@@ -92,7 +92,7 @@ def _captured(vm: Address) -> Iterator[CapturedFile]:
     with (
         end_in_order(),
         progress_bar("capture") as progress,
-        captured(vm, devices=True, progress=progress) as taken,
+        capturing(vm, devices=True, progress=progress) as taken,
     ):
         for note in taken.notes:
             warn(note)

@@ -3,54 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from os import PathLike
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from msixtool.cli import options
-from msixtool.cli.living import or_vm
+from msixtool.cli import living, options
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import Vectors
+    from msixtool import Look, Vectors
     from msixtool.devices.device import MsixDevice
 
+_CHANGED, _PENDING = "bold green", "yellow"
 FOLD = 4
 """Runs of at least this many equal, untouched vectors become one row."""
 
 
-@click.command(short_help="Each vector: address, data, mask, pending bit.")
+EXAMPLES = """\b
+Examples:
+  msixtool show vm.mig --device 03.0
+  msixtool show --domain web1
+  msixtool show --qmp /run/vm.qmp --device virtio-net --watch 2s"""
+
+
+@click.command(epilog=EXAMPLES, short_help="Each vector: address, data, mask, pending bit.")
 @options.files_or_vm_argument
 @options.device_option
 @options.saved_kind_option
 @click.option("--all", "show_all", is_flag=True, help="Every vector: do not fold runs of untouched ones.")
 @click.option("--hex", "as_hex", is_flag=True, help="An annotated hexdump of table and PBA instead.")
+@options.time_option("--watch", "Look at the VM every so long; what has changed is in colour.", least=0.1)
 @options.container_options
 @options.json_option
 @options.traceback_option
-@or_vm("files")
+@living.vm_options
 def show(
     files: tuple[str, ...],
     device: str | None,
     kind: str | None,
     show_all: bool,
     as_hex: bool,
+    watch: float | None,
     offset: int,
     snapshot: str | None,
     as_json: bool,
+    qmp: str | None,
+    domain: str | None,
+    connect: str | None,
 ) -> ExitStatus:
     """Show each vector: address, data, mask, pending bit, and what uses it.
 
-    FILE is a stream, or what `save` wrote of one.
+    FILE is a stream, or what `save` wrote of one. A running VM stands for milliseconds.
     """
     from msixtool import open_input
     from msixtool.cli.output import console, for_each, print_json, report
     from msixtool.cli.progress import progress_bar
+    from msixtool.errors import UsageError
 
-    def one(file: str) -> ExitStatus:
-        with progress_bar(file) as progress:
+    vm = living.meant(files, qmp, domain, connect)
+    if watch is not None:
+        from msixtool import watch_vm
+        from msixtool.cli import watching
+
+        if vm is None:
+            raise UsageError("--watch is of a running VM", expected="--qmp or --domain with it")
+
+        def draw(out: Console, look: Look) -> None:
+            _print(out, look.vectors, show_all, as_hex, _changed(look))
+
+        return watching.watch(watch_vm(vm, device, every=watch), draw, watch, as_json=as_json)
+
+    def one(file: str | PathLike[str]) -> ExitStatus:
+        with progress_bar(str(file)) as progress:
             given = open_input(file, offset=offset, snapshot=snapshot, kind=kind, progress=progress)
         with given:
             answer = given.show(device)
@@ -60,24 +87,45 @@ def show(
                 _print(console(), answer, show_all, as_hex)
             return report(answer)
 
-    return for_each(files, one)
+    if vm is None:
+        return for_each(files, one)
+    with living.captured(vm) as file:
+        return one(file)
 
 
-def _print(out: Console, answer: Vectors, show_all: bool, as_hex: bool) -> None:
-    """Every device, the one below the other."""
+class Place(NamedTuple):
+    """A device by name and instance, and one of its vectors, or None for the device itself."""
+
+    device: str
+    instance: int
+    vector: int | None
+
+
+def _changed(look: Look) -> frozenset[Place]:
+    changes = () if look.since is None else look.since.changes
+    return frozenset(Place(each.device, each.instance, each.vector) for each in changes)
+
+
+def _print(
+    out: Console, answer: Vectors, show_all: bool, as_hex: bool, changed: frozenset[Place] = frozenset()
+) -> None:
+    """Every device, the one below the other; what has `changed` stands out."""
     for number, each in enumerate(answer.devices):
         if number:
             out.print()
-        _print_heading(out, answer, each)
+        here = {
+            vector for name, instance, vector in changed if (name, instance) == (each.name, each.instance)
+        }
+        _print_heading(out, answer, each, _CHANGED if None in here else None)
         if as_hex:
             _print_hex(out, each, answer.origin.base_offset)
         else:
-            _print_vectors(out, each, show_all, x86=answer.x86)
+            _print_vectors(out, each, show_all, here, x86=answer.x86)
     if not answer.devices:
         out.print("No device with MSI-X.")
 
 
-def _print_heading(out: Console, answer: Vectors, device: MsixDevice) -> None:
+def _print_heading(out: Console, answer: Vectors, device: MsixDevice, style: str | None = None) -> None:
     from msixtool.words import lspci_lines
 
     if not answer.in_stream:
@@ -92,8 +140,8 @@ def _print_heading(out: Console, answer: Vectors, device: MsixDevice) -> None:
         out.print(f"MSI-X: Count={device.vectors}, capability not in the stream")
     else:
         for line in lspci_lines(device.capability):
-            out.print(line)
-    out.print(_delivery(device))
+            out.print(line, style=style)
+    out.print(_delivery(device), style=style)
 
 
 def _delivery(device: MsixDevice) -> str:
@@ -112,7 +160,9 @@ def _delivery(device: MsixDevice) -> str:
     return text
 
 
-def _print_vectors(out: Console, device: MsixDevice, show_all: bool, *, x86: bool) -> None:
+def _print_vectors(
+    out: Console, device: MsixDevice, show_all: bool, changed: set[int | None], *, x86: bool
+) -> None:
     from msixtool.cli.output import table
     from msixtool.formats.x86 import x86_message
 
@@ -133,7 +183,7 @@ def _print_vectors(out: Console, device: MsixDevice, show_all: bool, *, x86: boo
             "pending" if device.state.is_pending(first) else "-",
             users.get(first, "-"),
             *([x86_message(entry.address, entry.data) if entry.address else "-"] if x86 else []),
-            style="yellow" if device.state.is_pending(first) else None,
+            style=_CHANGED if first in changed else _PENDING if device.state.is_pending(first) else None,
         )
     out.print(rows)
 

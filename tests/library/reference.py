@@ -20,7 +20,7 @@ GROUPS = {
     "Opening": ("Dump", "open_input", "Saved", "ALTERNATIVE", "believed_ratio"),
     "One stream in, one document out": ("inspect", "validate", "compat"),
     "Questions without a stream": (
-        *("load", "explain", "replay", "capture", "captured", "address_of", "trace_vm"),
+        *("load", "explain", "replay", "capture", "captured", "address_of", "trace_vm", "watch_vm"),
         *("target_of", "Target", "compare_vmstates", "is_vmstate_file", "check_rules"),
     ),
     "Making streams and states": (
@@ -29,7 +29,7 @@ GROUPS = {
     ),
     "Answers": (
         *("Answer", "Origin", "Inspection", "Vectors", "Fields", "Description", "Load", "Validation"),
-        *("Difference", "Compatibility", "Tracing", "Command", "Explained", "Replay", "Capture"),
+        *("Difference", "Compatibility", "Tracing", "Command", "Explained", "Replay", "Capture", "Look"),
     ),
     "Values in them": (
         *("MsixDevice", "MsixState", "MsixEntry", "MsixCapability", "Item", "Section", "Group", "Elements"),

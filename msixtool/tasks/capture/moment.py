@@ -47,7 +47,11 @@ class Moment:
     """Pieces that were not read, for the VM would have stood too long."""
 
 
-def moments(address: Address, wanted: Wanted, waits: Sequence[float] = ()) -> list[Moment]:
+def _nothing(_: VmStream) -> list[Span]:
+    return []
+
+
+def moments(address: Address, wanted: Wanted = _nothing, waits: Sequence[float] = ()) -> list[Moment]:
     """A VM now, and again after each of `waits` seconds in which it goes on.
 
     Where memory is needed is seen in device state that is taken first; then the VM stands once for both.
