@@ -96,7 +96,9 @@ _COMMON = {
     "Link Control 2": give("x-speed") + " It is 2_5 for machine types up to 3.1.",
     "Slot Capabilities": give("slot", "hotplug", "power_controller_present")
     + " Of machine types q35-6.1 and later, ACPI hot-plug takes the port's own away.",
-    "Slot Status": "Give the target's port the same device behind it, plugged in at start.",
+    "Slot Status": "Give the target's port the same device behind it, plugged in at start. Where it has:"
+    " releases before 8.1 compare the presence detect state, which ACPI hot-plug clears in a running guest"
+    " (machine types up to 6.0); load it in QEMU 8.1 or newer, which does not.",
     "Slot Control": give("power_controller_present"),
     "bridge subsystem IDs": "Use the same -device.",
     "slot ID expansion": give("chassis_nr"),
@@ -104,6 +106,21 @@ _COMMON = {
     "ROM BAR": "Give the target's device the source's romfile= and rombar=: the ROM's size, rounded up to a"
     " power of two, is what differs. romsize= (from QEMU 6.0) sets it, whatever the file; for a source with"
     " an older or smaller ROM give the size that it had.",
+}
+
+
+_MACHINE_RAM = ("pc.ram", "ram", "mach-virt.ram", "ppc_spapr.ram", "s390.ram", "riscv_virt_board.ram")
+_BY_ITS_PATH = (
+    " Its RAM may be there under another name: with -machine memory-backend= it has the backend's, which"
+    " x-use-canonical-path-for-ramblock-id=on of the backend makes a path (/objects/…), as machine types"
+    " up to"
+    " 3.1 do, and off the id alone."
+)
+_OF_DEVICES = {
+    "tpm-crb-cmd": "-device tpm-crb (the buffer of its commands), with the same QEMU version",
+    "tpm-ppi": "TPM device with its ppi= setting",
+    "vmcoreinfo": "-device vmcoreinfo",
+    "ivshmem.bar2": "ivshmem device",
 }
 
 
@@ -117,14 +134,20 @@ def on_ram(block: str, code: str) -> str | None:
                 f"Give the target the device {device} at {owner} with the source's romfile=: the block is its"
                 " option ROM."
             )
-        return f"Give {device} the source's ROM file (romfile=): the sizes of the two differ."
+        return (
+            f"Give {device} the source's ROM file (romfile=): the sizes of the two differ. romsize= (from"
+            f" QEMU"
+            " 6.0) sets the size whatever the file."
+        )
     if "vram" in name or name.endswith("vgamem"):
         if code == "ram-missing":
             return f"Give the target the source's display at {owner or 'the same place'}."
         return "Give the target's display the source's video memory (vgamem_mb=, vram_size=)."
-    if block in ("pc.ram", "ram", "mach-virt.ram"):
-        return "Give the target the source's -m."
-    if block in ("pc.bios", "pc.rom") or block.startswith("system.flash"):
+    if block in _MACHINE_RAM:
+        return f"Give the target the source's -m.{_BY_ITS_PATH if code == 'ram-missing' else ''}"
+    if block in _OF_DEVICES:
+        return f"Give the target the source's {_OF_DEVICES[block]}."
+    if block in ("pc.bios", "pc.rom", "isa-bios") or block.startswith("system.flash"):
         return "Start the target with the source's firmware (-bios, pflash)."
     if block.startswith("/rom@"):
         return "Start the target with the source's devices and firmware: QEMU makes this of them."
@@ -159,14 +182,34 @@ _ENGINES = {
     "vmcoreinfo": "Give the target -device vmcoreinfo.",
     "vmgenid": "Give the target -device vmgenid.",
     "audio": "Give the target the source's sound device.",
+    "icp/server": "Give the target the source's -smp with its maxcpus=.",
+    "serial": "Give the target the source's serial ports (-serial, -device isa-serial), as many as it had.",
+    "parallel": "Give the target the source's parallel ports.",
+    "slirp": "Give the target the source's -netdev user.",
+    "tpm-emulator": "Give the target the source's TPM (-tpmdev emulator).",
+    "spapr/htab": "Run the target with the source's accelerator and -machine max-cpu-compat=, ic-mode="
+    " settings.",
 }
+
+
+_OF_MACHINE = (
+    "It is a part of the machine, or of a device without an address: use "
+    + MACHINE
+    + ", with the source's accelerator and the same devices and options, in a QEMU at least as new."
+)
+
+
+def device_path(name: str) -> str:
+    """The part of an idstr that says where its device is; empty for sections of the machine (icp/server)."""
+    path = name.rpartition("/")[0]
+    return path if any(character.isdigit() for character in path) else ""
 
 
 def on_missing_section(name: str, kind: str, instance: int, elsewhere: list[str]) -> str | None:
     """On a section that the target does not have; `elsewhere` has its sections of that kind."""
-    path = name.rpartition("/")[0]
+    path = device_path(name)
     if not path:
-        return _ENGINES.get(name)
+        return _ENGINES.get(name, _OF_MACHINE)
     if kind == "eeprom":
         return (
             f"Give the target the source's i8255x network card (i82550 to i82562, i82801) at {_place(path)}."

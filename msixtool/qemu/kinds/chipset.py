@@ -22,6 +22,16 @@ from msixtool.qemu.kinds.facts import (
     memory,
 )
 
+
+def _at_times(subsection: str, setting: str, machine: str) -> Advice:
+    """On a subsection that a setting keeps out, as it does in machine types up to `machine`."""
+    return Advice(
+        subsections={
+            subsection: f"is kept out by {setting} on the source, as in machine types up to {machine}."
+        }
+    )
+
+
 _IVSHMEM = Advice(registers={"MSI-X table size": give("vectors")})
 
 
@@ -47,7 +57,10 @@ register(
         ),
         advice=Advice(
             "Give the target the source's -smp with its maxcpus=, -m with its slots=, and its"
-            f" acpi-pci-hotplug settings (-global PIIX4_PM.…); and use {MACHINE}."
+            f" acpi-pci-hotplug settings (-global PIIX4_PM.…); and use {MACHINE}. Since 7.0 QEMU expects"
+            " acpi_index in it for machine types from 7.0: to load what 6.2 or older saved, give the"
+            " target -global"
+            " PIIX4_PM.x-not-migrate-acpi-index=on, as machine types up to 6.2 have it."
         ),
     ),
     _integrated("mch", function=PciFunction()),
@@ -61,7 +74,31 @@ register(
     _integrated("ich9_smb", function=PciFunction({4: io(0x40)})),
     _integrated("eeprom"),
     _integrated("VMBusBridge"),
-    DeviceKind("hpet", equal_after_load={"num_timers_save": "number of timers"}),
+    DeviceKind(
+        "hpet",
+        equal_after_load={"num_timers_save": "number of timers"},
+        advice=_at_times("hpet/offset", "hpet-offset-saved=off", "2.11"),
+    ),
+    _integrated("fw_cfg", advice=_at_times("fw_cfg/acpi_mr", "-global fw_cfg.acpi-mr-restore=off", "4.2")),
+    _integrated("pckbd", advice=_at_times("pckbd/extended_state", "-global i8042.extended-state=off", "6.0")),
+    _integrated("pl011", advice=_at_times("pl011/clock", "migrate-clk=off", "5.1")),
+    _integrated("pl031", advice=_at_times("pl031/tick-offset", "migrate-tick-offset=off", "4.0")),
+    _integrated(
+        "ps2kbd",
+        advice=Advice(
+            subsections={
+                "ps2kbd/command_reply_queue": "is sent only while a reply of the keyboard is pending: save"
+                " again"
+                " a moment later."
+            }
+        ),
+    ),
+    _integrated(
+        "smmuv3",
+        advice=Advice(
+            subsections={"smmuv3/gbpa": "is sent where the guest has changed the register GBPA (from 8.0)."}
+        ),
+    ),
     DeviceKind("ivshmem-doorbell", msix=Msix(UsedAtLoad.ALL, config_size=256), advice=_IVSHMEM),
     DeviceKind("ivshmem", msix=Msix(UsedAtLoad.NONE, config_size=256)),
     # vfio enables MSI-X on the host's device, and with it its notifiers, after msix_load.

@@ -184,3 +184,5 @@ class Advice(NamedTuple):
     """The property that decides how many vectors there are."""
     blocked: str | None = None
     """Where a release cannot save it."""
+    subsections: Mapping[str, str] = NOTHING
+    """By a subsection that is sent at times alone: what it is sent for, or what keeps it out."""

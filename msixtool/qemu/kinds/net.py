@@ -88,6 +88,20 @@ register(
         "e1000",
         {"": "e1000", "8086:100c": "e1000-82544gc", "8086:100f": "e1000-82545em"},
         function=PciFunction({0: memory(0x20000), 1: io(0x40)}),
+        advice=Advice(
+            subsections={
+                "e1000/tx_tso_state": "is kept out by migrate_tso_props=off on the source, as in machine"
+                " types up"
+                " to 2.11."
+            }
+        ),
+    ),
+    DeviceKind(
+        "slirp",
+        integrated=True,
+        advice=Advice(
+            "Use the same libslirp on both sides, or no user networking: its version says what it saves."
+        ),
     ),
     _net(
         "e1000e",

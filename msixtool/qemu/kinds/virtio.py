@@ -258,12 +258,37 @@ _CHANGES = (
 
 _NO_ADVICE = Advice()
 _TRANSITIONAL = give("disable-legacy", "disable-modern")
+_SUBSECTIONS = {
+    "virtio/disabled": "is sent of a device whose bus mastering is off: use-disabled-flag=off on the source's"
+    " device keeps it out, as machine types up to 4.2 do (up to 4.1 in 5.0 and 5.1).",
+    "virtio/started": "is sent of a device that its driver has started: use-started=off keeps it out, as"
+    " machine types up to 4.0 do.",
+}
+
+
+def _legacy_bar(properties: str = "properties") -> str:
+    """On BAR 0, which holds the device's own configuration where it has a legacy interface."""
+    return (
+        "BAR 0 is the legacy interface, whose size follows from the length of the device's own configuration:"
+        f" give the target's device the source's {properties}, and use {MACHINE}. With disable-legacy=on"
+        f" on both"
+        " sides the BAR is not there."
+    )
+
+
+def _without_msix(machine: str) -> dict[str, str]:
+    """On the capabilities of a device that got MSI-X after `machine`."""
+    own = f"vectors=0 is what machine types up to {machine} have."
+    return {CAPABILITY_LIST: f"{_REGISTERS[CAPABILITY_LIST]} {own}"}
+
+
 _REGISTERS = {
     "MSI-X table size": give(
         "vectors", also=" and number of queues, from which the number follows without it"
     ),
     MSIX_PLACEMENT: give("vectors"),
     BARS: give("vectors", "page-per-vq", "modern-pio-notify", "disable-legacy"),
+    "BAR 0": _legacy_bar(),
     CAPABILITY_LIST: give("disable-modern", "disable-legacy", "vectors")
     + " Put it behind a PCI Express port on both sides or on neither; some virtio devices have"
     " MSI-X for newer machine types alone.",
@@ -297,7 +322,7 @@ def virtio(
         function=function,
         capabilities=_CAPABILITIES,
         changes=tuple(sorted((*_CHANGES, *changes), key=lambda change: change.until)),
-        advice=advice._replace(registers={**_REGISTERS, **registers}),
+        advice=advice._replace(registers={**_REGISTERS, **registers}, subsections=_SUBSECTIONS),
         **{"host_features": section.startswith(_BESIDE_QEMU), **facts},
     )
 
@@ -333,6 +358,7 @@ def _length(setting: str) -> Change:
 
 _TWO_VECTORS = Change((2, 11), "virtio-blk-pci,vectors=2", "number of vectors")
 _PAIRS = "Give the target's network backend the source's queues=."
+_BLK_BAR = _legacy_bar("discard= and write-zeroes= (off for machine types up to 3.1)")
 _PORTS = "Give the target the source's virtserialport and virtconsole devices, each with the same nr=."
 _WHERE = Advice(
     fields={"addr": give("memaddr"), "block_size": give("block-size"), "node": give("node")},
@@ -382,6 +408,7 @@ register(
             _length("virtio-blk-device,queue-size=128"),
             _queues("virtio-blk-device,num-queues=1"),
         ),
+        registers={"BAR 0": _BLK_BAR},
         advice=Advice(queues=("queue-size", "num-queues")),
     ),
     _device(
@@ -409,6 +436,13 @@ register(
         "virtio-balloon-pci",
         _balloon,
         features=features.BALLOON,
+        registers={
+            "BAR 0": _legacy_bar(
+                "qemu-4-0-config-size= (on for machine types of 4.0 alone; those up to 3.1 have it off),"
+                " page-poison= and free-page-hint="
+            ),
+            **_without_msix("9.2"),
+        },
         changes=(Change((9, 2), "virtio-balloon-pci,vectors=0", "no MSI-X"),),
     ),
     _device(
@@ -416,6 +450,7 @@ register(
         "virtio-rng-pci",
         _since((7, 2)),
         backend=Backend.RNG,
+        registers=_without_msix("7.1"),
         changes=(Change((7, 1), "virtio-rng-pci,vectors=0", "no MSI-X"),),
     ),
     _device("virtio-9p", "virtio-9p-pci", _vectors, backend=Backend.FSDEV, features=features.NINE_P),
@@ -432,7 +467,10 @@ register(
         changes=(
             Change((8, 2), "virtio-gpu-device,x-scanout-vmstate-version=1", "bytes saved of each output"),
         ),
-        registers={"class code": "Use virtio-vga on both sides, or virtio-gpu-pci on both."},
+        registers={
+            "class code": "Use virtio-vga on both sides, or virtio-gpu-pci on both.",
+            "BAR 0": give("vgamem_mb"),
+        },
         advice=Advice(
             f"Use {MACHINE}: those up to 8.2 save less of each output. Where the source's QEMU wrote it"
             " otherwise than its machine type says (8.2 and 9.0 did), give the target's device"
@@ -456,6 +494,7 @@ register(
         backend=Backend.MEMDEV,
         transitional=False,
         features=features.MEM,
+        registers=_without_msix("9.2"),
         changes=(
             Change((7, 2), "virtio-mem,x-early-migration=false", f"no section {EARLY}"),
             Change((9, 2), "virtio-mem-pci,vectors=0", "no MSI-X"),
@@ -464,8 +503,23 @@ register(
     ),
     DeviceKind(EARLY, advice=_WHERE),
     _device("virtio-rtc", "virtio-rtc-pci", transitional=False, since=(11, 0)),
-    virtio("vhost-user-blk", features=features.BLK, requests=True, changes=(_TWO_VECTORS,)),
-    virtio("vhost-user-fs", features=features.FS, since=(8, 2)),
+    virtio(
+        "vhost-user-blk",
+        features=features.BLK,
+        requests=True,
+        changes=(_TWO_VECTORS,),
+        registers={"BAR 0": _BLK_BAR},
+    ),
+    virtio(
+        "vhost-user-fs",
+        features=features.FS,
+        since=(8, 2),
+        advice=Advice(
+            blocked="Unmount the virtiofs directory in the guest and unplug it before the migration, or"
+            " use QEMU"
+            " 8.2 and virtiofsd 1.11 or newer, which migrate it."
+        ),
+    ),
     virtio("virtio-vhost_scsi", features=features.SCSI),
     virtio("virtio-vhost_vsock", features=features.VSOCK),
 )

@@ -34,8 +34,8 @@ FRAME = (
     ),
     wording(
         "section-id",
-        rf"error while loading state section id (?P<id>{NUMBER})(?:\((?P<section>[^)\n]{{1,255}})\))?",
-        "error while loading state section id",
+        rf"error while loading (?:state )?section id (?P<id>{NUMBER})(?:\((?P<section>[^)\n]{{1,255}})\))?",
+        "section id ",
         Role.PLACE,
         until=_ONE_BY_ONE,
     ),
@@ -82,6 +82,12 @@ FRAME = (
         "Loading VM subsection",
         Role.PLACE,
         since=_ONE_LINE,
+    ),
+    wording(
+        "subsection-traced",
+        rf"vmstate_subsection_load_bad {NAME}: (?P<subsection>[^\s'\"]{{1,255}})/\(lookup\)",
+        "vmstate_subsection_load_bad",
+        Role.PLACE,
     ),
     wording(
         "loading-version",

@@ -29,7 +29,11 @@ OUTSIDE = (
         r"Device (?P<section>[^\s'\"]{1,255}) is not migratable, but --only-migratable was specified",
         "is not migratable, but",
     ),
-    wording("blocked-device", r"non-migratable device: (?P<type>[\w.,-]{1,255})", "non-migratable device: "),
+    wording(
+        "blocked-device",
+        r"non-migratable device: (?P<section>[\w.,:@/-]{1,254}\w)",
+        "non-migratable device: ",
+    ),
     *(
         wording("blocked", rf"(?P<reason>{words}{REASON})", hint)
         for words, hint in (
@@ -113,7 +117,7 @@ OUTSIDE = (
         "crash", rf"Process \d{{1,10}} \({_QEMU}\) of user \d{{1,10}} dumped core", "dumped core", rank=2
     ),
     wording("crash", rf"[Ss]egmentation fault[^\n]{{0,40}}? {_QEMU}", "egmentation fault", rank=2),
-    wording("crash", r"shutting down, reason=crashed", "reason=crashed", rank=2),
+    wording("shut-down", r"shutting down, reason=crashed", "reason=crashed", rank=2),
     # libvirt
     wording(
         "libvirt-definition",

@@ -17,7 +17,7 @@ from msixtool.tasks.explain.causes import CAUSES
 from msixtool.tasks.explain.events import find_events
 from msixtool.tasks.explain.evidence import Evidence
 from msixtool.tasks.explain.explanation import Explanation, Told
-from msixtool.tasks.explain.failures import Failure, find_failures
+from msixtool.tasks.explain.failures import SHUT_DOWN, Failure, find_failures
 from msixtool.tasks.explain.families import CONSEQUENCE, FAMILIES
 from msixtool.tasks.explain.lines import read_lines
 from msixtool.tasks.explain.more_sentences import DEVICES, OUTSIDE
@@ -32,7 +32,7 @@ MOST = 1000
 """The most failures that are explained; a log with more repeats itself."""
 
 _SENTENCES = {**SENTENCES, **DEVICES, **OUTSIDE, **{each.name: each.sentence for each in FAMILIES}}
-_CAUSES = {**CAUSES, "crash": crash}
+_CAUSES = {**CAUSES, "crash": crash, SHUT_DOWN: crash}
 
 
 def explain(log: BinaryIO, dump: Dump | None = None) -> list[Explanation]:
@@ -49,7 +49,7 @@ def explain(log: BinaryIO, dump: Dump | None = None) -> list[Explanation]:
     most = 0.0
     for reading in readings(head):
         found = _explain(io.BytesIO(reading.data), evidence)
-        worth = sum(each.worth for each in found)
+        worth = _worth(found)
         if worth > most or not best:
             best, most = _numbered(found, reading), worth
     return best
@@ -80,6 +80,13 @@ def _explain(log: BinaryIO, evidence: Evidence | None) -> list[Explanation]:
         if found.full:
             break
     return sorted(found.explanations, key=lambda explanation: explanation.line)
+
+
+def _worth(found: list[Explanation]) -> float:
+    """How much a reading tells: its causes; where it has none, what it says of where it failed."""
+    if any(each.rank is not None and each.rank < CONSEQUENCE for each in found):
+        return sum(each.worth for each in found)
+    return sum((2 if each.rank is None else 1) + each.details for each in found) / 100
 
 
 def _numbered(found: list[Explanation], reading: Reading) -> list[Explanation]:

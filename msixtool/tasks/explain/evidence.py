@@ -11,7 +11,7 @@ from msixtool.dump import Dump
 from msixtool.errors import FormatError
 from msixtool.qemu.kinds.facts import Capabilities
 from msixtool.stream import items as kinds
-from msixtool.stream.items import Item
+from msixtool.stream.items import DamageRule, Item
 from msixtool.tasks.finding import Code, Finding
 from msixtool.tasks.refusals import refusals
 
@@ -54,6 +54,12 @@ class Evidence:
         return next(
             (found for found in self._refusals if (found.section, found.code) == (section, code)), None
         )
+
+    @cached_property
+    def cut(self) -> str | None:
+        """Where the stream ends too early; None for one that does not."""
+        ends = (DamageRule.TRUNCATED, DamageRule.NO_END_MARKER)
+        return next((damage.text for damage in self.dump.damage if damage.rule in ends), None)
 
     @cached_property
     def _refusals(self) -> list[Finding]:

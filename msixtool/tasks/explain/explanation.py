@@ -55,9 +55,14 @@ class Explanation:
         """How much is known by this: of two readings of a log the one that tells more is right."""
         if self.rank is None:
             return -1
+        return (4 if self.rank == 0 else 1) + self.details / 5
+
+    @property
+    def details(self) -> int:
+        """How many particulars it has."""
         told = self.told
-        details = (told.section, told.field, told.config_offset, told.source, told.target)
-        return (4 if self.rank == 0 else 1) + sum(each not in (None, "") for each in details) / 5
+        found = (told.section, told.field, told.config_offset, told.source, told.target)
+        return sum(each not in (None, "") for each in found)
 
     def repeat(self, line: int, lines: tuple[int, ...]) -> None:
         """Count the same failure once more, told of in `lines` with its cause on `line`."""

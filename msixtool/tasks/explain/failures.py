@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from msixtool.qemu.versions import Version
 from msixtool.qemu.wordings import Role
 from msixtool.tasks.explain.events import Event
+from msixtool.tasks.explain.families import ECHO
 
 REACH = 50
 """How many lines a message may stand behind the one before it and still be of the same failure."""
 _FOLLOWS = frozenset({"magic", "version", "configuration-missing", "section-type", "stream-error"})
 """What a target finds where the channel or the device before it failed."""
+SHUT_DOWN = "shut-down"
 SAID_REACH = 4
 """How many lines may stand between two messages of which one is not known by itself."""
 MOST_AT_ONCE = 64
@@ -39,7 +41,10 @@ class Failure:
         What QEMU said in words that are not known is the cause where nothing known tells why.
         """
         found = [event for event in self.events if event.role in (Role.CAUSE, Role.NOTE, Role.SAID)]
-        return min(found, key=lambda event: event.wording.rank, default=None)
+        cause = min(found, key=lambda event: event.wording.rank, default=None)
+        if cause is not None and cause.wording.rank >= ECHO and self.end is not None:
+            return None
+        return cause
 
     @property
     def told(self) -> bool:
@@ -72,6 +77,12 @@ class Failure:
         found = [event for event in self.events if event.name in ("field", "element")]
         same_line = len({(event.line, event.statement) for event in found}) == 1
         return found[::-1] if same_line else found
+
+    @property
+    def traced_subsection(self) -> str | None:
+        """The subsection that QEMU's own trace says it did not find."""
+        found = (event.values.get("subsection") for event in self.events if event.name == "subsection-traced")
+        return next(found, None)
 
     @property
     def section(self) -> str | None:
@@ -108,6 +119,9 @@ class Failure:
         same = (event.line, event.statement) == (last.line, last.statement)
         if same:
             return True
+        if self.end is not None and event.name == SHUT_DOWN:
+            # What libvirt says of a QEMU that ends, as it does after a failed load.
+            return event.line - last.line <= SAID_REACH
         if self.end is not None or event.line - last.line > REACH:
             return False
         if Role.SAID in (event.role, last.role):

@@ -26,7 +26,9 @@ SPEAKER = re.compile(
     r" (?:error: )?|\n"
 )
 _WARNING = re.compile(r"(?i)(?:[\w .,=-]{0,80}: )?(?:warning|info): |terminating on signal|QEMU waiting for")
-_END = re.compile(r"\"[,})]|'\)|\\n|[\"']$|(?<=[a-z])\"\s")
+_END = re.compile(r"\"[,})]|'\)|\\n|(?<=[a-z])\"\s")
+_BROKEN_OFF = re.compile(r" ?(?:error while loading |load of migration |Failed to load$)")
+"""What says where it failed, in a line that was broken in the middle: no reason."""
 _LEFT = " :;,.-'\"\t"
 _LETTERS = re.compile(r"[A-Za-z]{3}")
 _CONTEXT = re.compile(
@@ -83,7 +85,8 @@ def _in_message(
     if inside:
         # What is before QEMU's own first words is a prefix; what is behind its last is why.
         begin = inside[-1][1]
-        if inside[0][2] is Role.END or inside[0][0] - start < 3 or named:
+        goes_on = text[begin:end].lstrip(" '\"").startswith((":", ";"))
+        if goes_on and (inside[0][2] is Role.END or inside[0][0] - start < 3 or named):
             piece = _piece(text, begin, end, named=True)
             if piece is not None:
                 yield piece
@@ -104,7 +107,7 @@ def _piece(text: str, start: int, end: int, *, named: bool) -> Piece | None:
         values = {name: value for name, value in match.groupdict().items() if value is not None}
         shown, skipped = _trimmed(words[begin:], match.end() - begin)
         return Piece(start + begin + skipped, shown, named, template.family, values, match[0])
-    if not named:
+    if not named or _BROKEN_OFF.match(words):
         return None
     shown, skipped = _trimmed(words, 0)
     return Piece(start + skipped, shown, named) if _LETTERS.search(shown) else None
@@ -128,4 +131,8 @@ def _trimmed(words: str, least: int) -> tuple[str, int]:
     stop = _END.search(words, least)
     whole = words[: stop.start()] if stop else words
     shown = whole.lstrip(_LEFT)
-    return shown.rstrip(" ,;:\t"), len(whole) - len(shown)
+    skipped = len(whole) - len(shown)
+    shown = shown.rstrip(" ,;:\t")
+    if shown[-1:] in ("'", '"') and not re.search(rf"(?:^|[\s(=:]){shown[-1]}", shown[:-1]):
+        shown = shown[:-1]  # that of what the message was quoted in
+    return shown, skipped

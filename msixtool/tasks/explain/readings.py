@@ -119,7 +119,7 @@ def _join(
     for line in data.split(b"\n"):
         if made and goes_on(previous, line):
             head = made[-1].rstrip(b"\r")
-            made[-1] = head[: len(head) - cut] + glue + (line.strip() if strip else line)
+            made[-1] = head[: len(head) - cut].removesuffix(b" \\") + glue + (line.strip() if strip else line)
             behind += 1
         else:
             made += [b""] * behind
@@ -140,16 +140,20 @@ def _indented(data: bytes) -> bytes:
 
 
 _FRESH = re.compile(
-    rb"(?:[-\w.]+: (?!\w+:)|[-{}\[\]#>]|\d{4}-\d\d-\d\d|[A-Z][a-z]{2} [ \d]\d |\[|qemu|kvm|libvirt"
+    rb"(?:(?!failed: |ret: |directory\b)[-\w.]+: (?!\w+:)|[-{}\[\]#>]|\d{4}-\d\d-\d\d"
+    rb"|[A-Z][a-z]{2} [ \d]\d |\[|qemu|kvm|libvirt"
     rb"|error|Error|Failed|load of|Unknown|Features|Traceback|File )"
 )
 """How a line of its own begins, rather than the rest of another."""
 _LEADER = re.compile(rb"^(?:> ?)+", re.MULTILINE)
+_ROW = re.compile(rb"^ *\|(?:[^|\n]*\|)? ([^|\n]*?) *\| *$|^ *\+[-=+]{3,}\+ *$", re.MULTILINE)
+"""A row of a table drawn in characters, with its last cell; or a line between two."""
 
 
 def _wrapped(data: bytes) -> bytes:
-    """Broken at blanks, as mail does it: a long line goes on in one that does not begin like a line."""
-    data = _LEADER.sub(b"", data)
+    """Broken at blanks, as mail and tables do it: a long line goes on in one that does not begin like a"
+    " line."""
+    data = _ROW.sub(lambda found: found[1] or b"", _LEADER.sub(b"", data))
     return _join(
         data,
         lambda before, line: len(before) > 50 and bool(line.strip()) and not _FRESH.match(line),

@@ -13,6 +13,7 @@ CONFIGURATION = "configuration"
 RAM = "ram"
 
 WHOLE = "Take the stream again, or use a copy of it that is whole."
+SOURCE_STOPPED = f"See the source's log of that time for why it stopped sending. {WHOLE}"
 _ONE_TARGET_SINCE = "Load it in a QEMU at least as new as the one that saved it"
 
 
@@ -101,7 +102,10 @@ SENTENCES: dict[str, Sentence] = {
         field="version_id",
     ),
     "footer-unreadable": Sentence(
-        Code.STREAM, "The stream ends where the footer of {it} should stand.", WHOLE
+        Code.STREAM,
+        "The stream ends where the footer of {it} should stand: the source stopped sending, or its file is"
+        " cut.",
+        SOURCE_STOPPED,
     ),
     "subsection-unknown": Sentence(
         Code.SUBSECTION_UNKNOWN,
@@ -110,9 +114,13 @@ SENTENCES: dict[str, Sentence] = {
         field="{subsection}",
     ),
     "id-unreadable": Sentence(
-        Code.STREAM, "The stream ends, or is damaged, in the header of section {id}.", WHOLE
+        Code.STREAM,
+        "The stream ends, or is damaged, in the header of section {id}: as a rule the source stopped"
+        " sending, or"
+        " its file is cut.",
+        SOURCE_STOPPED,
     ),
-    "read-error": Sentence(Code.STREAM, "The stream ends in the header of a section.", WHOLE),
+    "read-error": Sentence(Code.STREAM, "The stream ends in the header of a section.", SOURCE_STOPPED),
     "vmdesc-missing": Sentence(
         Code.STREAM,
         "A warning: the stream ends without the description of its sections (vmdesc). QEMU does not use it;"
@@ -274,7 +282,7 @@ SENTENCES: dict[str, Sentence] = {
         None,
         RAM,
     ),
-    "ram-cut": Sentence(Code.STREAM, "The stream ends among the pages of RAM.", WHOLE, RAM),
+    "ram-cut": Sentence(Code.STREAM, "The stream ends among the pages of RAM.", SOURCE_STOPPED, RAM),
     "xbzrle": Sentence(
         Code.STREAM, "A page that XBZRLE compressed against the page before is damaged.", WHOLE, RAM
     ),

@@ -11,14 +11,9 @@ from msixtool.qemu import advice
 from msixtool.qemu.kinds import kind_of
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.explanation import Told
-from msixtool.tasks.explain.sentences import WHOLE
+from msixtool.tasks.explain.sentences import RAM, SOURCE_STOPPED, WHOLE
 from msixtool.tasks.finding import Code
 
-_OWN_ERROR = (
-    "A device that cannot take its state can give this error too; then its own words stand in the lines"
-    " before,"
-    " which are not in this log."
-)
 _NOT_FOUND = ("No such file or directory", "-2")
 _CUT_OFF = ("Input/output error", "-5", "Connection reset by peer", "Broken pipe")
 _NOT_PERMITTED = ("Operation not permitted", "-1")
@@ -31,21 +26,14 @@ def silent(case: Case) -> Told:
     """What a failure without a cause may come from, by its error and the device that it stopped at."""
     errno = case.failure.errno or ""
     if errno.startswith(_CUT_OFF):
-        return _told(
-            case,
-            Code.STREAM,
-            f"The stream ended, or the connection broke{_inside(case)}: as a rule the source stopped"
-            f" sending, died or"
-            f" its file is cut. {_OWN_ERROR}",
-            advice=f"{WHOLE} The source's log of that time says why it stopped sending.",
-        )
+        return _cut_off(case, errno)
     if errno.startswith(_NOT_FOUND) and case.section is not None:
         return _unknown_subsection(case)
     if case.section is None:
         return _told(
             case,
             Code.OTHER,
-            "QEMU gives no reason in this line; it stands in those before, in QEMU's own log"
+            "QEMU gives no reason in this line; it stands in the lines before, in QEMU's own log"
             " (libvirt: /var/log/libvirt/qemu/NAME.log on the target host).",
         )
     field = _field(case)
@@ -116,44 +104,71 @@ def _told(case: Case, code: Code, message: str, field: str | None = None, advice
     return Told(code, message, case.section, case.instance, field, advice=advice)
 
 
-def _inside(case: Case) -> str:
-    return f" in the middle of {case.section}" if case.section else ""
+_STOPPED = "As a rule the source stopped sending, died or its file is cut."
+
+
+def _cut_off(case: Case, errno: str) -> Told:
+    """An error that a stream ends with, and that a device can give as well: an errno is no cause."""
+    where = f" in the middle of {case.section}" if case.section else ""
+    cut = case.evidence.cut if case.evidence else None
+    if cut is not None:
+        return _told(
+            case, Code.STREAM, f"The stream ended{where}, as the one given does: {cut}.", advice=WHOLE
+        )
+    if case.evidence is None and (case.section in (None, RAM) or case.failure.fields):
+        # RAM and plain fields have no other way to fail so.
+        return _told(
+            case,
+            Code.STREAM,
+            f"The stream ended, or the connection broke{where}, before the target had all of it."
+            f" {_STOPPED} Where a device refused its state, its own words stand in the lines before, in"
+            " QEMU's log on the target host.",
+            advice=SOURCE_STOPPED,
+        )
+    whole = "" if case.evidence is None else " The stream given is whole."
+    return _told(
+        case,
+        Code.OTHER,
+        f"{case.section or 'The load'} failed with the error {errno}, which is no reason by itself: either"
+        f" the"
+        " device could not take its state, and its own words stand in the lines before, in QEMU's log; or"
+        " what"
+        f" it read from broke off.{whole}",
+        advice=f"Read the lines before on the target host. {SOURCE_STOPPED}",
+    )
 
 
 def _unknown_subsection(case: Case) -> Told:
+    """A subsection that is not known is told by its name since 10.2; before by traces alone."""
+    traced = case.failure.traced_subsection
     names = case.evidence.subsections(case.section or "") if case.evidence else []
     which = "releases before 10.2 do not say which."
-    if names:
+    if traced is not None:
+        names, which = [traced], f"it is {traced}."
+    elif names:
         which = f"by the stream's own list it has {', '.join(names[:_MOST_NAMED])}, of which it is one."
     return _told(
         case,
         Code.SUBSECTION_UNKNOWN,
         f"The stream has a subsection in {case.section} that the target does not know; {which}",
         names[0] if len(names) == 1 else _field(case),
-        _on_subsections(names),
+        _on_subsections(case.kind, names),
     )
 
 
 _MOST_NAMED = 12
 
 
-def _on_subsections(names: list[str]) -> str:
+def _on_subsections(kind: str, names: list[str]) -> str:
     told = (
         "Load it in a QEMU at least as new as the one that saved it, or save it again with an older machine"
         " type: newer ones send more."
     )
-    if not names:
-        return f"{told} msixtool fields shows which subsections the section has."
-    return " ".join([told, *(remedy for name, remedy in _SENT_FOR.items() if name in names)])
-
-
-_SENT_FOR = {
-    "virtio/disabled": "virtio/disabled is sent of a device that was switched off: use-disabled-flag=off"
-    " on the source's device keeps it out, as machine types up to 4.1 do.",
-    "ps2kbd/command_reply_queue": "ps2kbd/command_reply_queue is sent only while a reply of the keyboard is"
-    " pending: save again a moment later.",
-}
-"""What keeps a subsection out of the stream, or why it is in it."""
+    known = kind_of(kind).advice.subsections
+    remedies = [f"{name} {known[name]}" for name in names or known if name in known]
+    if remedies:
+        return " ".join([told, *remedies])
+    return told if names else f"{told} msixtool fields shows which subsections the section has."
 
 
 def _virtio(case: Case, errno: str) -> Told:
@@ -214,5 +229,10 @@ def _field(case: Case) -> str | None:
 
 def _on_device(case: Case) -> str | None:
     if case.kind in _CPUS:
-        return "Give the target the source's -cpu, on a host that offers what the source's did."
+        return (
+            "Give the target the source's -cpu, on a host whose kernel and processor offer what the"
+            " source's did:"
+            " a register that is missing there, or has another value, is refused, by ARM's CPUs without a"
+            " word."
+        )
     return advice.advise(Code.OTHER.value, case.kind, _field(case))

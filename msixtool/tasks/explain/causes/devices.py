@@ -31,10 +31,26 @@ def _inner_field(case: Case) -> str | None:
     return known or (fields[0].values["field"].rpartition(".")[2] if fields else None)
 
 
+_REGISTER_LIST = "cpreg_vmstate_array_len"
+
+
 def at_most(case: Case) -> Told:
     """A number that may be at most the local one: the version_id in a PCIDevice."""
     fields = case.failure.fields
     field = fields[0].values["field"] if fields and fields[0].name == "field" else "version_id"
+    if field.startswith(_REGISTER_LIST):
+        return Told(
+            Code.FIELD_MISMATCH,
+            f"The stream has {case.source} registers of {case.it}; the target's kernel (KVM) lists"
+            f" {case.target}: the"
+            " list comes from the host's kernel and processor.",
+            case.section,
+            case.instance,
+            field,
+            source=case.source,
+            target=case.target,
+            advice="Load it on a host with the source's kernel version and processor, and the same -cpu.",
+        )
     return Told(
         Code.SECTION_VERSION if field == "version_id" else Code.FIELD_MISMATCH,
         f"{field} in {case.it} is {case.source} in the stream; the target takes 0 to {case.target}.",

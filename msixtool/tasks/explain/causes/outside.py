@@ -12,7 +12,7 @@ from msixtool.tasks.finding import Code
 def blocked_device(case: Case) -> Told:
     """A device whose state cannot be saved."""
     section = case.section
-    device = section or case.value("type")
+    device = section or ""
     remedy = kind_of(device).advice.blocked or (
         "Unplug it before the migration (device_del), or use a device that can migrate."
     )

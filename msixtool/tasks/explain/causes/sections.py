@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from msixtool.devices.device import kind_of
 from msixtool.qemu import advice
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.explanation import Told
@@ -12,9 +11,10 @@ from msixtool.tasks.finding import Code
 def section_unknown(case: Case) -> Told:
     """A device, or an instance of one, that only the source has."""
     name, instance = case.value("section"), int(case.value("instance"))
-    path, slash, kind = name.rpartition("/")
+    path = advice.device_path(name)
+    kind = name.rpartition("/")[2] if path else name
     count = f" (instance {instance})" if instance else ""
-    if slash:
+    if path:
         message = f"The source has a device {kind} at {path}{count}, the target has none there."
     else:
         message = f"The source has a section {name}{count}, the target has no device for it."
@@ -23,7 +23,7 @@ def section_unknown(case: Case) -> Told:
         message,
         name,
         instance,
-        advice=advice.on_missing_section(name, kind or name, instance, []),
+        advice=advice.on_missing_section(name, kind, instance, []),
     )
 
 
@@ -57,6 +57,14 @@ def _version(case: Case, reads: str) -> Told:
     )
 
 
+_OTHER_LAYOUT = (
+    "Give the target's device the source's properties, and use the same -machine with its version. Where"
+    " both are"
+    " the same, a QEMU release has changed what it saves of this device: load it in a QEMU of the source's"
+    " version."
+)
+
+
 def footer_missing(case: Case) -> Told:
     """The bytes of a section that its layout here does not use up."""
     section = case.section or ""
@@ -66,7 +74,7 @@ def footer_missing(case: Case) -> Told:
         " of it, or less, than the target's device has.",
         section,
         case.instance,
-        advice=advice.advise(Code.SECTION_LAYOUT.value, kind_of(section), None),
+        advice=advice.advise(Code.SECTION_LAYOUT.value, section, None) or _OTHER_LAYOUT,
     )
 
 
@@ -81,5 +89,5 @@ def footer_id(case: Case) -> Told:
         case.instance,
         source=case.source,
         target=case.target,
-        advice=advice.advise(Code.SECTION_LAYOUT.value, kind_of(section), None),
+        advice=advice.advise(Code.SECTION_LAYOUT.value, section, None) or _OTHER_LAYOUT,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.explanation import Told
-from msixtool.tasks.explain.sentences import CONFIGURATION, SENTENCES, WHOLE
+from msixtool.tasks.explain.sentences import CONFIGURATION, SENTENCES, SOURCE_STOPPED
 from msixtool.tasks.finding import Code
 
 _MAGICS = {
@@ -37,8 +37,17 @@ def magic(case: Case) -> Told:
         f"What QEMU was given is no migration stream{said}{f', as {what} does' if what else ''}.",
         source=found,
         target=case.target,
-        advice=_unpack(what),
+        advice=_unpack(what) or (_BY_SOCKET if what is None else None),
     )
+
+
+_BY_SOCKET = (
+    "Where it came over the network: see that TLS (tls-creds, virsh migrate --tls, with certificates that"
+    " both"
+    " hosts accept) and multifd are on on both sides or on neither, and that nothing else connects to this"
+    " port."
+    " Where it is a file: see what it is, and at which offset the stream begins."
+)
 
 
 def _unpack(what: str | None) -> str | None:
@@ -122,5 +131,5 @@ def stream_error(case: Case) -> Told:
         f"The stream ended, or the connection broke{inside}.",
         case.section,
         case.instance,
-        advice=WHOLE,
+        advice=SOURCE_STOPPED,
     )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from msixtool.tasks.explain.families.channels import CHANNELS
-from msixtool.tasks.explain.families.family import CONSEQUENCE, Family, Template, compiled, key
+from msixtool.tasks.explain.families.family import CONSEQUENCE, ECHO, Family, Template, compiled, key
 from msixtool.tasks.explain.families.machines import MACHINES
 from msixtool.tasks.explain.families.management import MANAGEMENT
 from msixtool.tasks.explain.families.memory import MEMORY
@@ -20,7 +20,7 @@ from msixtool.tasks.explain.families.stream import STREAM
 from msixtool.tasks.explain.families.vfio import VFIO
 from msixtool.tasks.explain.families.virtio import VIRTIO
 
-__all__ = ["CONSEQUENCE", "FAMILIES", "find_family"]
+__all__ = ["CONSEQUENCE", "ECHO", "FAMILIES", "find_family"]
 
 FAMILIES: tuple[Family, ...] = (
     *DEVICES_SAVED,

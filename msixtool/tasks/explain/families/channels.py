@@ -7,7 +7,7 @@ libvirt src/qemu/qemu_migration.c, qemu_monitor.c.
 
 from __future__ import annotations
 
-from msixtool.tasks.explain.families.family import CONSEQUENCE, family
+from msixtool.tasks.explain.families.family import CONSEQUENCE, ECHO, family
 from msixtool.tasks.finding import Code
 
 CHANNELS = (
@@ -59,8 +59,8 @@ CHANNELS = (
         "Unable to connect*", "unable to connect*", "Failed to bind*", "Failed to find an available port*",
         "Failed to listen*", "Address already in use", "*Name or service not known*",
         "Failed to set KeepAlive", "Failed to accept*", "cannot resolve*", "Failed to open file*socket*",
-        "Unable to find migration port*", "unable to find*port in range*", "unix socket*",
-        "Host key verification failed*", "ssh: connect*", "can't connect to destination*", "tunnel*failed*",
+        "Unable to find migration port*", "unable to find*port in range*", "unix socket*", "ssh:"
+        " connect*", "can't connect to destination*", "tunnel*failed*",
         "*No such host*",
     ),
     family(
@@ -82,6 +82,15 @@ CHANNELS = (
         "Migration stream errored*", "*stream errored*", "*received fd*never claimed*",
         "*does not support fd passing", "migrate: madvise*",
         code=Code.STREAM, rank=CONSEQUENCE,
+    ),
+    family(
+        "sibling",
+        "The target told the source that it failed, and no more: why stands in the target's log.",
+        "Read QEMU's log on the target host for the same time (libvirt: /var/log/libvirt/qemu/NAME.log),"
+        " and give it"
+        " along: msixtool explain SOURCE.log TARGET.log.",
+        "Sibling indicated error*", "Sibling*",
+        rank=ECHO,
     ),
     family(
         "closed-monitor",

@@ -151,7 +151,7 @@ MACHINES = (
         "The capability cap-{cap} of the pseries machine is not the same on both sides: the source has"
         " level {source}, the target {target}.",
         "Give the target's -machine the source's cap-{cap}= (and the source's machine version), on a host"
-        " whose firmware and kernel offer it.",
+        " whose firmware and kernel offer it; cap-xive and cap-xics go by ic-mode=.",
         "cap-{cap} higher level ({source}) in incoming stream than on destination ({target})",
         "cap-{cap} lower level ({source}) in incoming stream than on destination ({target})",
         code=Code.FIELD_MISMATCH, field="cap-{cap}",
@@ -214,8 +214,7 @@ MACHINES = (
         "The UEFI variables in the stream cannot be taken over: there are too many for the target's store,"
         " or one is not valid.",
         "Give the target's uefi-vars device the source's settings, and a file that can be written.",
-        "invalid uefi variable*", "out of variable memory*", "*: ftruncate error", "*: lseek error",
-        "*: write error", "invalid buffer size",
+        "invalid uefi variable*", "out of variable memory*", "uefi_vars_*",
     ),
     family(
         "dbus-vmstate",

@@ -34,7 +34,8 @@ MANAGEMENT = (
         "unsupported machine type*", "Unsupported machine type*", "*does not support machine type*",
         "Emulator*does not support machine*", "machine type '*' does not exist*",
         "Machine type '*' is not supported*", "unsupported machine type",
-        "emulator*machine type*not supported*",
+        "emulator*machine type*not supported*", "Installed QEMU version * is too old to run machine type *",
+        "is too old to run machine type*",
         code=Code.MACHINE_TYPE, field="machine",
     ),
     family(
@@ -46,8 +47,23 @@ MANAGEMENT = (
         "can't apply global*", "Property '*' not found*", "Property*not found",
         "is not a valid device model name*", "invalid option*", "Invalid parameter '*'",
         "Device '*' not found*", "Could not*command line*", "Parameter*is missing",
-        "argument unsupported: parameter*not supported*", "unsupported configuration: *",
-        "argument unsupported*",
+        "argument unsupported: parameter*not supported*", "argument unsupported*",
+    ),
+    family(
+        "security-driver",
+        "The target's libvirt has no security driver (SELinux, AppArmor) of the kind that the VM runs"
+        " with, or may not label what the VM uses.",
+        "Use the same security driver on both hosts (security_driver in qemu.conf), and see the audit log"
+        " for denials.",
+        "Unable to find security driver for model*", "unable to set security context*", "security label*",
+        "Setting different SELinux label*", "*apparmor*profile*", "cannot load AppArmor profile*",
+    ),
+    family(
+        "libvirt-configuration",
+        "libvirt on the host that it names does not take the VM's definition.",
+        "Give the VM a definition that both hosts' libvirt takes (virsh migrate --xml, --persistent-xml), or"
+        " use the same libvirt and QEMU on both.",
+        "unsupported configuration: *",
     ),
     family(
         "libvirt-busy",
@@ -76,13 +92,116 @@ MANAGEMENT = (
         field="network",
     ),
     family(
-        "security-driver",
-        "The target's libvirt has no security driver (SELinux, AppArmor) of the kind that the VM runs"
-        " with, or may not label what the VM uses.",
-        "Use the same security driver on both hosts (security_driver in qemu.conf), and see the audit log"
-        " for denials.",
-        "Unable to find security driver for model*", "unable to set security context*", "security label*",
-        "Setting different SELinux label*", "*apparmor*profile*",
+        "cancelled",
+        "The migration was cancelled: by hand, by a signal or by what manages it (a timeout, a drain that was"
+        " given up). Neither QEMU refused anything.",
+        "See who cancelled it, and start it again; the VM runs on where it was.",
+        "interrupted by signal", "canceled by client", "cancelled by client", "migration successfully"
+        " aborted",
+        "migration out: canceled*", "migration in: canceled*", "received interrupt", "was cancelled by the"
+        " user*",
+        "Live migration was aborted*", "Migration was cancelled*",
+    ),
+    family(
+        "ssh-keys",
+        "The hosts do not get to each other by ssh: a host key has changed or is not known, or the key"
+        " that the"
+        " migration logs in with is not accepted.",
+        "Log in from the source to the target once as the user that migrates (root for Proxmox and"
+        " libvirt), by"
+        " the name and the address that the migration uses, and mend known_hosts and authorized_keys; on"
+        " Proxmox:"
+        " pvecm updatecerts.",
+        "Host key verification failed*", "Can't connect to destination address using public key*",
+        "Permission denied (publickey*", "REMOTE HOST IDENTIFICATION HAS CHANGED*", "Host key for * has"
+        " changed*",
+    ),
+    family(
+        "local-media",
+        "The VM uses something that only this node has: an image of a CD-ROM, or a disk of a local storage.",
+        "Take the CD-ROM image out (qm set ID --ide2 none,media=cdrom) or put it on a storage that both"
+        " nodes have;"
+        " local disks can be moved along (qm migrate --with-local-disks --targetstorage).",
+        "can't migrate local cdrom*", "can't migrate local disk*", "*can't live migrate attached local"
+        " disks*",
+        "Problem found while scanning volumes*", "storage * is not available on node *",
+        "can't migrate '*' - storage * not available*", "can't migrate VM with local*", "can't migrate: VM"
+        " uses local*",
+    ),
+    family(
+        "empty-disk",
+        "The disk {device} is empty or read-only (a CD-ROM without a medium, a cloud-init or container"
+        " image), and"
+        " was to be copied along: such a disk cannot be.",
+        "Leave it out of the disks that are copied (virsh migrate --migrate-disks), take the medium out,"
+        " or have it"
+        " on storage that both hosts share.",
+        "Cannot migrate empty or read-only disk {device}",
+        field="{device}",
+    ),
+    family(
+        "has-snapshots",
+        "libvirt does not migrate a VM that has snapshots to a host that would not know of them.",
+        "Remove them (virsh snapshot-delete, or with --metadata the record alone), or use virsh migrate"
+        " without"
+        " --undefinesource and define the snapshots again on the target (virsh snapshot-create --redefine).",
+        "cannot migrate domain with * snapshots", "cannot migrate domain with * checkpoints",
+    ),
+    family(
+        "migrate-uri",
+        "The source's QEMU did not get to the target at {uri}. As a rule the target named itself so (its"
+        " host name,"
+        " as virsh hostname says it there) and the source does not reach it under this name: localhost"
+        " leads back to"
+        " the source.",
+        "Say where the target is (virsh migrate … --migrateuri tcp://ADDRESS), or give the target a host"
+        " name that"
+        " resolves on the source (/etc/hosts, migration_host in qemu.conf); and open the ports 49152 to"
+        " 49215.",
+        "migration to '{uri}' failed: migration failed",
+    ),
+    family(
+        "cpu-pinning",
+        "The VM's CPUs or memory are pinned to CPUs or NUMA nodes of the host that the target does not"
+        " have, or does"
+        " not give away.",
+        "Give the VM CPUs on the target that are free there (virsh migrate --xml with another vcpupin,"
+        " numatune), or"
+        " migrate it without pinning. With dedicated CPUs both hosts need the same CPU numbers in releases"
+        " of KubeVirt"
+        " before 0.50.",
+        "cannot set CPU affinity on process*", "Requested CPU*not*available", "*cpuset*No such*", "unable"
+        " to pin*",
+        "Unable to pin*", "Insufficient*pinned*", "No NUMA node*", "*unable to set NUMA*",
+        "*NUMATopology*not fit*",
+        field="cpu",
+    ),
+    family(
+        "needs-reset",
+        "The guest stopped after it had moved, because of an error inside KVM: what it was about to do"
+        " there does not"
+        " fit the host's processor or the state that came. It cannot go on.",
+        "Reset the VM (virsh reset). Before the next migration: the same processor and kernel on both"
+        " hosts, or a named"
+        " CPU model instead of host-passthrough; with nested virtualisation see the kvm module's nested"
+        " setting.",
+        "Resetting the Virtual Machine is required", "KVM: entry failed, hardware error*", "KVM internal"
+        " error*",
+        rank=CONSEQUENCE - 1,
+    ),
+    family(
+        "virtfs",
+        "The guest has mounted a directory of the host by 9p (VirtFS), whose state cannot be saved.",
+        "Unmount it in the guest before the migration or snapshot (the mount_tag is in the message), or"
+        " use virtiofs with"
+        " a QEMU and virtiofsd that can migrate it.",
+        "when VirtFS export path*", "VirtFS*mounted*",
+    ),
+    family(
+        "vm-locked",
+        "Proxmox holds a lock on the VM: of a migration, backup or snapshot that runs or was broken off.",
+        "Wait for the task that holds it; where none runs any more: qm unlock ID.",
+        "VM is locked (*", "VM * is locked*", "unable to acquire lock*", "can't lock file*got timeout",
     ),
     family(
         "libvirt-tunnel",

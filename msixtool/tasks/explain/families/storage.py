@@ -70,6 +70,18 @@ STORAGE = (
         field="disk",
     ),
     family(
+        "internal-snapshot",
+        "libvirt takes no internal snapshot of this VM, because its firmware is in flash memory (UEFI), or"
+        " its"
+        " memory or a disk is of a kind that an internal snapshot cannot hold.",
+        "Take an external snapshot (virsh snapshot-create-as --disk-only --diskspec, --memspec), or give"
+        " the VM an nvram"
+        " in the format qcow2 with a libvirt of 10.10 or newer.",
+        "internal snapshots of a VM with pflash*", "*memory filename*requires external snapshot",
+        "revert to internal snapshot*not supported*", "internal snapshot for disk*unsupported*",
+        "internal snapshot*not supported*",
+    ),
+    family(
         "snapshot",
         "The snapshot cannot be taken or loaded: a disk cannot hold it, has no space, or does not have the"
         " one that is asked for.",
@@ -88,6 +100,18 @@ STORAGE = (
         "Non-blocking mode not supported for block devices",
     ),
     family(
+        "disk-size",
+        "A disk of the VM is not as large on the target as on the source: its volume there is smaller, or"
+        " another"
+        " storage rounds its size otherwise.",
+        "Make the target's volume the size of the source's to the byte (qemu-img info, blockdev"
+        " --getsize64), or"
+        " larger by resizing the source's disk first.",
+        "The sum of offset * and size * must be smaller or equal to the actual size*",
+        "Source and target image have different sizes*", "*target volume is smaller*",
+        field="disk",
+    ),
+    family(
         "mirror",
         "The copy of the VM's disks to the target (drive-mirror or blockdev-mirror over NBD) failed before"
         " the state was asked for.",
@@ -96,9 +120,9 @@ STORAGE = (
         " log.",
         "*drive-mirror*", "*blockdev-mirror*", "*nbd-server-*", "mirror*failed*", "block job*failed*",
         "migration of disk*failed*", "storage migration failed*", "job failed:*mirror*", "mirroring error*",
-        "Source and target image have different sizes", "NBD*", "migrate_disks_detect_zeroes*",
+        "NBD*", "migrate_disks_detect_zeroes*",
         "block migration*", "*Block migration*", "blk_*migration*", "*old-style*block migration*",
-        "*-blockdev*", "Device is locked*", "Error getting length of block device*", "unknown block device*",
+        "Device is locked*", "Error getting length of block device*", "unknown block device*",
         "Unknown block device*", "Error reading*block device*", "*Target disk*",
         field="disk",
     ),

@@ -114,8 +114,9 @@ VIRTIO = (
         "virtio-gpu",
         "The graphics device's scanouts or resources in the stream do not fit the target's device, or its"
         " acceleration (virgl, blob, venus) cannot be migrated.",
-        "Use virtio-gpu without virgl/blob (virtio-vga, virtio-gpu-pci), the same max_outputs= and machine"
-        " version on both sides.",
+        "Use virtio-gpu without virgl/blob (virtio-vga, virtio-gpu-pci; in libvirt <gl enable='no'/> and"
+        " accel3d='no'),"
+        " the same max_outputs= and machine version on both sides.",
         "virgl is not yet migratable", "*illegal scanout*", "UDMABUF*", "dmabuf mmap failed*",
         "invalid max_outputs*", "invalid outputs*", "virtio-gpu*", "virtio_gpu*",
     ),
