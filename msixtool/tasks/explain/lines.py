@@ -78,11 +78,12 @@ class _Searched:
 
     def lines(self, data: bytes, number: int) -> Iterator[Line]:
         """Those of whole lines of which the first has this number."""
-        hints = _with_hints(data)
+        words = _words(data)
+        hints = _with_hints(data, words)
         if self._first and data.count(b"\n") <= SHORT:
             yield from self._all(data, number, hints)
         else:
-            yield from self._some(data, number, hints)
+            yield from self._some(data, number, hints, words)
         self._first = False
         tail = data[-OVERLAP:].split(b"\n")[1:-1][-BEFORE:]
         last = number + data.count(b"\n")
@@ -95,11 +96,12 @@ class _Searched:
             yield _line(number, data[start:end], hints.get(start, ()))
             start, number = end + 1, number + 1
 
-    def _some(self, data: bytes, number: int, hints: dict[int, list[bytes]]) -> Iterator[Line]:
+    def _some(
+        self, data: bytes, number: int, hints: dict[int, list[bytes]], words: set[bytes]
+    ) -> Iterator[Line]:
         wanted = set(hints)
-        for start in _starts(data, SPEAKERS):
-            wanted.add(start)
-        for start in _starts(data, FRAMES):
+        wanted.update(_starts(data, _there(SPEAKERS, words)))
+        for start in _starts(data, _there(FRAMES, words)):
             wanted.update(_lines_before(data, start))
             if start == 0 or data.count(b"\n", 0, start) < BEFORE:
                 yield from (_line(at, text, ()) for at, text in self._before)
@@ -137,13 +139,45 @@ def _lines_before(data: bytes, start: int) -> Iterator[int]:
         yield start
 
 
-def _with_hints(data: bytes) -> dict[int, list[bytes]]:
+_LETTERS = bytes(code if chr(code).isalpha() and code < 128 else ord(" ") for code in range(256))
+_WHOLE_WORD = re.compile(rb"(?:^(?=[A-Z])|(?<=[^A-Za-z]))[A-Za-z]{2,}(?=[^A-Za-z])")
+"""Hints that begin with a small letter may begin within a word, and end within one."""
+_ESCAPED = (b"", b"n", b"r", b"t")
+"""Letters of an escape that can stand before a word."""
+
+
+def _words(data: bytes) -> set[bytes]:
+    """The words of a block, each once: far quicker than a search for each of many hints."""
+    return set(data.translate(_LETTERS).split())
+
+
+def _key(hint: bytes) -> frozenset[bytes]:
+    """Words of which one is there where the hint is: its longest whole one; none where it has none."""
+    found = _WHOLE_WORD.findall(hint)
+    longest = max(found, key=len, default=None)
+    if longest is None:
+        return frozenset()
+    return frozenset(before + longest for before in _ESCAPED)
+
+
+def _there(wanted: Iterable[bytes], words: set[bytes]) -> Iterator[bytes]:
+    """Those that can be in a block that has these words."""
+    for each in wanted:
+        key = _KEYS[each]
+        if not key or not words.isdisjoint(key):
+            yield each
+
+
+def _with_hints(data: bytes, words: set[bytes]) -> dict[int, list[bytes]]:
     """The hints that stand in each line, by where it begins."""
     hints: dict[int, list[bytes]] = {}
-    for hint in WITH_HINT:
+    for hint in _there(WITH_HINT, words):
         for start in _starts(data, (hint,)):
             hints.setdefault(start, []).append(hint)
     return hints
+
+
+_KEYS = {each: _key(each) for each in (*WITH_HINT, *SPEAKERS, *FRAMES)}
 
 
 def _piece(data: bytes, number: int) -> Iterator[Line]:
