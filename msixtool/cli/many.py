@@ -24,7 +24,7 @@ from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 from msixtool.cli.summary import Summary
 from msixtool.errors import MsixtoolError, NotAStreamError
-from msixtool.fleet.pool import Killed, available_cores, in_order
+from msixtool.fleet.pool import Killed, available_cores, in_order, may_fork
 from msixtool.fleet.walk import Input, Walk, walk
 from msixtool.words import plural
 
@@ -76,13 +76,14 @@ def run(
     What cannot be read is named, and the rest goes on; of the statuses the gravest counts. What is
     no stream is left out where it was found in a folder. With a `summary` a table of one row a
     stream is printed; `rows` takes what a page keeps of each stream. `jobs` processes work at a
-    time, by default one for each core; `inline`: this one does it all, where the work cannot be shared.
+    time, by default one for each core; `inline`: this one does it all, where the work cannot be shared,
+    as it does where it has other threads (of a target that is read over the network, or a program's own).
     """
     found = walk(files)
     report = _Report(found, summary)
     answer = partial(_answer, one, found.inputs)
     count = len(found.inputs)
-    if inline:
+    if inline or not may_fork():
         answers: Iterator[Any] = (answer(index) for index in range(count))
     else:
         answers = in_order(count, answer, jobs=jobs or available_cores())

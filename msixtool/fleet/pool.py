@@ -38,8 +38,8 @@ class Killed:
 def in_order(count: int, work: Work, *, jobs: int) -> Iterator[Any]:
     """The results of `work` for 0 up to `count`, in that order; a `Killed` where there is none.
 
-    `jobs` processes work at a time. They are ended with the generator: close it. To be used in a
-    program of one thread, as it forks.
+    `jobs` processes work at a time. They are ended with the generator: close it. To be used where
+    `may_fork` says so.
     """
     pool = _Pool(work)
     ready: dict[int, bytes | Killed] = {}
@@ -235,6 +235,11 @@ def _signals_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def may_fork() -> bool:
+    """Whether this process has one thread alone: a copy of several may wait forever for a lock."""
+    return len(os.listdir("/proc/self/task")) == 1
 
 
 def available_cores() -> int:

@@ -62,9 +62,10 @@ def test_a_folder_gives_the_document_of_each_stream_in_the_order_of_paths(
     msixtool: Tool, fleet: Path, command: str, jobs: int
 ) -> None:
     behind = COMMANDS[command]
-    result = msixtool(command, "--json", "--jobs", jobs, fleet, *behind)
     alone = [msixtool(command, "--json", path, *behind).json for path in in_order(fleet)]
-    assert documents(result) == alone
+    with shell(command, "--json", "--jobs", jobs, fleet, *behind) as run:
+        out, _ = run.communicate(timeout=60)
+    assert [json.loads(line) for line in out.splitlines()] == alone
     assert len(alone) == 5
 
 
@@ -417,11 +418,31 @@ def test_a_reader_that_goes_away_ends_it_quietly(held: Callable[..., Held]) -> N
     assert work.run.stderr.read() == b""
 
 
-def test_one_file_needs_no_other_process_and_loads_nothing_for_it(sample: Path) -> None:
+AT_FORK = "import os, sys; os.register_at_fork(before=lambda: print('a fork', file=sys.stderr)); "
+"""A program that tells of each process that it is copied into."""
+
+
+def program(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a program in Python, in a process of its own, with its warnings for errors."""
+    command = [sys.executable, "-W", "error", "-c", AT_FORK + code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_one_file_needs_no_other_process(sample: Path) -> None:
+    code = "from msixtool.cli import run; sys.exit(run(sys.argv[1:]))"
+    assert "a fork" not in program(code, "inspect", "--json", sample).stderr
+    assert "a fork" in program(code, "inspect", "--json", sample, sample).stderr
+
+
+def test_a_program_with_threads_is_not_copied(fleet: Path) -> None:
+    """What it answers is the same."""
     code = (
-        "import sys; from msixtool.cli import run; run(['inspect', sys.argv[1]]); "
-        "print([m for m in sys.modules if m in ('multiprocessing', 'concurrent.futures') "
-        "or m.startswith(('msixtool.fleet', 'msixtool.cli.many', 'msixtool.cli.summary', 'msixtool.tasks'))])"
+        "import threading; from msixtool.cli import run; end = threading.Event(); "
+        "other = threading.Thread(target=end.wait); other.start(); "
+        "status = run(['inspect', '--json', '--jobs', '2', sys.argv[1]]); end.set(); sys.exit(status)"
     )
-    run = subprocess.run([sys.executable, "-c", code, sample], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines()[-1] == "[]"
+    with shell("inspect", "--json", "--jobs", 2, fleet) as alone:
+        out, _ = alone.communicate(timeout=60)
+    ran = program(code, fleet)
+    assert (ran.returncode, ran.stdout) == (alone.returncode, out.decode())
+    assert "a fork" not in ran.stderr

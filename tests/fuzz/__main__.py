@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.fuzz import bases, report, worker
+from tests.fuzz import bases, coverage, report, worker
 from tests.fuzz.outcome import Reader, Tally
 from tests.fuzz.readers import READERS, shares
 
@@ -37,6 +37,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--exec", action="store_true", help="with --whole: start the installed command each time"
     )
+    made.add_argument(
+        "--coverage",
+        action="store_true",
+        help="have atheris choose inputs by the code that they reach (msixtool[fuzz]); ten minutes a reader"
+        " unless --seconds",
+    )
+    made.add_argument(
+        "--corpus", metavar="DIR", help="with --coverage: keep what reached more here, and go on"
+    )
     made.add_argument("--log", metavar="FILE", help="append the table and the findings to this file")
     made.add_argument("--keep", metavar="DIR", help="put the inputs of findings into this folder")
     return made
@@ -55,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if asked.only is not None:
             return whole.show(asked.seed, asked.only, by_exec=asked.exec)
         tallies = whole.run(asked)
+    elif asked.coverage:
+        tallies = _by_coverage(asked)
     elif asked.only is not None:
         return _only(READERS[(asked.reader or ["stream"])[0]], asked.seed, asked.only, asked.keep)
     else:
@@ -73,6 +84,11 @@ class Log:
     def __init__(self, path: str | None) -> None:
         self._path = path
 
+    def begin(self, seed: int) -> None:
+        """When, on what and of what a run is."""
+        self.say(f"\n{time.strftime('%Y-%m-%d %H:%M')}, commit {report.commit()}, seed {seed}")
+        self.say(report.machine())
+
     def say(self, line: str) -> None:
         """One line, at once."""
         print(line, flush=True)
@@ -81,13 +97,25 @@ class Log:
                 file.write(line + "\n")
 
 
+def _by_coverage(asked: argparse.Namespace) -> dict[str, Tally]:
+    """Run readers under atheris one after another, and print what each came to."""
+    tallies: dict[str, Tally] = {}
+    log = Log(asked.log)
+    log.begin(asked.seed)
+    for name in asked.reader or coverage.READERS:
+        seconds = asked.seconds or coverage.SECONDS
+        tallies[name], reached = coverage.run(name, asked.seed, seconds, asked.keep, asked.corpus)
+        log.say(f"{name}, {seconds:.0f} s: {reached}")
+    log.say(report.table(report.row(name, tally) for name, tally in tallies.items()))
+    return tallies
+
+
 def _readers(asked: argparse.Namespace) -> dict[str, Tally]:
     """Run the readers one after another, and print a table of what came of each."""
     names = asked.reader or list(READERS)
     tallies: dict[str, Tally] = {}
     log = Log(asked.log)
-    log.say(f"\n{time.strftime('%Y-%m-%d %H:%M')}, commit {report.commit()}, seed {asked.seed}")
-    log.say(report.machine())
+    log.begin(asked.seed)
     for name, count in shares(names, asked.count).items():
         tallies[name] = _reader(READERS[name], asked, count)
         print(" | ".join(report.row(name, tallies[name])), flush=True)

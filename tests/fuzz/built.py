@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from msixtool.formats.qevm import CommandType
+from msixtool.formats.ram import MAPPED_RAM_HEADER
 from msixtool.msix.state import MsixState
 from tests.stream import build
-from tests.stream.build import PAGE, Stream
+from tests.stream.build import HEADER, PAGE, Stream
 
 
 def streams() -> Iterator[tuple[str, bytes]]:
@@ -21,6 +22,7 @@ def streams() -> Iterator[tuple[str, bytes]]:
     yield "built: device", bytes(_with_device(Stream()))
     yield "built: device, no vmdesc", bytes(_with_device(Stream(vmdesc=False)))
     yield "built: package", bytes(_packaged())
+    yield "built: mapped-ram", bytes(mapped())
 
 
 def _with_ram(stream: Stream) -> Stream:
@@ -65,3 +67,25 @@ def _packaged() -> Stream:
     stream = _with_ram(Stream(vmdesc=False)).command(CommandType.PACKAGED, build.u32(len(body)))
     stream.pieces.append(body)
     return stream
+
+
+def mapped() -> Stream:
+    """RAM laid out for a file: each block's header, bitmap and pages behind its entry in the list."""
+    sizes = {"pc.ram": 6 * PAGE, "vga.vram": 2 * PAGE, "/rom@etc/acpi/tables": PAGE}
+    made = Stream(page_bits=12, capabilities=("mapped-ram",))
+    at = len(HEADER) + len(made.configuration) + _BEFORE_BLOCKS
+    tails = []
+    for number, (name, size) in enumerate(sizes.items()):
+        bitmap = at + 1 + len(name) + 8 + MAPPED_RAM_HEADER.sizeof()
+        pages = -(-(bitmap + 8) // PAGE) * PAGE
+        value = {"version": 1, "page_size": PAGE, "bitmap_offset": bitmap, "pages_offset": pages}
+        header = MAPPED_RAM_HEADER.build(value) + bytes([0b101]) * 8
+        tails.append(
+            header.ljust(pages - bitmap + MAPPED_RAM_HEADER.sizeof(), b"\0") + bytes([number]) * size
+        )
+        at = pages + size
+    return _with_device(made.ram(blocks=tuple(sizes.items()), tails=tails))
+
+
+_BEFORE_BLOCKS = 1 + 4 + 1 + len("ram") + 4 + 4 + 8
+"""The header of the section that begins RAM, and the size of all blocks."""

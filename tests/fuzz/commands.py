@@ -9,7 +9,16 @@ from functools import cache
 from random import Random
 
 from msixtool import cli
-from tests.fuzz import bases, container_readers, stream_inputs, text_readers, trace_readers, virtio_readers
+from tests.fuzz import (
+    bases,
+    container_readers,
+    disks,
+    logs,
+    stream_inputs,
+    text_readers,
+    trace_readers,
+    virtio_readers,
+)
 
 COMMANDS = tuple(name for name in cli.COMMANDS if name != "capture")
 
@@ -57,7 +66,7 @@ def _stream(rng: Random, asked: Asked, name: str = "a") -> str:
         made = stream_inputs.any_stream(rng)
         made_of, data = made.base, made.data
     else:
-        maker = rng.choice((container_readers.packed, container_readers.image, container_readers.disk))
+        maker = rng.choice((container_readers.packed, container_readers.image, disks.image))
         made = maker(rng)
         made_of, data = made.base, made.data
     asked.base = asked.base or made_of
@@ -240,7 +249,7 @@ def _compat(rng: Random, asked: Asked) -> Asked:
 
 
 def _explain(rng: Random, asked: Asked) -> Asked:
-    made = text_readers.log(rng)
+    made = logs.log(rng)
     asked.base, asked.files["log"] = made.base, made.data
     asked.words.append("log")
     if rng.random() < 0.5:

@@ -71,6 +71,40 @@ def packed_names() -> list[str]:
     return [name for name, _ in _packed()]
 
 
+def lzop_names() -> list[str]:
+    return [name for name, _ in _lzops()]
+
+
+@cache
+def _lzops() -> list[tuple[str, bytes]]:
+    """Files of lzop's alone, and a short one, of which most is header and block lengths."""
+    found = [(name, data) for name, data in _packed() if name.endswith(".lzop")]
+    return [*found, *((f"lzop of {base.name}", _lzop(base.data)) for base in bases.excerpts()[::30])]
+
+
+_LZOP_HEAD = struct.pack(">3H2B4IB", 0x1030, 0x20A0, 0x0940, 1, 5, 0, 0o644, 0, 0, 0)
+
+
+def _lzop(data: bytes) -> bytes:
+    """As lzop packs without checksums of blocks, so that what is changed in them is unpacked."""
+    compressor = import_module("lzallright").LZOCompressor()
+    pieces = [b"\x89LZO\0\r\n\x1a\n", _LZOP_HEAD, struct.pack(">I", zlib.adler32(_LZOP_HEAD))]
+    for at in range(0, len(data), 4096):
+        block = data[at : at + 4096]
+        packed = compressor.compress(block)
+        packed = packed if len(packed) < len(block) else block
+        pieces += [struct.pack(">2I", len(block), len(packed)), packed]
+    return b"".join((*pieces, bytes(4)))
+
+
+def lzop(rng: Random) -> Input:
+    """A file of lzop's with other flags, lengths or checksums."""
+    name, data = rng.choice(_lzops())
+    places: list[Place] = [(at, 4) for at in range(len(_LZOP_HEAD) + 13, 80)]
+    low = 0 if rng.random() < 0.1 else len(_LZOP_HEAD) + 13
+    return Input(name, octets.mutate(rng, data, places, low=low))
+
+
 def packed(rng: Random) -> Input:
     """A compressed file with something changed, the more often near its start, where its header is."""
     if rng.random() < 0.001:
@@ -111,81 +145,6 @@ def image(rng: Random) -> Input:
     order = rng.choice((92, 92, len(data)))
     places: list[Place] = [(at, 4) for at in range(16, 36, 4)] + [(0, 16), (12, 4)]
     return Input(name, octets.mutate(rng, data, places, high=order))
-
-
-@cache
-def _disks() -> list[tuple[str, bytes, tuple[Place, ...]]]:
-    """qcow2 images with snapshots: those that are recorded and are not long."""
-    found = []
-    for name in _DISK_NAMES:
-        data = _file(f"{name}.qcow2.xz")
-        short = _shortened(data)
-        found.append((f"{name}.qcow2", short, tuple(_disk_places(short))))
-    return found
-
-
-_DISK = 3 << 20
-_DISK_NAMES = (
-    *("v2", "v3", "clusters-512", "extended-l2", "compressed-zlib", "compressed-zstd"),
-    *("disk-only", "external-data", "encrypted"),
-)
-
-
-def _shortened(data: bytes) -> bytes:
-    """An image without the zeros at its end."""
-    return data.rstrip(b"\0")[:_DISK] + bytes(512)
-
-
-def _disk_places(data: bytes) -> list[Place]:
-    """The header, the snapshot table, and the entries of all L1 tables with some of their L2 tables."""
-    places: list[Place] = [(4, 4), (20, 4), (24, 8), (32, 4), (36, 4), (40, 8), (60, 4), (64, 8)] * 3
-    places += [(72, 8), (96, 4), (100, 4), (104, 1)]
-    bits = int.from_bytes(data[20:24], "big")
-    tables = [(int.from_bytes(data[40:48], "big"), int.from_bytes(data[36:40], "big"))]
-    at = int.from_bytes(data[64:72], "big")
-    for _ in range(min(8, int.from_bytes(data[60:64], "big"))):
-        head = data[at : at + 40]
-        if len(head) < 40:
-            break
-        tables.append((int.from_bytes(head[:8], "big"), int.from_bytes(head[8:12], "big")))
-        places += [(at, 8), (at + 8, 4), (at + 12, 2), (at + 14, 2), (at + 32, 4), (at + 36, 4), (at + 40, 8)]
-        sizes = sum(int.from_bytes(head[o : o + w], "big") for o, w in ((12, 2), (14, 2), (36, 4)))
-        at += (40 + sizes + 7) // 8 * 8
-    for offset, size in tables:
-        for entry in range(offset, min(offset + 8 * min(size, 64), len(data) - 8), 8):
-            places += [(entry, 8), (entry + 6, 2)]
-            second = int.from_bytes(data[entry : entry + 8], "big") & 0x00FFFFFFFFFFFE00
-            if 0 < second < len(data) - (1 << min(bits, 16)):
-                places += [(at, 8) for at in range(second, second + 256, 8)]
-    return [place for place in places if sum(place) <= len(data)]
-
-
-def disk_names() -> list[str]:
-    return [name for name, _, _ in _disks()]
-
-
-def disk(rng: Random) -> Input:
-    """A qcow2 image with other tables, snapshots or sizes; the size of the file stays, mostly."""
-    name, data, places = rng.choice(_disks())
-    size, how = len(data), rng.random()
-    high = 4096 if how < 0.15 else size
-    changed = bytearray(data)
-    for _ in range(rng.choice((1, 1, 1, 2, 4))):
-        offset, width = rng.choice(places)
-        if how < 0.2:
-            offset = rng.randrange(high)
-        value = changed[slice(*_other(rng, places))] if rng.random() < 0.2 else octets.integer(rng, width)
-        if rng.random() < 0.3:
-            value = octets.nearby(rng, changed, (offset, width))
-        changed[offset : offset + width] = bytes(value[:width]).ljust(width, b"\0")
-    if rng.random() < 0.1:
-        del changed[rng.randrange(len(changed)) :]
-    return Input(name, bytes(changed))
-
-
-def _other(rng: Random, places: tuple[Place, ...]) -> tuple[int, int]:
-    offset, width = rng.choice(places)
-    return offset, offset + width
 
 
 @cache

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 
+from tests.fuzz import octets
+
 
 class Outcome(StrEnum):
     """How far a reader got with an input."""
@@ -39,6 +41,7 @@ class Reader:
 
     `read` raises an error of msixtool for what it refuses; whatever else it raises is a finding.
     `bases` names what inputs are made from, as the log has to say it: another list gives other inputs.
+    `mutate` changes any input so that most of them still pass the first check, for runs by coverage.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Reader:
     bases: Callable[[], list[str]]
     weight: float = 1.0
     """Its share of a run over all readers: those that are quick get more."""
+    mutate: Callable[[Random, bytes], bytes] = octets.mutate
 
 
 @dataclass(frozen=True, slots=True)

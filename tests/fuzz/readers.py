@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from tests.fuzz import container_readers as containers
-from tests.fuzz import qmp_reader, stream_inputs
+from tests.fuzz import disks, logs, qmp_reader, stream_inputs
 from tests.fuzz import stream_readers as streams
 from tests.fuzz import text_readers as texts
 from tests.fuzz import trace_readers as traces
@@ -28,6 +28,9 @@ _ALL = (
     Reader("vmdesc", "the JSON of a vmdesc", stream_inputs.description, streams.read, stream_inputs.names, 4),
     Reader("device", "a section with MSI-X", stream_inputs.device, streams.read, stream_inputs.names, 8),
     Reader("ram", "RAM records", stream_inputs.ram, streams.walk, stream_inputs.names, 10),
+    Reader(
+        "mapped-ram", "RAM in a file of its own", stream_inputs.mapped, streams.mapped, stream_inputs.names, 3
+    ),
     Reader("virtio", "the virtio blob", devices.blob, devices.read_blob, devices.blob_names, 25),
     Reader("pci", "PCI configuration space", devices.space, devices.read_space, devices.space_names, 40),
     Reader("saved", "a raw MSI-X vmstate", devices.saved, devices.read_saved_state, devices.saved_names, 0.7),
@@ -54,15 +57,25 @@ _ALL = (
         containers.packed_names,
         1.5,
     ),
+    Reader("lzop", "lzop", containers.lzop, containers.read, containers.lzop_names, 3),
     Reader("libvirt", "libvirt's save image", containers.image, containers.read, containers.image_names, 4),
-    Reader("qcow2", "qcow2 and its snapshots", containers.disk, containers.read, containers.disk_names, 8),
+    Reader("qcow2", "qcow2 and its snapshots", disks.image, containers.read, disks.names, 8, disks.mutate),
     Reader(
         "layers", "containers in containers", containers.layers, containers.read, containers.inner_names, 1.2
     ),
-    Reader("spec", "SPEC, JSON and TOML", texts.spec, texts.read_spec, texts.spec_names, 20),
-    Reader("replay", "scripts", texts.script, texts.read_script, texts.script_names, 25),
-    Reader("log", "logs, for explain", texts.log, texts.read_log, texts.log_names, 5),
-    Reader("vmstate", "-dump-vmstate", texts.vmstate, texts.read_vmstate, texts.vmstate_names, 3),
+    Reader("spec", "SPEC", texts.spec, texts.read_spec, texts.spec_names, 20, texts.mutate_spec),
+    Reader("replay", "scripts", texts.script, texts.read_script, texts.script_names, 25, texts.mutate_script),
+    Reader("log", "logs, for explain", logs.log, logs.read, logs.names, 5, logs.mutate),
+    Reader("wrapped", "logs packed, quoted, folded", logs.wrapped, logs.read, logs.names, 3, logs.mutate),
+    Reader(
+        "vmstate",
+        "-dump-vmstate",
+        texts.vmstate,
+        texts.read_vmstate,
+        texts.vmstate_names,
+        3,
+        texts.mutate_state,
+    ),
     Reader("qmp", "answers of a QMP monitor", qmp_reader.make, qmp_reader.read, qmp_reader.names, 0.15),
 )
 

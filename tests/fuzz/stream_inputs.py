@@ -161,6 +161,23 @@ def _record_places(data: bytes, low: int, high: int) -> Sequence[octets.Place]:
     return places[:: max(1, len(places) // 400)]
 
 
+@cache
+def _mapped() -> Base:
+    (base,) = [base for base in bases.built() if base.name == "built: mapped-ram"]
+    return base
+
+
+def mapped(rng: Random) -> Input:
+    """RAM laid out for a file, with other headers, bitmaps and blocks; beside it the one that it was."""
+    base = _mapped()
+    low, high = base.ram[0]
+    places = [place for at in range(low, 4096, 4) for place in ((at, 4), (at, 8))]
+    places += [(low, 8), (high - 13, 8)] * 40
+    how = rng.random()
+    data = octets.mutate(rng, base.data, places, high=None if how < 0.3 else 256, resize=how < 0.5)
+    return Input(base.name, changed(rng, base) if how > 0.9 else data, base.data)
+
+
 def pair(rng: Random) -> Input:
     """A mutated stream beside a real one: mostly the one that it was made from."""
     small = bases.excerpts()

@@ -164,4 +164,10 @@ def forged(made: Input) -> Outcome:
             return outcome(dump)
 
 
+def mapped(made: Input) -> Outcome:
+    """A file of mapped-ram: its walk, and the pages of its blocks beside those of another."""
+    walk(made)
+    return diff(made)
+
+
 _SHM = "/dev/shm" if os.path.isdir("/dev/shm") else None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from pathlib import Path
 
 import pytest
 
+from msixtool import explain
 from msixtool.dump import Dump
 from msixtool.errors import LONGEST, FormatError, InputError, UsageError
 from msixtool.formats.qevm import CommandType
@@ -91,3 +93,14 @@ def test_no_part_of_an_error_is_longer_than_a_person_reads(part: str) -> None:
     line = str(InputError(parts["what"], expected=parts["expected"], found=parts["found"]))
     assert len(line) < LONGEST + 50
     assert "aaa…" in line
+
+
+def test_a_log_that_is_packed_too_often_is_refused() -> None:
+    log = b"qemu-system-x86_64: load of migration failed: Invalid argument\n"
+    for _ in range(8):
+        log = gzip.compress(log, mtime=0)
+    assert not explain(io.BytesIO(log)).ok
+    for _ in range(1500):
+        log = gzip.compress(log, compresslevel=0, mtime=0)
+    with pytest.raises(InputError, match="packed too often: expected at most 8 layers"):
+        explain(io.BytesIO(log))

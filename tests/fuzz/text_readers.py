@@ -10,7 +10,6 @@ from functools import cache, lru_cache
 from random import Random
 from typing import Any
 
-from msixtool import explain
 from msixtool.documents.compat import compat_document
 from msixtool.dump import Dump
 from msixtool.spec import new_state, parse_spec, spec_text
@@ -45,13 +44,13 @@ _KEYS = (
 
 
 @cache
-def _streams() -> list[bases.Base]:
+def streams() -> list[bases.Base]:
     """Streams that a SPEC is put to, a script names, or a log tells of."""
     return [base for base in bases.excerpts() if base.devices and len(base.data) < 12_000][:24]
 
 
 @lru_cache(maxsize=8)
-def _dump(data: bytes) -> Dump:
+def dump_of(data: bytes) -> Dump:
     return Dump.open(io.BytesIO(data))
 
 
@@ -59,8 +58,8 @@ def _dump(data: bytes) -> Dump:
 def _specs() -> list[tuple[str, str, bytes]]:
     """A SPEC in JSON, or in TOML as `save --text` writes it, and the stream that it is for."""
     found = []
-    for base in _streams():
-        for device in _dump(base.data).devices:
+    for base in streams():
+        for device in dump_of(base.data).devices:
             text = spec_text(device, x86=True, origin=base.name)
             found.append((f"TOML of {base.name}", text, base.data))
             document: dict[str, Any] = {
@@ -99,6 +98,14 @@ def spec(rng: Random) -> Input:
     return Input(name, text.encode("utf-8", "surrogatepass" if rng.random() < 0.1 else "replace"), stream)
 
 
+def mutate_spec(rng: Random, data: bytes) -> bytes:
+    """Any SPEC with other values, keys or syntax."""
+    text = data.decode("utf-8", "replace")
+    if text.lstrip().startswith("{"):
+        return json_text.mutate(rng, text, words=_KEYS).encode("utf-8", "replace")
+    return plain_text.mutate(rng, text, _KEYS).encode("utf-8", "replace")
+
+
 def read_spec(made: Input) -> Outcome:
     """A SPEC is read; states are made of it alone, and it is planned onto its stream."""
     from msixtool.errors import MsixtoolError
@@ -110,7 +117,7 @@ def read_spec(made: Input) -> Outcome:
         except MsixtoolError as error:
             one_line(str(error))
     try:
-        plan(_dump(made.other), asked)
+        plan(dump_of(made.other), asked)
     except MsixtoolError as error:
         one_line(str(error))
         return Outcome.PARTLY
@@ -124,8 +131,8 @@ def _scripts() -> list[tuple[str, str]]:
     found = [
         (path.name, path.read_text()) for path in sorted((bases.REPOSITORY / "samples").glob("*.replay"))
     ]
-    for base in _streams()[:8]:
-        for device in _dump(base.data).devices:
+    for base in streams()[:8]:
+        for device in dump_of(base.data).devices:
             if device.capability is not None:
                 found.append((f"load of {base.name}", record_load(device)))
     return found
@@ -161,6 +168,11 @@ def script(rng: Random) -> Input:
     return Input(name, text.encode("utf-8", "replace"))
 
 
+def mutate_script(rng: Random, data: bytes) -> bytes:
+    """Any script with other lines and words."""
+    return plain_text.mutate(rng, data.decode("utf-8", "replace"), _words()).encode("utf-8", "replace")
+
+
 def read_script(made: Input) -> Outcome:
     """A script is read, and played to its end."""
     read = parse_script(made.data.decode("utf-8", "replace"), folder="/nowhere")
@@ -169,57 +181,6 @@ def read_script(made: Input) -> Outcome:
         as_json(step.to_json())
         all_ok &= step.ok
     return Outcome.WHOLE if all_ok else Outcome.PARTLY
-
-
-@cache
-def _logs() -> list[tuple[str, str]]:
-    paths = sorted((bases.DATA / "logs").glob("*.log"))
-    return [(path.name, path.read_text(errors="replace")) for path in paths]
-
-
-@cache
-def _passages() -> list[tuple[str, str]]:
-    """A few lines of a log each: what one failure left, in each way that logs are wrapped."""
-    found = []
-    for name, text in _logs():
-        lines = text.splitlines()
-        for at in range(0, len(lines), 3):
-            found.append((f"{name}:{at + 1}", "\n".join(lines[at : at + 6])))
-    return found
-
-
-def log_names() -> list[str]:
-    return [name for name, _ in _passages()]
-
-
-def log(rng: Random) -> Input:
-    """Some lines of a log, changed; now and then wrapped as JSON, HTML or syslog do, or very long."""
-    name, text = rng.choice(_passages())
-    text = plain_text.mutate(rng, text, ("virtio", "0x0", "ram", "i=0x9a"), [rng.choice(_passages())[1]])
-    how = rng.random()
-    if how < 0.05:
-        text = json.dumps({"log": json.dumps(text)})
-    elif how < 0.1:
-        text = text.replace("\n", "#012").replace('"', "&quot;")
-    elif how < 0.13:
-        text = _times(text.replace("\n", " "), rng.choice((1, 20)))
-    elif how < 0.14:
-        text = _times(text, 300)
-    stream = rng.choice(_streams()).data if rng.random() < 0.4 else b""
-    return Input(name, text.encode("utf-8", "replace"), stream)
-
-
-def _times(text: str, count: int) -> str:
-    """A text so many times, as far as it does not get too long."""
-    return text * max(1, min(count, plain_text.MOST // max(1, len(text))))
-
-
-def read_log(made: Input) -> Outcome:
-    """The failures in a log, with a stream beside it or without."""
-    dump = _dump(made.other) if made.other else None
-    found = explain(io.BytesIO(made.data), stream=dump)
-    as_json(found.document())
-    return Outcome.REFUSED if found.ok else Outcome.WHOLE
 
 
 @cache
@@ -277,8 +238,14 @@ _VMSTATE = (
 def vmstate(rng: Random) -> Input:
     """A vmstate description with other values."""
     name, text = rng.choice(_vmstates())
-    stream = rng.choice(_streams()).data
+    stream = rng.choice(streams()).data
     return Input(name, json_text.mutate(rng, text, words=_VMSTATE).encode("utf-8", "replace"), stream)
+
+
+def mutate_state(rng: Random, data: bytes) -> bytes:
+    """Any vmstate description with other values."""
+    text = data.decode("utf-8", "replace")
+    return json_text.mutate(rng, text, words=_VMSTATE).encode("utf-8", "replace")
 
 
 def read_vmstate(made: Input) -> Outcome:
@@ -289,7 +256,7 @@ def read_vmstate(made: Input) -> Outcome:
         read = vmstate_file.read(file.name)
     as_json(compat_document({}, {}, Comparison(tuple(compare_files(read, _whole_vmstate())))))
     as_json(compat_document({}, {}, Comparison(tuple(compare_files(_whole_vmstate(), read)))))
-    dump = _dump(made.other)
+    dump = dump_of(made.other)
     as_json(compat_document({}, {}, compare(dump, dump, vmstate=read)))
     return Outcome.WHOLE
 

@@ -112,6 +112,10 @@ class Loop:
         """Make and read the input of this index."""
         made = self.reader.make(random_of(self.reader.name, self.seed, index))
         ran = run_input(self.reader, made)
+        self.count(index, made, ran)
+
+    def count(self, index: int, made: Input, ran: Ran) -> None:
+        """Put into the tally what became of an input."""
         kind, text = ran.kind, ran.text
         memory = peak_memory()
         if memory > MEMORY_LIMIT and not self._memory_told and not kind:

@@ -211,6 +211,9 @@ def unescaped(text: str) -> str:
         if "\\" not in text:
             break
         text = _ESCAPE.sub(_unescape, text)
+    if not text.isascii():
+        # JSON has what is beyond 16 bits as two escapes. Half of that is no character.
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if "&" in text:
         text = html.unescape(text)
     if "#0" in text:

@@ -8,19 +8,25 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from msixtool.containers.codecs import CODECS, Codec
+from msixtool.containers.layers import DEPTH
 from msixtool.errors import InputError
 
 _PIECE = 1 << 16
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
-def text_of(log: BinaryIO) -> BinaryIO:
-    """The log's text as UTF-8. Reading it raises OSError as the log does, InputError where it is damaged."""
+def text_of(log: BinaryIO, depth: int = 0) -> BinaryIO:
+    """The log's text as UTF-8. Reading it raises OSError as the log does, InputError where it is damaged.
+
+    `depth` is how often it was unpacked already.
+    """
     head = _some(log, 16)
     pieces = _chained(head, log)
     codec = next((codec for codec in CODECS if codec.begins(head)), None)
     if codec is not None:
-        return text_of(io.BufferedReader(_Pieces(_unpacked(pieces, codec))))
+        if depth == DEPTH:
+            raise InputError("a log that is packed too often", expected=f"at most {DEPTH} layers")
+        return text_of(io.BufferedReader(_Pieces(_unpacked(pieces, codec))), depth + 1)
     encoding = next((name for mark, name in _UTF16.items() if head.startswith(mark)), None)
     if encoding is None and len(head) >= 4 and head[1] == head[3] == 0 != head[0]:
         encoding = "utf-16-le"

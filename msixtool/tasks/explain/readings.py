@@ -7,7 +7,6 @@ empty ones follow. Which reading is right is decided by what can be explained in
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -96,14 +95,14 @@ def _hex_escapes(data: bytes) -> bytes:
     return _HEX_ESCAPE.sub(lambda found: bytes([int(found[1], 16)]).replace(b"\n", rb"\n"), data)
 
 
-_BYTES = re.compile(rb'"MESSAGE" ?: ?(\[[0-9, ]{2,60000}\])')
+_BYTES = re.compile(rb'"MESSAGE" ?: ?\[([0-9, ]{0,60000})\]')
 
 
 def _byte_arrays(data: bytes) -> bytes:
     """journalctl -o json, where a message is not all text: its bytes as numbers."""
 
     def text(found: re.Match[bytes]) -> bytes:
-        numbers = [number for number in json.loads(found[1]) if number < 256]
+        numbers = [number for word in re.findall(rb"[0-9]{1,3}", found[1]) if (number := int(word)) < 256]
         return b'"MESSAGE":"' + bytes(numbers).replace(b"\n", rb"\n") + b'"'
 
     return _BYTES.sub(text, data) if _BYTES.search(data) else data
