@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 from msixtool.documents import Document, Origin
 from msixtool.errors import shortened, visible
@@ -43,3 +44,14 @@ class Answer(ABC):
         names = (shortened(origin.path) for origin in self.origins if origin.path)
         of = ", ".join(name if len(name) <= _NAME else f"…{name[-_NAME:]}" for name in names)
         return f"<{type(self).__name__} of {of or 'a text'}: {visible(self.summary())[:_SUMMARY]}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OfOne(Answer):
+    """An answer of one input, its `origin`."""
+
+    origin: Origin
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        return (self.origin,)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msixtool.documents import Document, Origin, validate_document
 from msixtool.errors import UsageError
-from msixtool.library.answer import Answer
+from msixtool.library.answer import OfOne
 from msixtool.tasks.finding import Severity
 from msixtool.tasks.rules.catalogue import RuleFinding
 from msixtool.tasks.validate import check_ignored, is_valid, validate, validate_devices
@@ -20,15 +20,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Validation(Answer):
+class Validation(OfOne):
     """What QEMU or the PCI specification forbids of what is in a stream. Damage is among the findings."""
 
-    origin: Origin
     findings: tuple[RuleFinding, ...]
-
-    @property
-    def origins(self) -> tuple[Origin, ...]:
-        return (self.origin,)
 
     @property
     def damage(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msixtool import dump as door
 from msixtool.documents import Document, Origin
 from msixtool.documents.cmdline import cmdline_document
-from msixtool.library.answer import Answer
+from msixtool.library.answer import OfOne
 from msixtool.qemu.versions import parse_version
 from msixtool.tasks.cmdline import CommandLine, command_line
 from msixtool.words import plural
@@ -19,16 +19,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Command(Answer):
+class Command(OfOne):
     """The command line, and what a QEMU that was asked to load the stream with it did (`trial`)."""
 
-    origin: Origin
     line: CommandLine
     trial: Trial | None = None
-
-    @property
-    def origins(self) -> tuple[Origin, ...]:
-        return (self.origin,)
 
     @property
     def program(self) -> str:

@@ -35,7 +35,7 @@ class Dump(door.Dump):
         """What the stream is, what it holds, and its devices with MSI-X. RAM is left alone."""
         from msixtool.library.reading import Inspection
 
-        return Inspection(self, Origin.of(self))
+        return Inspection(Origin.of(self), self)
 
     def show(self, device: str | None = None) -> Vectors:
         """Each vector of the devices that `device` names (None: all). Raises UsageError where none does."""

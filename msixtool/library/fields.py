@@ -10,21 +10,20 @@ from msixtool import dump as door
 from msixtool.documents import Document, Origin
 from msixtool.documents.fields import description_text, fields_document, fields_json
 from msixtool.errors import UsageError
-from msixtool.library.answer import Answer
+from msixtool.library.answer import OfOne
 from msixtool.stream.items import Item
 from msixtool.tasks.fields import Section, description_of, read_section, select_sections
 from msixtool.words import plural
 
 
-@dataclass(slots=True, repr=False)
-class Fields(Answer):
+@dataclass(frozen=True, slots=True, repr=False)
+class Fields(OfOne):
     """The sections that were chosen, read one by one as they are asked for: while the stream is open.
 
     `fields["timer"]` is the one section of that name, and `fields["timer"]["cpu_clock_offset"]` a value.
     """
 
     dump: door.Dump
-    origin: Origin
     items: tuple[Item, ...]
     broken: list[str] = field(default_factory=list)
     """What of the sections that were read could not be decoded."""
@@ -50,10 +49,6 @@ class Fields(Answer):
         return read_section(self.dump, found[0])
 
     @property
-    def origins(self) -> tuple[Origin, ...]:
-        return (self.origin,)
-
-    @property
     def damage(self) -> tuple[str, ...]:
         """That of the stream, then of the sections as far as they were read."""
         return (*self.origin.damage, *self.broken)
@@ -71,15 +66,10 @@ class Fields(Answer):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Description(Answer):
+class Description(OfOne):
     """The vmdesc of a stream, or what it says of some sections (`vmdesc`)."""
 
-    origin: Origin
     vmdesc: Any
-
-    @property
-    def origins(self) -> tuple[Origin, ...]:
-        return (self.origin,)
 
     def document(self) -> Document:
         """`msixtool.vmdesc/1`."""
@@ -103,7 +93,7 @@ class Description(Answer):
 
 def read_fields(dump: door.Dump, section: str | None) -> Fields:
     """The sections that `section` names. Raises UsageError where it names none."""
-    return Fields(dump, Origin.of(dump), tuple(select_sections(dump, section)))
+    return Fields(Origin.of(dump), dump, tuple(select_sections(dump, section)))
 
 
 def describe(dump: door.Dump, section: str | None) -> Description:

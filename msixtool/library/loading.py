@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msixtool import dump as door
 from msixtool.documents import Document, Origin, load_document
 from msixtool.errors import NotAStreamError, UsageError
-from msixtool.library.answer import Answer
+from msixtool.library.answer import OfOne
 from msixtool.msix.versions import NEWEST, QemuVersion
 from msixtool.qemu.versions import whole_version
 from msixtool.spec.saved import Saved
@@ -26,22 +26,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Load(Answer):
+class Load(OfOne):
     """What a load sets off in each device, and why QEMU would refuse it or might (`findings`).
 
     `written` is the file with the state after the load, None where none was asked for, or where the
     input is damaged and none was written.
     """
 
-    origin: Origin
     devices: tuple[Loaded, ...]
     findings: tuple[Finding, ...] = ()
     x86: bool = False
     written: str | None = None
-
-    @property
-    def origins(self) -> tuple[Origin, ...]:
-        return (self.origin,)
 
     @property
     def refusals(self) -> tuple[Finding, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from msixtool.documents import Document, Origin, inspect_document, show_document
-from msixtool.library.answer import Answer
+from msixtool.documents import Document, inspect_document, show_document
+from msixtool.library.answer import OfOne
 from msixtool.words import plural
 
 if TYPE_CHECKING:
@@ -15,15 +15,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Inspection(Answer):
+class Inspection(OfOne):
     """What a stream is and holds. `dump` has it all as values: `index`, `devices`, `writer`, `snapshots`."""
 
     dump: door.Dump
-    origin: Origin
-
-    @property
-    def origins(self) -> tuple[Origin, ...]:
-        return (self.origin,)
 
     def document(self) -> Document:
         """`msixtool.inspect/1`."""
@@ -35,20 +30,15 @@ class Inspection(Answer):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Vectors(Answer):
+class Vectors(OfOne):
     """Each vector of some devices: `device.state.entries` is the table, `device.state.pba` the bytes behind.
 
     `x86` says whether addresses and data are messages of a PC; `in_stream` is not so for a saved state.
     """
 
-    origin: Origin
     devices: tuple[MsixDevice, ...]
     x86: bool
     in_stream: bool = True
-
-    @property
-    def origins(self) -> tuple[Origin, ...]:
-        return (self.origin,)
 
     def document(self) -> Document:
         """`msixtool.show/1`."""
