@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from msixtool.cli import COMMANDS
 from tests.conftest import REPOSITORY
 
 
@@ -63,3 +65,24 @@ def test_the_package_says_its_licence_and_its_scripts(built: Path) -> None:
     assert "GPL-2.0-or-later" in metadata
     assert "Requires-Python: >=3.11" in metadata
     assert "msixtool = msixtool.__main__:main" in scripts
+
+
+def asked_of_reporters() -> list[str]:
+    """The commands of msixtool that the issue templates name."""
+    texts = [path.read_text() for path in sorted((REPOSITORY / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))]
+    return sorted({found for text in texts for found in re.findall(r"`(msixtool [^`]*)`", text)})
+
+
+@pytest.mark.parametrize("command", asked_of_reporters())
+def test_what_a_reporter_is_asked_to_run_is_there(command: str) -> None:
+    words = command.removesuffix("…").split()[1:]
+    own = words[: words.index("--")] if "--" in words else words
+    name = next((word for word in words if word in COMMANDS), None)
+    run = subprocess.run(
+        [sys.executable, "-m", "msixtool", *([name] if name else []), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for option in (word for word in own if word.startswith("-")):
+        assert re.search(rf"(^|[ ,]){re.escape(option)}\b", run.stdout, re.MULTILINE), option
