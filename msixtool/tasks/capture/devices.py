@@ -15,7 +15,7 @@ from msixtool.output.files import OutputFile
 from msixtool.ram.looked_at import Piece, Span
 from msixtool.tasks.capture import guest_memory
 from msixtool.tasks.capture.monitor import Command, Monitor, RefusedError
-from msixtool.tasks.capture.written_file import WrittenFile, for_qemu
+from msixtool.tasks.capture.written_file import for_qemu
 
 
 async def write_devices(vm: Monitor, machine: str, version: str, out: OutputFile) -> None:
@@ -23,8 +23,8 @@ async def write_devices(vm: Monitor, machine: str, version: str, out: OutputFile
 
     Raises InputError where QEMU refuses, or gives no stream; OutputError where `out` cannot be written.
     """
-    async with for_qemu(vm, _save) as file:
-        _finish(file, machine, version, out)
+    async with for_qemu(vm, _save) as written:
+        _finish(written, machine, version, out)
 
 
 async def write_look(
@@ -46,8 +46,8 @@ async def write_look(
                 raise answer
         read[:] = guest_memory.pieces(spans, dumps)
 
-    async with for_qemu(vm, save) as file:
-        _finish(file, machine, version, out)
+    async with for_qemu(vm, save) as written:
+        _finish(written, machine, version, out)
     return read
 
 
@@ -60,12 +60,12 @@ async def _save(vm: Monitor, filename: str) -> None:
     await vm.ask(*_saving(filename))
 
 
-def _finish(file: WrittenFile, machine: str, version: str, out: OutputFile) -> None:
-    size = os.fstat(file.descriptor).st_size
-    header = os.pread(file.descriptor, qevm.HEADER_SIZE, 0)
+def _finish(written: int, machine: str, version: str, out: OutputFile) -> None:
+    size = os.fstat(written).st_size
+    header = os.pread(written, qevm.HEADER_SIZE, 0)
     if header != qevm.HEADER.build({"version": qevm.VERSION}) or size <= len(header):
         raise InputError("QEMU saved no device state", found=f"{size} bytes")
     out.write(header)
     configured = {"machine": qevm.with_note(machine, version), "subsections": []}
     out.write(qevm.CONFIGURATION.build(configured))
-    out.copy(file.descriptor, len(header), size - len(header))
+    out.copy(written, len(header), size - len(header))

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from msixtool.errors import InputError
+from msixtool.tasks.capture.denial import Process, peer_of
 from msixtool.tasks.qmp_answers import shortened
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Monitor(ABC):
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.peer: Process | None = None
+        """QEMU itself, where it is known."""
         self.pauses = Pauses()
         self.settle: Callable[[], Awaitable[None]] = _settled
 
@@ -144,7 +147,9 @@ async def at_socket(address: str | socket.socket) -> AsyncIterator[Monitor]:
     # The library keeps every event for whoever asks later, without bound: only these two are looked at.
     client.events.event_filter = monitor.pauses.note
     try:
-        await asyncio.wait_for(client.connect(address), TIMEOUT)
+        connection = await _connection(address)
+        monitor.peer = peer_of(connection)
+        await asyncio.wait_for(client.connect(connection), TIMEOUT)
     except TimeoutError:
         raise InputError(
             f"no QMP greeting within {TIMEOUT:g} seconds",
@@ -158,6 +163,21 @@ async def at_socket(address: str | socket.socket) -> AsyncIterator[Monitor]:
     finally:
         with suppress(QMPError, *_LOST, TimeoutError):
             await asyncio.wait_for(client.disconnect(), TIMEOUT)
+
+
+async def _connection(address: str | socket.socket) -> socket.socket:
+    """A connected socket. Raises OSError where none can be had."""
+    if not isinstance(address, str):
+        return address
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.setblocking(False)
+        connecting = asyncio.get_running_loop().sock_connect(connection, address)
+        await asyncio.wait_for(connecting, TIMEOUT)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _reason(error: BaseException) -> str:

@@ -55,6 +55,9 @@ async def _through_pipe(vm: Monitor, before: Before, out: OutputFile, progress: 
     try:
         try:
             await vm.hand_over(writer, "getfd", {"fdname": _FD_NAME})
+        except RefusedError as error:
+            error.expected = "a socket of QEMU itself, for RAM goes through a pipe; without RAM: --devices"
+            raise
         finally:
             os.close(writer)
         pump = _in_thread(lambda: _pump(reader, stopped, out))
