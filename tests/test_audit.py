@@ -16,6 +16,7 @@ import pytest
 
 import msixtool
 from msixtool.errors import InputError, MsixtoolError, NotAStreamError, UsageError
+from msixtool.formats.qevm import ItemType
 from tests.cli.conftest import Result
 from tests.cli.conftest import msixtool as command
 from tests.conftest import SAMPLES, unpacked
@@ -119,7 +120,7 @@ def test_a_file_is_called_what_it_calls_itself(sample: Path) -> None:
 def large(folder: Path, data: bytes, size: int) -> Path:
     """The stream with `size` bytes more of RAM, which are a hole in the file."""
     with msixtool.Dump.open(io.BytesIO(data)) as dump:
-        part = next(item for item in dump.index.items if item.type == "part")
+        part = next(item for item in dump.index.items if item.type == ItemType.SECTION_PART)
     path, cut = folder / "large.mig", part.offset + part.length // 2
     with path.open("wb") as file:
         file.write(data[:cut])

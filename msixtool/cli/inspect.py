@@ -282,7 +282,7 @@ def _print_sections(out: Console, dump: Dump) -> None:
             f"{item.offset + dump.base_offset:#x}",
             byte_size(item.length),
             f"{100 * item.length / total:.1f}%",
-            item.type,
+            item.type.word,
             "" if item.section_id is None else str(item.section_id),
             f"{name}@{item.instance_id}" if item.instance_id else name,
             "" if item.version_id is None else str(item.version_id),

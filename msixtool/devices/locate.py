@@ -14,9 +14,9 @@ from msixtool.devices.device import MsixDevice
 from msixtool.devices.places import Places, places_of
 from msixtool.errors import FormatError, TruncatedError
 from msixtool.formats import msix, pci
+from msixtool.formats.qevm import ItemType
 from msixtool.msix.state import MsixState
 from msixtool.qemu.kinds import kind_of
-from msixtool.stream import items as kinds
 from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
 
 MAX_DAMAGE = 1000
@@ -76,7 +76,9 @@ class _Named:
 
 def _may_hold_a_device(item: Item) -> bool:
     """A FULL section; QEMU 5.2 saved the device configuration of vfio in the END section."""
-    return item.type == kinds.FULL or (item.type == kinds.END and item.named.kind == _VFIO)
+    return item.type == ItemType.SECTION_FULL or (
+        item.type == ItemType.SECTION_END and item.named.kind == _VFIO
+    )
 
 
 def _keeps_config_elsewhere(item: Item) -> bool:

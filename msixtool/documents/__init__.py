@@ -106,7 +106,7 @@ def section_document(dump: Dump, item: Item) -> Document:
     return {
         "offset": item.offset + dump.base_offset,
         "length": item.length,
-        "type": item.type,
+        "type": item.type.word,
         "id": item.section_id,
         "name": item.idstr,
         "instance": item.instance_id,

@@ -47,6 +47,17 @@ class ItemType(IntEnum):
     COMMAND = 0x08
     SECTION_FOOTER = 0x7E
 
+    @property
+    def word(self) -> str:
+        """As documents and screens have it: `full` of SECTION_FULL."""
+        return self.name.removeprefix("SECTION_").lower()
+
+
+OPENING = (ItemType.SECTION_START, ItemType.SECTION_FULL)
+"""What begins a section: its header has the idstr."""
+CONTINUING = (ItemType.SECTION_PART, ItemType.SECTION_END)
+"""What goes on with a section that a START announced."""
+
 
 class CommandType(IntEnum):
     """What a COMMAND asks for. 8 and 9 had other meanings in QEMU 3.0."""

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from msixtool.containers.base import Source
 from msixtool.errors import InputError
 from msixtool.formats import ram as fmt
+from msixtool.formats.qevm import ItemType
 from msixtool.ram import pages
 from msixtool.ram.memory_map import Region
-from msixtool.stream import items as kinds
-from msixtool.stream.items import Damage, DamageRule, StreamIndex
+from msixtool.stream.items import MOST_DAMAGE, Damage, DamageRule, StreamIndex
 
 MAX_PAGES = 1 << 13
 """The most pages that are kept: 32 MiB of 4 KiB pages."""
@@ -88,7 +88,7 @@ class GuestMemory:
 
     def _note(self, address: int, why: str) -> None:
         page = address - address % self._page_size
-        if len(self.missing) < kinds.MOST_DAMAGE:
+        if len(self.missing) < MOST_DAMAGE:
             self.missing[f"guest memory at {page:#x}: {why}"] = None
 
     def _pieces(self, address: int, length: int) -> list[tuple[str, int, int]] | None:
@@ -117,7 +117,7 @@ class GuestMemory:
         self._kept.update(dict.fromkeys(wanted))
         if self._index.mapped_ram:
             self._fetch_mapped(wanted)
-        elif any(item.type == kinds.COMMAND and item.idstr == _DISCARD for item in self._index.items):
+        elif any(item.type == ItemType.COMMAND and item.idstr == _DISCARD for item in self._index.items):
             self.missing["postcopy: pages that were sent once came again, and not in this stream"] = None
         else:
             self._walk(wanted)

@@ -13,10 +13,9 @@ from msixtool.containers.base import Source
 from msixtool.errors import FormatError
 from msixtool.formats import qevm
 from msixtool.formats import ram as fmt
-from msixtool.formats.qevm import FOOTER_SIZE, PART_HEADER_SIZE
+from msixtool.formats.qevm import CONTINUING, FOOTER_SIZE, PART_HEADER_SIZE
 from msixtool.formats.ram import Flag
 from msixtool.ram import xbzrle
-from msixtool.stream import items as kinds
 from msixtool.stream import runs
 from msixtool.stream.items import Item, RamBlock, StreamIndex
 from msixtool.stream.ram import RamLayout, RamWalker
@@ -53,7 +52,7 @@ class PageTaker(RamWalker):
     def take_all(self, index: StreamIndex) -> None:
         """Walk all of RAM. Raises InputError where a record makes no sense, or the stream ends."""
         for item in index.items:
-            if item.idstr == fmt.SECTION and item.type in (kinds.PART, kinds.END):
+            if item.idstr == fmt.SECTION and item.type in CONTINUING:
                 self._take(item)
 
     def _take(self, item: Item) -> None:

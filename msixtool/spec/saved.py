@@ -18,11 +18,11 @@ from msixtool.dump import matches
 from msixtool.errors import NotAStreamError, UsageError
 from msixtool.formats import msix as fmt
 from msixtool.formats import pci
+from msixtool.formats.qevm import ItemType
 from msixtool.msix.state import MsixState
 from msixtool.qemu.kinds import check_kind
 from msixtool.spec.read import MAX_SIZE, parse_spec
 from msixtool.spec.values import DeviceSpec, Spec, new_control, new_state
-from msixtool.stream import items
 from msixtool.stream.items import Item
 
 NAMELESS = "device"
@@ -114,7 +114,7 @@ def device_of(
     bus_master: bool | None = None,
 ) -> MsixDevice:
     """A state that came from no stream, as the device that documents and texts are made of."""
-    item = Item(items.FULL, 0, 0, idstr=name, instance_id=instance)
+    item = Item(ItemType.SECTION_FULL, 0, 0, idstr=name, instance_id=instance)
     nowhere = BarPlace(0, 0)
     capability = None if control is None else MsixCapability(0, control, nowhere, nowhere)
     config = None

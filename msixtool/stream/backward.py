@@ -18,7 +18,6 @@ from msixtool.formats import ram as ram_format
 from msixtool.formats.layout import Layout
 from msixtool.formats.qevm import CommandType, ItemType
 from msixtool.stream import description as vmdesc
-from msixtool.stream import items as kinds
 from msixtool.stream import runs, scan
 from msixtool.stream.forward import ForwardReader
 from msixtool.stream.items import Item
@@ -61,7 +60,9 @@ def read(reader: ForwardReader, offset: int, description: vmdesc.Description) ->
 
 def _vmdescription(description: vmdesc.Description) -> Item:
     start, end = description.offset, description.end
-    return Item(kinds.VMDESCRIPTION, start, end - start, data_offset=start + 5, data_length=end - start - 5)
+    return Item(
+        ItemType.VMDESCRIPTION, start, end - start, data_offset=start + 5, data_length=end - start - 5
+    )
 
 
 def _tail(reader: ForwardReader, description: vmdesc.Description, middle: int) -> list[Item] | None:
@@ -99,7 +100,7 @@ def _section_before(source: Source, end: int, layout: Layout, footers: bool) -> 
     if footers and source.read(end - footer, footer) != qevm.footer(header.section_id):
         return None
     return Item(
-        kinds.FULL,
+        ItemType.SECTION_FULL,
         offset,
         end - offset,
         header.section_id,
@@ -122,7 +123,7 @@ def _between(reader: ForwardReader, start: int, end: int) -> list[Item] | None:
     last = _find_end(reader, start, end, header.section_id)
     if last is None:
         return None
-    items = [_ram_item(kinds.END, last, end, header, bool(reader.index.footers))]
+    items = [_ram_item(ItemType.SECTION_END, last, end, header, bool(reader.index.footers))]
     if reader.source.read(last - len(_SWITCHOVER), len(_SWITCHOVER)) == _SWITCHOVER:
         last -= len(_SWITCHOVER)
         items.insert(0, _switchover(last))
@@ -134,7 +135,7 @@ def _between(reader: ForwardReader, start: int, end: int) -> list[Item] | None:
             or reader.source.read(last - len(separator), len(separator)) != separator
         ):
             return None
-        items.insert(0, _ram_item(kinds.PART, start, last, header, bool(reader.index.footers)))
+        items.insert(0, _ram_item(ItemType.SECTION_PART, start, last, header, bool(reader.index.footers)))
     return items
 
 
@@ -217,7 +218,7 @@ def _walks_to(reader: ForwardReader, candidate: int, end: int) -> bool:
         return False
 
 
-def _ram_item(kind: str, offset: int, end: int, header: scan.SectionHeader, footers: bool) -> Item:
+def _ram_item(kind: ItemType, offset: int, end: int, header: scan.SectionHeader, footers: bool) -> Item:
     footer = qevm.FOOTER_SIZE if footers else 0
     return Item(
         kind,
@@ -234,7 +235,7 @@ def _ram_item(kind: str, offset: int, end: int, header: scan.SectionHeader, foot
 
 def _switchover(offset: int) -> Item:
     return Item(
-        kinds.COMMAND,
+        ItemType.COMMAND,
         offset,
         len(_SWITCHOVER),
         idstr="switchover-start",

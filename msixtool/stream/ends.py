@@ -15,7 +15,6 @@ from msixtool.formats import ram as ram_format
 from msixtool.formats.layout import Layout
 from msixtool.formats.qevm import ItemType
 from msixtool.stream import description as vmdesc
-from msixtool.stream import items as kinds
 from msixtool.stream import scan
 from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
 from msixtool.stream.iterable import GRAMMARS
@@ -75,19 +74,19 @@ class EndFinder:
 
     def find(self, item: Item) -> tuple[int, int]:
         """The offset behind the item's data, and the size of the footer there."""
-        if item.idstr == ram_format.SECTION and item.type != kinds.FULL:
+        if item.idstr == ram_format.SECTION and item.type != ItemType.SECTION_FULL:
             end = self._walk_ram(item.data_offset)
             self.index.blocks = self.ram.blocks
-            if item.type != kinds.START:
+            if item.type != ItemType.SECTION_START:
                 self.index.ram = self.ram.count
             return end, self._footer(end, item)
         grammar = GRAMMARS.get(item.named.kind)
-        if grammar is not None and (item.type != kinds.FULL or grammar.full):
+        if grammar is not None and (item.type != ItemType.SECTION_FULL or grammar.full):
             end = grammar.end(self.window, item.data_offset, item.type)
-            if item.type == kinds.FULL and self._entries is not None:
+            if item.type == ItemType.SECTION_FULL and self._entries is not None:
                 item.layout = self._entries.get((str(item.idstr), item.instance_id or 0))
             return end, self._footer(end, item)
-        if item.type == kinds.FULL and self._entries is not None:
+        if item.type == ItemType.SECTION_FULL and self._entries is not None:
             described = self._described_end(item)
             if described is not None:
                 return described, self._footer(described, item)

@@ -14,10 +14,9 @@ from msixtool.containers.base import Source
 from msixtool.errors import FormatError, InputError, TruncatedError
 from msixtool.formats import parse, qevm
 from msixtool.formats import ram as ram_format
-from msixtool.formats.qevm import CommandType, ItemType
+from msixtool.formats.qevm import CONTINUING, OPENING, CommandType, ItemType
 from msixtool.qemu.versions import noted_version
 from msixtool.stream import description as vmdesc
-from msixtool.stream import items as kinds
 from msixtool.stream import scan
 from msixtool.stream.ends import EndFinder
 from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
@@ -28,7 +27,6 @@ MAX_ITEMS = 1 << 17
 MAX_DAMAGE = 1000
 """How much damage is reported before the rest of a stream is left."""
 
-_TYPES = {ItemType.SECTION_START: kinds.START, ItemType.SECTION_FULL: kinds.FULL}
 _CONFIGURATION_MAX = 1 << 16
 _COMMAND_HEADER = 5
 _COMMANDS = {
@@ -81,7 +79,7 @@ class ForwardReader:
                     return self._ends_without_marker(offset)
                 if kind[0] == ItemType.EOF:
                     return self._end(offset)
-                if until_part and kind[0] in (ItemType.SECTION_PART, ItemType.SECTION_END):
+                if until_part and kind[0] in CONTINUING:
                     return offset
                 offset = self.item(kind[0], offset)
             except InputError as error:
@@ -118,9 +116,9 @@ class ForwardReader:
 
     def item(self, kind: int, offset: int) -> int:
         """Read the item at `offset`; the offset behind it."""
-        if kind in _TYPES:
+        if kind in OPENING:
             return self._section(offset)
-        if kind in (ItemType.SECTION_PART, ItemType.SECTION_END):
+        if kind in CONTINUING:
             return self._part(kind, offset)
         if kind == ItemType.COMMAND:
             return self._command(offset)
@@ -142,7 +140,7 @@ class ForwardReader:
         for subsection in raw.subsections:
             self._configured(subsection.header.name, subsection.body)
         self.index.items.append(
-            Item(kinds.CONFIGURATION, offset, length, data_offset=offset + 1, data_length=length - 1)
+            Item(ItemType.CONFIGURATION, offset, length, data_offset=offset + 1, data_length=length - 1)
         )
         return offset + length
 
@@ -172,7 +170,7 @@ class ForwardReader:
         self.ends.seen_ids.add(header.section_id)
         start = offset + header.size
         item = Item(
-            _TYPES[ItemType(header.type)],
+            ItemType(header.type),
             offset,
             header.size,
             header.section_id,
@@ -194,7 +192,7 @@ class ForwardReader:
                 found=section_id,
             )
         item = Item(
-            kinds.PART if kind == ItemType.SECTION_PART else kinds.END,
+            ItemType(kind),
             offset,
             qevm.PART_HEADER_SIZE,
             section_id,
@@ -228,7 +226,7 @@ class ForwardReader:
         last = self.index.items[-1] if self.index.items else None
         if (
             last is not None
-            and last.type == item.type == kinds.PART
+            and last.type == item.type == ItemType.SECTION_PART
             and last.section_id == item.section_id
             and last.end == item.offset
         ):
@@ -256,7 +254,7 @@ class ForwardReader:
             self.ends.layout.postcopy = True
         place = offset + _COMMAND_HEADER
         self.index.items.append(
-            Item(kinds.COMMAND, offset, end - offset, idstr=name, data_offset=place, data_length=length)
+            Item(ItemType.COMMAND, offset, end - offset, idstr=name, data_offset=place, data_length=length)
         )
         return end
 
@@ -304,7 +302,7 @@ class ForwardReader:
             self._damage(error, offset, DamageRule.VMDESC)
         self.index.items.append(
             Item(
-                kinds.VMDESCRIPTION,
+                ItemType.VMDESCRIPTION,
                 offset,
                 end - offset,
                 data_offset=offset + 5,

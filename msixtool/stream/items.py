@@ -10,18 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msixtool.errors import MsixtoolError, shortened
 from msixtool.formats.idstr import Idstr
 from msixtool.formats.layout import Layout
+from msixtool.formats.qevm import ItemType
 
 if TYPE_CHECKING:
     from msixtool.qemu.versions import Version
     from msixtool.stream.description import Description
-
-CONFIGURATION = "configuration"
-START = "start"
-PART = "part"
-END = "end"
-FULL = "full"
-COMMAND = "command"
-VMDESCRIPTION = "vmdescription"
 
 
 @dataclass(slots=True)
@@ -33,7 +26,7 @@ class Item:
     PART or END are those that its START announced.
     """
 
-    type: str
+    type: ItemType
     offset: int
     length: int
     section_id: int | None = None
@@ -185,4 +178,4 @@ class StreamIndex:
 
     def full_sections(self) -> Iterator[Item]:
         """The sections that hold device state, in stream order."""
-        return (item for item in self.items if item.type == FULL)
+        return (item for item in self.items if item.type == ItemType.SECTION_FULL)

@@ -14,14 +14,14 @@ from msixtool.errors import FormatError, TruncatedError
 from msixtool.formats import iterable as fmt
 from msixtool.formats import parse
 from msixtool.formats.iterable import BitmapFlag, BlockFlag, StorageFlag, VfioTag
-from msixtool.stream import items as kinds
+from msixtool.formats.qevm import ItemType
 from msixtool.stream.window import Window
 
 
 class Grammar(NamedTuple):
     """How a section's data ends; `full` where its FULL section has the grammar too."""
 
-    end: Callable[[Window, int, str], int]
+    end: Callable[[Window, int, ItemType], int]
     full: bool = False
 
 
@@ -39,7 +39,7 @@ def _unknown(what: str, offset: int, flags: int) -> FormatError:
     return FormatError(what, offset=offset, expected="known flags", found=f"{flags:#x}")
 
 
-def dirty_bitmap(window: Window, offset: int, kind: str) -> int:
+def dirty_bitmap(window: Window, offset: int, kind: ItemType) -> int:
     """Chunks of flags, names and bits until the one marked EOS."""
     what = "a dirty-bitmap chunk"
     while True:
@@ -53,7 +53,7 @@ def dirty_bitmap(window: Window, offset: int, kind: str) -> int:
             return offset
 
 
-def block(window: Window, offset: int, kind: str) -> int:
+def block(window: Window, offset: int, kind: ItemType) -> int:
     """Blocks of disk until EOS."""
     what = "a block-migration record"
     while True:
@@ -69,7 +69,7 @@ def block(window: Window, offset: int, kind: str) -> int:
             raise _unknown("block-migration record", start, record.flags)
 
 
-def htab(window: Window, offset: int, kind: str) -> int:
+def htab(window: Window, offset: int, kind: ItemType) -> int:
     """The hash page table: START says its size, later parts send entries.
 
     A guest whose memory is not mapped by one (radix) has -1 in the place of each.
@@ -77,7 +77,7 @@ def htab(window: Window, offset: int, kind: str) -> int:
     what = "hash page table entries"
     header = _record(window, offset, fmt.HTAB_HEADER, what)
     start, offset = offset, offset + fmt.HTAB_HEADER.sizeof()
-    if kind == kinds.START or header == fmt.NO_HTAB:
+    if kind == ItemType.SECTION_START or header == fmt.NO_HTAB:
         return offset
     if header:
         raise FormatError("hash page table", offset=start, expected="section header 0", found=header)
@@ -90,10 +90,10 @@ def htab(window: Window, offset: int, kind: str) -> int:
         window.reaches(offset, what)
 
 
-def _storage(what: str, known: tuple[StorageFlag, ...]) -> Callable[[Window, int, str], int]:
+def _storage(what: str, known: tuple[StorageFlag, ...]) -> Callable[[Window, int, ItemType], int]:
     """Records of a byte a page, of the flags that are `known`."""
 
-    def end(window: Window, offset: int, kind: str) -> int:
+    def end(window: Window, offset: int, kind: ItemType) -> int:
         while True:
             record = _record(window, offset, fmt.STORAGE_RECORD, what)
             if record.flags not in known:
@@ -109,7 +109,7 @@ s390_stattrib = _storage("s390 storage attributes", (StorageFlag.EOS, StorageFla
 s390_skeys = _storage("s390 storage keys", (StorageFlag.EOS, StorageFlag.MORE))
 
 
-def todclock(window: Window, offset: int, kind: str) -> int:
+def todclock(window: Window, offset: int, kind: ItemType) -> int:
     """Whether there is a clock, and its 72 bits."""
     present = window.exactly(offset, 1, "the TOD clock")[0]
     return offset + (fmt.TOD_CLOCK_SIZE if present else 1)
@@ -120,7 +120,7 @@ _VFIO_LAST = (VfioTag.END, VfioTag.INIT_DATA_SENT, VfioTag.CONFIG_LOAD_READY)
 _VFIO_CONFIG_MAX = 1 << 16
 
 
-def vfio(window: Window, offset: int, kind: str) -> int:
+def vfio(window: Window, offset: int, kind: ItemType) -> int:
     """Tagged records until END_OF_STATE.
 
     The device configuration has an END_OF_STATE of its own: it is the last one in a FULL section
@@ -137,7 +137,7 @@ def vfio(window: Window, offset: int, kind: str) -> int:
             window.reaches(offset, what)
         elif record.tag == VfioTag.CONFIG:
             offset = _vfio_config_end(window, offset)
-            if kind == kinds.FULL:
+            if kind == ItemType.SECTION_FULL:
                 return offset
         elif record.tag != VfioTag.SETUP:
             raise _unknown("vfio record", start, record.tag)

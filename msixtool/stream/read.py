@@ -5,9 +5,9 @@ from __future__ import annotations
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError, NotAStreamError
 from msixtool.formats import qevm
+from msixtool.formats.qevm import ItemType
 from msixtool.stream import backward
 from msixtool.stream import description as vmdesc
-from msixtool.stream import items as kinds
 from msixtool.stream.forward import ForwardReader
 from msixtool.stream.items import Damage, DamageRule, StreamIndex
 
@@ -77,7 +77,7 @@ def _another_is_inside(source: Source, index: StreamIndex) -> bool:
     So it is where files were joined, or where a stream was written over a longer one. QEMU reads the first,
     and only a walk tells where that ends.
     """
-    parts = [item for item in index.items if item.type == kinds.PART]
+    parts = [item for item in index.items if item.type == ItemType.SECTION_PART]
     if not parts:
         return False
     start, end = parts[0].offset, parts[-1].end

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import InputError
 from msixtool.formats import parse, qevm
-from msixtool.formats.qevm import FOOTER_SIZE, MAGIC, ItemType
+from msixtool.formats.qevm import CONTINUING, FOOTER_SIZE, MAGIC, OPENING, ItemType
 
 SMALL = 0xFFFF
 """What a number in a header that is searched for may be at most. section_ids count the registrations
@@ -28,8 +28,6 @@ HEADER_MAX = _NAMELESS + 255
 
 _PRINTABLE = re.compile(rb"[\x20-\x7e]+\Z")
 _OVERLAP = HEADER_MAX + FOOTER_SIZE
-
-_WITH_HEADER = (ItemType.SECTION_START, ItemType.SECTION_FULL)
 
 
 class SectionHeader(NamedTuple):
@@ -50,7 +48,7 @@ def header_size(idstr: str) -> int:
 
 def section_header(data: bytes) -> SectionHeader | None:
     """The START or FULL header at the start of `data`, if a printable idstr stands in it."""
-    if len(data) < 6 or data[0] not in _WITH_HEADER:
+    if len(data) < 6 or data[0] not in OPENING:
         return None
     end = 6 + data[5]
     name = data[6:end]
@@ -79,9 +77,9 @@ def plausible_item(data: bytes, known_ids: Set[int], at_end: bool) -> bool:
     if not data:
         return at_end
     kind = data[0]
-    if kind in _WITH_HEADER:
+    if kind in OPENING:
         return plausible_header(data) is not None or (at_end and _is_cut_header(data))
-    if kind in (ItemType.SECTION_PART, ItemType.SECTION_END):
+    if kind in CONTINUING:
         return int.from_bytes(data[1:5], "big") in known_ids if len(data) >= 5 else at_end
     if kind == ItemType.COMMAND:
         return data[1] == 0 and data[2] < 32 and data[3] == 0 if len(data) >= 5 else at_end

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from msixtool.formats import vmdesc as vmdesc_format
+from msixtool.formats.qevm import ItemType
 from msixtool.qemu.versions import Version, machine_version
-from msixtool.stream import items as kinds
 from msixtool.stream.description import objects
 from msixtool.stream.items import StreamIndex
 
@@ -59,7 +59,7 @@ def _evidence(index: StreamIndex) -> Iterator[Evidence]:
         yield Evidence("capability mapped-ram", (9, 0))
     if index.uuid is not None:
         yield Evidence("UUID in the configuration", (4, 2))
-    if any(item.type == kinds.COMMAND and item.idstr == "switchover-start" for item in index.items):
+    if any(item.type == ItemType.COMMAND and item.idstr == "switchover-start" for item in index.items):
         yield Evidence("SWITCHOVER_START command", (10, 0))
     yield from _ram_evidence(index)
     yield from _order_evidence(index)

@@ -14,8 +14,7 @@ from msixtool.containers.base import Source
 from msixtool.errors import UsageError
 from msixtool.formats import build, qevm, vmdesc
 from msixtool.formats.layout import Field, Layout, field_size
-from msixtool.formats.qevm import CommandType
-from msixtool.stream import items
+from msixtool.formats.qevm import CommandType, ItemType
 from msixtool.stream.items import Item, StreamIndex
 from msixtool.stream.rewrite import Replacement
 
@@ -31,7 +30,7 @@ Growth = Mapping[int, tuple[Item, int]]
 def resized_packages(index: StreamIndex, source: Source, growth: Growth) -> Iterator[Replacement]:
     """The lengths of the packages (postcopy sends devices in one) that the sections stand in."""
     for item in index.items:
-        if item.type != items.COMMAND or item.idstr != _PACKAGED:
+        if item.type != ItemType.COMMAND or item.idstr != _PACKAGED:
             continue
         length = int.from_bytes(source.read(item.data_offset, item.data_length), "big")
         inside = range(item.end, item.end + length)

@@ -18,9 +18,8 @@ from msixtool.dump import Dump
 from msixtool.errors import FormatError
 from msixtool.formats import qevm
 from msixtool.formats import ram as fmt
-from msixtool.formats.qevm import FOOTER_SIZE, PART_HEADER_SIZE
+from msixtool.formats.qevm import CONTINUING, FOOTER_SIZE, PART_HEADER_SIZE
 from msixtool.formats.ram import Flag
-from msixtool.stream import items as kinds
 from msixtool.stream.items import Damage, DamageRule, Item, RamBlock
 from msixtool.stream.window import Window
 
@@ -101,7 +100,7 @@ def digest_ram(dump: Dump) -> tuple[list[BlockDigest], list[Damage]]:
                 reader.mapped(block)
         else:
             for item in dump.index.items:
-                if item.idstr == fmt.SECTION and item.type in (kinds.PART, kinds.END):
+                if item.idstr == fmt.SECTION and item.type in CONTINUING:
                     reader.parts(item)
     except FormatError as error:
         damage.append(Damage.of(error, reader.offset, DamageRule.RAM_RECORD, fmt.SECTION))

@@ -9,13 +9,14 @@ import pytest
 from msixtool.containers.file import BytesSource
 from msixtool.devices.cpus import Apic
 from msixtool.devices.interrupt_route import Note, Remapping, Route, RouteKind, Router, irte_index
+from msixtool.formats.qevm import ItemType
 from msixtool.ram.memory import GuestMemory
 from msixtool.ram.memory_map import Region
 from msixtool.stream.items import Item
 from msixtool.stream.read import read_stream
 from tests.stream.build import BLOCK, PAGE, Stream, page
 
-ITEM = Item("full", 0, 0)
+ITEM = Item(ItemType.SECTION_FULL, 0, 0)
 IRTE = 5
 
 

@@ -12,6 +12,7 @@ from msixtool.containers.file import BytesSource
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import find_devices, read_device
 from msixtool.errors import FormatError
+from msixtool.formats.qevm import ItemType
 from msixtool.stream.items import Item, StreamIndex
 from msixtool.stream.read import read_stream
 from tests.conftest import CORPUS_STREAMS, REPOSITORY, STREAMS, stream_id, unpacked
@@ -60,7 +61,7 @@ def section(data: bytes, kind: str) -> tuple[bytes, str]:
 
 
 def stranger(data: bytes, name: str) -> MsixDevice | None:
-    item = Item("full", 0, len(data), 7, name, 0, 1, data_offset=0, data_length=len(data))
+    item = Item(ItemType.SECTION_FULL, 0, len(data), 7, name, 0, 1, data_offset=0, data_length=len(data))
     return read_device(BytesSource(data), item)
 
 

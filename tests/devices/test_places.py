@@ -11,7 +11,7 @@ from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.places import config_space, places_of
 from msixtool.dump import Dump
 from msixtool.formats import build, msix, pci, qevm
-from msixtool.stream import items as kinds
+from msixtool.formats.qevm import ItemType
 from msixtool.stream.items import Item
 from msixtool.tasks.explain.evidence import Evidence
 from tests.conftest import REPOSITORY, SAMPLES, STREAMS, stream_id
@@ -85,7 +85,7 @@ def port(errors: int) -> tuple[BytesSource, Item]:
         + build(pci.AER_ERROR, error, what="AER error") * errors
         + bytes(range(1, 1 + msix.vmstate_size(1)))
     )
-    item = Item(kinds.FULL, 0, len(data), idstr="0000:00:01.0/pcie-root-port", instance_id=0)
+    item = Item(ItemType.SECTION_FULL, 0, len(data), idstr="0000:00:01.0/pcie-root-port", instance_id=0)
     item.data_offset, item.data_length = 0, len(data)
     return BytesSource(data), item
 
@@ -102,7 +102,7 @@ def test_an_old_vmxnet3_on_pci_express_has_its_configuration_space_in_a_subsecti
     config = bytes([0xAD, 0x15]) + bytes(pci.EXPRESS_CONFIG_SIZE - 2)
     device = {"version_id": 2, "config": config, "irq_state": [0] * 4}
     data = bytes(900) + head + build(pci.device_vmstate(len(config)), device, what="PCIDevice")
-    item = Item(kinds.FULL, 0, len(data), idstr="0000:00:02.0/vmxnet3", instance_id=0)
+    item = Item(ItemType.SECTION_FULL, 0, len(data), idstr="0000:00:02.0/vmxnet3", instance_id=0)
     item.data_offset, item.data_length = 0, len(data)
     assert config_space(BytesSource(data), item) == ConfigSpace(config)
     item.data_length -= len(config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from msixtool.formats.qevm import ItemType
 from msixtool.formats import parse, pci, qevm
 
 

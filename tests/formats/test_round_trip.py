@@ -13,11 +13,11 @@ from construct import Bytes, Struct, this
 from hypothesis import given
 from hypothesis import strategies as st
 
+from msixtool.formats.qevm import ItemType, OPENING
 from msixtool.containers.file import BytesSource
 from msixtool.devices.locate import find_devices
 from msixtool.errors import FormatError, TruncatedError
 from msixtool.formats import build, msix, parse, pci, qevm, ram, virtio, vmdesc
-from msixtool.stream.items import COMMAND, CONFIGURATION, FULL, START
 from msixtool.stream.read import read_stream
 from tests.conftest import unpacked
 
@@ -36,14 +36,14 @@ def test_headers_footers_commands_and_configuration(stream_path: Path) -> None:
     assert_rebuilds(qevm.HEADER, data, "header")
     for item in index.items:
         record = data[item.offset : item.end]
-        if item.type in (FULL, START):
+        if item.type in OPENING:
             assert_rebuilds(qevm.SECTION_HEADER, record, "section header")
-        elif item.type == COMMAND:
+        elif item.type == ItemType.COMMAND:
             assert build(qevm.COMMAND, parse(qevm.COMMAND, record, what="command"), what="command") == record
-        elif item.type == CONFIGURATION:
+        elif item.type == ItemType.CONFIGURATION:
             value = parse(qevm.CONFIGURATION, record, what="configuration")
             assert build(qevm.CONFIGURATION, value, what="configuration") == record
-        if index.footers and item.type == FULL:
+        if index.footers and item.type == ItemType.SECTION_FULL:
             assert_rebuilds(qevm.FOOTER, data[item.end - 5 : item.end], "footer")
     assert index.items
 
@@ -120,7 +120,7 @@ def ram_records(data: bytes, offset: int) -> Iterator[tuple[Any, int]]:
 def test_ram_records(stream_path: Path) -> None:
     data = unpacked(stream_path)
     index = read_stream(BytesSource(data))
-    part = next(item for item in index.items if item.idstr == "ram" and item.type == "part")
+    part = next(item for item in index.items if item.idstr == "ram" and item.type == ItemType.SECTION_PART)
     if index.mapped_ram:
         start = next(item for item in index.items if item.idstr == "ram")
         name = data[start.data_offset + 8 : start.data_offset + 8 + 264]

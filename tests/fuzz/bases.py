@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 
 from msixtool.dump import Dump
+from msixtool.formats.qevm import OPENING, ItemType
 from msixtool.formats.ram import Flag
-from msixtool.stream import items as kinds
 from msixtool.stream.items import Item
 from tests.fuzz.octets import Place
 
@@ -123,9 +123,9 @@ def _excerpt(data: bytes, dump: Dump, wanted: Sequence[Item]) -> bytes:
     index = dump.index
     pieces = [data[:8]]
     for item in index.items:
-        if item.type == kinds.CONFIGURATION:
+        if item.type == ItemType.CONFIGURATION:
             pieces.append(data[item.offset : item.end])
-        elif item.type == kinds.START and item.idstr == "ram" and item.length < 2048:
+        elif item.type == ItemType.SECTION_START and item.idstr == "ram" and item.length < 2048:
             pieces.append(data[item.offset : item.end])
             pieces.append(_end_of(item, bool(index.footers)))
     pieces += [data[item.offset : item.end] for item in wanted]
@@ -151,7 +151,12 @@ def base_of(name: str, data: bytes, dump: Dump | None = None) -> Base:
     places: list[Place] = [(4, 4)]
     for item in index.items:
         places += _header_places(item)
-        if index.footers and item.type in (kinds.START, kinds.PART, kinds.END, kinds.FULL):
+        if index.footers and item.type in (
+            ItemType.SECTION_START,
+            ItemType.SECTION_PART,
+            ItemType.SECTION_END,
+            ItemType.SECTION_FULL,
+        ):
             places += [(item.end - 5, 1), (item.end - 4, 4)]
     for device in dump.devices:
         places += [(device.offset, 8), (device.offset + 12, 4)] * 2
@@ -167,7 +172,7 @@ def base_of(name: str, data: bytes, dump: Dump | None = None) -> Base:
                 (start + device.virtio.queues_offset - 4, 4),
             ]
     text = None if index.description is None else (index.description.offset + 5, index.description.end)
-    ram = [item for item in index.items if item.idstr == "ram" and item.type != kinds.FULL]
+    ram = [item for item in index.items if item.idstr == "ram" and item.type != ItemType.SECTION_FULL]
     for item in ram:
         places += [(item.data_offset, 8), (item.data_offset + 8, 1)]
     return Base(
@@ -184,11 +189,11 @@ def base_of(name: str, data: bytes, dump: Dump | None = None) -> Base:
 def _header_places(item: Item) -> list[Place]:
     """The numbers in the header of an item, and the first ones behind it."""
     at = item.offset
-    if item.type in (kinds.START, kinds.FULL):
+    if item.type in OPENING:
         end = item.data_offset
         named: list[Place] = [(at + 5, 1), (end - 8, 4), (end - 4, 4)]
         return [(at, 1), (at + 1, 4), *named, (end, 4), (end + 4, 4)]
-    if item.type == kinds.COMMAND:
+    if item.type == ItemType.COMMAND:
         return [(at, 1), (at + 1, 2), (at + 3, 2)]
     return [(at, 1), (at + 1, 4)]
 

@@ -10,7 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 from msixtool import Dump
-from msixtool.stream import items as kinds
+from msixtool.formats.qevm import CONTINUING
 from tests.fuzz import octets
 from tests.fuzz.outcome import Input, MisreadError, Outcome
 from tests.fuzz.stream_readers import as_json, one_line
@@ -40,7 +40,7 @@ def _guests() -> list[_Guest]:
                 for item in dump.index.items
                 if item.idstr in _STATES
                 or item.offset in devices
-                or (item.idstr == "ram" and item.type in (kinds.PART, kinds.END) and item.data_length > 4096)
+                or (item.idstr == "ram" and item.type in CONTINUING and item.data_length > 4096)
             ]
         second = lzma.decompress(later.read_bytes()) if later.exists() else data
         found.append(_Guest(path.parent.name, data, second, tuple(spans)))

@@ -39,7 +39,7 @@ def found(stream: Stream) -> tuple[list[MsixDevice], list[Damage]]:
 
 
 def kinds(index: StreamIndex) -> list[str]:
-    return [item.type for item in index.items]
+    return [item.type.word for item in index.items]
 
 
 # vfio-pci

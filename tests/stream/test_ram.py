@@ -9,6 +9,7 @@ import pytest
 from msixtool.containers.file import BytesSource
 from msixtool.formats import build
 from msixtool.formats import ram as fmt
+from msixtool.formats.qevm import ItemType
 from msixtool.stream.items import RamCount, StreamIndex
 from msixtool.stream.read import read_stream
 from tests.stream.build import (
@@ -73,7 +74,11 @@ def test_records_of_every_kind_are_counted(records: list[bytes], expected: RamCo
 def test_a_page_may_belong_to_the_block_of_an_earlier_part() -> None:
     index = read(stream(page(0, NOISE, BLOCK), page(PAGE, NOISE) + zero(2 * PAGE)))
     assert index.ram == RamCount(pages=2, zero=1)
-    assert [item.type for item in index.items if item.idstr == "ram"] == ["start", "part", "end"]
+    assert [item.type.word for item in index.items if item.idstr == "ram"] == [
+        ItemType.SECTION_START,
+        ItemType.SECTION_PART,
+        ItemType.SECTION_END,
+    ]
 
 
 @pytest.mark.parametrize("size", [1024, 4096, 8192, 16384, 65536])
@@ -181,7 +186,7 @@ def with_end(end: bytes, *parts: bytes) -> Stream:
 )
 def test_an_end_of_ram_with_pages_is_found_from_the_end(end: bytes) -> None:
     index = read(with_end(end, page(0, NOISE, BLOCK)))
-    (found,) = (item for item in index.items if item.idstr == "ram" and item.type == "end")
+    (found,) = (item for item in index.items if item.idstr == "ram" and item.type == ItemType.SECTION_END)
     assert found.data_length == len(end) + 8
 
 
@@ -192,7 +197,11 @@ def test_the_end_of_a_stream_in_a_page_of_ram_is_not_taken() -> None:
     index = read(
         with_end(b"", page(0, tail.rjust(PAGE, b"\0"), BLOCK) + page(PAGE, inner[:PAGE].ljust(PAGE)))
     )
-    assert [item.type for item in index.items if item.idstr == "ram"] == ["start", "part", "end"]
+    assert [item.type.word for item in index.items if item.idstr == "ram"] == [
+        ItemType.SECTION_START,
+        ItemType.SECTION_PART,
+        ItemType.SECTION_END,
+    ]
     assert index.ram == RamCount(pages=2)
 
 

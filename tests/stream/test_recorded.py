@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from msixtool.dump import Dump
+from msixtool.formats.qevm import ItemType
 from msixtool.stream.items import StreamIndex
 from tests.conftest import unpacked
 from tests.stream.ways import MAPPED_OFFSET, RARE, rare, walked
@@ -23,7 +24,7 @@ def opened(name: str, tmp_path: Path) -> Dump:
 
 def kinds(index: StreamIndex, name: str) -> list[str]:
     """The types of the items of one section, in order, or of the commands of one kind."""
-    return [item.type for item in index.items if item.idstr == name]
+    return [item.type.word for item in index.items if item.idstr == name]
 
 
 def test_the_readme_tells_the_provenance_of_every_file() -> None:
@@ -99,7 +100,7 @@ def test_sizes_in_the_vmdesc_are_not_believed_where_an_array_holds_null() -> Non
 
 def test_device_state_that_was_saved_alone(tmp_path: Path) -> None:
     dump = opened("xen-save", tmp_path)
-    assert {item.type for item in dump.index.items} == {"full"}
+    assert {item.type for item in dump.index.items} == {ItemType.SECTION_FULL}
     assert dump.index.machine is None
     assert dump.index.description is None
     assert dump.is_x86
@@ -140,7 +141,7 @@ def test_dirty_bitmaps_take_turns_with_ram() -> None:
 
 def test_disk_blocks() -> None:
     index = walked(rare("block-migration"))
-    (part,) = (item for item in index.items if item.idstr == "block" and item.type == "part")
+    (part,) = (item for item in index.items if item.idstr == "block" and item.type == ItemType.SECTION_PART)
     assert part.data_length > 1 << 20
 
 

@@ -40,7 +40,7 @@ class Editor:
         self._devices = {device.kind: device for device in find_devices(source, self.index)[0]}
 
     def item(self, name: str, kind: str = "full") -> Item:
-        return next(i for i in self.index.items if i.type == kind and str(i.idstr).endswith(name))
+        return next(i for i in self.index.items if i.type.word == kind and str(i.idstr).endswith(name))
 
     def device(self, kind: str) -> MsixDevice:
         return self._devices[kind]

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from msixtool.dump import Dump
+from msixtool.formats.qevm import ItemType
 from msixtool.tasks.field_tree import Elements, Group, Leaf, Node
 from msixtool.tasks.fields import read_section, select_sections
 from tests.conftest import unpacked
@@ -41,7 +42,9 @@ def why_the_script_fails(dump: Dump) -> str | None:
         return "mapped-ram"
     if index.ram is not None and index.ram.compressed:
         return "compressed pages"
-    if any(item.idstr not in ("switchover-start", None) for item in index.items if item.type == "command"):
+    if any(
+        item.idstr not in ("switchover-start", None) for item in index.items if item.type == ItemType.COMMAND
+    ):
         return "a command other than SWITCHOVER_START"
     if "configuration" not in index.description.document and (index.capabilities or index.uuid):
         return "subsections of a configuration section that the vmdesc (up to 8.1) does not describe"

@@ -13,6 +13,7 @@ from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
 from msixtool.dump import Dump
 from msixtool.errors import InputError, MsixtoolError
+from msixtool.formats.qevm import ItemType
 from msixtool.msix import events as ev
 from msixtool.msix.function import PCI_COMMAND, PCI_COMMAND_MASTER
 from msixtool.msix.state import MsixEntry, MsixState
@@ -212,7 +213,7 @@ def device_with(state: MsixState, kind: str, *, control: int, bus_master: bool) 
     config[PCI_COMMAND] = PCI_COMMAND_MASTER * bus_master
     place = BarPlace(0, 0)
     capability = MsixCapability(0x40, control, place, place)
-    item = Item("full", 0, 0, 1, f"0000:00:02.0/{kind}", 0, 1)
+    item = Item(ItemType.SECTION_FULL, 0, 0, 1, f"0000:00:02.0/{kind}", 0, 1)
     return MsixDevice(item, 0, state, ConfigSpace(bytes(config)), capability=capability)
 
 

@@ -17,6 +17,7 @@ from msixtool.devices.rings import QueueReader, Ring
 from msixtool.devices.virtio_layout import PackedIndices
 from msixtool.devices.virtio_layout import Ring as Places
 from msixtool.errors import UsageError
+from msixtool.formats.qevm import ItemType
 from msixtool.qemu.kinds import kind_of
 from msixtool.spec.values import DeviceSpec, EntrySpec, Spec
 from msixtool.stream.items import Item
@@ -145,7 +146,7 @@ def test_what_is_not_in_the_stream_is_null() -> None:
     assert (ring.available, ring.used, ring.owed) == (7, None, None)
 
 
-ITEM = Item("full", 0, 0)
+ITEM = Item(ItemType.SECTION_FULL, 0, 0)
 
 
 def cpus(*halted: bool) -> list[Cpu]:

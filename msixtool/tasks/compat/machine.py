@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from msixtool.stream import items as kinds
+from msixtool.formats.qevm import ItemType
 from msixtool.stream.items import StreamIndex
 from msixtool.tasks.compat.sides import Side, Target
 from msixtool.tasks.finding import Code, Finding, Severity
@@ -47,7 +47,7 @@ def findings(source: Side, target: Target) -> Iterator[Finding]:
 
 
 def _has_configuration(index: StreamIndex) -> bool:
-    return any(item.type == kinds.CONFIGURATION for item in index.items)
+    return any(item.type == ItemType.CONFIGURATION for item in index.items)
 
 
 def _finding(code: Code, message: str, *, advice: str, **details: Any) -> Finding:

@@ -11,10 +11,10 @@ from typing import Any
 
 from msixtool.devices.device import kind_of
 from msixtool.errors import FormatError
+from msixtool.formats.qevm import OPENING, ItemType
 from msixtool.formats.ram import SECTION as RAM
 from msixtool.qemu import advice, vmstates
 from msixtool.qemu.kinds import kind_of as known_kind
-from msixtool.stream import items as kinds
 from msixtool.stream.items import Item
 from msixtool.tasks.compat import ram
 from msixtool.tasks.compat.section_load import SectionLoad
@@ -25,7 +25,7 @@ from msixtool.tasks.finding import Code, Finding, Severity
 def findings(source: Side, target: Target) -> Iterator[Finding]:
     """In stream order; sections that only the target has are no matter."""
     for item in source.dump.index.items:
-        if item.type not in (kinds.START, kinds.FULL):
+        if item.type not in OPENING:
             continue
         own = target.sections.get(key_of(item))
         if own is None:
@@ -35,7 +35,7 @@ def findings(source: Side, target: Target) -> Iterator[Finding]:
         yield from refused
         if any(finding.severity is Severity.ERROR for finding in refused):
             continue
-        if item.type == kinds.START:
+        if item.type == ItemType.SECTION_START:
             if item.idstr == RAM:
                 yield from ram.findings(source, target)
             continue

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from msixtool.devices.device import kind_of
 from msixtool.dump import Dump
+from msixtool.formats.qevm import OPENING
 from msixtool.qemu.versions import Version
 from msixtool.stream.items import Item, RamBlock
 from msixtool.stream.window import Window
@@ -32,7 +33,7 @@ class Side:
     @cached_property
     def sections(self) -> dict[Key, Item]:
         """The sections that begin in the stream (START and FULL); of several with one key the last."""
-        return {key_of(item): item for item in self.dump.index.items if item.type in ("start", "full")}
+        return {key_of(item): item for item in self.dump.index.items if item.type in OPENING}
 
     @cached_property
     def blocks(self) -> dict[str, RamBlock]:

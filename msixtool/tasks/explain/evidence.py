@@ -9,8 +9,8 @@ from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.places import config_space
 from msixtool.dump import Dump
 from msixtool.errors import FormatError
+from msixtool.formats.qevm import OPENING
 from msixtool.qemu.kinds.facts import Capabilities
-from msixtool.stream import items as kinds
 from msixtool.stream.items import DamageRule, Item
 from msixtool.tasks.finding import Code, Finding
 from msixtool.tasks.refusals import refusals
@@ -28,9 +28,7 @@ class Evidence:
             (
                 item
                 for item in self.dump.index.items
-                if item.type in (kinds.START, kinds.FULL)
-                and item.idstr == idstr
-                and instance in (None, item.instance_id)
+                if item.type in OPENING and item.idstr == idstr and instance in (None, item.instance_id)
             ),
             None,
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from msixtool.containers.base import WINDOW
 from msixtool.dump import Dump
 from msixtool.errors import MsixtoolError
-from msixtool.stream import items as kinds
+from msixtool.formats.qevm import ItemType
 from msixtool.stream.items import DamageRule
 from msixtool.tasks.finding import Severity
 from msixtool.tasks.rules.catalogue import RULES, RuleFinding
@@ -90,9 +90,9 @@ def _any_but_zero(dump: Dump, offset: int) -> bool:
 
 def _unfinished(dump: Dump) -> Iterator[RuleFinding]:
     items = dump.index.items
-    ended = {item.section_id for item in items if item.type == kinds.END}
+    ended = {item.section_id for item in items if item.type == ItemType.SECTION_END}
     for item in items:
-        if item.type == kinds.START and item.section_id not in ended:
+        if item.type == ItemType.SECTION_START and item.section_id not in ended:
             text = "the section has a START and no END, as RAM has in a background snapshot"
             yield _finding(
                 "unfinished-section", text, device=item.idstr, instance=item.instance_id, offset=item.offset
