@@ -13,6 +13,7 @@ from msixtool.containers.opened import Opened
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import find_devices
 from msixtool.errors import InputError, MsixtoolError, UsageError
+from msixtool.formats.idstr import Idstr
 from msixtool.stream.items import Damage, DamageRule, StreamIndex
 from msixtool.stream.read import read_stream
 from msixtool.stream.writer import Writer, writer_of
@@ -247,10 +248,10 @@ def matches(pattern: str, name: str, instance: int) -> bool:
 
 def spellings(name: str, instance: int) -> list[str]:
     """All the names that a section goes by."""
-    path, slash, kind = name.rpartition("/")
+    path = Idstr(name).path
     plain = [name]
-    if slash:
-        plain += [kind, path]
+    if path:
+        plain += [Idstr(name).kind, path]
         while ":" in path:
             path = path.split(":", 1)[1]
             if "." in path.split(":", 1)[0] or ":" in path:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from msixtool.formats import msix as fmt
+from msixtool.formats.idstr import Idstr
 from msixtool.library.comparing import CAPABILITY, DEVICE, PBA, VECTORS
 from msixtool.words import number_ranges, plural
 
 if TYPE_CHECKING:
-    from msixtool.tasks.diff import Change, Side
+    from msixtool.tasks.diff import Change, DeviceView
     from msixtool.tasks.diff_fields import FieldChange
     from msixtool.tasks.ram_digest import BlockDigest, RamChange
 
@@ -32,24 +33,20 @@ class Line:
     clauses: list[str] = field(default_factory=list)
 
 
-def device_lines(changes: Sequence[Change], devices: Iterable[Side]) -> list[Line]:
+def device_lines(changes: Sequence[Change], devices: Iterable[DeviceView]) -> list[Line]:
     """One line a device that differs. `devices` are all that were compared, of both sides."""
     kinds: dict[str, set[tuple[str, int]]] = {}
     for side in devices:
-        kinds.setdefault(_kind(side.name), set()).add((side.name, side.instance))
+        kinds.setdefault(Idstr(side.name).kind, set()).add((side.name, side.instance))
     grouped: dict[tuple[str, int], list[Change]] = {}
     for change in changes:
         grouped.setdefault((change.device, change.instance), []).append(change)
     lines = []
     for (name, instance), group in grouped.items():
-        alone = len(kinds.get(_kind(name), ())) < 2
-        shown = _kind(name) if alone else f"{name}@{instance}" if instance else name
+        alone = len(kinds.get(Idstr(name).kind, ())) < 2
+        shown = Idstr(name).kind if alone else f"{name}@{instance}" if instance else name
         lines.append(_line(shown, group))
     return lines
-
-
-def _kind(name: str) -> str:
-    return name.rsplit("/", 1)[-1]
 
 
 def _line(name: str, changes: list[Change]) -> Line:

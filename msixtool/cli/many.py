@@ -53,7 +53,7 @@ class Fate(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class InputAnswer:
     """What came of one input."""
 
     fate: Fate
@@ -117,13 +117,13 @@ class _Kept(io.StringIO):
         return self._terminal
 
 
-def _answer(one: Callable[[str], Seen], inputs: Sequence[Input], index: int) -> Answer:
+def _answer(one: Callable[[str], Seen], inputs: Sequence[Input], index: int) -> InputAnswer:
     """What `one` says of an input, whatever it raises."""
     # A bar of its own would stand in the way of the one that counts the inputs.
     out, err = _Kept(sys.stdout.isatty()), _Kept(terminal=False)
     with redirect_stdout(guard(out)), redirect_stderr(err):
         fate, seen = _tried(one, inputs[index])
-    return Answer(fate, seen, out.getvalue(), err.getvalue())
+    return InputAnswer(fate, seen, out.getvalue(), err.getvalue())
 
 
 def _tried(one: Callable[[str], Seen], source: Input) -> tuple[Fate, Seen]:
@@ -152,12 +152,12 @@ def _tried(one: Callable[[str], Seen], source: Input) -> tuple[Fate, Seen]:
     return Fate.FAILED, failed
 
 
-def _lost(source: Input, killed: Killed) -> Answer:
+def _lost(source: Input, killed: Killed) -> InputAnswer:
     """The answer of a process that was killed on the way."""
     err = _Kept(terminal=False)
     with redirect_stderr(err):
         warn(f"{source.path}: the process that read it was {killed.how}: perhaps memory ran out")
-    return Answer(Fate.FAILED, Seen(ExitStatus.USAGE), err=err.getvalue())
+    return InputAnswer(Fate.FAILED, Seen(ExitStatus.USAGE), err=err.getvalue())
 
 
 @dataclass
@@ -173,7 +173,7 @@ class _Report:
     no_stream: int = 0
     named: list[str] = field(default_factory=list)
 
-    def add(self, source: Input, answer: Answer) -> None:
+    def add(self, source: Input, answer: InputAnswer) -> None:
         """Print what one input gave."""
         seen = answer.seen
         self.status = max(self.status, seen.status)

@@ -23,7 +23,7 @@ SEVERITIES = ("error", "warning", "info")
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class FixedColumn:
     """A column behind the name. `width` in characters; 0, for the last, is all that is left."""
 
     heading: str
@@ -38,7 +38,7 @@ class Column:
 class Summary:
     """The table of one command. What a row shows comes from the stream's facts."""
 
-    columns: ClassVar[tuple[Column, ...]]
+    columns: ClassVar[tuple[FixedColumn, ...]]
 
     def __init__(self) -> None:
         self._name = self._rest = self._below = 0
@@ -102,12 +102,12 @@ class InspectSummary(Summary):
     """Of `inspect`: which machine, written by which QEMU, how many devices with MSI-X."""
 
     columns = (
-        Column("Machine", 14),
-        Column("QEMU", 9),
-        Column("Dev", 3, right=True),
-        Column("Vec", 4, right=True),
-        Column("Pend", 4, right=True),
-        Column("Damage", 6, right=True),
+        FixedColumn("Machine", 14),
+        FixedColumn("QEMU", 9),
+        FixedColumn("Dev", 3, right=True),
+        FixedColumn("Vec", 4, right=True),
+        FixedColumn("Pend", 4, right=True),
+        FixedColumn("Damage", 6, right=True),
     )
 
     def __init__(self) -> None:
@@ -152,10 +152,10 @@ class ValidateSummary(Summary):
     """Of `validate`: how many findings of each severity, and the rules that were broken."""
 
     columns = (
-        Column("Errors", 6, right=True),
-        Column("Warnings", 8, right=True),
-        Column("Info", 4, right=True),
-        Column("Rules"),
+        FixedColumn("Errors", 6, right=True),
+        FixedColumn("Warnings", 8, right=True),
+        FixedColumn("Info", 4, right=True),
+        FixedColumn("Rules"),
     )
 
     def __init__(self) -> None:
@@ -205,7 +205,7 @@ def compat_facts(answer: Compatibility) -> tuple[str | None, str, int]:
 class CompatSummary(Summary):
     """Of `compat`: whether each loads, and what stops it first."""
 
-    columns = (Column("Loads", 5), Column("Reasons", 7, right=True), Column("First reason"))
+    columns = (FixedColumn("Loads", 5), FixedColumn("Reasons", 7, right=True), FixedColumn("First reason"))
 
     def __init__(self) -> None:
         super().__init__()

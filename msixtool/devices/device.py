@@ -7,16 +7,10 @@ from dataclasses import dataclass
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
 from msixtool.devices.virtio import VirtioState
 from msixtool.formats import virtio as virtio_format
-from msixtool.formats.idstr import Idstr
 from msixtool.msix.state import MsixState
 from msixtool.qemu import kinds
 from msixtool.qemu.kinds.facts import Msix
 from msixtool.stream.items import Item
-
-
-def kind_of(idstr: str) -> str:
-    """The part of an idstr after the last slash."""
-    return Idstr(idstr).kind
 
 
 @dataclass(slots=True)
@@ -51,7 +45,7 @@ class MsixDevice:
 
     @property
     def kind(self) -> str:
-        return kind_of(self.name)
+        return self.item.named.kind
 
     @property
     def profile(self) -> Msix | None:

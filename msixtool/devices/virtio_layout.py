@@ -162,7 +162,7 @@ def read(data: Buffer, kind: str = "", capability: MsixCapability | None = None)
         return None
     if not _is_pci_function(blob[: state.msix_offset]):
         return None
-    places = _Places(blob, state.end)
+    places = _Subsections(blob, state.end)
     own, used = _own_state(blob, kind, state, places)
     first = places.first if own is None else own.end
     if own is None and first > state.end:
@@ -181,7 +181,7 @@ def _is_pci_function(device: bytes) -> bool:
 
 
 def _own_state(
-    blob: bytes, kind: str, state: VirtioState, places: _Places
+    blob: bytes, kind: str, state: VirtioState, places: _Subsections
 ) -> tuple[Part | None, dict[str, int]]:
     """The state of the device type and the parameters it was read with, where it fits what follows it."""
     schema = virtio_types.OWN.get(kind)
@@ -199,7 +199,7 @@ def _own_state(
     return None, {}
 
 
-class _Places:
+class _Subsections:
     """Where subsections may begin, at or behind `start`, and which of them lead to the end of the blob."""
 
     def __init__(self, blob: bytes, start: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from msixtool.documents import Document, Origin
-from msixtool.tasks.diff import Change, Side
+from msixtool.tasks.diff import Change, DeviceView
 from msixtool.tasks.diff_fields import FieldChange
 from msixtool.tasks.ram_digest import BlockDigest, RamChange
 
@@ -66,7 +66,7 @@ def field_document(change: FieldChange) -> Document:
 
 
 def _value(value: Any) -> Any:
-    if isinstance(value, Side):
+    if isinstance(value, DeviceView):
         return {"name": value.name, "instance": value.instance, "vectors": value.state.vectors}
     return value
 

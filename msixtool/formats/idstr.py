@@ -28,6 +28,16 @@ class Idstr(str):
         return self.rpartition("/")[2]
 
     @property
+    def bus(self) -> str:
+        """The path of the PCI bus that its device is on: the hops of the path but the last. Empty for none."""
+        return self.path.rpartition(":")[0]
+
+    @property
+    def address(self) -> str:
+        """Slot and function of its device on that bus, as `1f.2`: the last hop of the path."""
+        return self.path.rpartition(":")[2]
+
+    @property
     def may_be_on_pci(self) -> bool:
         """Whether its device is on a PCI bus, as far as the path says it: one without a path may be."""
         return not self.path or bool(_PCI_PATH.search(self.path))

@@ -14,7 +14,7 @@ from typing import Any, NotRequired, TypedDict
 from msixtool.errors import FormatError
 
 
-class Field(TypedDict):
+class FieldObject(TypedDict):
     """One field: `size` bytes, or `array_len` times `size` bytes.
 
     An array whose elements differ is one object an element: with `index` on each (up to 9.2),
@@ -26,24 +26,24 @@ class Field(TypedDict):
     size: int
     array_len: NotRequired[int]
     index: NotRequired[int]
-    struct: NotRequired[Description]
+    struct: NotRequired[VmsdObject]
     """The nested description of a field of type `struct`."""
     vmsd_name: NotRequired[str]
     version: NotRequired[int]
-    fields: NotRequired[list[Field]]
+    fields: NotRequired[list[FieldObject]]
     """Inline description of a field of type `vstruct` or `tmp`."""
 
 
-class Description(TypedDict):
+class VmsdObject(TypedDict):
     """A vmsd as it was written: its fields, then its subsections, in stream order."""
 
     vmsd_name: NotRequired[str]
     version: NotRequired[int]
-    fields: NotRequired[list[Field]]
-    subsections: NotRequired[list[Description]]
+    fields: NotRequired[list[FieldObject]]
+    subsections: NotRequired[list[VmsdObject]]
 
 
-class Device(Description):
+class DeviceObject(VmsdObject):
     """One FULL section, in stream order."""
 
     name: str
@@ -56,10 +56,10 @@ class Device(Description):
 class Document(TypedDict):
     """The whole text."""
 
-    configuration: NotRequired[Description]
+    configuration: NotRequired[VmsdObject]
     """Since 8.2."""
     page_size: NotRequired[int]
-    devices: list[Device]
+    devices: list[DeviceObject]
 
 
 class RepeatedNames(dict[str, Any]):

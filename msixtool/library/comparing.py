@@ -13,7 +13,7 @@ from msixtool.documents.diff import diff_document
 from msixtool.errors import UsageError
 from msixtool.library.answer import Answer
 from msixtool.spec.saved import Saved
-from msixtool.tasks.diff import CAPABILITY, DEVICE, PBA, VECTORS, Change, Side, diff_devices
+from msixtool.tasks.diff import CAPABILITY, DEVICE, PBA, VECTORS, Change, DeviceView, diff_devices
 from msixtool.tasks.diff_sides import Operand, after_load, kind_in_words, sides_of
 from msixtool.words import plural
 
@@ -34,7 +34,7 @@ class Difference(Answer):
 
     a: Origin
     b: Origin
-    sides: tuple[tuple[Side, ...], tuple[Side, ...]]
+    sides: tuple[tuple[DeviceView, ...], tuple[DeviceView, ...]]
     changes: tuple[Change, ...]
     fields: tuple[FieldChange, ...] | None = None
     moving: tuple[FieldChange, ...] = ()
@@ -125,7 +125,7 @@ def origin_of(operand: Operand) -> Origin:
 def _with_fields(
     a: door.Dump,
     b: door.Dump,
-    sides: tuple[tuple[Side, ...], tuple[Side, ...]],
+    sides: tuple[tuple[DeviceView, ...], tuple[DeviceView, ...]],
     changes: tuple[Change, ...],
     device: str | None,
     *,

@@ -13,13 +13,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from msixtool.devices.device import kind_of
 from msixtool.documents import Document, Origin
 from msixtool.documents.compat import compat_document, trial_document
 from msixtool.dump import Dump
 from msixtool.errors import UsageError
+from msixtool.formats.idstr import Idstr
 from msixtool.library.answer import Answer
-from msixtool.qemu.vendors import Target as Release
+from msixtool.qemu.vendors import Build
 from msixtool.qemu.vendors import target_of as release_of
 from msixtool.qemu.versions import Version, parse_version
 from msixtool.tasks.compat import Comparison, compare, vmstate_file
@@ -86,7 +86,7 @@ class Compatibility(Answer):
         first = self.comparison.first
         if first is None:
             return None
-        of = f" of {kind_of(first.section)}" if first.section else ""
+        of = f" of {Idstr(first.section).kind}" if first.section else ""
         what = f": {first.field}" if first.field and "/" not in first.field else ""
         return f"{first.code.value}{of}{what}"
 
@@ -219,7 +219,7 @@ def _started(
 class _Risks(Target):
     """A release: of its own QEMU nothing is seen."""
 
-    def __init__(self, release: Release) -> None:
+    def __init__(self, release: Build) -> None:
         self.release = release
 
     def answer(self, source: Dump) -> Compatibility:

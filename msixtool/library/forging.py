@@ -10,7 +10,7 @@ from msixtool.errors import UsageError
 from msixtool.output.files import check_output, write_file
 from msixtool.spec import DeviceSpec, Spec, new_state, spec_text
 from msixtool.spec.saved import NAMELESS, device_of
-from msixtool.tasks.diff import Change, Side, diff_devices, side_of
+from msixtool.tasks.diff import Change, DeviceView, diff_devices, side_of
 from msixtool.tasks.diff_fields import FieldChange, diff_fields
 from msixtool.tasks.forge import plan
 from msixtool.tasks.forge_new import vector_count
@@ -28,7 +28,7 @@ class Forecast:
     `size` counts the bytes that are written anew in `places`, `growth` by how many the stream grows.
     """
 
-    devices: tuple[Side, ...]
+    devices: tuple[DeviceView, ...]
     changes: tuple[Change, ...]
     fields: tuple[FieldChange, ...]
     size: int

@@ -29,7 +29,7 @@ class Card(NamedTuple):
     counts: list[tuple[str, int]]
 
 
-class Cause(NamedTuple):
+class FirstCause(NamedTuple):
     """What stops some streams first, and which."""
 
     cause: str
@@ -40,7 +40,7 @@ class Fleet(NamedTuple):
     """The streams of a folder: those that load, and the others by cause, the commonest first."""
 
     loads: list[Document]
-    causes: list[Cause]
+    causes: list[FirstCause]
     damaged: int
     total: int
 
@@ -179,7 +179,7 @@ def by_cause(rows: Sequence[Document]) -> Fleet:
     ordered = sorted(causes.items(), key=lambda item: (-len(item[1]), item[0]))
     return Fleet(
         [row for row in rows if row["compatible"]],
-        [Cause(*item) for item in ordered],
+        [FirstCause(*item) for item in ordered],
         sum(bool(row["damage"]) for row in rows),
         len(rows),
     )

@@ -7,6 +7,7 @@ hw/i386/pc.c make of them for older machine types, and real loads of QEMU 5.2 to
 
 from __future__ import annotations
 
+from msixtool.formats.idstr import Idstr
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import BARS, CAPABILITY_LIST, MACHINE, MSIX_PLACEMENT, give
 
@@ -126,8 +127,8 @@ _OF_DEVICES = {
 
 def on_ram(block: str, code: str) -> str | None:
     """On a RAM block, by its name, that is missing or of another size."""
-    owner, slash, name = block.rpartition("/")
-    if slash and name.endswith(".rom"):
+    owner, name = Idstr(block).path, Idstr(block).kind
+    if owner and name.endswith(".rom"):
         device = name.removesuffix(".rom")
         if code == "ram-missing":
             return (
@@ -201,7 +202,7 @@ _OF_MACHINE = (
 
 def device_path(name: str) -> str:
     """The part of an idstr that says where its device is; empty for sections of the machine (icp/server)."""
-    path = name.rpartition("/")[0]
+    path = Idstr(name).path
     return path if any(character.isdigit() for character in path) else ""
 
 
@@ -217,7 +218,7 @@ def on_missing_section(name: str, kind: str, instance: int, elsewhere: list[str]
     if kind.startswith(("usb-", "hub", "scsi-")) or "/" in path:
         return _on_bus(path, kind)
     if elsewhere:
-        there = _place(elsewhere[0].rpartition("/")[0])
+        there = _place(Idstr(elsewhere[0]).path)
         return f"Give the target's device the source's address: {_place(path)} (it has {there})."
     return f"Give the target the source's device {kind} at {_place(path)}."
 

@@ -18,7 +18,7 @@ from msixtool.qemu.kinds.facts import Capabilities
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PlacedRegister:
     """A register of configuration space, and the capability that it is part of, if it is of one."""
 
     register: Register
@@ -48,7 +48,7 @@ _TEMPLATES = {
 
 def place_at(
     offset: int, layout: Capabilities, kind: str | None = None, config: bytes | None = None
-) -> Place | None:
+) -> PlacedRegister | None:
     """The register at `offset` of a device with this layout; `config` is its configuration space, if any."""
     found = [place for place in places(layout, kind, config) if _covers(place.register, offset)]
     # Where registers overlap, that of the capability that begins later is meant.
@@ -59,24 +59,24 @@ def _covers(register: Register, offset: int) -> bool:
     return register.offset <= offset < register.offset + register.size
 
 
-def places(layout: Capabilities, kind: str | None, config: bytes | None) -> Iterator[Place]:
+def places(layout: Capabilities, kind: str | None, config: bytes | None) -> Iterator[PlacedRegister]:
     """All registers of a device with this layout; some may overlap."""
     header = masks.BRIDGE if layout.header == pci.HeaderType.BRIDGE else ()
     for register in (*masks.IDENTITY, masks.POINTER, *header, *_bars(layout.header)):
-        yield Place(register)
+        yield PlacedRegister(register)
     context = masks.Context(kind_of(kind).function)
     for identifier, base in layout.listed:
         data = _data(config, base) or _TEMPLATES.get(identifier, bytes([identifier]))  # type: ignore[call-overload]
         rule = masks.CAPABILITIES.get(identifier, masks.unknown_capability)
         name = capability_name(identifier)
         for register in rule(data.ljust(pci.CONFIG_SIZE, b"\0"), context):
-            yield Place(register.at(base), name, base)
+            yield PlacedRegister(register.at(base), name, base)
     for identifier, base in layout.extended:
         extended = masks.EXTENDED_CAPABILITIES.get(identifier, masks.unknown_extended_capability)
         name = extended_capability_name(identifier)
         data = _data(config, base) or identifier.to_bytes(2, "little") + b"\x02"
         for register in extended(data.ljust(pci.CONFIG_SIZE, b"\0"), context):
-            yield Place(register.at(base), name, base)
+            yield PlacedRegister(register.at(base), name, base)
 
 
 def _data(config: bytes | None, base: int) -> bytes:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from msixtool.formats import pci
-from msixtool.qemu.config_fields import FIELDS, Field
+from msixtool.qemu.config_fields import FIELDS, RegisterField
 
 _ALIGNED = 0xFC
 """The bits of a pointer of the capability list that count: the others are reserved."""
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class RegisterDifference:
     """One field that differs: its name and both values in words.
 
     `part` says which byte of the register the values are, where no more of it is known.
@@ -27,7 +27,9 @@ class Difference:
     part: str = ""
 
 
-def differences(register: str, source: int, target: int, compared: int, known: int) -> list[Difference]:
+def differences(
+    register: str, source: int, target: int, compared: int, known: int
+) -> list[RegisterDifference]:
     """What differs in a register, field by field, lowest bits first.
 
     `compared` has the bits that count; `known` those of which both values are known: of a field that
@@ -44,20 +46,22 @@ def differences(register: str, source: int, target: int, compared: int, known: i
     return found
 
 
-def _difference(register: str, field: Field, source: int, target: int, known: int) -> Difference:
+def _difference(
+    register: str, field: RegisterField, source: int, target: int, known: int
+) -> RegisterDifference:
     name = f"{register}: {field.name}" if field.name else register
     lowest = field.mask & -field.mask
     if not field.mask & ~known or (field.low_part_tells and known & lowest):
-        return Difference(name, field.words(field.value(source)), field.words(field.value(target)))
+        return RegisterDifference(name, field.words(field.value(source)), field.words(field.value(target)))
     return _partial(name, source & field.mask, target & field.mask, known)
 
 
-def _partial(name: str, source: int, target: int, known: int) -> Difference:
+def _partial(name: str, source: int, target: int, known: int) -> RegisterDifference:
     """As far as both values are known: the whole register, or a byte of it."""
     low = (known & -known).bit_length() - 1 >> 3 if known else 0
     digits = max(2, (known >> 8 * low).bit_length() + 7 >> 3 << 1)
     theirs, ours = (f"{(value & known) >> 8 * low:#0{digits + 2}x}" for value in (source, target))
-    return Difference(name, theirs, ours, f", byte {low}" if low else "")
+    return RegisterDifference(name, theirs, ours, f", byte {low}" if low else "")
 
 
 def capability_name(identifier: int) -> str:

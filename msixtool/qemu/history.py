@@ -9,13 +9,13 @@ have different machine types, or one of them sets the property.
 from __future__ import annotations
 
 from msixtool.qemu.kinds import kind_of
-from msixtool.qemu.kinds.facts import Change
+from msixtool.qemu.kinds.facts import Compat
 from msixtool.qemu.versions import Version
 
 EXPRESS_CHANGES = (
-    Change((2, 8), "pci-device,x-pcie-extcap-init=off", "header at 0x100 writable"),
-    Change((7, 2), "pci-device,x-pcie-err-unc-mask=off", "Uncorrectable Error Mask of AER"),
-    Change((9, 1), "pci-device,x-pcie-ext-tag=false", "extended tags in Device Capabilities"),
+    Compat((2, 8), "pci-device,x-pcie-extcap-init=off", "header at 0x100 writable"),
+    Compat((7, 2), "pci-device,x-pcie-err-unc-mask=off", "Uncorrectable Error Mask of AER"),
+    Compat((9, 1), "pci-device,x-pcie-ext-tag=false", "extended tags in Device Capabilities"),
 )
 """Of every PCI Express device; those of a kind alone stand in its declaration."""
 
@@ -28,7 +28,7 @@ OLDEST_MACHINE: tuple[tuple[Version, Version], ...] = (
 """QEMU release, and the oldest versioned PC machine type that it has."""
 
 
-def changes(section: str, machine: Version, to: Version, *, express: bool = False) -> list[Change]:
+def changes(section: str, machine: Version, to: Version, *, express: bool = False) -> list[Compat]:
     """What a newer machine type of release `to` has otherwise than one of version `machine`, of a section by
     its kind, and by whether it is a PCI Express device."""
     found = [*kind_of(section).changes, *(EXPRESS_CHANGES if express else ())]

@@ -46,7 +46,7 @@ _UBUNTU = re.compile(rf"(?:-(?:{_CODENAMES})(?:-hpb|-maxcpus|-v2)*|^ubuntu(?:-q3
 _RED_HAT = re.compile(r"-rhel\d{1,2}\.\d{1,2}\.\d{1,2}$")
 
 
-class Target(NamedTuple):
+class Build(NamedTuple):
     """Where a stream is to go: a release of QEMU, and whose build of it; `vendor` is None for upstream's."""
 
     release: Version
@@ -59,11 +59,11 @@ class Target(NamedTuple):
         return {"qemu": format_version(self.release), **named}
 
 
-def target_of(text: str) -> Target:
+def target_of(text: str) -> Build:
     """`11.1`, or a distribution such as `debian-12`. Raises UsageError for what is not known."""
     word = text.strip().lower()
     if word in SHIPPED:
-        return Target(SHIPPED[word], _VENDORS.get(word.partition("-")[0]), word)
+        return Build(SHIPPED[word], _VENDORS.get(word.partition("-")[0]), word)
     if not word[:1].isdigit():
         raise UsageError("distribution", expected=f"one of {', '.join(SHIPPED)}", found=repr(text))
     release = parse_version(text)
@@ -72,7 +72,7 @@ def target_of(text: str) -> Target:
         raise UsageError(
             "QEMU release", expected=f"one that is known, up to {format_version(newest)}", found=repr(text)
         )
-    return Target(release)
+    return Build(release)
 
 
 def vendor_of(machine: str) -> str | None:

@@ -31,7 +31,7 @@ MAX_TRIES = 64
 """How many places that look like RAM's END are walked before this way gives up: pages may hold anything."""
 
 
-def read(reader: ForwardReader, offset: int, description: vmdesc.Description) -> bool:
+def read(reader: ForwardReader, offset: int, description: vmdesc.Vmdesc) -> bool:
     """Fill the reader's index from `offset` (behind the configuration section) on.
 
     True when every section was found and checked; False when something does not fit: the
@@ -58,14 +58,14 @@ def read(reader: ForwardReader, offset: int, description: vmdesc.Description) ->
     return True
 
 
-def _vmdescription(description: vmdesc.Description) -> Item:
+def _vmdescription(description: vmdesc.Vmdesc) -> Item:
     start, end = description.offset, description.end
     return Item(
         ItemType.VMDESCRIPTION, start, end - start, data_offset=start + 5, data_length=end - start - 5
     )
 
 
-def _tail(reader: ForwardReader, description: vmdesc.Description, middle: int) -> list[Item] | None:
+def _tail(reader: ForwardReader, description: vmdesc.Vmdesc, middle: int) -> list[Item] | None:
     """The FULL sections behind RAM, walked from the end marker back; None where one does not fit."""
     early = list(reader.index.full_sections())
     devices = description.contents.devices

@@ -67,7 +67,7 @@ class Contents:
         return frozenset(found)
 
 
-class Description(NamedTuple):
+class Vmdesc(NamedTuple):
     """A vmdesc and where it stands: `offset` of its 0x06, `text` the JSON behind its header."""
 
     offset: int
@@ -80,7 +80,7 @@ class Description(NamedTuple):
         return self.offset + _HEADER_SIZE + len(self.text)
 
     def __repr__(self) -> str:
-        return f"<Description: {len(self.text)} bytes at {self.offset:#x}>"
+        return f"<Vmdesc: {len(self.text)} bytes at {self.offset:#x}>"
 
     @property
     def document(self) -> vmdesc.Document:
@@ -88,7 +88,7 @@ class Description(NamedTuple):
         return self.contents.document
 
 
-def find(source: Source) -> Description | None:
+def find(source: Source) -> Vmdesc | None:
     """The vmdesc at the end of a stream, found without walking it; None where there is none.
 
     Bytes may follow it (a container may round up); JSON holds no NUL, so that the last
@@ -120,19 +120,19 @@ def _last_header(tail: bytes) -> int | None:
     return None
 
 
-def _parse(tail: bytes, start: int, header: int) -> Description:
+def _parse(tail: bytes, start: int, header: int) -> Vmdesc:
     body = header + _HEADER_SIZE
     text = tail[body : body + int.from_bytes(tail[header + 1 : body], "big")]
     return parse(text, start + header)
 
 
-def parse(text: bytes, offset: int) -> Description:
+def parse(text: bytes, offset: int) -> Vmdesc:
     """The vmdesc whose 0x06 stands at `offset`. Raises FormatError where it is damaged."""
     try:
         contents = _kept(text) if len(text) <= KEPT_SIZE else _contents(text)
     except FormatError as error:
         raise error.at(offset=offset) from None
-    return Description(offset, text, contents)
+    return Vmdesc(offset, text, contents)
 
 
 def _contents(text: bytes) -> Contents:

@@ -45,7 +45,7 @@ class EndFinder:
         self.misled = False
         """Whether sizes were taken from a vmdesc that turned out to be another stream's."""
 
-    def use(self, description: vmdesc.Description | None, *, last: bool = False) -> None:
+    def use(self, description: vmdesc.Vmdesc | None, *, last: bool = False) -> None:
         """Take sizes and the page size from `description` from here on; with `last` look for no other."""
         self._looked_for_description = self._looked_for_description or last
         if description is None:

@@ -14,7 +14,7 @@ from msixtool.formats.qevm import ItemType
 
 if TYPE_CHECKING:
     from msixtool.qemu.versions import Version
-    from msixtool.stream.description import Description
+    from msixtool.stream.description import Vmdesc
 
 
 @dataclass(slots=True)
@@ -65,6 +65,11 @@ class RamBlock(NamedTuple):
     address: int | None = None
     pages_offset: int | None = None
     bitmap_offset: int | None = None
+
+    @property
+    def named(self) -> Idstr:
+        """The idstr with its parts."""
+        return Idstr(self.idstr)
 
 
 @dataclass(slots=True)
@@ -156,7 +161,7 @@ class StreamIndex:
     """Of the target, in bytes; None where the stream does not say."""
     capabilities: tuple[str, ...] = ()
     uuid: bytes | None = None
-    description: Description | None = None
+    description: Vmdesc | None = None
     footers: bool | None = None
     """Whether sections end in a footer; None where no section tells."""
     blocks: list[RamBlock] = field(default_factory=list)

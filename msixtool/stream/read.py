@@ -59,7 +59,7 @@ def _read_forward(
     source: Source,
     index: StreamIndex,
     origin: int,
-    description: vmdesc.Description | None,
+    description: vmdesc.Vmdesc | None,
     *,
     last: bool = False,
 ) -> ForwardReader:

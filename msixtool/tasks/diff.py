@@ -28,7 +28,7 @@ ENTRY_FIELDS = ("address", "data", "control", "masked", "pending")
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class DeviceView:
     """One device as one side knows it.
 
     `facts` are fields of DEVICE by their dotted names: those that are state, and that are known.
@@ -41,15 +41,15 @@ class Side:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"<Side {self.name[:60]!r}@{self.instance}: {self.state}>"
+        return f"<DeviceView {self.name[:60]!r}@{self.instance}: {self.state}>"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """One difference: `field` of one device, or of one of its vectors.
 
-    `field` is DEVICE, with the Side that has the device as `a` or `b`; VECTORS; a name out of
-    `Side.facts`; CAPABILITY; PBA; or, with a `vector`, one of ENTRY_FIELDS.
+    `field` is DEVICE, with the DeviceView that has the device as `a` or `b`; VECTORS; a name out of
+    `DeviceView.facts`; CAPABILITY; PBA; or, with a `vector`, one of ENTRY_FIELDS.
     """
 
     device: str
@@ -60,7 +60,7 @@ class Change:
     b: Any
 
 
-def side_of(device: MsixDevice, state: MsixState | None = None) -> Side:
+def side_of(device: MsixDevice, state: MsixState | None = None) -> DeviceView:
     """A device of a stream as a side, with another `state` than the stream's where one is given."""
     facts: dict[str, Any] = {}
     capability = device.capability
@@ -77,10 +77,10 @@ def side_of(device: MsixDevice, state: MsixState | None = None) -> Side:
     if device.virtio is not None:
         facts["config_vector"] = device.config_vector
         facts["queue_vectors"] = list(device.queue_vectors)
-    return Side(device.name, device.instance, device.state if state is None else state, facts)
+    return DeviceView(device.name, device.instance, device.state if state is None else state, facts)
 
 
-def spec_side(spec: DeviceSpec, base: Side) -> Side:
+def spec_side(spec: DeviceSpec, base: DeviceView) -> DeviceView:
     """What `spec` makes of a device: what it leaves open is as in `base`.
 
     Raises UsageError, naming the key, where the SPEC does not fit the device.
@@ -100,10 +100,10 @@ def spec_side(spec: DeviceSpec, base: Side) -> Side:
                 facts[name] = value
     if spec.bus_master is not None and "bus_master" in facts:
         facts["bus_master"] = spec.bus_master
-    return Side(base.name, base.instance, apply(spec, base.state), facts)
+    return DeviceView(base.name, base.instance, apply(spec, base.state), facts)
 
 
-def spec_alone(spec: DeviceSpec) -> Side:
+def spec_alone(spec: DeviceSpec) -> DeviceView:
     """What `spec` says by itself: entries that it leaves open are as after a reset.
 
     Raises UsageError where it does not say how many vectors there are, or does not fit them.
@@ -112,7 +112,7 @@ def spec_alone(spec: DeviceSpec) -> Side:
     facts: dict[str, Any] = _control_facts(new_control(spec)) if spec.touches_control else {}
     if spec.bus_master is not None:
         facts["bus_master"] = spec.bus_master
-    return Side(spec.name, spec.instance or 0, state, facts)
+    return DeviceView(spec.name, spec.instance or 0, state, facts)
 
 
 def _control_facts(control: int) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _control_facts(control: int) -> dict[str, Any]:
     }
 
 
-def diff_devices(a: Sequence[Side], b: Sequence[Side]) -> list[Change]:
+def diff_devices(a: Sequence[DeviceView], b: Sequence[DeviceView]) -> list[Change]:
     """What differs: the devices of `a` in their order, then those that only `b` has.
 
     Devices are matched by name and instance; of several of one name and instance, by their order.
@@ -144,8 +144,8 @@ def diff_devices(a: Sequence[Side], b: Sequence[Side]) -> list[Change]:
     return changes
 
 
-def _by_key(sides: Sequence[Side]) -> dict[tuple[str, int, int], Side]:
-    found: dict[tuple[str, int, int], Side] = {}
+def _by_key(sides: Sequence[DeviceView]) -> dict[tuple[str, int, int], DeviceView]:
+    found: dict[tuple[str, int, int], DeviceView] = {}
     for side in sides:
         number = 0
         while (key := (side.name, side.instance, number)) in found:
@@ -154,7 +154,7 @@ def _by_key(sides: Sequence[Side]) -> dict[tuple[str, int, int], Side]:
     return found
 
 
-def _device_changes(a: Side, b: Side) -> Iterator[Change]:
+def _device_changes(a: DeviceView, b: DeviceView) -> Iterator[Change]:
     def change(name: str, old: Any, new: Any, vector: int | None = None) -> Change:
         return Change(a.name, a.instance, name, vector, old, new)
 
@@ -178,11 +178,11 @@ def _device_changes(a: Side, b: Side) -> Iterator[Change]:
         yield change(PBA, a.state.pba.hex(), b.state.pba.hex())
 
 
-def _knows_capability(side: Side) -> bool:
+def _knows_capability(side: DeviceView) -> bool:
     return CAPABILITY in side.facts or "capability.offset" in side.facts
 
 
-def _capability(side: Side) -> dict[str, Any] | None:
+def _capability(side: DeviceView) -> dict[str, Any] | None:
     """The capability as DEVICE nests it, out of the facts; None where there is none."""
     if CAPABILITY in side.facts:
         return None

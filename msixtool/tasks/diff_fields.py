@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from msixtool.containers.base import WINDOW
-from msixtool.devices.device import kind_of
 from msixtool.dump import Dump, matches
 from msixtool.errors import visible
+from msixtool.formats.idstr import Idstr
 from msixtool.qemu.moving import is_moving, moving_bytes
 from msixtool.stream.items import Damage, Item
 from msixtool.tasks.field_tree import Elements, Group, Leaf, Node
@@ -129,7 +129,7 @@ class _Comparison:
     def __init__(self, a: Section, b: Section, *, by_vector: bool) -> None:
         self.a, self.b = a, b
         self.by_vector = by_vector
-        self.kind = kind_of(a.name)
+        self.kind = Idstr(a.name).kind
 
     def changes(self) -> Iterator[FieldChange]:
         yield from self.groups("", self.a.tree, self.b.tree)

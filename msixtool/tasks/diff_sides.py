@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from msixtool.devices.device import kind_of
 from msixtool.dump import Dump, matches
 from msixtool.errors import UsageError
 from msixtool.formats import msix as fmt
+from msixtool.formats.idstr import Idstr
 from msixtool.msix.state import MsixState
 from msixtool.spec.saved import Saved
 from msixtool.spec.values import DeviceSpec
-from msixtool.tasks.diff import CAPABILITY, Side, side_of, spec_alone, spec_side
+from msixtool.tasks.diff import CAPABILITY, DeviceView, side_of, spec_alone, spec_side
 from msixtool.tasks.load import load_state
 
 UNNAMED = "device"
@@ -30,7 +30,7 @@ def kind_in_words(operand: Operand) -> str:
     return "SPEC" if operand.spec else "saved state"
 
 
-def after_load(side: Side) -> Side:
+def after_load(side: DeviceView) -> DeviceView:
     """The same device as it is after the full load path in a fresh process.
 
     What a SPEC or a saved state does not say is taken as `load` takes it: MSI-X enabled, bus
@@ -42,7 +42,7 @@ def after_load(side: Side) -> Side:
     loaded = load_state(
         side.state,
         name=side.name,
-        kind=kind_of(side.name),
+        kind=Idstr(side.name).kind,
         control=fmt.CONTROL_ENABLE | side.state.vectors - 1 if control is None else control,
         bus_master=side.facts.get("bus_master") is not False,
     )
@@ -55,7 +55,7 @@ def sides_of(
     *,
     device: str | None = None,
     kind: str | None = None,
-) -> tuple[list[Side], list[Side]]:
+) -> tuple[list[DeviceView], list[DeviceView]]:
     """The devices of both inputs, those to be compared.
 
     `device` selects them as everywhere; `kind` says what device a saved state is of. Of a stream
@@ -93,7 +93,7 @@ def sides_of(
     return right, left
 
 
-def _selected(dump: Dump, device: str | None) -> list[Side]:
+def _selected(dump: Dump, device: str | None) -> list[DeviceView]:
     """The devices of a stream that a pattern names; none is no error here."""
     return [
         side_of(found)
@@ -104,12 +104,12 @@ def _selected(dump: Dump, device: str | None) -> list[Side]:
 
 def _saved_state(
     a: Operand, b: Operand, device: str | None, kind: str | None
-) -> tuple[list[Side], list[Side]]:
+) -> tuple[list[DeviceView], list[DeviceView]]:
     """A saved state against the one device of the other input, or against another saved state."""
     if isinstance(a, Saved) and a.state is not None:
         if isinstance(b, Saved) and b.state is not None:
             name = kind or UNNAMED
-            return [Side(name, 0, a.state)], [Side(name, 0, b.state)]
+            return [DeviceView(name, 0, a.state)], [DeviceView(name, 0, b.state)]
         return _with_partner(a.state, b, device)
     assert isinstance(b, Saved)
     assert b.state is not None
@@ -117,17 +117,21 @@ def _saved_state(
     return partner, own
 
 
-def _with_partner(state: MsixState, other: Operand, device: str | None) -> tuple[list[Side], list[Side]]:
+def _with_partner(
+    state: MsixState, other: Operand, device: str | None
+) -> tuple[list[DeviceView], list[DeviceView]]:
     """A saved state, and the one device of a stream or a SPEC that it is compared with."""
     if isinstance(other, Dump):
         partner = side_of(other.select_one(device))
-        return [Side(partner.name, partner.instance, state)], [partner]
+        return [DeviceView(partner.name, partner.instance, state)], [partner]
     spec = _only(_chosen(other, device), other, device)
-    own = Side(spec.name, spec.instance or 0, state)
+    own = DeviceView(spec.name, spec.instance or 0, state)
     return [own], [spec_side(spec, own)]
 
 
-def _stream_and_spec(stream: Dump, spec: Saved, device: str | None) -> tuple[list[Side], list[Side]]:
+def _stream_and_spec(
+    stream: Dump, spec: Saved, device: str | None
+) -> tuple[list[DeviceView], list[DeviceView]]:
     """The devices that a SPEC names, as they are and as it makes them."""
     devices = [side_of(found) for found in stream.devices]
     left, right = [], []
@@ -144,7 +148,7 @@ def _stream_and_spec(stream: Dump, spec: Saved, device: str | None) -> tuple[lis
     return left, right
 
 
-def _named(spec: DeviceSpec, devices: Sequence[Side], stream: Dump) -> Side | None:
+def _named(spec: DeviceSpec, devices: Sequence[DeviceView], stream: Dump) -> DeviceView | None:
     """The device that a SPEC names: by its whole idstr, else as `--device` does; None for no such."""
     found = [side for side in devices if side.name == spec.name] or [
         side for side in devices if matches(spec.name, side.name, side.instance)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from msixtool.devices import virtio_layout
-from msixtool.devices.device import kind_of
 from msixtool.dump import Dump, matches
 from msixtool.errors import FormatError, UsageError
 from msixtool.formats import vmstate
@@ -122,7 +121,7 @@ def openers(dump: Dump, item: Item) -> dict[str, Inside]:
     capability = found.capability if found else None
 
     def virtio(data: bytes, offset: int, size: int) -> dict[str, Any] | None:
-        layout = virtio_layout.read(data[offset : offset + size], kind_of(str(item.idstr)), capability)
+        layout = virtio_layout.read(data[offset : offset + size], item.named.kind, capability)
         return layout.description() if layout else None
 
     return {"virtio": virtio}

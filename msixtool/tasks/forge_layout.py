@@ -29,7 +29,7 @@ _IO_APIC = 0xFEC00000
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class TablePlaces:
     """Table and pending bits for a number of vectors; `bar_size` where the whole BAR is known."""
 
     table: BarPlace
@@ -37,7 +37,7 @@ class Places:
     bar_size: int | None = None
 
 
-def places(kind: str, capability: MsixCapability, before: int, vectors: int) -> Places:
+def places(kind: str, capability: MsixCapability, before: int, vectors: int) -> TablePlaces:
     """Where table and pending bits of `vectors` vectors go, in a device that has `before` now.
 
     A BAR of their own grows as QEMU's does; elsewhere both stay where they are as long as the table
@@ -46,20 +46,20 @@ def places(kind: str, capability: MsixCapability, before: int, vectors: int) -> 
     table, pba = capability.table, capability.pba
     if _is_exclusive(capability, before):
         made, bits = exclusive_bar(vectors, table.bar, Behaviour())
-        return Places(BarPlace(made.bar, made.offset), BarPlace(bits.bar, bits.offset), made.bar_size)
+        return TablePlaces(BarPlace(made.bar, made.offset), BarPlace(bits.bar, bits.offset), made.bar_size)
     msix = kind_of(kind).msix
     paged = msix is not None and msix.paged
     if paged and pba.offset == table.offset + align(table_size(before), _PAGE):
         offset = table.offset + align(table_size(vectors), _PAGE)
         end = offset + align(pba_memory(vectors), _PAGE)
-        return Places(table, BarPlace(pba.bar, offset), 1 << (end - 1).bit_length())
+        return TablePlaces(table, BarPlace(pba.bar, offset), 1 << (end - 1).bit_length())
     table_end, pba_end = table.offset + table_size(vectors), pba.offset + pba_memory(vectors)
     if table.bar == pba.bar and table.offset < pba_end and pba.offset < table_end:
         raise UsageError(
             f"{vectors} vectors: the table in BAR {table.bar} would reach {table_end:#x}",
             expected=f"at most {pba.offset:#x}, where the pending bits begin, or a place of them in the SPEC",
         )
-    return Places(table, pba)
+    return TablePlaces(table, pba)
 
 
 def _is_exclusive(capability: MsixCapability, vectors: int) -> bool:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from msixtool.devices import virtio_layout
-from msixtool.devices.device import kind_of
 from msixtool.devices.places import config_space, places_of
 from msixtool.devices.virtio import Queue
 from msixtool.devices.virtio_layout import Ring, VirtioLayout
@@ -78,7 +77,7 @@ def troubles(dump: Dump) -> list[Trouble]:
     found: list[Trouble] = []
     blobs: list[tuple[Item, VirtioLayout]] = []
     for item in dump.index.full_sections():
-        kind = kind_of(str(item.idstr))
+        kind = item.named.kind
         if item.idstr == "globalstate":
             found += _run_state(dump, item)
         elif kind in AHCI_KINDS or kind in field_checks.KINDS:
@@ -95,7 +94,7 @@ def virtio_blob(dump: Dump, item: Item) -> VirtioLayout | None:
     if places.virtio is None or places.config is None or item.data_length > MAX_SECTION:
         return None
     data = dump.source.read(item.data_offset + places.virtio, places.virtio_size)
-    return virtio_layout.read(data, kind_of(str(item.idstr)))
+    return virtio_layout.read(data, item.named.kind)
 
 
 def _run_state(dump: Dump, item: Item) -> Iterator[Trouble]:

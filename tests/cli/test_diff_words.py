@@ -8,7 +8,7 @@ import pytest
 
 from msixtool.cli.diff_words import device_lines, field_lines, ram_line
 from msixtool.msix.state import MsixState
-from msixtool.tasks.diff import Change, Side
+from msixtool.tasks.diff import Change, DeviceView
 from msixtool.tasks.diff_fields import FieldChange
 from msixtool.tasks.ram_digest import BlockDigest, RamChange
 
@@ -16,7 +16,7 @@ NAME = "0000:00:04.0/e1000e"
 
 
 def clauses(field: str, a: Any, b: Any, vector: int | None = None) -> list[str]:
-    (line,) = device_lines([Change(NAME, 0, field, vector, a, b)], [Side(NAME, 0, MsixState.reset(1))])
+    (line,) = device_lines([Change(NAME, 0, field, vector, a, b)], [DeviceView(NAME, 0, MsixState.reset(1))])
     assert (line.name, line.tone) == ("e1000e", "changed")
     return line.clauses
 
@@ -58,7 +58,7 @@ def test_each_register_of_a_vector_has_its_words(field: str, a: Any, b: Any, wor
 
 def test_instances_of_one_device_are_told_apart() -> None:
     changes = [Change("serial", instance, "vectors", None, 1, 2) for instance in (0, 1)]
-    sides = [Side("serial", instance, MsixState.reset(1)) for instance in (0, 1)]
+    sides = [DeviceView("serial", instance, MsixState.reset(1)) for instance in (0, 1)]
     assert [line.name for line in device_lines(changes, sides)] == ["serial", "serial@1"]
 
 

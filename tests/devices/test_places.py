@@ -13,7 +13,7 @@ from msixtool.dump import Dump
 from msixtool.formats import build, msix, pci, qevm
 from msixtool.formats.qevm import ItemType
 from msixtool.stream.items import Item
-from msixtool.tasks.explain.evidence import Evidence
+from msixtool.tasks.explain.evidence import StreamAtHand
 from tests.conftest import REPOSITORY, SAMPLES, STREAMS, stream_id
 
 RARE = REPOSITORY / "tests" / "data" / "rare"
@@ -24,7 +24,7 @@ OTHER_BUSES = {"aarch64-virt-7.2": "virtio-mmio@", "microvm-7.2": "virtio-mmio@"
 @pytest.mark.parametrize("path", SAMPLES + STREAMS[::9], ids=stream_id)
 def test_the_places_are_those_of_the_devices_and_explain_has_the_same_bytes(path: Path) -> None:
     with Dump.open(path) as dump:
-        evidence = Evidence(dump)
+        evidence = StreamAtHand(dump)
         for device in dump.devices:
             places = places_of(dump.source, device.item)
             if device.kind == "vmxnet3-msix":
@@ -54,7 +54,7 @@ def test_virtio_on_another_bus_has_a_blob_and_no_configuration_space(name: str) 
         blobs = [places for item in there if (places := places_of(dump.source, item)).virtio is not None]
         assert blobs
         assert all(places.config is places.table is None for places in blobs)
-        evidence = Evidence(dump)
+        evidence = StreamAtHand(dump)
         assert not any(evidence.config(str(item.idstr)) for item in there)
         named = {name for value in range(256) for name in evidence.with_byte(0, value)}
         assert not named & {str(item.idstr) for item in there}
@@ -63,10 +63,10 @@ def test_virtio_on_another_bus_has_a_blob_and_no_configuration_space(name: str) 
 def test_virtio_behind_a_port_has_4096_bytes_and_explain_sees_all_of_them() -> None:
     with Dump.open(REPOSITORY / "samples" / "q35-root-ports-10.0.mig.xz") as dump:
         name = "0000:00:02.0:00.0/virtio-net"
-        config = Evidence(dump).config(name)
+        config = StreamAtHand(dump).config(name)
         assert config is not None
         assert len(config) == pci.EXPRESS_CONFIG_SIZE
-        assert name in Evidence(dump).with_byte(0x100, config[0x100])
+        assert name in StreamAtHand(dump).with_byte(0x100, config[0x100])
 
 
 def port(errors: int) -> tuple[BytesSource, Item]:

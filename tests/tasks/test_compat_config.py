@@ -10,7 +10,7 @@ import pytest
 
 from msixtool.qemu.versions import parse_version
 from msixtool.tasks.compat.pci_config import mismatches
-from msixtool.tasks.compat.registers import Device, registers
+from msixtool.tasks.compat.registers import TargetDevice, registers
 from tests.conftest import REPOSITORY
 
 RECORDS: list[dict[str, Any]] = json.loads(
@@ -18,10 +18,10 @@ RECORDS: list[dict[str, Any]] = json.loads(
 )
 
 
-def device_of(record: dict[str, Any]) -> Device:
+def device_of(record: dict[str, Any]) -> TargetDevice:
     config = bytes.fromhex(record["config"]).ljust(record["size"], b"\0")
     kind = record["section"].rpartition("/")[2]
-    return Device(
+    return TargetDevice(
         kind,
         config,
         record["rom"],
@@ -31,7 +31,7 @@ def device_of(record: dict[str, Any]) -> Device:
     )
 
 
-def masks_of(device: Device) -> tuple[bytes, bytes]:
+def masks_of(device: TargetDevice) -> tuple[bytes, bytes]:
     """Byte by byte, the bits that are compared and those of which it is not known."""
     compared, unsure = bytearray(len(device.config)), bytearray(len(device.config))
     for register in registers(device):
@@ -60,7 +60,7 @@ def test_the_bits_that_are_compared_are_those_that_qemu_compared(record: dict[st
     assert not wrong
 
 
-def example(kind: str) -> Device:
+def example(kind: str) -> TargetDevice:
     return device_of(next(record for record in RECORDS if record["section"].endswith(f"/{kind}")))
 
 
@@ -71,7 +71,7 @@ def test_of_a_known_kind_nothing_is_unsure() -> None:
 
 def test_of_a_stranger_the_bits_that_a_guest_may_have_written_are_unsure() -> None:
     known = example("e1000e")
-    stranger = Device("stranger", known.config)
+    stranger = TargetDevice("stranger", known.config)
     stream = bytearray(known.config)
     stream[0xCC] ^= 0x01  # power state
     stream[0x12] ^= 0x02  # BAR 0

@@ -10,7 +10,6 @@ import pytest
 
 from msixtool import Dump
 from msixtool.devices import virtio
-from msixtool.devices.device import kind_of
 from msixtool.formats import pci
 from msixtool.qemu.versions import Version
 from msixtool.stream.items import Item
@@ -39,7 +38,7 @@ class Stream:
 
     def item(self, kind: str) -> Item:
         with self.dump() as dump:
-            return next(item for item in dump.index.full_sections() if kind_of(str(item.idstr)) == kind)
+            return next(item for item in dump.index.full_sections() if item.named.kind == kind)
 
     def place(self, kind: str) -> tuple[int, virtio.VirtioState]:
         """Where the device's section data begins, and what it holds."""
@@ -155,7 +154,7 @@ def test_ports_of_a_serial_device_have_to_be_the_same() -> None:
 
 def test_outputs_of_a_display_have_to_be_the_same_whatever_resources_stand_before_them() -> None:
     with Stream.of(RECORDED / "target.mig.xz").dump() as dump:
-        gpu = next(i for i in dump.index.full_sections() if kind_of(str(i.idstr)) == "virtio-gpu")
+        gpu = next(i for i in dump.index.full_sections() if i.named.kind == "virtio-gpu")
         tail = gpu.data_offset + gpu.data_length
     stream = Stream.of(RECORDED / "target.mig.xz")
     size = int((gpu.description or {})["fields"][1]["size"])

@@ -14,7 +14,7 @@ from msixtool.errors import UsageError
 from msixtool.msix.state import MsixEntry, MsixState
 from msixtool.spec import Spec, parse_spec, spec_text
 from msixtool.spec.saved import Saved
-from msixtool.tasks.diff import Change, Side, diff_devices, side_of, spec_alone, spec_side
+from msixtool.tasks.diff import Change, DeviceView, diff_devices, side_of, spec_alone, spec_side
 from msixtool.tasks.diff_sides import sides_of
 from tests.conftest import REPOSITORY
 
@@ -40,8 +40,12 @@ def state(vectors: int = 5) -> MsixState:
     )
 
 
-def side(made: MsixState | None = None, name: str = "e1000e", instance: int = 0, **facts: object) -> Side:
-    return Side(name, instance, made or state(), {key.replace("__", "."): v for key, v in facts.items()})
+def side(
+    made: MsixState | None = None, name: str = "e1000e", instance: int = 0, **facts: object
+) -> DeviceView:
+    return DeviceView(
+        name, instance, made or state(), {key.replace("__", "."): v for key, v in facts.items()}
+    )
 
 
 def brief(changes: list[Change]) -> list[tuple[str, int | None, object, object]]:

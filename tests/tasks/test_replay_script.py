@@ -16,12 +16,12 @@ from msixtool.tasks.replay.script import FORMS, MAX_SIZE, Script, Statement, par
 from msixtool.tasks.replay.values import (
     EVENTS,
     VECTOR_EVENTS,
+    BarOffset,
     EventPattern,
     EventPatterns,
     Kind,
     Number,
     OneOf,
-    Place,
     PlaceInBar,
     Switch,
     VectorList,
@@ -51,7 +51,7 @@ VALUES: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
     Word: lambda _: WORDS,
     Version: lambda _: st.lists(st.integers(0, 99), min_size=2, max_size=3).map(tuple),
     PlaceInBar: lambda _: st.builds(
-        Place, st.integers(0, 5), st.integers(0, 1 << 32 - 1), st.none() | st.integers(0, 1 << 63)
+        BarOffset, st.integers(0, 5), st.integers(0, 1 << 32 - 1), st.none() | st.integers(0, 1 << 63)
     ),
     Vectors: lambda _: st.just("all") | NUMBERS | RUNS,
     VectorList: lambda _: st.just("all") | NUMBERS | RUNS | st.just(()),

@@ -18,7 +18,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from msixtool.errors import UsageError
-from msixtool.qemu.kinds.facts import NOTHING, Advice, Capabilities, Change, Msix, PciFunction
+from msixtool.formats.idstr import Idstr
+from msixtool.qemu.kinds.facts import NOTHING, Advice, Capabilities, Compat, Msix, PciFunction
 from msixtool.qemu.kinds.features import COMMON, Feature
 from msixtool.qemu.versions import Version
 
@@ -99,7 +100,7 @@ class DeviceKind(NamedTuple):
     # From one side to the other
     since: Version | None = None
     """The first release that can load it, where not every one can."""
-    changes: tuple[Change, ...] = ()
+    changes: tuple[Compat, ...] = ()
     """In the order of the machine types."""
     equal_after_load: Mapping[str, str] = NOTHING
     """Fields that it compares with its own when all is read, with their names in words: the vmdesc tells
@@ -159,7 +160,7 @@ def kind_of(section: str | None) -> DeviceKind:
 
     Of a stranger nothing is known but what is so of all virtio devices, where it is named as they are.
     """
-    name = (section or "").rpartition("/")[2]
+    name = Idstr(section or "").kind
     found = _registry().get(name)
     return _stranger(name) if found is None else found
 

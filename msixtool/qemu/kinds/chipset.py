@@ -12,7 +12,7 @@ from msixtool.qemu.kinds import Backend, DeviceKind, register
 from msixtool.qemu.kinds.facts import (
     MACHINE,
     Advice,
-    Change,
+    Compat,
     Msix,
     MsixPlace,
     PciFunction,
@@ -106,7 +106,7 @@ register(
         "vfio",
         msix=Msix(UsedAtLoad.NONE, MsixPlace.VFIO),
         changes=(
-            Change((10, 0), "vfio-pci,x-migration-load-config-after-iter=off", "when its state is loaded"),
+            Compat((10, 0), "vfio-pci,x-migration-load-config-after-iter=off", "when its state is loaded"),
         ),
     ),
     DeviceKind("acpi-erst", {"": "acpi-erst"}, backend=Backend.MEMDEV),

@@ -144,7 +144,7 @@ class Capabilities(NamedTuple):
 # History
 
 
-class Change(NamedTuple):
+class Compat(NamedTuple):
     """What machine types up to `until` have otherwise than later ones: the setting, and what it does."""
 
     until: Version

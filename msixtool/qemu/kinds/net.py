@@ -15,7 +15,7 @@ from msixtool.qemu.kinds.facts import (
     POWER_ALL,
     Advice,
     Capabilities,
-    Change,
+    Compat,
     Msix,
     MsixPlace,
     PciFunction,
@@ -116,7 +116,7 @@ register(
                 ((0x01, 0xC8), (0x05, 0xD0), (0x10, 0xE0), (0x11, 0xA0)), ((0x1, 0x100), (0x3, 0x140))
             ),
         ),
-        changes=(Change((7, 2), "e1000e,migrate-timadj=off", "8 bytes less in its section"),),
+        changes=(Compat((7, 2), "e1000e,migrate-timadj=off", "8 bytes less in its section"),),
         equal_after_load={"subsys": "subsystem ID", "subsys_ven": "subsystem vendor ID"},
         by_property=frozenset({"core.timadj"}),
         advice=Advice(
@@ -140,8 +140,8 @@ register(
         ),
         since=(8, 0),
         changes=(
-            Change((8, 0), "pci-device,x-pcie-ari-nextfn-1=on", "next function in the ARI capability"),
-            Change((8, 1), "igb,x-pcie-flr-init=off", "function level reset in Device Capabilities"),
+            Compat((8, 0), "pci-device,x-pcie-ari-nextfn-1=on", "next function in the ARI capability"),
+            Compat((8, 1), "igb,x-pcie-flr-init=off", "function level reset in Device Capabilities"),
         ),
     ),
     _net("ne2000", "ne2k_pci", function=PciFunction({0: io(0x100)})),
@@ -156,8 +156,8 @@ register(
         function=PciFunction({0: memory(0x1000), 1: memory(0x1000), 2: memory(0x2000)}),
         capabilities=(Capabilities(((0x10, 0x48), (0x11, 0x9C), (0x05, 0x84)), ((0x3, 0x100),)),),
         changes=(
-            Change((2, 5), "vmxnet3,x-old-msi-offsets=on", "MSI-X capability and PBA placed otherwise"),
-            Change((2, 5), "x-disable-pcie=on", "256 bytes of configuration space"),
+            Compat((2, 5), "vmxnet3,x-old-msi-offsets=on", "MSI-X capability and PBA placed otherwise"),
+            Compat((2, 5), "x-disable-pcie=on", "256 bytes of configuration space"),
         ),
         sized_by={("vmxnet3/mcast_list", "mcast_list"): "mcast_list_buff_size"},
         advice=Advice(

@@ -15,7 +15,7 @@ from msixtool.qemu.kinds.facts import (
     MACHINE,
     Advice,
     Capabilities,
-    Change,
+    Compat,
     Msix,
     MsixPlace,
     PciFunction,
@@ -119,10 +119,10 @@ register(
             Capabilities(((0x10, 0x54), (0x11, 0x48), (0x0D, 0x40)), (*_AER, (0xD, 0x148)), _BRIDGE),
         ),
         changes=(
-            Change((2, 9), "pcie-root-port,x-migrate-msix=false", "17 bytes less in its section"),
-            Change((3, 1), "pcie-root-port,x-speed=2_5,x-width=1", "Link Capabilities"),
-            Change((3, 1), "pcie-root-port,disable-acs=true", "no ACS capability"),
-            Change(
+            Compat((2, 9), "pcie-root-port,x-migrate-msix=false", "17 bytes less in its section"),
+            Compat((3, 1), "pcie-root-port,x-speed=2_5,x-width=1", "Link Capabilities"),
+            Compat((3, 1), "pcie-root-port,disable-acs=true", "no ACS capability"),
+            Compat(
                 (6, 0),
                 "ICH9-LPC,acpi-pci-hotplug-with-bridge-support=off",
                 "hot-plug bits in the Slot Capabilities of q35's ports",
@@ -157,8 +157,8 @@ register(
         function=PciFunction({0: wide(0x100)}),
         capabilities=(Capabilities(((0x05, 0x4C), (0x04, 0x48), (0x0C, 0x40)), (), _BRIDGE),),
         changes=(
-            Change((2, 8), "pci-bridge,shpc=on", "hot-plug capability of bridges"),
-            Change((8, 1), "pci-bridge,x-pci-express-writeable-slt-bug=true", "secondary latency timer"),
+            Compat((2, 8), "pci-bridge,shpc=on", "hot-plug capability of bridges"),
+            Compat((8, 1), "pci-bridge,x-pci-express-writeable-slt-bug=true", "secondary latency timer"),
         ),
         advice=Advice(registers={CAPABILITY_LIST: give("msi", "shpc")}),
     ),

@@ -15,7 +15,7 @@ from msixtool.qemu.kinds.facts import (
     POWER_STATE,
     Advice,
     Capabilities,
-    Change,
+    Compat,
     Msix,
     PciFunction,
     UsedAtLoad,
@@ -124,7 +124,7 @@ register(
         function=PciFunction({0: wide(0x2000)}, error_reporting=True, power_control=POWER_STATE),
         capabilities=(Capabilities(((0x11, 0x40), (0x10, 0x80), (0x01, 0x60))),),
         since=(11, 0),
-        changes=(Change((5, 2), "nvme,msix-exclusive-bar=on", "MSI-X in BAR 4 instead of BAR 0"),),
+        changes=(Compat((5, 2), "nvme,msix-exclusive-bar=on", "MSI-X in BAR 4 instead of BAR 0"),),
         sized_by={("nvme", "aer_reqs"): "outstanding_aers"},
         advice=Advice(
             registers={
@@ -152,7 +152,7 @@ register(
         {"": "pvscsi"},
         function=PciFunction({0: memory(0x8000)}),
         capabilities=(Capabilities(((0x10, 0x40), (0x05, 0x7C))),),
-        changes=(Change((2, 5), "x-disable-pcie=on", "256 bytes of configuration space"),),
+        changes=(Compat((2, 5), "x-disable-pcie=on", "256 bytes of configuration space"),),
         by_property=frozenset({"parent_obj"}),
         advice=Advice(_PVSCSI, registers={CAPABILITY_LIST: _PVSCSI}),
     ),

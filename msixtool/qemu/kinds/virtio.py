@@ -20,7 +20,7 @@ from msixtool.qemu.kinds.facts import (
     POWER_STATE,
     Advice,
     Capabilities,
-    Change,
+    Compat,
     Msix,
     MsixPlace,
     PciFunction,
@@ -239,20 +239,20 @@ _CAPABILITIES = (
 """Modern, modern behind a PCI Express port, and with disable-modern=on."""
 
 _CHANGES = (
-    Change((2, 3), "virtio-…-pci,any_layout=off", "offers ANY_LAYOUT later"),
-    Change((2, 4), "virtio-pci,x-disable-pcie=on", "no PCI Express capability behind a port"),
-    Change((2, 4), "virtio-pci,migrate-extra=off", "no virtio/extra_state in the stream"),
-    Change(
+    Compat((2, 3), "virtio-…-pci,any_layout=off", "offers ANY_LAYOUT later"),
+    Compat((2, 4), "virtio-pci,x-disable-pcie=on", "no PCI Express capability behind a port"),
+    Compat((2, 4), "virtio-pci,migrate-extra=off", "no virtio/extra_state in the stream"),
+    Compat(
         (2, 6),
         "virtio-pci,disable-modern=on,disable-legacy=off",
         "MSI-X capability at 0x40 instead of 0x98, no virtio structures",
     ),
-    Change((2, 7), "virtio-pci,page-per-vq=on", "notifications spread over a larger BAR"),
-    Change((2, 8), "virtio-pci,x-pcie-deverr-init=off", "error reporting not writable"),
-    Change((4, 0), "virtio-device,use-started=false", "no virtio/started in the stream"),
-    Change((4, 1), "virtio-pci,x-pcie-flr-init=off", "function level reset in Device Capabilities"),
-    Change((5, 1), "virtio-pci,x-ats-page-aligned=off", "ATS capability"),
-    Change((9, 0), "virtio-pci,x-pcie-pm-no-soft-reset=off", "Power Management Control/Status, bit 3"),
+    Compat((2, 7), "virtio-pci,page-per-vq=on", "notifications spread over a larger BAR"),
+    Compat((2, 8), "virtio-pci,x-pcie-deverr-init=off", "error reporting not writable"),
+    Compat((4, 0), "virtio-device,use-started=false", "no virtio/started in the stream"),
+    Compat((4, 1), "virtio-pci,x-pcie-flr-init=off", "function level reset in Device Capabilities"),
+    Compat((5, 1), "virtio-pci,x-ats-page-aligned=off", "ATS capability"),
+    Compat((9, 0), "virtio-pci,x-pcie-pm-no-soft-reset=off", "Power Management Control/Status, bit 3"),
 )
 """Of every virtio device."""
 
@@ -309,7 +309,7 @@ def virtio(
     section: str,
     *,
     function: PciFunction = _FUNCTION,
-    changes: tuple[Change, ...] = (),
+    changes: tuple[Compat, ...] = (),
     advice: Advice = _NO_ADVICE,
     registers: Mapping[str, str] = NOTHING,
     **facts: Any,
@@ -348,15 +348,15 @@ def _device(
     return virtio(section, devices={"": name}, options=made, **facts)
 
 
-def _queues(setting: str) -> Change:
-    return Change((5, 1), setting, "queues and vectors follow the CPUs later")
+def _queues(setting: str) -> Compat:
+    return Compat((5, 1), setting, "queues and vectors follow the CPUs later")
 
 
-def _length(setting: str) -> Change:
-    return Change((4, 2), setting, "256 entries in a queue later")
+def _length(setting: str) -> Compat:
+    return Compat((4, 2), setting, "256 entries in a queue later")
 
 
-_TWO_VECTORS = Change((2, 11), "virtio-blk-pci,vectors=2", "number of vectors")
+_TWO_VECTORS = Compat((2, 11), "virtio-blk-pci,vectors=2", "number of vectors")
 _PAIRS = "Give the target's network backend the source's queues=."
 _BLK_BAR = _legacy_bar("discard= and write-zeroes= (off for machine types up to 3.1)")
 _PORTS = "Give the target the source's virtserialport and virtconsole devices, each with the same nr=."
@@ -376,7 +376,7 @@ register(
         feature_config={3: 12, 22: 10, 57: 24, 60: 24, 63: 17},
         paired=True,
         host_features=True,
-        changes=(Change((5, 2), "virtio-net-pci-base,vectors=3", "3 vectors instead of 4"),),
+        changes=(Compat((5, 2), "virtio-net-pci-base,vectors=3", "3 vectors instead of 4"),),
         registers={
             "MSI-X table size": give("vectors")
             + " Without it the number is 2 for each queue pair and 2 more, and 3 for machine types up to 5.2."
@@ -443,7 +443,7 @@ register(
             ),
             **_without_msix("9.2"),
         },
-        changes=(Change((9, 2), "virtio-balloon-pci,vectors=0", "no MSI-X"),),
+        changes=(Compat((9, 2), "virtio-balloon-pci,vectors=0", "no MSI-X"),),
     ),
     _device(
         "virtio-rng",
@@ -451,7 +451,7 @@ register(
         _since((7, 2)),
         backend=Backend.RNG,
         registers=_without_msix("7.1"),
-        changes=(Change((7, 1), "virtio-rng-pci,vectors=0", "no MSI-X"),),
+        changes=(Compat((7, 1), "virtio-rng-pci,vectors=0", "no MSI-X"),),
     ),
     _device("virtio-9p", "virtio-9p-pci", _vectors, backend=Backend.FSDEV, features=features.NINE_P),
     _device(
@@ -465,7 +465,7 @@ register(
         function=_FUNCTION._replace(framebuffer=0),
         only_equal="max_outputs",
         changes=(
-            Change((8, 2), "virtio-gpu-device,x-scanout-vmstate-version=1", "bytes saved of each output"),
+            Compat((8, 2), "virtio-gpu-device,x-scanout-vmstate-version=1", "bytes saved of each output"),
         ),
         registers={
             "class code": "Use virtio-vga on both sides, or virtio-gpu-pci on both.",
@@ -496,8 +496,8 @@ register(
         features=features.MEM,
         registers=_without_msix("9.2"),
         changes=(
-            Change((7, 2), "virtio-mem,x-early-migration=false", f"no section {EARLY}"),
-            Change((9, 2), "virtio-mem-pci,vectors=0", "no MSI-X"),
+            Compat((7, 2), "virtio-mem,x-early-migration=false", f"no section {EARLY}"),
+            Compat((9, 2), "virtio-mem-pci,vectors=0", "no MSI-X"),
         ),
         advice=_WHERE,
     ),

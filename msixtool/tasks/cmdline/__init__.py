@@ -17,7 +17,7 @@ from msixtool.tasks.cmdline.backends import Backends
 from msixtool.tasks.cmdline.machine import Sections
 from msixtool.tasks.cmdline.others import Others
 from msixtool.tasks.cmdline.pci import PciTree, in_order
-from msixtool.tasks.cmdline.seen import Device
+from msixtool.tasks.cmdline.seen import SeenDevice
 from msixtool.tasks.cmdline.words import Note, Words, joined, shell_text, size_text
 
 _DEFAULT_VERSION = (7, 2)
@@ -92,7 +92,9 @@ class _Maker:
         self.machine = self._machine_type()
         machine = machine_version(self.machine)
         self.devices = [
-            Device(dump, item, version, machine) for items in self.sections.by_name.values() for item in items
+            SeenDevice(dump, item, version, machine)
+            for items in self.sections.by_name.values()
+            for item in items
         ]
         self.devices.sort(key=lambda device: device.item.offset)
         blocks = {block.idstr: block.used_length for block in dump.index.blocks}
@@ -219,7 +221,7 @@ class _Maker:
         if "audio" in self.sections.kinds and "-audiodev" not in self.words.args:
             self.backends.of(Backend.AUDIODEV)
 
-    def _port_paths(self, on_pci: list[Device]) -> set[str]:
+    def _port_paths(self, on_pci: list[SeenDevice]) -> set[str]:
         from msixtool.qemu.kinds import device_kind
 
         return {d.path for d in on_pci if (kind := device_kind(d.kind)) is not None and kind.port}

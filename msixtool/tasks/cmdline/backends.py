@@ -12,7 +12,7 @@ from msixtool.qemu.kinds import Backend, kind_of
 from msixtool.qemu.kinds.seen import Seen
 from msixtool.ram.memory_map import backends
 from msixtool.stream.items import RamBlock
-from msixtool.tasks.cmdline.seen import Device
+from msixtool.tasks.cmdline.seen import SeenDevice
 from msixtool.tasks.cmdline.words import Words, is_id, joined, size_text
 
 _DISK_SIZES = {Backend.DRIVE: "1M", Backend.FLOPPY: "1440K", Backend.CARD: "64M"}
@@ -40,14 +40,14 @@ class Backends:
         result: dict[str, str] = {} if made is None else made(device)
         return result
 
-    def _drive(self, device: Device | None) -> dict[str, str]:
+    def _drive(self, device: SeenDevice | None) -> dict[str, str]:
         size = None if device is None else _disk_size(device)
         return self._disk(Backend.DRIVE, size)
 
-    def _floppy(self, _: Device | None) -> dict[str, str]:
+    def _floppy(self, _: SeenDevice | None) -> dict[str, str]:
         return self._disk(Backend.FLOPPY)
 
-    def _card(self, _: Device | None) -> dict[str, str]:
+    def _card(self, _: SeenDevice | None) -> dict[str, str]:
         return self._disk(Backend.CARD)
 
     def _disk(self, kind: Backend, size: int | None = None) -> dict[str, str]:
@@ -61,7 +61,7 @@ class Backends:
             )
         return {"drive": name}
 
-    def _netdev(self, device: Device | None) -> dict[str, str]:
+    def _netdev(self, device: SeenDevice | None) -> dict[str, str]:
         name = self.words.id("net")
         pairs = _queue_pairs(device)
         if pairs is None:
@@ -78,34 +78,34 @@ class Backends:
             )
         return {"netdev": name}
 
-    def _chardev(self, _: Device | None) -> dict[str, str]:
+    def _chardev(self, _: SeenDevice | None) -> dict[str, str]:
         name = self.words.id("chr")
         self.words.add("-chardev", joined("null", {"id": name}))
         return {"chardev": name}
 
-    def _audiodev(self, _: Device | None) -> dict[str, str]:
+    def _audiodev(self, _: SeenDevice | None) -> dict[str, str]:
         name = self.words.id("snd")
         self.words.add("-audiodev", joined("none", {"id": name}))
         return {"audiodev": name}
 
-    def _rng(self, _: Device | None) -> dict[str, str]:
+    def _rng(self, _: SeenDevice | None) -> dict[str, str]:
         name = self.words.id("rng")
         self.words.add("-object", joined("rng-random", {"id": name, "filename": "/dev/urandom"}))
         return {"rng": name}
 
-    def _fsdev(self, _: Device | None) -> dict[str, str]:
+    def _fsdev(self, _: SeenDevice | None) -> dict[str, str]:
         name = self.words.id("fs")
         self.words.add("-fsdev", joined("local", {"id": name, "path": "/tmp", "security_model": "none"}))
         self.words.note("-fsdev", f"{name}: which folder is shared, and by what tag, is not in the stream")
         return {"fsdev": name, "mount_tag": name}
 
-    def _bmc(self, _: Device | None) -> dict[str, str]:
+    def _bmc(self, _: SeenDevice | None) -> dict[str, str]:
         if not self.bmc:
             self.bmc = self.words.id("bmc")
             self.words.add("-device", joined("ipmi-bmc-sim", {"id": self.bmc}))
         return {"bmc": self.bmc}
 
-    def _memdev(self, device: Device | None) -> dict[str, str]:
+    def _memdev(self, device: SeenDevice | None) -> dict[str, str]:
         """A backend of its own: by its path, or the smallest that has none."""
         assert device is not None
         name, size = self._memory_of(device)
@@ -115,7 +115,7 @@ class Backends:
         self.words.add("-object", joined("memory-backend-ram", {"id": name, "size": size_text(size)}))
         return {"memdev": name}
 
-    def _memory_of(self, device: Device) -> tuple[str, int]:
+    def _memory_of(self, device: SeenDevice) -> tuple[str, int]:
         own = f"{device.path}/"
         for block in self.blocks:
             if block.idstr.startswith(own) and "." not in block.idstr.removeprefix(own):
@@ -125,10 +125,10 @@ class Backends:
             return "", _OWN_MEMORY
         block = min(plain, key=lambda block: block.used_length)
         self.taken.add(block.idstr)
-        return block.idstr.rpartition("/")[2], block.used_length
+        return block.named.kind, block.used_length
 
 
-def _queue_pairs(device: Device | None) -> int | None:
+def _queue_pairs(device: SeenDevice | None) -> int | None:
     """How many pairs of queues a tap network must have; None where a user network will do."""
     if device is None or device.virtio is None:
         return None
@@ -137,7 +137,7 @@ def _queue_pairs(device: Device | None) -> int | None:
     return more if header or more > 1 else None
 
 
-def _disk_size(device: Device) -> int | None:
+def _disk_size(device: SeenDevice) -> int | None:
     """Of a virtio disk whose driver has read its configuration: `capacity` in sectors comes first."""
     if device.virtio is None or not kind_of(device.kind).requests:
         return None

@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from msixtool.dump import Dump
+from msixtool.formats.idstr import Idstr
 from msixtool.qemu.versions import Version
 from msixtool.ram.memory_map import CMOS_SIZE, GIB, MAIN_MEMORY, MIB, backends, told_by_cmos
 from msixtool.stream.items import Item, RamBlock
@@ -37,7 +38,7 @@ class Sections(NamedTuple):
         by_name: dict[str, list[Item]] = {}
         for item in dump.index.full_sections():
             by_name.setdefault(str(item.idstr), []).append(item)
-        return cls(dump, by_name, frozenset(name.rpartition("/")[2] for name in by_name))
+        return cls(dump, by_name, frozenset(Idstr(name).kind for name in by_name))
 
     def instances(self, name: str) -> list[int]:
         """The instance ids of the sections of this name, ascending."""
@@ -120,7 +121,7 @@ def _add_main(words: Words, machine: dict[str, str], main: Sequence[RamBlock], s
 
 
 def _backend(words: Words, block: RamBlock) -> str:
-    name = block.idstr.rpartition("/")[2]
+    name = block.named.kind
     if not is_id(name) or name in words.ids:
         words.note("-object", f"a RAM block {name!r} cannot be the id of a backend")
         name = words.id("ram")

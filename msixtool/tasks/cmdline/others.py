@@ -10,7 +10,7 @@ import re
 
 from msixtool.qemu.kinds import Backend, device_kind
 from msixtool.tasks.cmdline.pci import PciTree
-from msixtool.tasks.cmdline.seen import PCI_PATH, Device
+from msixtool.tasks.cmdline.seen import PCI_PATH, SeenDevice
 from msixtool.tasks.cmdline.words import joined
 
 _ON_USB = re.compile(rf"({PCI_PATH.pattern}|)/?([0-9]+(?:\.[0-9]+)*)")
@@ -42,14 +42,14 @@ class Others:
         self.hda = ""
         self.fdc = 0
 
-    def behind(self, device: Device) -> None:
+    def behind(self, device: SeenDevice) -> None:
         """What belongs to a PCI device that has just been added."""
         if device.kind == "intel-hda":
             self.hda = self.tree.ids.get(device.path, "")
         if device.virtio is not None:
             self._ports(device)
 
-    def add(self, device: Device) -> None:
+    def add(self, device: SeenDevice) -> None:
         """A section that is no PCI function's."""
         if _ON_SCSI.fullmatch(device.path):
             self._scsi(device)
@@ -67,7 +67,7 @@ class Others:
         elif not device.path and device.kind in _PLAIN and self.tree.isa:
             self._plain(device)
 
-    def _plain(self, device: Device) -> None:
+    def _plain(self, device: SeenDevice) -> None:
         kind = device_kind(device.kind)
         assert kind is not None
         name = _ISA_NAMES.get(device.kind) or kind.device(device)
@@ -80,14 +80,14 @@ class Others:
             self.words.add("-device", joined("isa-fdc", {"id": self.words.id("fdc")}))
         self.words.note("-device", "a floppy disk in its drive does not show in the stream")
 
-    def _codec(self, device: Device) -> None:
+    def _codec(self, device: SeenDevice) -> None:
         kind = device_kind("hda-audio")
         assert kind is not None
         options = {"bus": f"{self.hda}.0"} if self.hda else {}
         options |= self.tree.backends.of(Backend.AUDIODEV)
         self.words.add("-device", joined(str(kind.device(device)), options))
 
-    def _scsi(self, device: Device) -> None:
+    def _scsi(self, device: SeenDevice) -> None:
         found = _ON_SCSI.fullmatch(device.path)
         assert found is not None
         host, channel, target, lun = found.groups()
@@ -102,7 +102,7 @@ class Others:
         self.words.add("-device", joined("scsi-hd", options))
         self.words.note("-device", f"{device.item.idstr}: a disk or a CD; the stream does not tell")
 
-    def _usb(self, device: Device) -> None:
+    def _usb(self, device: SeenDevice) -> None:
         kind = device_kind(device.kind)
         host, _, port = device.path.rpartition("/")
         if kind is None or not self.tree.ids.get(host):
@@ -120,7 +120,7 @@ class Others:
         if kind.note:
             self.words.note("-device", f"{device.item.idstr}: {kind.note}")
 
-    def _ports(self, device: Device) -> None:
+    def _ports(self, device: SeenDevice) -> None:
         assert device.virtio is not None
         bus = self.tree.ids.get(device.path)
         words = device.virtio.own("ports_map")
@@ -135,7 +135,7 @@ class Others:
             self.words.add("-device", joined(name, options))
             self.words.note("-device", f"port {number} of {device.item.idstr}: its name is not in the stream")
 
-    def _port_zero(self, device: Device) -> bool:
+    def _port_zero(self, device: SeenDevice) -> bool:
         """Port 0 is set aside, and shows as active, without being there; where it is there it has a row."""
         assert device.virtio is not None
         active = device.virtio.own("nr_active_ports")

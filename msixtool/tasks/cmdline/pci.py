@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from msixtool.formats import pci
+from msixtool.formats.idstr import Idstr
 from msixtool.qemu.kinds import DeviceKind, device_kind, kind_of
 from msixtool.qemu.kinds.usb import COMPANIONS, UHCI
 from msixtool.tasks.cmdline.backends import Backends
-from msixtool.tasks.cmdline.seen import PCI_PATH, Device
+from msixtool.tasks.cmdline.seen import PCI_PATH, SeenDevice
 from msixtool.tasks.cmdline.words import Words, joined
 
 _ROOT = "0000:00"
@@ -40,17 +41,18 @@ class PciTree:
     express: set[str] = field(default_factory=set)
     """Paths behind which there is a PCI Express bus."""
     chassis: int = 0
-    present: dict[str, Device] = field(default_factory=dict)
+    present: dict[str, SeenDevice] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.buses[_ROOT] = "pcie.0" if self.q35 else "pci.0"
 
-    def built_in(self, device: Device) -> bool:
+    def built_in(self, device: SeenDevice) -> bool:
         """Whether the machine has this function anyway."""
-        root, _, where = device.path.rpartition(":")
-        return kind_of(device.kind).integrated or (root == _ROOT and where in _BUILT_IN[self.q35])
+        name = device.item.named
+        own = name.bus == _ROOT and name.address in _BUILT_IN[self.q35]
+        return own or kind_of(name).integrated
 
-    def add_expanders(self, devices: list[Device]) -> None:
+    def add_expanders(self, devices: list[SeenDevice]) -> None:
         """The expander of each root bus that is not the machine's own."""
         self.present = {device.path: device for device in devices}
         made = 0
@@ -70,7 +72,7 @@ class PciTree:
             if not self.q35:  # its bridge comes with it, and the bus behind that is what one plugs into
                 self.buses[f"{path}:00.0"] = name
 
-    def add(self, device: Device) -> None:
+    def add(self, device: SeenDevice) -> None:
         """One device with a section."""
         if self.built_in(device):
             self.ids[device.path] = ""
@@ -78,7 +80,7 @@ class PciTree:
         if not self.q35 and device.kind == "pci_bridge" and device.path in self.buses:
             return
         kind = device_kind(device.kind)
-        parent, _, _ = device.path.rpartition(":")
+        parent = device.item.named.bus
         device.behind_port = parent in self.express
         name = None if kind is None else kind.device(device)
         if kind is None or name is None:
@@ -107,15 +109,19 @@ class PciTree:
     def add_unseen(self, paths: set[str]) -> None:
         """Devices that have RAM blocks and no section."""
         for block in list(self.blocks):
-            path, slash, rest = block.rpartition("/")
-            parent, _, where = path.rpartition(":")
-            if not slash or path in paths or PCI_PATH.fullmatch(path) is None or parent not in self.buses:
+            named = Idstr(block)
+            path = named.path
+            if path in paths or PCI_PATH.fullmatch(path) is None or named.bus not in self.buses:
                 continue
-            name = _UNSEEN.get(rest) or ("ati-vga" if rest == "vga.vram" else None)
+            name = _UNSEEN.get(named.kind) or ("ati-vga" if named.kind == "vga.vram" else None)
             if name is None:
                 continue
             paths.add(path)
-            options = {"id": self.words.id("dev"), "bus": self.buses[parent], "addr": _address(where)}
+            options = {
+                "id": self.words.id("dev"),
+                "bus": self.buses[named.bus],
+                "addr": _address(named.address),
+            }
             if f"{path}/{name}.rom" not in self.blocks:
                 options["romfile"] = ""
             memory = self.blocks.get(f"{path}/vga.vram")
@@ -124,27 +130,26 @@ class PciTree:
             self.words.add("-device", joined(name, options))
             self.words.note("-device", f"{path}: {name}, by its RAM blocks: it has no section")
 
-    def _place(self, device: Device) -> dict[str, str]:
-        where = device.path.rpartition(":")[2]
-        options = {"addr": _address(where)}
+    def _place(self, device: SeenDevice) -> dict[str, str]:
+        options = {"addr": _address(device.item.named.address)}
         if device.config and device.config[_HEADER_TYPE] & _MULTIFUNCTION:
             options["multifunction"] = "on"
         return options
 
-    def _numbers(self, device: Device, kind: DeviceKind) -> dict[str, str]:
+    def _numbers(self, device: SeenDevice, kind: DeviceKind) -> dict[str, str]:
         if not kind.numbered:
             return {}
         self.chassis += 1
         return {"chassis": str(self.chassis)}
 
-    def _rom(self, device: Device, kind: DeviceKind) -> dict[str, str]:
+    def _rom(self, device: SeenDevice, kind: DeviceKind) -> dict[str, str]:
         if not kind.rom or any(b.startswith(f"{device.path}/") and ".rom" in b for b in self.blocks):
             return {}
         if any(b.startswith(f"{device.path}/") and b.endswith("-transitional") for b in self.blocks):
             return {}
         return {"romfile": ""}
 
-    def _companion(self, device: Device) -> dict[str, str]:
+    def _companion(self, device: SeenDevice) -> dict[str, str]:
         """A UHCI that shares the ports of an EHCI in its slot, as ICH9 has them."""
         name = f"8086:{int.from_bytes(device.config[2:4], 'little'):04x}"
         if device.kind != "uhci" or name not in UHCI:
@@ -159,7 +164,7 @@ class PciTree:
         return {}
 
 
-def in_order(devices: list[Device]) -> list[Device]:
+def in_order(devices: list[SeenDevice]) -> list[SeenDevice]:
     """Ports before what is behind them, and EHCI before its companions; otherwise as in the stream."""
     ports = [d for d in devices if (kind := device_kind(d.kind)) is not None and kind.port]
     ports.sort(key=lambda device: device.path.count(":"))

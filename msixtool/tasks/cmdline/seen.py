@@ -71,7 +71,7 @@ class Virtio:
 
 
 @dataclass
-class Device:
+class SeenDevice:
     """`Seen` of a section. `path` is the part of the idstr before its last slash."""
 
     dump: Dump
@@ -162,7 +162,7 @@ class Device:
         name = f"{self.path}/{section}"
         found = (item for item in self.dump.index.full_sections() if item.idstr == name)
         item = next(found, None)
-        return None if item is None else Device(self.dump, item, self.version, self.machine).value(path)
+        return None if item is None else SeenDevice(self.dump, item, self.version, self.machine).value(path)
 
     def block(self, name: str) -> int | None:
         blocks = {block.idstr: block.used_length for block in self.dump.index.blocks}

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from msixtool.devices.device import kind_of
 from msixtool.errors import FormatError
 from msixtool.formats import qevm
 from msixtool.qemu import advice, vmstates
@@ -31,7 +30,7 @@ class LoadStoppedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Misfit:
     """The first field of the target for which the source has none of the same size at that place."""
 
     field: str
@@ -53,8 +52,8 @@ class Load:
         self.item, self.own = item, own
         self.guide = Guide(item.layout, item.data_offset)
         self.findings: list[Finding] = []
-        self.difference: Difference | None = None
-        self.kind = kind_of(str(item.idstr))
+        self.difference: Misfit | None = None
+        self.kind = item.named.kind
 
     @property
     def path(self) -> str:
@@ -98,7 +97,7 @@ class Load:
         made = self.finding(Code.UNDECIDED, message, **details)
         self.findings.append(replace(made, severity=Severity.WARNING))
 
-    def differ(self, difference: Difference) -> None:
+    def differ(self, difference: Misfit) -> None:
         """Keep the first difference, to explain what comes of it."""
         if self.difference is None:
             self.difference = difference

@@ -66,7 +66,7 @@ def version_of(program: Sequence[str]) -> Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProgramAnswer:
     """What came of one source. `target` is None where PROGRAM does not have its machine type."""
 
     command: CommandLine
@@ -97,7 +97,7 @@ class OnProgram:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def answer(self, source: Dump, *, try_it: bool) -> Answer:
+    def answer(self, source: Dump, *, try_it: bool) -> ProgramAnswer:
         """Compare a source with its target, and try the load if that is asked for.
 
         Raises InputError where the source has no machine type, or its target does not start.
@@ -109,10 +109,10 @@ class OnProgram:
         except InputError as error:
             if not any(said in str(error) for said in _NO_MACHINE):
                 raise
-            return Answer(command, Comparison((_no_machine(source, self.program),)), None, None)
+            return ProgramAnswer(command, Comparison((_no_machine(source, self.program),)), None, None)
         comparison = compare(source, target, target_version=self.version or self._release, vmstate=vmstate)
         trial = try_load(words, source) if try_it else None
-        return Answer(command, comparison, target, trial)
+        return ProgramAnswer(command, comparison, target, trial)
 
     def attempt(self, source: Dump) -> Trial:
         """Load a source with the command made for it. Raises InputError where the target does not start."""

@@ -34,7 +34,7 @@ class Mismatch:
 def compare(load: Load, stream: bytes, own: bytes, *, legacy_bar: int | None = None) -> None:
     """Note every register of the source's configuration space `stream` that the target, whose own is `own`,
     would refuse. Raises LoadStoppedError where there is one."""
-    device = registers.Device(
+    device = registers.TargetDevice(
         load.kind,
         own,
         load.target.rom_of(load.path),
@@ -48,7 +48,7 @@ def compare(load: Load, stream: bytes, own: bytes, *, legacy_bar: int | None = N
         raise LoadStoppedError
 
 
-def mismatches(device: registers.Device, stream: bytes) -> Iterator[Mismatch]:
+def mismatches(device: registers.TargetDevice, stream: bytes) -> Iterator[Mismatch]:
     """The registers that differ, by offset."""
     skipped: range = range(0)
     for register in registers.registers(device):

@@ -21,7 +21,7 @@ _IO, _IO_TYPE, _MEMORY_TYPE = 0x1, 0x3, 0xF
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class TargetDevice:
     """A device as the target has it: `name` is the last part of the section's idstr, `config` its
     configuration space.
 
@@ -37,7 +37,7 @@ class Device:
     version: Version | None = None
 
 
-def registers(device: Device) -> list[Register]:
+def registers(device: TargetDevice) -> list[Register]:
     """All registers that are compared, by offset; none overlaps the next."""
     space = ConfigSpace(device.config)
     own = kind_of(device.name).function
@@ -83,7 +83,7 @@ def _extended_capabilities(space: ConfigSpace, context: Context) -> Iterator[Reg
         yield from (register.at(offset) for register in rule(data, context))
 
 
-def _bars(device: Device, space: ConfigSpace, own: PciFunction | None) -> Iterator[Register]:
+def _bars(device: TargetDevice, space: ConfigSpace, own: PciFunction | None) -> Iterator[Register]:
     layout = header_type(device.config)
     if layout not in pci.BARS:
         return
@@ -106,7 +106,7 @@ def _bar_word(config: bytes, number: int) -> int:
     return pci.Register(masks.BAR_OFFSET + pci.BAR_SIZE * number, pci.BAR_SIZE).value(config)
 
 
-def bar_sizes(device: Device, space: ConfigSpace, own: PciFunction | None) -> dict[int, int]:
+def bar_sizes(device: TargetDevice, space: ConfigSpace, own: PciFunction | None) -> dict[int, int]:
     """The sizes in bytes of the BARs that are known to be registered, by number."""
     sizes = _registered(device.config, own) if own else {}
     if own and own.framebuffer is not None and device.framebuffer:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from msixtool.devices.config_space import ConfigSpace
-from msixtool.devices.device import MsixDevice, kind_of
+from msixtool.devices.device import MsixDevice
 from msixtool.dump import Dump
 from msixtool.formats import pci
 from msixtool.msix.versions import QemuVersion
@@ -92,7 +92,7 @@ def _refused_machine(name: str, message: str, advice: str) -> Finding:
 
 
 def _section(item: Item, to: Version) -> Iterator[Finding]:
-    kind = kind_of(str(item.idstr))
+    kind = item.named.kind
     since = kinds.kind_of(kind).since
     if since is not None and to < since:
         yield _warning(

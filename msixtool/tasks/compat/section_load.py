@@ -34,7 +34,7 @@ from msixtool.tasks.compat.layout import (
     merged,
     total_size,
 )
-from msixtool.tasks.compat.load_base import Difference, Load, LoadStoppedError
+from msixtool.tasks.compat.load_base import Load, LoadStoppedError, Misfit
 from msixtool.tasks.compat.sides import Side, Target
 from msixtool.tasks.finding import Code, Finding, Severity
 
@@ -154,7 +154,7 @@ class SectionLoad(Load):
         name, size = f"{path}{field.get('name', '')}", total_size(field)
         known = (vmsd, str(field.get("name", "")))
         if vmstates.is_by_property(*known) or age is Age.INNER_NEWER:
-            self.differ(Difference(name, name, size, 0))
+            self.differ(Misfit(name, name, size, 0))
             return at
         if age is Age.SAME:
             self._unsure(name, vmsd, field, "source")
@@ -169,7 +169,7 @@ class SectionLoad(Load):
         known = (vmsd, str(field.get("name", "")))
         inner = age is Age.INNER_NEWER or (age is Age.INNER_OLDER and known not in vmstates.FIELDS_BY_VERSION)
         if vmstates.is_by_property(*known) or inner:
-            self.differ(Difference(name, None, None, size))
+            self.differ(Misfit(name, None, None, size))
             return self._field(field, at, local, path, vmsd)
         if age is Age.SAME:
             self._unsure(name, vmsd, field, "target")
@@ -209,7 +209,7 @@ class SectionLoad(Load):
         if node is not None and node.type == type_name and type_name in DYNAMIC_TYPES:
             return node.size
         if (node is None or node.size != size) and self.guide:
-            self.differ(Difference(name, node.name if node else None, node.size if node else None, size))
+            self.differ(Misfit(name, node.name if node else None, node.size if node else None, size))
         return size
 
     # Field types that check what they read

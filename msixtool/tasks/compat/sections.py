@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from msixtool.devices.device import kind_of
 from msixtool.errors import FormatError
+from msixtool.formats.idstr import Idstr
 from msixtool.formats.qevm import OPENING, ItemType
 from msixtool.formats.ram import SECTION as RAM
 from msixtool.qemu import advice, vmstates
-from msixtool.qemu.kinds import kind_of as known_kind
+from msixtool.qemu.kinds import kind_of
 from msixtool.stream.items import Item
 from msixtool.tasks.compat import ram
 from msixtool.tasks.compat.section_load import SectionLoad
@@ -75,7 +75,7 @@ def _unknown(item: Item, source: Side, target: Target) -> Iterator[Finding]:
         Code.SECTION_UNKNOWN,
         f"section {name}{instance}: the target has none" + (f", but {elsewhere[0]}" if elsewhere else ""),
         item,
-        advice.on_missing_section(name, kind_of(name), item.instance_id or 0, elsewhere),
+        advice.on_missing_section(name, Idstr(name).kind, item.instance_id or 0, elsewhere),
         target=elsewhere[0] if elsewhere else None,
     )
 
@@ -95,7 +95,7 @@ def _may_read_sound(source: Side, target: Target) -> bool:
 
 
 def _has_sound(side: Side) -> bool:
-    return any(known_kind(name).sound for name, _ in side.sections)
+    return any(kind_of(name).sound for name, _ in side.sections)
 
 
 def _versions(item: Item, own: Item, target: Target) -> Iterator[Finding]:
@@ -141,7 +141,7 @@ def _versions(item: Item, own: Item, target: Target) -> Iterator[Finding]:
 
 def _vmsd_name(item: Item) -> str:
     name = (item.description or {}).get("vmsd_name")
-    return str(name) if name else kind_of(str(item.idstr))
+    return str(name) if name else item.named.kind
 
 
 def _load(source: Side, target: Target, item: Item, own: Item) -> list[Finding]:

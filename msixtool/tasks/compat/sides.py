@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
-from msixtool.devices.device import kind_of
 from msixtool.dump import Dump
+from msixtool.formats.idstr import Idstr
 from msixtool.formats.qevm import OPENING
 from msixtool.qemu.versions import Version
 from msixtool.stream.items import Item, RamBlock
@@ -66,8 +66,8 @@ class Side:
 
     def _block_of(self, path: str, wanted: Callable[[str], bool]) -> int:
         for name, block in self.blocks.items():
-            owner, slash, rest = name.rpartition("/")
-            if slash and owner == path and wanted(rest):
+            named = Idstr(name)
+            if path and named.path == path and wanted(named.kind):
                 return block.used_length
         return 0
 
@@ -86,8 +86,8 @@ class Target(Side):
             self._elsewhere = {}
             for name, _ in self.sections:
                 if "/" in name and (name, 0) not in source.sections:
-                    self._elsewhere.setdefault(kind_of(name), []).append(name)
-        return self._elsewhere.get(kind_of(idstr), [])
+                    self._elsewhere.setdefault(Idstr(name).kind, []).append(name)
+        return self._elsewhere.get(Idstr(idstr).kind, [])
 
     @property
     def releases(self) -> Releases:

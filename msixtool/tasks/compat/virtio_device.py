@@ -14,7 +14,7 @@ from msixtool.devices import virtio_layout
 from msixtool.devices.virtio_layout import VirtioLayout
 from msixtool.formats import sizeof, virtio_types
 from msixtool.formats import virtio as fmt
-from msixtool.tasks.compat.load_base import MAX_FIELD, Difference, Load, LoadStoppedError
+from msixtool.tasks.compat.load_base import MAX_FIELD, Load, LoadStoppedError, Misfit
 from msixtool.tasks.finding import Code
 from msixtool.words import plural
 
@@ -103,7 +103,7 @@ def _net(owner: Load, theirs: Any, own: VirtioLayout, source: VirtioLayout | Non
     if ours.max_queue_pairs is None:
         if pairs is not None and pairs > 1:
             reason = f"max_queue_pairs: {pairs} queues of the network backend, the target's has one"
-            owner.differ(Difference("max_queue_pairs", None, pairs, 1, reason))
+            owner.differ(Misfit("max_queue_pairs", None, pairs, 1, reason))
         return
     found = pairs if pairs is not None else theirs.max_queue_pairs
     if theirs.max_queue_pairs != ours.max_queue_pairs or pairs == 1:

@@ -23,7 +23,7 @@ def compare_files(source: VmstateFile, target: VmstateFile) -> list[Finding]:
         if other is None:
             found.append(_missing(device))
         else:
-            found += _Device(device.name).compare(device, other)
+            found += _TypeComparison(device.name).compare(device, other)
     return found
 
 
@@ -69,7 +69,7 @@ def _missing(device: DeviceType) -> Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class _Device:
+class _TypeComparison:
     """The comparison of one device type; `name` is its QOM name."""
 
     name: str

@@ -15,7 +15,7 @@ from msixtool.qemu.wordings import Role
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.causes import CAUSES
 from msixtool.tasks.explain.events import find_events
-from msixtool.tasks.explain.evidence import Evidence
+from msixtool.tasks.explain.evidence import StreamAtHand
 from msixtool.tasks.explain.explanation import Explanation, Told
 from msixtool.tasks.explain.failures import SHUT_DOWN, Failure, find_failures
 from msixtool.tasks.explain.families import CONSEQUENCE, FAMILIES
@@ -40,7 +40,7 @@ def explain(log: BinaryIO, dump: Dump | None = None) -> list[Explanation]:
 
     `dump` is the stream that was refused, or one of the same VM. Raises OSError where the log cannot be read.
     """
-    evidence = None if dump is None else Evidence(dump)
+    evidence = None if dump is None else StreamAtHand(dump)
     text = text_of(log)
     head = _head(text)
     if len(head) > SHORT:
@@ -71,7 +71,7 @@ def together(found: list[tuple[str, list[Explanation]]]) -> list[Explanation]:
     return causes + rest
 
 
-def _explain(log: BinaryIO, evidence: Evidence | None) -> list[Explanation]:
+def _explain(log: BinaryIO, evidence: StreamAtHand | None) -> list[Explanation]:
     """What one reading of a log gives."""
     found = _Found()
     for failure in find_failures(event for line in read_lines(log) for event in find_events(line)):
@@ -129,7 +129,7 @@ class _Found:
     def full(self) -> bool:
         return len(self.explanations) >= MOST
 
-    def add(self, failure: Failure, evidence: Evidence | None) -> None:
+    def add(self, failure: Failure, evidence: StreamAtHand | None) -> None:
         lines = tuple(dict.fromkeys(event.line for event in failure.events))
         if all(event.role is Role.END for event in failure.events) and failure.errno in self._ends:
             # That a load failed, without more, is most often said again of one that is explained.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from msixtool.devices.device import kind_of
+from msixtool.formats.idstr import Idstr
 from msixtool.tasks.explain.events import Event
-from msixtool.tasks.explain.evidence import Evidence
+from msixtool.tasks.explain.evidence import StreamAtHand
 from msixtool.tasks.explain.explanation import Told
 from msixtool.tasks.explain.failures import Failure
 from msixtool.tasks.explain.sentences import Sentence
@@ -15,7 +15,7 @@ from msixtool.tasks.explain.sentences import Sentence
 class Case:
     """A failure to be explained."""
 
-    def __init__(self, failure: Failure, evidence: Evidence | None) -> None:
+    def __init__(self, failure: Failure, evidence: StreamAtHand | None) -> None:
         self.failure = failure
         self.evidence = evidence
         self.section = failure.section
@@ -36,7 +36,7 @@ class Case:
     @property
     def kind(self) -> str:
         """The kind of the device; empty where no message names one."""
-        return kind_of(self.section or "")
+        return Idstr(self.section or "").kind
 
     @property
     def it(self) -> str:

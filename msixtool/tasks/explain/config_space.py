@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from msixtool.devices.device import kind_of
 from msixtool.formats import pci
 from msixtool.formats.idstr import Idstr
 from msixtool.qemu import advice
 from msixtool.qemu.config_masks import CAPABILITY_ID, NEXT_POINTER, POINTER
-from msixtool.qemu.config_places import Place, place_at
-from msixtool.qemu.config_words import Difference, capability_at, capability_name, differences
-from msixtool.qemu.kinds import kind_of as known_kind
+from msixtool.qemu.config_places import PlacedRegister, place_at
+from msixtool.qemu.config_words import RegisterDifference, capability_at, capability_name, differences
+from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import Capabilities
 from msixtool.tasks.explain.case import Case
-from msixtool.tasks.explain.evidence import Evidence, layout_of
+from msixtool.tasks.explain.evidence import StreamAtHand, layout_of
 from msixtool.tasks.explain.explanation import Told
 from msixtool.tasks.finding import Code
 
@@ -36,7 +35,7 @@ class _Byte:
     compared: int
     config: bytes | None
 
-    def register(self, place: Place) -> tuple[int, int, int]:
+    def register(self, place: PlacedRegister) -> tuple[int, int, int]:
         """The register's value in the stream and in the target, and the bits of both that are known."""
         shift = 8 * (self.offset - place.register.offset)
         if self.config is None:
@@ -94,7 +93,7 @@ _MASKS = (("cmask", "ff"), ("wmask", "0"), ("w1cmask", "0"))
 
 
 def _config(
-    evidence: Evidence | None, section: str | None, offset: int, source: int
+    evidence: StreamAtHand | None, section: str | None, offset: int, source: int
 ) -> tuple[bytes | None, str]:
     """The configuration space that the stream has of the section, and what is odd about it."""
     config = evidence.config(section) if evidence and section else None
@@ -106,9 +105,9 @@ def _config(
     return config, ""
 
 
-def _place(section: str | None, byte: _Byte) -> tuple[Place | None, str]:
+def _place(section: str | None, byte: _Byte) -> tuple[PlacedRegister | None, str]:
     """The register, and in words why it might be another."""
-    kind = None if section is None else kind_of(section)
+    kind = None if section is None else Idstr(section).kind
     if byte.config is not None:
         return place_at(byte.offset, layout_of(byte.config), kind, byte.config), ""
     for layout in _likely(section):
@@ -121,8 +120,8 @@ def _place(section: str | None, byte: _Byte) -> tuple[Place | None, str]:
 def _likely(section: str | None) -> tuple[Capabilities, ...]:
     """The layouts that a device may have, the likeliest first: one behind a port has PCI Express."""
     if section is None:
-        return known_kind(_VIRTIO).capabilities
-    found = known_kind(section).capabilities
+        return kind_of(_VIRTIO).capabilities
+    found = kind_of(section).capabilities
     if Idstr(section).is_behind_port and len(found) > 1:
         return tuple(sorted(found, key=lambda layout: not _is_express(layout)))
     return found
@@ -144,12 +143,12 @@ def _doubt(byte: _Byte, layout: Capabilities, kind: str | None) -> str:
     return f" That goes by where devices of the kind {kind} have it as a rule; --stream tells for sure."
 
 
-def _message(byte: _Byte, place: Place | None, section: str | None, doubt: str) -> str:
+def _message(byte: _Byte, place: PlacedRegister | None, section: str | None, doubt: str) -> str:
     whose = section or "a device"
     where = f"Byte {byte.offset:#x} of the configuration space of {whose}"
     if place is None:
         return f"{where} is {byte.source:#04x} in the stream and {byte.target:#04x} in the target."
-    found = _differences(byte, place) or [Difference(place.name, hex(byte.source), hex(byte.target))]
+    found = _differences(byte, place) or [RegisterDifference(place.name, hex(byte.source), hex(byte.target))]
     told = "; ".join(f"{d.field}{d.part}: {d.source} in the stream, {d.target} in the target" for d in found)
     if place.base is None:
         part = "is in the header"
@@ -158,17 +157,17 @@ def _message(byte: _Byte, place: Place | None, section: str | None, doubt: str) 
     return f"{told}. {where} {part}.{doubt}"
 
 
-def _field(byte: _Byte, place: Place | None) -> str | None:
+def _field(byte: _Byte, place: PlacedRegister | None) -> str | None:
     found = _differences(byte, place) if place else []
     return found[0].field if found else None
 
 
-def _differences(byte: _Byte, place: Place) -> list[Difference]:
+def _differences(byte: _Byte, place: PlacedRegister) -> list[RegisterDifference]:
     source, target, known = byte.register(place)
     if place.register.name == CAPABILITY_ID.name:
-        return [Difference(place.name, capability_name(source), capability_name(target))]
+        return [RegisterDifference(place.name, capability_name(source), capability_name(target))]
     if place.register.name in (NEXT_POINTER.name, POINTER.name):
-        return [Difference(place.name, _pointer(source, byte.config), _pointer(target, None))]
+        return [RegisterDifference(place.name, _pointer(source, byte.config), _pointer(target, None))]
     compared = byte.compared << 8 * (byte.offset - place.register.offset)
     own = place.register.name
     found = differences(own, source, target, compared, known)
@@ -179,8 +178,8 @@ def _pointer(offset: int, config: bytes | None) -> str:
     return capability_at(offset, config) if offset else "0 (the end of the list)"
 
 
-def _advice(byte: _Byte, place: Place | None, section: str | None) -> str | None:
+def _advice(byte: _Byte, place: PlacedRegister | None, section: str | None) -> str | None:
     if place is None or section is None:
         return None
     source, target, _ = byte.register(place)
-    return advice.on_register(place.register.name, kind_of(section), source, target)
+    return advice.on_register(place.register.name, Idstr(section).kind, source, target)

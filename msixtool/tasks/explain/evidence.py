@@ -16,7 +16,7 @@ from msixtool.tasks.finding import Code, Finding
 from msixtool.tasks.refusals import refusals
 
 
-class Evidence:
+class StreamAtHand:
     """A stream that QEMU refused, or one of the same VM."""
 
     def __init__(self, dump: Dump) -> None:

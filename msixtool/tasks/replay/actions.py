@@ -20,9 +20,9 @@ from msixtool.msix.events import Events
 from msixtool.msix.function import PCI_COMMAND, MmioRead
 from msixtool.msix.registers import DATA, LOWER_ADDR, VECTOR_CTRL
 from msixtool.msix.versions import QemuVersion
-from msixtool.tasks.replay.bench import Bench, Saved
+from msixtool.tasks.replay.bench import Bench, Snapshot
 from msixtool.tasks.replay.grammar import Form, When
-from msixtool.tasks.replay.values import Place, VectorNumbers
+from msixtool.tasks.replay.values import BarOffset, VectorNumbers
 
 ACTIONS: dict[str, Form] = {}
 """The actions by their names."""
@@ -91,15 +91,17 @@ def other_capability(bench: Bench, offset: int, n: int) -> Events:
 
 
 @action("init N [table=PLACE] [pba=PLACE] [cap=OFFSET]", When.INIT)
-def init(bench: Bench, n: int, table: Place | None = None, pba: Place | None = None, cap: int = 0) -> Events:
+def init(
+    bench: Bench, n: int, table: BarOffset | None = None, pba: BarOffset | None = None, cap: int = 0
+) -> Events:
     """msix_init: N vectors. Without places the table is at 0 of BAR 0, the PBA behind it, not below 0x800."""
-    table = table or Place(0, 0)
-    pba = pba or Place(table.bar, table.offset + max(EXCLUSIVE_PBA_OFFSET, table_size(n)))
+    table = table or BarOffset(0, 0)
+    pba = pba or BarOffset(table.bar, table.offset + max(EXCLUSIVE_PBA_OFFSET, table_size(n)))
     function = bench.device or bench.new_function()
     return function.init(n, _placement(table, n, table, pba), _placement(pba, n, table, pba), cap)
 
 
-def _placement(place: Place, vectors: int, table: Place, pba: Place) -> Placement:
+def _placement(place: BarOffset, vectors: int, table: BarOffset, pba: BarOffset) -> Placement:
     """The place in a BAR of the size given, or of the next power of two that holds what is in it."""
     ends = [table.offset + table_size(vectors)] if table.bar == place.bar else []
     ends += [pba.offset + pba_memory(vectors)] if pba.bar == place.bar else []
@@ -335,7 +337,7 @@ def save(bench: Bench, name: str) -> Events:
     """Keep table, pending bits, Message Control and bus mastering, as a stream does."""
     function = bench.function
     vectors = function.nr_vectors_allocated()
-    bench.saved[name] = Saved(function.save(), vectors, function.control, function.bus_master)
+    bench.saved[name] = Snapshot(function.save(), vectors, function.control, function.bus_master)
     return ()
 
 

@@ -14,7 +14,7 @@ from msixtool.msix.bar import Placement
 from msixtool.msix.registers import VECTOR_CTRL
 from msixtool.tasks.replay.bench import Bench
 from msixtool.tasks.replay.grammar import Form, When
-from msixtool.tasks.replay.values import EventPattern, Place, VectorNumbers, Vectors
+from msixtool.tasks.replay.values import BarOffset, EventPattern, VectorNumbers, Vectors
 
 EXPECTATIONS: dict[str, Form] = {}
 """The expectations by their names."""
@@ -158,7 +158,7 @@ def bus_master(bench: Bench, on: bool) -> str | None:
 
 @expect("layout [table=PLACE] [pba=PLACE] [cap=OFFSET]")
 def layout(
-    bench: Bench, table: Place | None = None, pba: Place | None = None, cap: int | None = None
+    bench: Bench, table: BarOffset | None = None, pba: BarOffset | None = None, cap: int | None = None
 ) -> str | None:
     """Where table, PBA and capability lie."""
     return (
@@ -275,7 +275,7 @@ def _switch(what: str, found: bool, wanted: bool) -> str | None:
     return None if found == wanted else f"{what} is {'on' if found else 'off'}"
 
 
-def _place(what: str, found: Placement | None, wanted: Place | None) -> str | None:
+def _place(what: str, found: Placement | None, wanted: BarOffset | None) -> str | None:
     if wanted is None:
         return None
     if found is None:

@@ -145,7 +145,7 @@ class Version(_OneWord):
         return [".".join(map(str, value))]
 
 
-class Place(NamedTuple):
+class BarOffset(NamedTuple):
     """A place in a BAR; `size` is the BAR's own, in bytes, None for as large as need be."""
 
     bar: int
@@ -158,7 +158,7 @@ class PlaceInBar(_OneWord):
 
     expected = "BAR:OFFSET or BAR:OFFSET:SIZE, the BAR from 0 to 5"
 
-    def parse(self, words: Sequence[str]) -> Place:
+    def parse(self, words: Sequence[str]) -> BarOffset:
         parts = words[0].split(":")
         try:
             bar, *rest = (
@@ -168,9 +168,9 @@ class PlaceInBar(_OneWord):
             raise wrong(self.expected, words[0]) from None
         if len(parts) not in (2, 3):
             raise wrong(self.expected, words[0])
-        return Place(bar, *rest)
+        return BarOffset(bar, *rest)
 
-    def format(self, value: Place) -> list[str]:
+    def format(self, value: BarOffset) -> list[str]:
         size = "" if value.size is None else f":{value.size:#x}"
         return [f"{value.bar}:{value.offset:#x}{size}"]
 

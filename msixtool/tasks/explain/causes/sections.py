@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msixtool.formats.idstr import Idstr
 from msixtool.qemu import advice
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.explanation import Told
@@ -12,7 +13,7 @@ def section_unknown(case: Case) -> Told:
     """A device, or an instance of one, that only the source has."""
     name, instance = case.value("section"), int(case.value("instance"))
     path = advice.device_path(name)
-    kind = name.rpartition("/")[2] if path else name
+    kind = Idstr(name).kind if path else name
     count = f" (instance {instance})" if instance else ""
     if path:
         message = f"The source has a device {kind} at {path}{count}, the target has none there."
