@@ -29,7 +29,7 @@ class Idstr(str):
 
     @property
     def bus(self) -> str:
-        """The path of the PCI bus that its device is on: the hops of the path but the last. Empty for none."""
+        """The path of the PCI bus that its device is on: the hops of the path but the last."""
         return self.path.rpartition(":")[0]
 
     @property

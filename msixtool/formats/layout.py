@@ -188,7 +188,7 @@ class Layout:
 
     @cached_property
     def landmarks(self) -> Landmarks:
-        """Where, by the types of its fields, a PCI device's states stand. Raises FormatError as `walk` does."""
+        """Where, by the types of its fields, a PCI device's states stand. Raises as `walk` does."""
         found: dict[str, Placed] = {}
         for placed in self.walk():
             if placed.type == "virtio":
@@ -264,7 +264,7 @@ def nested(entry: dict[str, Any]) -> dict[str, Any] | None:
 def objects_of(entry: dict[str, Any], key: str) -> list[dict[str, Any]]:
     """The list of objects under `key`; empty where it is absent. Raises FormatError where it is none."""
     found = entry.get(key) or []
-    if not isinstance(found, list) or not all([isinstance(each, dict) for each in found]):
+    if not isinstance(found, list) or not all([isinstance(each, dict) for each in found]):  # noqa: C419
         name = entry.get("vmsd_name") or entry.get("name") or "a struct"
         raise FormatError(f"vmdesc: {key} of {name}", expected="a list of objects")
     return found

@@ -170,7 +170,7 @@ EXTENDED_CAPABILITY_HEADER = Struct(
     "version" / Computed(this.value >> 16 & 0xF),
     "next" / Computed(this.value >> 20 & 0xFFC),
 )
-"""One 32-bit register: id (16 bits), version (4 bits), offset of the next (12 bits, the lower two reserved)."""
+"""One 32-bit register: id (16 bits), version (4 bits), offset of the next (12 bits, 2 reserved)."""
 
 
 class Register(NamedTuple):

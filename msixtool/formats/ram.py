@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import IntFlag
 
-from construct import Bytes, Const, If, Int8ub, Int16ub, Int32ub, Int64ub, Struct, this
+from construct import If, Int8ub, Int16ub, Int32ub, Int64ub, Struct
 
 from msixtool.formats.qevm import ID_STRING
 

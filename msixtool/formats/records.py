@@ -14,7 +14,6 @@ from typing import Any
 
 from construct import Array, FormatFieldError, stream_read, stream_write
 
-
 _Array: Any = Array
 
 

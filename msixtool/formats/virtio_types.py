@@ -165,8 +165,8 @@ MEM = Struct(
         ),
     ),
 )
-"""bitmap has a bit for each block that is plugged. Since 8.0 all but two fields are in a section of their own,
-virtio-mem-device-early."""
+"""bitmap has a bit for each block that is plugged. Since 8.0 all but two fields are in a section of
+their own, virtio-mem-device-early."""
 
 MAPPING = Struct(
     "more" / Const(MORE),
@@ -199,9 +199,7 @@ IOMMU = Struct(
 
 BACKEND_STATE = Struct(
     "chunks"
-    / RepeatUntil(
-        lambda chunk, *_: not chunk.length, Struct("length" / Int32ub, "data" / Bytes(this.length))
-    )
+    / RepeatUntil(lambda chunk, *_: not chunk.length, Struct("length" / Int32ub, "data" / Bytes(this.length)))
 )
 """Of a vhost-user back end, in chunks (vhost_save_backend_state)."""
 

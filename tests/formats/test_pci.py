@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from msixtool.formats.qevm import ItemType
 from msixtool.formats import parse, pci, qevm
 
 

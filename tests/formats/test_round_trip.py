@@ -13,11 +13,11 @@ from construct import Bytes, Struct, this
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msixtool.formats.qevm import ItemType, OPENING
 from msixtool.containers.file import BytesSource
 from msixtool.devices.locate import find_devices
 from msixtool.errors import FormatError, TruncatedError
 from msixtool.formats import build, msix, parse, pci, qevm, ram, virtio, vmdesc
+from msixtool.formats.qevm import OPENING, ItemType
 from msixtool.stream.read import read_stream
 from tests.conftest import unpacked
 
@@ -91,7 +91,9 @@ def test_vmdesc_text_in_every_style(stream_path: Path) -> None:
     assert vmdesc.build(vmdesc.parse(text), spaced=vmdesc.is_spaced(text)) == text
 
 
-COMPRESSED = Struct(*ram.PAGE_RECORD_HEADER.subcons, *ram.COMPRESSED_HEAD.subcons, "data" / Bytes(this.length))
+COMPRESSED = Struct(
+    *ram.PAGE_RECORD_HEADER.subcons, *ram.COMPRESSED_HEAD.subcons, "data" / Bytes(this.length)
+)
 
 
 def ram_records(data: bytes, offset: int) -> Iterator[tuple[Any, int]]:
