@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
@@ -21,7 +21,7 @@ from msixtool.containers.open import SPOOL_LIMIT, open_source
 from msixtool.containers.opened import Opened
 from msixtool.containers.qcow2 import Qcow2Source
 from msixtool.dump import Dump
-from msixtool.errors import InputError
+from msixtool.errors import InputError, UsageError
 from msixtool.output.files import PIECE, OutputFile, create
 from msixtool.spec.values import Spec
 from msixtool.stream.rewrite import PlainFile, Rewritten, Sink, bottom, rewrite
@@ -193,6 +193,7 @@ def _wrap(base: Base, out: OutputFile) -> tuple[Sink, list[Packer], list[str]]:
     sink: Sink = out
     packers: list[Packer] = []
     kinds: list[str] = []
+    check_packed(source.kind for source in base.opened.sources)
     inner = base.opened.sources[_image_layers(base) + 1 :]
     packed = [number for number, source in enumerate(inner) if isinstance(source, ForwardSource)]
     # A mapped-ram stream comes with all that stands before it in the file that holds it.
@@ -205,6 +206,15 @@ def _wrap(base: Base, out: OutputFile) -> tuple[Sink, list[Packer], list[str]]:
         elif isinstance(source, LibvirtSource) and number < whole:
             _copy(source.base, source.start, sink)
     return sink, packers, kinds
+
+
+def check_packed(kinds: Iterable[str]) -> None:
+    """Raises UsageError for a layer that nothing is packed in."""
+    for kind in kinds:
+        if kind not in (*TOOLS, "libvirt", "qcow2", ""):
+            raise UsageError(
+                f"--like-base: nothing is packed as {kind}", expected=f"one of {', '.join(TOOLS)}"
+            )
 
 
 def _copy(source: Source, length: int, sink: Sink) -> None:

@@ -18,9 +18,6 @@ from msixtool.stream.rewrite import Sink
 
 GZIP_LEVEL, BZIP2_LEVEL = 6, 9
 
-TOOLS = {kind: f"{kind} -dc" for kind in ("gzip", "bzip2", "xz", "zstd", "lz4", "lzop")}
-"""The command that unpacks each kind to its standard output."""
-
 
 class _Compressor(Protocol):
     def compress(self, data: bytes) -> bytes:
@@ -144,3 +141,6 @@ _MAKERS: dict[str, Callable[[], _Compressor]] = {
     "lz4": _Lz4,
     "lzop": _Lzop,
 }
+
+TOOLS = {kind: f"{kind} -dc" for kind in _MAKERS}
+"""The command that unpacks each kind to its standard output; of other kinds nothing is packed."""

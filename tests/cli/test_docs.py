@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from msixtool.cli import COMMANDS
 from tests.cli.examples import check_examples
 from tests.conftest import REPOSITORY
 
@@ -41,6 +42,11 @@ def test_links_lead_to_a_page_and_a_heading_that_are_there(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), path
         assert not heading or heading in _headings(target), f"{path}#{heading}"
+
+
+def test_the_readme_has_a_row_for_every_command() -> None:
+    rows = re.findall(r"^\| \[?`(\w+)", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
+    assert set(rows) == set(COMMANDS)
 
 
 def test_every_page_is_reached_from_the_readme() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import importlib
+import json
 import lzma
 import random
 import tracemalloc
@@ -12,8 +13,13 @@ import zlib
 
 import pytest
 
+from msixtool import schemas
 from msixtool.containers import forward, unpack
-from msixtool.errors import ContainerError, InputError, NotAStreamError, TruncatedError
+from msixtool.containers.codecs import CODECS
+from msixtool.errors import ContainerError, InputError, NotAStreamError, TruncatedError, UsageError
+from msixtool.tasks.forge_output import check_packed
+from msixtool.tasks.forge_pack import TOOLS
+from tests.conftest import REPOSITORY
 from tests.containers.recorded import KINDS, everything, kinds, needs, opened, recorded, stream
 
 CHECKED = {"gzip": -8, "bzip2": -2, "xz": -20, "zstd": -1, "lz4": -1, "lzop": -10}
@@ -248,3 +254,17 @@ def test_every_checksum_of_lzop_is_looked_at() -> None:
 def test_text_that_only_begins_like_bzip2_is_no_bzip2() -> None:
     with pytest.raises(NotAStreamError, match="text: 'BZh9, and so on'"):
         opened(b"BZh9, and so on\n")
+
+
+@pytest.mark.parametrize("kind", [codec.kind for codec in CODECS])
+def test_a_codec_is_packed_too_and_told_of(kind: str) -> None:
+    assert kind in TOOLS
+    assert f'"{kind}"' in json.dumps(schemas.read("common"))
+    assert kind in (REPOSITORY / "README.md").read_text()
+    assert kind in KINDS
+
+
+def test_what_nothing_is_packed_in_is_refused() -> None:
+    check_packed(["xz", "libvirt", ""])
+    with pytest.raises(UsageError, match="nothing is packed as tar: expected one of gzip"):
+        check_packed(["xz", "tar"])
