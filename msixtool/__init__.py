@@ -12,6 +12,7 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from msixtool.containers.base import believed_ratio as believed_ratio
+    from msixtool.containers.base import told as told
     from msixtool.devices.config_space import MsixCapability as MsixCapability
     from msixtool.devices.device import MsixDevice as MsixDevice
     from msixtool.documents import Origin as Origin
@@ -154,6 +155,7 @@ _HOMES = {
     "Verdict": "tasks.trace",
     "address_of": "library.capturing",
     "believed_ratio": "containers.base",
+    "told": "containers.base",
     "capture": "library.capturing",
     "captured": "library.capturing",
     "check_rules": "library.checking",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from msixtool.containers.base import Progress, Source
+from msixtool.containers.base import Progress, Source, told
 from msixtool.containers.open import open_source
 from msixtool.containers.opened import Opened
 from msixtool.devices.device import MsixDevice
@@ -35,12 +36,22 @@ class Dump:
 
     def __init__(self, opened: Opened, *, walk: bool = False) -> None:
         self._opened = opened
+        began = time.monotonic()
         try:
             self.index: StreamIndex = read_stream(opened.source, origin=opened.origin, walk=walk)
         except InputError as error:
             cause = opened.cause_of(error)
             opened.close()
             raise cause.at(path=opened.path) from None
+        if tell := told.get():
+            tell(f"{opened.path}: {self._reading(time.monotonic() - began)}")
+
+    def _reading(self, seconds: float) -> str:
+        """How the stream was read, in words."""
+        layers = [*(str(layer["kind"]) for layer in self.layers), "a stream"]
+        way = "its end" if self.index.from_end else "its first byte"
+        items = f"{len(self.index.items)} items"
+        return f"{', in it '.join(layers)}; read from {way} on, {items} in {seconds:.3f} s"
 
     @classmethod
     def open(

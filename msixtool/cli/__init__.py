@@ -18,6 +18,7 @@ import click
 
 from msixtool import __version__
 from msixtool.cli.guard import escaped, guarded
+from msixtool.cli.screen import say, screened
 from msixtool.cli.status import ExitStatus
 from msixtool.errors import MsixtoolError, visible
 
@@ -108,7 +109,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status. Errors become one line on standard error."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     _bear_any_text()
-    with guarded():
+    with guarded(), screened():
         return _run(words)
 
 
@@ -211,7 +212,7 @@ def _ended(number: int = 2) -> int:
 def _say(line: str) -> None:
     """One line on standard error, where that can be written."""
     with suppress(OSError):
-        print(f"msixtool: {line}", file=sys.stderr)
+        say(f"msixtool: {line}")
 
 
 def _defect(error: Exception, words: list[str]) -> int:

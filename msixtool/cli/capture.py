@@ -35,7 +35,7 @@ Examples:
 @click.option("--mapped-ram", is_flag=True, help="Write RAM at fixed offsets (QEMU 9.0 and later).")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @options.json_option
-@options.traceback_option
+@options.common_options
 @end_in_order()
 def capture(
     words: tuple[str, ...],
@@ -55,7 +55,7 @@ def capture(
     it again only after it has run.
     """
     from msixtool import capture as ask
-    from msixtool.cli.output import print_json, warn
+    from msixtool.cli.output import print_json, remark
     from msixtool.cli.progress import progress_bar
     from msixtool.errors import UsageError
     from msixtool.output.files import refuse_terminal
@@ -79,7 +79,7 @@ def capture(
             progress=progress,
         )
     for note in answer.notes:
-        warn(note)
+        remark(note)
     if as_json and output != "-":
         print_json(answer.document())
     else:

@@ -28,7 +28,7 @@ Examples:
 )
 @options.container_options
 @options.json_option
-@options.traceback_option
+@options.common_options
 def cmdline(
     file: str,
     qemu_version: str | None,

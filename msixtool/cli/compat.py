@@ -54,7 +54,7 @@ Examples:
 @options.container_options
 @options.json_option
 @html_options
-@options.traceback_option
+@options.common_options
 def compat(
     words: tuple[str, ...],
     target_version: str | None,
@@ -85,7 +85,7 @@ def compat(
     if not given and len(words) < 2:
         raise click.UsageError("no target: give a TARGET stream, --qemu, --on, --domain or --to.")
     from msixtool import Dump, compare_vmstates, is_vmstate_file, target_of
-    from msixtool.cli.output import warn
+    from msixtool.cli.output import remark
 
     sources, target = (words, None) if given else (words[:-1], words[-1])
     screen = _Screen(as_json, Page(html, force, inputs=words))
@@ -107,7 +107,7 @@ def compat(
         ) as asked,
     ):
         for note in asked.notes:
-            warn(note)
+            remark(note)
 
         def answer(path: str) -> Compatibility:
             with Dump.open(path, offset=offset, snapshot=snapshot) as source:
@@ -127,10 +127,10 @@ class _Screen:
 
     def one(self, answer: Compatibility) -> ExitStatus:
         """One comparison, whole."""
-        from msixtool.cli.output import console, print_json, report, warn
+        from msixtool.cli.output import console, print_json, remark, report
 
         for note in answer.notes:
-            warn(note)
+            remark(note)
         if self.as_json:
             print_json(answer.document())
         else:
@@ -146,14 +146,14 @@ class _Screen:
     ) -> ExitStatus:
         """A row for each source, or a line of JSON."""
         from msixtool.cli import many
-        from msixtool.cli.output import print_json, report_damage, warn
+        from msixtool.cli.output import print_json, remark, report_damage
         from msixtool.cli.summary import CompatSummary, compat_facts
         from msixtool.pages.views import compat_row
 
         def one(path: str) -> many.Seen:
             answer = ask(path)
             for note in answer.notes:
-                warn(note)
+                remark(note)
             if self.as_json:
                 print_json(answer.document(), one_line=True)
             damage = report_damage(answer.source, brief=True)

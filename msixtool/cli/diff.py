@@ -47,7 +47,7 @@ _STYLES = {"added": "green", "removed": "red", "changed": ""}
 @options.max_ratio_option
 @options.json_option
 @html_options
-@options.traceback_option
+@options.common_options
 def diff(
     a: str,
     b: str,

@@ -30,7 +30,7 @@ LINES_SHOWN = 8
 @click.option("--stream", metavar="FILE", help="The stream that was refused: says for sure what is in it.")
 @options.container_options
 @options.json_option
-@options.traceback_option
+@options.common_options
 def explain(
     logs: tuple[str, ...],
     text: str | None,

@@ -33,7 +33,7 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"
 @click.option("--desc", is_flag=True, help="The vmdesc itself, as JSON.")
 @options.container_options
 @options.json_option
-@options.traceback_option
+@options.common_options
 def fields(
     files: tuple[str, ...],
     device: str | None,

@@ -65,7 +65,7 @@ Examples:
 @click.option("--force", is_flag=True, help="Write over a file that is there. Never over an input.")
 @click.option("--damaged", is_flag=True, help="Take a BASE that is damaged.")
 @options.container_options
-@options.traceback_option
+@options.common_options
 @end_in_order()
 def forge(
     base: str | None, output: str | None, new: bool, force: bool, dry_run: bool, **rest: Any
@@ -100,7 +100,7 @@ def _forge(
     from msixtool import forecast
     from msixtool import forge as ask
     from msixtool.cli.forge_options import spec_of
-    from msixtool.cli.output import warn
+    from msixtool.cli.output import remark
     from msixtool.cli.progress import progress_bar
     from msixtool.output.files import refuse_terminal
 
@@ -122,7 +122,7 @@ def _forge(
             progress=progress,
         )
     for note in forged.notes:
-        warn(note)
+        remark(note)
     for line in forged.loading:
         click.echo(line, err=output == "-")
     return ExitStatus.DONE
@@ -145,7 +145,7 @@ def _new(output: str, force: bool, *, kind: str | None, text: bool, **given: Any
 def _show(expected: Forecast) -> ExitStatus:
     """What would change, as a diff in words, and how many bytes that comes to."""
     from msixtool.cli.diff_words import device_lines, field_lines
-    from msixtool.cli.output import console, warn
+    from msixtool.cli.output import console, remark
 
     out = console()
     for line in device_lines(expected.changes, expected.devices):
@@ -154,7 +154,7 @@ def _show(expected: Forecast) -> ExitStatus:
         out.print(section or f"  {words}", soft_wrap=True)
     out.print(_summary(expected), style="dim")
     for note in expected.notes:
-        warn(note)
+        remark(note)
     return ExitStatus.DONE
 
 

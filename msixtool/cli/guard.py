@@ -42,13 +42,18 @@ def _escape(found: re.Match[str]) -> str:
 
 
 class Guarded:
-    """A text stream that escapes what is written to it; `below` is the stream itself."""
+    """A text stream that escapes what is written to it; `below` is the stream itself.
 
-    def __init__(self, below: TextIO) -> None:
+    What is written while it is `silent` is lost.
+    """
+
+    def __init__(self, below: TextIO, silent: bool = False) -> None:
         self.below = below
+        self.silent = silent
 
     def write(self, text: str) -> int:
-        self.below.write(escaped(text))
+        if not self.silent:
+            self.below.write(escaped(text))
         return len(text)
 
     def writelines(self, lines: list[str]) -> None:
@@ -59,9 +64,9 @@ class Guarded:
         return getattr(self.below, name)
 
 
-def guard(stream: TextIO) -> TextIO:
+def guard(stream: TextIO, *, silent: bool = False) -> TextIO:
     """The stream, guarded (once)."""
-    return stream if isinstance(stream, Guarded) else cast("TextIO", Guarded(stream))
+    return stream if isinstance(stream, Guarded) else cast("TextIO", Guarded(stream, silent))
 
 
 def below(stream: TextIO) -> TextIO:
@@ -82,8 +87,8 @@ def guarded() -> Iterator[None]:
             sys.stdout = before
 
 
-def terminal() -> Console:
-    """Standard output as rich's console: the only escapes on it are its own."""
+def terminal(out: TextIO, *, colour: bool) -> Console:
+    """Standard output as rich's console of a terminal: the only escapes on it are its own."""
     from rich.console import Console
     from rich.segment import Segment
     from rich.text import Text
@@ -104,4 +109,6 @@ def terminal() -> Console:
             what.plain = what.plain.replace("\n", " ")
         return what
 
-    return Terminal(file=below(sys.stdout), highlight=False, markup=False, emoji=False)
+    return Terminal(
+        file=out, force_terminal=True, no_color=not colour, highlight=False, markup=False, emoji=False
+    )

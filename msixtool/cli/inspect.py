@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @options.container_options
 @options.json_option
 @html_options
-@options.traceback_option
+@options.common_options
 def inspect(
     files: tuple[str, ...],
     sections: bool,
@@ -233,7 +233,7 @@ def _print_devices(out: Console, dump: Dump) -> None:
         "Queues",
     )
     for device in dump.devices:
-        rows.add_row(*_row(device))
+        rows.add_row(*_row(device), style="yellow" if device.state.pending else None)
     out.print(rows)
 
 

@@ -85,7 +85,7 @@ class CapturedFile(os.PathLike[str]):
 def captured(vm: Address) -> Iterator[CapturedFile]:
     """The stream of a running VM in a file that is there for the length of the block."""
     from msixtool import captured as capturing
-    from msixtool.cli.output import warn
+    from msixtool.cli.output import remark
     from msixtool.cli.progress import progress_bar
     from msixtool.cli.signals import end_in_order
 
@@ -95,5 +95,5 @@ def captured(vm: Address) -> Iterator[CapturedFile]:
         capturing(vm, devices=True, progress=progress) as taken,
     ):
         for note in taken.notes:
-            warn(note)
+            remark(note)
         yield CapturedFile(taken.path, taken.vm.name)

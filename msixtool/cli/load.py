@@ -34,7 +34,7 @@ LOST = "LOST"
 @click.option("--force", is_flag=True, help="Write over a file that is there. Never over FILE.")
 @options.container_options
 @options.json_option
-@options.traceback_option
+@options.common_options
 @or_vm("file")
 @end_in_order()
 def load(file: str, output: str | None, as_json: bool, **rest: Any) -> ExitStatus:

@@ -18,8 +18,9 @@ from typing import Any, TextIO
 from msixtool.cli import TRACEBACK
 from msixtool.cli.guard import below, guard
 from msixtool.cli.options import is_folder
-from msixtool.cli.output import warn
+from msixtool.cli.output import remark, warn
 from msixtool.cli.progress import count_bar
+from msixtool.cli.screen import asked
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 from msixtool.cli.summary import Summary
@@ -121,7 +122,7 @@ def _answer(one: Callable[[str], Seen], inputs: Sequence[Input], index: int) -> 
     """What `one` says of an input, whatever it raises."""
     # A bar of its own would stand in the way of the one that counts the inputs.
     out, err = _Kept(sys.stdout.isatty()), _Kept(terminal=False)
-    with redirect_stdout(guard(out)), redirect_stderr(err):
+    with redirect_stdout(guard(out, silent=asked.quiet)), redirect_stderr(err):
         fate, seen = _tried(one, inputs[index])
     return InputAnswer(fate, seen, out.getvalue(), err.getvalue())
 
@@ -196,7 +197,7 @@ class _Report:
             self.summary.end(self._totals())
             sys.stdout.flush()
         if left_out:
-            warn(f"left out: {left_out}")
+            remark(f"left out: {left_out}")
         if not self.read and not self.failed:
             warn(f"{', '.join(files)}: no stream in this directory")
             return ExitStatus.USAGE

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from msixtool.cli import screen
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -125,6 +127,62 @@ container_options = _chain(
     max_ratio_option,
 )
 
-traceback_option = click.option(
+
+def _on_screen(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """A callback that notes what is asked of the screen."""
+
+    def note(_: click.Context, __: click.Parameter, value: Any) -> None:
+        if value:
+            setattr(screen.asked, name, False if name == "pager" else value)
+
+    return note
+
+
+def _be_quiet(_: click.Context, __: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        screen.be_quiet()
+
+
+def _be_verbose(_: click.Context, __: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        screen.be_verbose()
+
+
+_color_option = click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    expose_value=False,
+    callback=_on_screen("color"),
+    help="Colour [auto: on a terminal]; NO_COLOR and CLICOLOR_FORCE are obeyed.",
+)
+_quiet_option = click.option(
+    "--quiet",
+    "-q",
+    is_flag=True,
+    expose_value=False,
+    callback=_be_quiet,
+    help="Print errors and damage alone: the status is the answer.",
+)
+_pager_option = click.option(
+    "--no-pager",
+    is_flag=True,
+    expose_value=False,
+    callback=_on_screen("pager"),
+    help="No pager for what is longer than the terminal.",
+)
+_traceback_option = click.option(
     "--traceback", is_flag=True, expose_value=False, help="Show a Python traceback with an error."
 )
+
+
+def _common(*verbose: str) -> Callable[[Command], Command]:
+    """The options of every command, about its screen."""
+    verbose_option = click.option(
+        *verbose, is_flag=True, expose_value=False, callback=_be_verbose, help="Say how inputs are read."
+    )
+    return _chain(_color_option, _quiet_option, verbose_option, _pager_option, _traceback_option)
+
+
+common_options = _common("--verbose", "-v")
+common_options_without_v = _common("--verbose")
+"""Of a command that has another -v."""

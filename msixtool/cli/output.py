@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from msixtool.cli.guard import terminal
+from msixtool.cli import screen
+from msixtool.cli.guard import below, terminal
 from msixtool.cli.plain import Column, Plain, Rows
 from msixtool.cli.status import ExitStatus
 from msixtool.errors import visible
@@ -28,11 +28,9 @@ SHOWN = 20
 
 def console() -> Console:
     """Standard output for people: colour on a terminal only, 80 columns where there is none."""
-    # These two ask rich for colour, or for none, whatever standard output is.
-    if sys.stdout.isatty() or {"FORCE_COLOR", "TTY_COMPATIBLE"} & os.environ.keys():
-        out = terminal()
-        if out.is_terminal:
-            return out
+    colour = screen.wants_colour(sys.stdout)
+    if (colour or sys.stdout.isatty()) and not screen.asked.quiet:
+        return terminal(below(sys.stdout), colour=colour)
     return cast("Console", Plain(sys.stdout))
 
 
@@ -55,8 +53,14 @@ def print_json(document: dict[str, Any], *, one_line: bool = False) -> None:
 
 
 def warn(message: str) -> None:
-    """One line on standard error."""
-    print(f"msixtool: {visible(message)}", file=sys.stderr)
+    """One line on standard error, of something that is wrong."""
+    screen.say(f"msixtool: {visible(message)}")
+
+
+def remark(message: str) -> None:
+    """One line on standard error, of something that is as it should be; not with --quiet."""
+    if not screen.asked.quiet:
+        warn(message)
 
 
 def report(answer: Answer, *, brief: bool = False) -> ExitStatus:
@@ -71,7 +75,7 @@ def report_damage(origin: Origin, *, brief: bool = False) -> ExitStatus:
     `brief`, for one stream of many: all its damage in a line.
     """
     for warning in origin.warnings:
-        warn(f"{origin.path}: {warning}")
+        remark(f"{origin.path}: {warning}")
     damage = origin.damage
     if brief and damage:
         more = f" (and {plural(len(damage) - 1, 'more place')})" if len(damage) > 1 else ""

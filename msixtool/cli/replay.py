@@ -37,7 +37,7 @@ LONGEST = 600
 )
 @options.container_options
 @options.json_option
-@options.traceback_option
+@options.common_options
 def replay(
     script: str | None,
     record: str | None,
@@ -108,7 +108,15 @@ def _print_step(out: Console, step: Step) -> None:
     number = [str(step.line)]
     for line, left, right in zip_longest(number, action, happens, fillvalue=""):
         text = f"{line:>{LINE}}  {left:{ACTION}}  {right}".rstrip()
-        out.print(text, style=None if step.ok else "red", soft_wrap=True)
+        out.print(text, style=_style(step), soft_wrap=True)
+
+
+def _style(step: Step) -> str | None:
+    if not step.ok:
+        return "bold red"
+    if step.is_expectation:
+        return "green"
+    return "red" if any("LOST" in line for line in step.words()) else None
 
 
 def _wrapped(text: str, width: int) -> list[str]:

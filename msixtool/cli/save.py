@@ -25,7 +25,7 @@ from msixtool.cli.status import ExitStatus
 @click.option("--text", is_flag=True, help="A SPEC in TOML instead, to edit and to forge back.")
 @click.option("--force", is_flag=True, help="Write over a file that is there. Never over FILE.")
 @options.container_options
-@options.traceback_option
+@options.common_options
 @end_in_order()
 def save(file: str, device: str | None, output: str, text: bool, force: bool, **container: Any) -> ExitStatus:
     """Write the MSI-X state of one device as QEMU does: the table, then the pending bits.

@@ -38,7 +38,7 @@ Examples:
 @options.time_option("--watch", "Look at the VM every so long; what has changed is in colour.", least=0.1)
 @options.container_options
 @options.json_option
-@options.traceback_option
+@options.common_options
 @living.vm_options
 def show(
     files: tuple[str, ...],

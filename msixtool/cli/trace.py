@@ -46,7 +46,7 @@ Examples:
 @options.container_options
 @options.json_option
 @html_options
-@options.traceback_option
+@options.common_options_without_v
 @living.vm_options
 def trace(
     file: str | None,
@@ -69,7 +69,7 @@ def trace(
     Of a running VM device state is read, and of its RAM the rings and remapping tables alone: the guest
     stands for milliseconds. Status 1 where an interrupt is lost.
     """
-    from msixtool.cli.output import SHOWN, console, print_json, warn
+    from msixtool.cli.output import SHOWN, console, print_json, remark, warn
 
     vm = living.meant(file, qmp, domain, connect)
     _check(vm, later, twice, ram)
@@ -88,7 +88,7 @@ def trace(
 
         page.write(trace_page(answer.document()))
     for line in answer.notes:
-        warn(f"{answer.origin.path}: {line}")
+        remark(f"{answer.origin.path}: {line}")
     for line in answer.damage[:SHOWN]:
         warn(f"{answer.origin.path}: damaged: {line}")
     if answer.damage:

@@ -35,7 +35,7 @@ SEVERITIES = ("error", "warning", "info")
 @options.jobs_option
 @options.container_options
 @options.json_option
-@options.traceback_option
+@options.common_options
 @or_vm("files")
 def validate(
     files: tuple[str, ...],

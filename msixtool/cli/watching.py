@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from msixtool.cli.guard import below
-from msixtool.cli.output import console, print_json, report, warn
+from msixtool.cli.output import console, print_json, remark, report
+from msixtool.cli.screen import live
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
@@ -24,6 +25,7 @@ Draw = Callable[["Console", "Look"], None]
 
 def watch(looks: Iterator[Look], draw: Draw, every: float, *, as_json: bool) -> ExitStatus:
     """Show look after look until the VM has gone, which is raised, or ctrl-C ends it, which is no failure."""
+    live()
     out = console()
     try:
         with end_in_order():
@@ -67,7 +69,7 @@ def _changes(look: Look) -> Iterator[str]:
 
 def _say(look: Look) -> None:
     for note in look.vm.notes:
-        warn(note)
+        remark(note)
     report(look)
 
 

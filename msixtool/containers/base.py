@@ -18,6 +18,9 @@ MAGIC = b"QEVM"
 believed_ratio: ContextVar[float | None] = ContextVar("believed_ratio", default=1000.0)
 """Bytes that one byte of compressed data is believed to hold; None for no bound."""
 
+told: ContextVar[Callable[[str], None] | None] = ContextVar("told", default=None)
+"""Is called with a line on how each input was read; None where nobody wants to know."""
+
 WINDOW = 1 << 20
 """Bytes that sequential readers fetch at a time."""
 

@@ -172,6 +172,8 @@ class StreamIndex:
     """Whether the end marker was found."""
     end: int = 0
     damage: list[Damage] = field(default_factory=list)
+    from_end: bool = False
+    """Whether the vmdesc at its end led to all sections, so that RAM was left alone."""
 
     def __repr__(self) -> str:
         return f"<StreamIndex of {str(self.machine)[:40]!r}: {len(self.items)} items, {self.end} bytes>"

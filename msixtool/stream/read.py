@@ -46,6 +46,7 @@ def read_stream(source: Source, *, origin: int = 0, walk: bool = False) -> Strea
         reader.ends.use(description)
         read = not reader.index.damage and backward.read(reader, offset, description)
         if read and not _another_is_inside(source, reader.index):
+            reader.index.from_end = True
             return reader.index
     reader = _read_forward(source, StreamIndex(version, damage=list(damage)), origin, description)
     if reader.ends.misled:
