@@ -53,6 +53,11 @@ class MsixDevice:
         return kinds.kind_of(self.kind).msix
 
     @property
+    def vectors_property(self) -> str:
+        """The property that says how many vectors it has."""
+        return kinds.kind_of(self.kind).advice.vectors
+
+    @property
     def has_requests(self) -> bool:
         """Whether its virtqueues hold requests alone: what waits there waits for the device."""
         return kinds.kind_of(self.kind).requests

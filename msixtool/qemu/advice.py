@@ -7,6 +7,8 @@ hw/i386/pc.c make of them for older machine types, and real loads of QEMU 5.2 to
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msixtool.formats.idstr import Idstr
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import BARS, CAPABILITY_LIST, MACHINE, MSIX_PLACEMENT, give
@@ -33,6 +35,22 @@ def advise(code: str, section: str, field: str | None) -> str | None:
 _FEATURES = (
     "Give the target's device the same properties, and use " + MACHINE + ": then it offers the same features."
 )
+
+
+def on_features(kind: str, missing: Iterable[int]) -> str | None:
+    """On virtio features that the target does not offer, by their bits: the device's properties and, for
+    what the host serves, its kernel or back-end."""
+    own = kind_of(kind)
+    properties = sorted({name for bit in missing if (name := own.feature(bit).prop)})
+    told = f"Give the target's device the source's {', '.join(properties)}." if properties else ""
+    if own.host_features:
+        off = ", ".join(f"{name}=off" for name in properties)
+        instead = f"; or start the source with {off} and restart its guest" if off else ""
+        told += (
+            " What vhost or a tap device offers comes from the host's kernel (of vhost-user, from its"
+            f" back-end): use one on the target at least as new as the source's{instead}."
+        )
+    return told.strip() or None
 
 
 _UNSIZED = 1024

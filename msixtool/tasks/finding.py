@@ -3,50 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any
 
+from msixtool.qemu.refusals import Code, Refusal, Severity
+from msixtool.qemu.vmstates import Lifetime
 
-class Severity(StrEnum):
-    """How much a finding weighs: an error stops the load, a warning may."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    INFO = "info"
-
-
-class Code(StrEnum):
-    """What kind of reason it is. The values are part of the contract."""
-
-    MACHINE_TYPE = "machine-type"
-    PAGE_SIZE = "page-size"
-    CAPABILITY = "capability"
-    UUID = "uuid"
-    RAM_MISSING = "ram-missing"
-    RAM_SIZE = "ram-size"
-    SECTION_UNKNOWN = "section-unknown"
-    SECTION_VERSION = "section-version"
-    SECTION_LAYOUT = "section-layout"
-    CONFIG_MISMATCH = "config-mismatch"
-    FIELD_MISMATCH = "field-mismatch"
-    FEATURES = "features"
-    QUEUE_SIZE = "queue-size"
-    VECTOR_RANGE = "vector-range"
-    SUBSECTION_UNKNOWN = "subsection-unknown"
-    STREAM = "stream"
-    OTHER = "other"
-    UNDECIDED = "undecided"
+__all__ = ["Code", "Finding", "Refused", "Severity", "finding_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One reason. `section` is the bare idstr, or `ram` or `configuration`.
+    """One reason. `section` is the bare idstr, or `ram` or `configuration`; None where what QEMU logged
+    beside it names it.
 
     `config_offset` is an offset in PCI configuration space in bytes; `source` and `target` are
     the two values that differ, where there are two.
     """
 
-    severity: Severity
     code: Code
     message: str
     section: str | None = None
@@ -56,14 +29,61 @@ class Finding:
     source: Any = None
     target: Any = None
     advice: str | None = None
-
-    def __repr__(self) -> str:
-        return f"<Finding {self.severity} {self.code} {(self.section or '')[:60]!r}: {self.message[:80]!r}>"
+    severity: Severity = Severity.ERROR
 
     def to_json(self) -> dict[str, Any]:
         """FINDING as a JSON object."""
-        return {
-            **asdict(self),
-            "severity": self.severity.value,
-            "code": self.code.value,
-        }
+        made = asdict(self)
+        del made["severity"]
+        return {"severity": self.severity.value, **made, "code": self.code.value}
+
+
+def finding_of(
+    refusal: Refusal,
+    section: str | None,
+    instance: int | None = None,
+    *,
+    source: Any = None,
+    target: Any = None,
+    advice: str | None = None,
+    **values: Any,
+) -> Finding:
+    """A refusal in a case; `advice` counts where the refusal has none of its own."""
+    values |= {"source": source, "target": target}
+    return Finding(
+        refusal.code,
+        refusal.told(**values),
+        section,
+        instance,
+        refusal.field_of(**values),
+        source=source,
+        target=target,
+        advice=refusal.advice_of(**values) or advice,
+        severity=refusal.severity,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A refusal met in a section of a stream alone: `offset` is that of the section, `at` that of the value
+    where it is known, in bytes of the stream; `loads` are the releases that take it all the same."""
+
+    refusal: Refusal
+    finding: Finding
+    offset: int
+    at: int | None = None
+    loads: Lifetime | None = None
+    vector: int | None = None
+
+    @property
+    def rule(self) -> str:
+        """That of `validate`."""
+        return self.refusal.rule
+
+    @property
+    def message(self) -> str:
+        return self.finding.message
+
+    @property
+    def severity(self) -> Severity:
+        return self.finding.severity

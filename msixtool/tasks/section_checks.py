@@ -11,7 +11,6 @@ hw/virtio/virtio.c (virtio_load, where it looks at the rings), softmmu/physmem.c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from msixtool.devices import virtio_layout
@@ -20,11 +19,13 @@ from msixtool.devices.virtio import Queue
 from msixtool.devices.virtio_layout import Ring, VirtioLayout
 from msixtool.dump import Dump
 from msixtool.formats import virtio as fmt
+from msixtool.qemu import refusals
+from msixtool.qemu.refusals import Refusal
 from msixtool.qemu.vmstates import Lifetime
 from msixtool.stream.items import Item
 from msixtool.tasks import field_checks
 from msixtool.tasks.fields import MAX_SECTION, read_section
-from msixtool.tasks.finding import Code, Severity
+from msixtool.tasks.finding import Refused, finding_of
 from msixtool.words import plural
 
 _STATES = """
@@ -41,40 +42,24 @@ _COMMAND_LIST, _RECEIVED_FIS = 1024, 256
 """Bytes that each engine maps."""
 _BOUNCE = 4096
 """Bytes that a PCI device of 10.0 can map that are not RAM (x-max-bounce-buffer-size)."""
-_ONE_BOUNCE = Lifetime((7, 2), (10, 0))
-"""Releases that let a device map more than one piece that is not RAM."""
 _MAX_COMMANDS = 32
 _IS_NCQ = frozenset({0x60, 0x61, 0x63, 0x64, 0x65})
 """READ, WRITE, NON-DATA, SEND and RECEIVE FPDMA QUEUED."""
-
-_CHECKS_AVAILABLE = Lifetime((5, 2), (7, 2))
-"""Releases that leave a queue alone whose available index makes no sense."""
 
 _STATE_SIZE = 100
 """Bytes of the run state in `globalstate`, behind a 32-bit size."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """One thing that QEMU refuses (severity error) or minds (warning) of a section.
-
-    `loads` are the releases that take it all the same, None for none. `rule` is that of `validate`.
-    """
-
-    rule: str
-    item: Item
-    message: str
-    field: str | None = None
-    value: Any = None
-    severity: Severity = Severity.ERROR
-    code: Code = Code.OTHER
-    loads: Lifetime | None = None
-    advice: str | None = None
+def _refused(
+    item: Item, refusal: Refusal, value: Any = None, loads: Lifetime | None = None, **values: Any
+) -> Refused:
+    made = finding_of(refusal, str(item.idstr), item.instance_id or 0, source=value, **values)
+    return Refused(refusal, made, item.offset, loads=loads or refusal.loads)
 
 
-def troubles(dump: Dump) -> list[Trouble]:
+def troubles(dump: Dump) -> list[Refused]:
     """All of a stream, in stream order."""
-    found: list[Trouble] = []
+    found: list[Refused] = []
     blobs: list[tuple[Item, VirtioLayout]] = []
     for item in dump.index.full_sections():
         kind = item.named.kind
@@ -85,7 +70,7 @@ def troubles(dump: Dump) -> list[Trouble]:
         elif (blob := virtio_blob(dump, item)) is not None:
             blobs.append((item, blob))
     found += _rings(dump, blobs)
-    return sorted(found, key=lambda trouble: trouble.item.offset)
+    return sorted(found, key=lambda refused: refused.offset)
 
 
 def virtio_blob(dump: Dump, item: Item) -> VirtioLayout | None:
@@ -97,23 +82,20 @@ def virtio_blob(dump: Dump, item: Item) -> VirtioLayout | None:
     return virtio_layout.read(data, item.named.kind)
 
 
-def _run_state(dump: Dump, item: Item) -> Iterator[Trouble]:
+def _run_state(dump: Dump, item: Item) -> Iterator[Refused]:
     data = dump.source.read(item.data_offset + 4, _STATE_SIZE)
     name = data.split(b"\0", 1)[0].decode("latin-1")
     if len(data) == _STATE_SIZE and name not in RUN_STATES:
-        text = f"runstate {name!r}: no run state of QEMU" if name else "runstate: empty, and that is none"
-        yield Trouble("run-state", item, text, "runstate", name)
+        yield _refused(item, refusals.RUN_STATE, name, state=repr(name) if name else "empty, which")
 
 
-def _fields(dump: Dump, item: Item, kind: str) -> Iterator[Trouble]:
+def _fields(dump: Dump, item: Item, kind: str) -> Iterator[Refused]:
     """What single fields show, where the vmdesc tells them."""
     if item.description is None:
         return
     values = read_section(dump, item).values()
     for wrong in field_checks.wrong_fields(item.description, values):
-        yield Trouble(
-            "device-state", item, f"{wrong.field} {wrong.value}: {wrong.why}", wrong.field, wrong.value
-        )
+        yield _refused(item, refusals.DEVICE_STATE, wrong.value, name=wrong.field, why=wrong.why)
     if kind in AHCI_KINDS:
         yield from _ahci(dump, item, values)
 
@@ -121,7 +103,7 @@ def _fields(dump: Dump, item: Item, kind: str) -> Iterator[Trouble]:
 # AHCI
 
 
-def _ahci(dump: Dump, item: Item, values: dict[str, Any]) -> Iterator[Trouble]:
+def _ahci(dump: Dump, item: Item, values: dict[str, Any]) -> Iterator[Refused]:
     state = values.get("ahci", values)
     ports = state.get("dev") if isinstance(state, dict) else None
     if not isinstance(ports, list) or not all(isinstance(port, dict) for port in ports):
@@ -142,34 +124,34 @@ def _number(port: dict[str, Any], name: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _port(item: Item, number: int, port: dict[str, Any]) -> Iterator[Trouble]:
+def _port(item: Item, number: int, port: dict[str, Any]) -> Iterator[Refused]:
     command = _number(port, "port_regs.cmd")
     for start, running, engine in ((_START, _LIST_ON, "DMA"), (_FIS_RX, _FIS_ON, "FIS receive")):
         if command & running and not command & start:
-            text = f"port {number}: its {engine} engine runs and is switched off"
-            yield Trouble("ahci-state", item, text, f"dev[{number}].port_regs.cmd", command)
+            yield _refused(item, refusals.AHCI_ENGINE, command, port=number, engine=engine)
     slot = port.get("busy_slot", -1)
     if isinstance(slot, int) and slot != -1 and not 0 <= slot < _MAX_COMMANDS:
-        yield Trouble(
-            "ahci-state", item, f"port {number}: busy slot {slot}, of 32", f"dev[{number}].busy_slot", slot
-        )
+        yield _refused(item, refusals.AHCI_SLOT, slot, port=number)
     commands = port.get("ncq_tfs")
     for index, one in enumerate(commands if isinstance(commands, list) else []):
         if isinstance(one, dict):
             yield from _queued(item, f"dev[{number}].ncq_tfs[{index}]", one)
 
 
-def _queued(item: Item, path: str, command: dict[str, Any]) -> Iterator[Trouble]:
+def _queued(item: Item, path: str, command: dict[str, Any]) -> Iterator[Refused]:
     halted = _number(command, "halt")
     if _number(command, "used") != halted:
-        yield Trouble("ahci-state", item, f"{path}: a queued command that runs was saved", f"{path}.used")
+        name, why = "used", "a queued command that runs was saved"
     elif halted and _number(command, "cmd") not in _IS_NCQ:
-        yield Trouble("ahci-state", item, f"{path}: a queued command that is none", f"{path}.cmd")
+        name, why = "cmd", "a queued command that is none"
     elif halted and _number(command, "slot") != _number(command, "tag"):
-        yield Trouble("ahci-state", item, f"{path}: slot and tag differ", f"{path}.slot")
+        name, why = "slot", "slot and tag differ"
+    else:
+        return
+    yield _refused(item, refusals.AHCI_COMMAND, path=path, name=name, why=why)
 
 
-def _engines(item: Item, ports: list[dict[str, Any]], bus_master: bool) -> Iterator[Trouble]:
+def _engines(item: Item, ports: list[dict[str, Any]], bus_master: bool) -> Iterator[Refused]:
     """Without bus mastering nothing that an engine maps is RAM, and QEMU has little room for what is not."""
     if bus_master:
         return
@@ -183,22 +165,14 @@ def _engines(item: Item, ports: list[dict[str, Any]], bus_master: bool) -> Itera
         return
     number, engine, _, command = engines[1]
     beyond = sum(length for _, _, length, _ in engines) > _BOUNCE
-    yield Trouble(
-        "ahci-state" if beyond else "ahci-bus-master",
-        item,
-        f"port {number}: its {engine} engine is started, and bus mastering is off",
-        f"dev[{number}].port_regs.cmd",
-        command,
-        loads=None if beyond else _ONE_BOUNCE,
-        advice="Load it in QEMU 10.0 or later. Or save once the guest's driver has the controller: a reset"
-        " may switch bus mastering off and leave the ports started.",
-    )
+    refusal = refusals.AHCI_BOUNCE if beyond else refusals.AHCI_BUS_MASTER
+    yield _refused(item, refusal, command, port=number, engine=engine)
 
 
 # Rings
 
 
-def _rings(dump: Dump, blobs: list[tuple[Item, VirtioLayout]]) -> Iterator[Trouble]:
+def _rings(dump: Dump, blobs: list[tuple[Item, VirtioLayout]]) -> Iterator[Refused]:
     """The indices of each split queue against those in guest memory, which is walked once."""
     wanted = [
         (item, number, queue, ring)
@@ -221,8 +195,7 @@ def _rings(dump: Dump, blobs: list[tuple[Item, VirtioLayout]]) -> Iterator[Troub
         yield from _ring(item, number, queue, *indices)
     if absent:
         others = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
-        text = f"the rings of {absent[0]}{others} are not in the stream, and so not compared"
-        yield Trouble("ring-unknown", wanted[0][0], text, severity=Severity.INFO, code=Code.UNDECIDED)
+        yield _refused(wanted[0][0], refusals.RING_UNKNOWN, rings=f"{absent[0]}{others}")
 
 
 def _descriptors(queue: Queue) -> int:
@@ -236,37 +209,14 @@ def _is_blank(dump: Dump, queue: Queue, ring: Ring, indices: bytes) -> bool:
     return not any(dump.memory.read(ring.desc, _descriptors(queue)) or b"")
 
 
-def _ring(item: Item, number: int, queue: Queue, available: int, used: int) -> Iterator[Trouble]:
+def _ring(item: Item, number: int, queue: Queue, available: int, used: int) -> Iterator[Refused]:
     size, last = queue.num, queue.last_avail_idx
     ahead = (available - last) & 0xFFFF
     in_use = (last - used) & 0xFFFF
     broken = ahead > size
+    values: dict[str, Any] = {"queue": number, "size": size, "last": last}
     if in_use > size:
-        yield Trouble(
-            "ring-out-of-step",
-            item,
-            f"VQ {number} size {size:#x} < last_avail_idx {last:#x} - used_idx {used:#x}: the device and"
-            " guest memory are not of one moment",
-            f"queue {number} used_idx",
-            used,
-            loads=_CHECKS_AVAILABLE if broken else None,
-            advice=_OUT_OF_STEP,
-        )
+        loads = refusals.CHECKS_AVAILABLE if broken else None
+        yield _refused(item, refusals.RING_USED, used, loads, **values)
     if broken:
-        yield Trouble(
-            "ring-available",
-            item,
-            f"VQ {number} size {size:#x} Guest index {available:#x} inconsistent with Host index {last:#x}:"
-            f" {plural(ahead, 'request')} waiting; QEMU since 7.2 loads it and marks the device broken",
-            f"queue {number} avail_idx",
-            available,
-            severity=Severity.WARNING,
-            advice=_OUT_OF_STEP,
-        )
-
-
-_OUT_OF_STEP = (
-    "Save again: RAM and devices must be of one moment. If it comes back, the source's RAM was changed behind"
-    " its back (a memory backend that is shared or was not sent, a vhost device that writes on), or its"
-    " device lost count."
-)
+        yield _refused(item, refusals.RING_AVAILABLE, available, waiting=plural(ahead, "request"), **values)

@@ -102,7 +102,7 @@ EXPECTED = {
     "config-vector": Expected("vector-range", NET, "vector"),
     "queue-vector": Expected("vector-range", NET, "vector"),
     "queue-count": Expected("other", NET, "num_queues", 1025),
-    "queue-address": Expected("other", NET, "queue 0 address", 7),
+    "queue-address": Expected("other", NET, "queue 0 last_avail_idx", 7),
     "queue-size": Expected("queue-size", NET, "queue 0 size", 1024, 256),
     "features": Expected("features", NET, "guest_features"),
     "serial-ports": Expected("field-mismatch", "0000:00:02.0/virtio-console", "ports_map"),

@@ -102,7 +102,7 @@ def test_a_queue_at_no_address_that_was_used_is_refused() -> None:
     stream.write(at + 4, 0, 8).write(at + 12, 5, 2)
     found = first(stream, Stream.of())
     assert found is not None
-    assert (found.code, found.field) == (Code.OTHER, "queue 2 address")
+    assert (found.code, found.field) == (Code.OTHER, "queue 2 last_avail_idx")
 
 
 def test_a_feature_that_came_later_than_the_target_is_refused_by_name() -> None:

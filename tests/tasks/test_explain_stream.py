@@ -10,7 +10,7 @@ import pytest
 
 from msixtool.dump import Dump
 from msixtool.qemu.kinds import DeviceKind, kind_of
-from msixtool.tasks.explain import Told, explain
+from msixtool.tasks.explain import Finding, explain
 from msixtool.tasks.explain.evidence import layout_of
 from tests.conftest import REPOSITORY, SAMPLES, stream_id, unpacked
 
@@ -37,14 +37,14 @@ def config_of(data: bytes, section: str) -> tuple[int, bytes]:
         return device.config_offset, device.config.data
 
 
-def told(log: bytes, data: bytes | None = None) -> Told:
+def told(log: bytes, data: bytes | None = None) -> Finding:
     if data is None:
         return explain(io.BytesIO(log))[0].told
     with Dump.open(io.BytesIO(data)) as dump:
         return explain(io.BytesIO(log), dump)[0].told
 
 
-def mismatch(data: bytes, section: str, offset: int, target: int, *, name_it: bool = True) -> Told:
+def mismatch(data: bytes, section: str, offset: int, target: int, *, name_it: bool = True) -> Finding:
     """What is told of a byte that the target has as `target`, with the stream at hand."""
     _, config = config_of(data, section)
     return told(byte_log(offset, config[offset], target, section if name_it else None), data)

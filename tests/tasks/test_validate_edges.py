@@ -171,7 +171,7 @@ def test_versions_of_pcidevice(version: int, sound: bool, tmp_path: Path) -> Non
 def test_the_pin_whose_level_is_wrong(tmp_path: Path) -> None:
     made = built(levels=(1, 0, 7, 1))
     (finding,) = findings(made, tmp_path)
-    assert finding.message == "level of INTx pin 2: expected 0 or 1, found 0x7"
+    assert finding.message == "irq state 7 of pin 2: must be 0 or 1"
     assert finding.offset == made.config + 256 + 8
 
 

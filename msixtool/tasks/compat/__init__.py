@@ -11,13 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from msixtool.dump import Dump
+from msixtool.qemu import refusals
 from msixtool.qemu.versions import Version
 from msixtool.stream.items import DamageRule
 from msixtool.tasks.compat import machine, sections
 from msixtool.tasks.compat.knowledge import Knowledge, Releases
 from msixtool.tasks.compat.sides import Side, Target
 from msixtool.tasks.compat.vmstate_file import VmstateFile
-from msixtool.tasks.finding import Code, Finding, Severity
+from msixtool.tasks.finding import Code, Finding, Severity, finding_of
 from msixtool.tasks.refusals import HARMLESS
 
 UNSEEN = HARMLESS | {DamageRule.VECTOR_COUNT}
@@ -86,26 +87,21 @@ def _perhaps(finding: Finding) -> Finding:
 
 def _incomplete(damage: str) -> Finding:
     return Finding(
-        Severity.WARNING,
         Code.UNDECIDED,
         f"the target's stream is damaged, so that its machine is not known as a whole: {damage}",
+        severity=Severity.WARNING,
         advice="Take the target's stream again.",
     )
 
 
 def _undescribed() -> Finding:
     return Finding(
-        Severity.WARNING,
         Code.UNDECIDED,
-        "the target's stream has no vmdesc: layouts that differ cannot be told",
+        severity=Severity.WARNING,
+        message="the target's stream has no vmdesc: layouts that differ cannot be told",
         advice="Take it without suppress-vmdesc=on.",
     )
 
 
 def _damaged(message: str) -> Finding:
-    return Finding(
-        Severity.ERROR,
-        Code.STREAM,
-        f"the source is damaged: {message}",
-        advice="Take the stream again, or use a copy of it that is whole.",
-    )
+    return finding_of(refusals.DAMAGE, None, damage=f"the source is damaged: {message}")

@@ -11,11 +11,12 @@ from typing import Any
 
 from msixtool.errors import FormatError
 from msixtool.formats import qevm
-from msixtool.qemu import advice, vmstates
+from msixtool.qemu import advice, refusals, vmstates
+from msixtool.qemu.refusals import Refusal
 from msixtool.stream.items import Item
 from msixtool.tasks.compat.guide import SUBSECTION, Guide
 from msixtool.tasks.compat.sides import Side, Target
-from msixtool.tasks.finding import Code, Finding, Severity
+from msixtool.tasks.finding import Code, Finding, Severity, finding_of
 from msixtool.words import plural
 
 MAX_FIELD = 1 << 24
@@ -69,28 +70,30 @@ class Load:
 
     def finding(self, code: Code, message: str, **details: Any) -> Finding:
         """An error in this section."""
-        made = Finding(
-            Severity.ERROR, code, message, str(self.item.idstr), self.item.instance_id or 0, **details
+        return self._advised(
+            Finding(code, message, str(self.item.idstr), self.item.instance_id or 0, **details)
         )
-        if made.advice is None:
-            made = replace(made, advice=advice.advise(code.value, self.kind, made.field))
-        return made
+
+    def _advised(self, made: Finding) -> Finding:
+        if made.advice is not None:
+            return made
+        return replace(made, advice=advice.advise(made.code.value, self.kind, made.field))
 
     def refuse(self, code: Code, message: str, **details: Any) -> None:
         """Note an error and stop, as QEMU does. Raises LoadStoppedError."""
         self.findings.append(self.finding(code, message, **details))
         raise LoadStoppedError
 
+    def refuse_as(self, refusal: Refusal, **values: Any) -> None:
+        """Note a refusal that is known elsewhere too, and stop. Raises LoadStoppedError."""
+        made = finding_of(refusal, str(self.item.idstr), self.item.instance_id or 0, **values)
+        self.findings.append(self._advised(made))
+        raise LoadStoppedError
+
     def must_be_equal(self, name: str, theirs: int, ours: int) -> None:
         """Refuse a field that differs. Raises LoadStoppedError."""
         if theirs != ours:
-            self.refuse(
-                Code.FIELD_MISMATCH,
-                f"{name}: {theirs}, the target has {ours}, and they must be equal",
-                field=name,
-                source=theirs,
-                target=ours,
-            )
+            self.refuse_as(refusals.NOT_EQUAL, name=name, source=theirs, target=ours)
 
     def undecided(self, message: str, **details: Any) -> None:
         """Note what the streams do not tell."""
@@ -141,12 +144,7 @@ class Load:
         does not know it."""
         known = self.target.knowledge.knows_subsection(parent, name)
         if known is False:
-            self.refuse(
-                Code.SUBSECTION_UNKNOWN,
-                f"subsection {name}: the target's QEMU does not know it",
-                field=name,
-                source=name,
-            )
+            self.refuse_as(refusals.SUBSECTION_UNKNOWN, source=name)
         if known is None:
             self.undecided(
                 f"subsection {name}: whether the target's QEMU reads it, its stream does not tell",

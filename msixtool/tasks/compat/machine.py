@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from msixtool.formats.qevm import ItemType
+from msixtool.qemu import refusals
+from msixtool.qemu.refusals import Refusal
 from msixtool.stream.items import StreamIndex
 from msixtool.tasks.compat.sides import Side, Target
-from msixtool.tasks.finding import Code, Finding, Severity
+from msixtool.tasks.finding import Code, Finding, Severity, finding_of
 
 SECTION = "configuration"
 
@@ -25,24 +27,22 @@ def findings(source: Side, target: Target) -> Iterator[Finding]:
     theirs, ours = source.dump.index, target.dump.index
     if not _has_configuration(ours):
         if _has_configuration(theirs):
-            yield _finding(
-                Code.OTHER,
-                "the source has a configuration section, the target expects none",
-                advice="Start the target with -global migration.send-configuration=on.",
-            )
+            yield _finding(refusals.CONFIGURATION_UNREAD)
         return
     if not _has_configuration(theirs):
-        yield _finding(
-            Code.FIELD_MISMATCH,
-            "the source has no configuration section, the target expects one",
-            field="configuration",
-            advice="Start the target with -global migration.send-configuration=off.",
-        )
+        yield _finding(refusals.CONFIGURATION_MISSING)
         return
     yield from _capabilities_known(theirs, target)
     yield from _uuid(theirs, ours)
-    yield from _machine(theirs.machine, ours.machine)
-    yield from _page_size(theirs, ours)
+    # QEMU compares only as many characters as the source has.
+    if (
+        theirs.machine is not None
+        and ours.machine is not None
+        and not ours.machine.startswith(theirs.machine)
+    ):
+        yield _finding(refusals.MACHINE, source=theirs.machine, target=ours.machine)
+    if theirs.page_size and ours.page_size and theirs.page_size != ours.page_size:
+        yield _finding(refusals.PAGE_SIZE, source=theirs.page_size, target=ours.page_size)
     yield from _capabilities(theirs, ours)
 
 
@@ -50,59 +50,22 @@ def _has_configuration(index: StreamIndex) -> bool:
     return any(item.type == ItemType.CONFIGURATION for item in index.items)
 
 
-def _finding(code: Code, message: str, *, advice: str, **details: Any) -> Finding:
-    return Finding(Severity.ERROR, code, message, SECTION, advice=advice, **details)
-
-
-def _machine(theirs: str | None, ours: str | None) -> Iterator[Finding]:
-    # QEMU compares only as many characters as the source has.
-    if theirs is not None and ours is not None and not ours.startswith(theirs):
-        yield _finding(
-            Code.MACHINE_TYPE,
-            f"machine type: {theirs}, the target has {ours}",
-            field="machine",
-            source=theirs,
-            target=ours,
-            advice=f"Start the target with -machine {theirs}.",
-        )
-
-
-def _page_size(theirs: StreamIndex, ours: StreamIndex) -> Iterator[Finding]:
-    if theirs.page_size and ours.page_size and theirs.page_size != ours.page_size:
-        yield _finding(
-            Code.PAGE_SIZE,
-            f"page size: {theirs.page_size} bytes, the target has {ours.page_size}",
-            field="page_size",
-            source=theirs.page_size,
-            target=ours.page_size,
-            advice="A machine of another page size cannot load this: use the source's architecture and -cpu.",
-        )
+def _finding(refusal: Refusal, **values: Any) -> Finding:
+    return finding_of(refusal, SECTION, **values)
 
 
 def _capabilities_known(theirs: StreamIndex, target: Target) -> Iterator[Finding]:
     for name in theirs.capabilities:
         if name == "mapped-ram" and target.version and target.version < (9, 0):
-            yield _finding(
-                Code.CAPABILITY,
-                f"capability {name}: QEMU before 9.0 does not know it",
-                field=name,
-                source=name,
-                advice="Save the source again without mapped-ram.",
-            )
+            yield _finding(refusals.CAPABILITY_UNKNOWN, name=name, source=name)
 
 
 def _capabilities(theirs: StreamIndex, ours: StreamIndex) -> Iterator[Finding]:
     for name in VALIDATED:
         there, here = name in theirs.capabilities, name in ours.capabilities
         if there != here:
-            yield _finding(
-                Code.CAPABILITY,
-                f"capability {name}: {_on(there)} in the source, {_on(here)} in the target",
-                field=name,
-                source=there,
-                target=here,
-                advice=f"Turn {name} {_on(there)} on the target before the load (migrate-set-capabilities).",
-            )
+            words = {"name": name, "there": _on(there), "here": _on(here)}
+            yield _finding(refusals.CAPABILITY, source=there, target=here, **words)
 
 
 def _on(state: bool) -> str:
@@ -114,20 +77,13 @@ def _uuid(theirs: StreamIndex, ours: StreamIndex) -> Iterator[Finding]:
         return
     if ours.uuid is None:
         yield Finding(
-            Severity.WARNING,
             Code.UNDECIDED,
             f"UUID: {theirs.uuid.hex()}; the target's stream does not say its own",
             SECTION,
             field="uuid",
             source=theirs.uuid.hex(),
             advice="Start the target with the source's -uuid, or with none.",
+            severity=Severity.WARNING,
         )
         return
-    yield _finding(
-        Code.UUID,
-        f"UUID: {theirs.uuid.hex()}, the target has {ours.uuid.hex()}",
-        field="uuid",
-        source=theirs.uuid.hex(),
-        target=ours.uuid.hex(),
-        advice="Start the target with the source's -uuid.",
-    )
+    yield _finding(refusals.UUID, source=theirs.uuid.hex(), target=ours.uuid.hex())

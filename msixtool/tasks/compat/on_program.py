@@ -23,7 +23,7 @@ from msixtool.tasks.cmdline import CommandLine, command_line
 from msixtool.tasks.compat import Comparison, compare
 from msixtool.tasks.compat.qemu_target import Trial, fresh_target, try_load, words_of
 from msixtool.tasks.compat.vmstate_file import VmstateFile
-from msixtool.tasks.finding import Code, Finding, Severity
+from msixtool.tasks.finding import Code, Finding
 
 VERSION_TIMEOUT = 10.0
 """Seconds within which a QEMU says its version."""
@@ -146,7 +146,6 @@ class OnProgram:
 
 def _no_machine(source: Dump, program: str) -> Finding:
     return Finding(
-        Severity.ERROR,
         Code.MACHINE_TYPE,
         f"machine type: {source.index.machine}, which {program} does not have",
         section="configuration",

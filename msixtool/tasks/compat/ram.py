@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from msixtool.formats.ram import SECTION
-from msixtool.qemu import advice
+from msixtool.qemu import advice, refusals
+from msixtool.qemu.refusals import Refusal
 from msixtool.stream.items import RamBlock
 from msixtool.tasks.compat.sides import Side, Target
-from msixtool.tasks.finding import Code, Finding, Severity
+from msixtool.tasks.finding import Finding, finding_of
 from msixtool.words import byte_size
 
 RESIZEABLE: dict[str, int] = {
@@ -35,50 +36,32 @@ def findings(source: Side, target: Target) -> Iterator[Finding]:
             yield from _address(block, ours)
 
 
-def _finding(code: Code, message: str, block: RamBlock, **details: Any) -> Finding:
-    return Finding(
-        Severity.ERROR,
-        code,
-        message,
-        SECTION,
-        0,
-        field=block.idstr,
-        advice=advice.on_ram(block.idstr, code.value),
-        **details,
-    )
+def _finding(refusal: Refusal, block: RamBlock, **values: Any) -> Finding:
+    advised = advice.on_ram(block.idstr, refusal.code.value)
+    return finding_of(refusal, SECTION, 0, block=block.idstr, advice=advised, **values)
 
 
 def _missing(block: RamBlock) -> Finding:
-    return _finding(
-        Code.RAM_MISSING,
-        f"RAM block {block.idstr} of {byte_size(block.used_length)}: the target has none of this name",
-        block,
-        source=block.used_length,
-    )
+    size = f" of {byte_size(block.used_length)}"
+    return _finding(refusals.BLOCK_MISSING, block, source=block.used_length, size=size)
 
 
 def _size(block: RamBlock, ours: RamBlock) -> Iterator[Finding]:
-    if block.used_length == ours.used_length:
-        return
-    if block.used_length <= RESIZEABLE.get(block.idstr, 0):
+    theirs = block.used_length
+    if theirs == ours.used_length or theirs <= RESIZEABLE.get(block.idstr, 0):
         return
     yield _finding(
-        Code.RAM_SIZE,
-        f"RAM block {block.idstr}: {byte_size(block.used_length)},"
-        f" the target has {byte_size(ours.used_length)}",
+        refusals.BLOCK_SIZE,
         block,
-        source=block.used_length,
+        source=theirs,
         target=ours.used_length,
+        theirs=byte_size(theirs),
+        ours=byte_size(ours.used_length),
+        most="",
     )
 
 
 def _address(block: RamBlock, ours: RamBlock) -> Iterator[Finding]:
     """With x-ignore-shared the list says where in guest memory a block stands."""
     if None not in (block.address, ours.address) and block.address != ours.address:
-        yield _finding(
-            Code.OTHER,
-            f"RAM block {block.idstr}: at address {block.address:#x}, the target has it at {ours.address:#x}",
-            block,
-            source=block.address,
-            target=ours.address,
-        )
+        yield _finding(refusals.BLOCK_ADDRESS, block, source=block.address, target=ours.address)

@@ -15,10 +15,10 @@ from msixtool.dump import Dump
 from msixtool.formats import pci
 from msixtool.msix.versions import QemuVersion
 from msixtool.qemu import advice, history, kinds, vendors, vmstates
+from msixtool.qemu.refusals import CHECKS_QUEUE_SIZE, SUBSECTION_UNKNOWN
 from msixtool.qemu.versions import Version, format_version, machine_version
 from msixtool.stream.description import objects
 from msixtool.stream.items import Item
-from msixtool.tasks.compat.virtio_load import CHECKS_QUEUE_SIZE
 from msixtool.tasks.finding import Code, Finding, Severity
 from msixtool.tasks.refusals import refusals, warnings
 
@@ -43,7 +43,7 @@ def risks(source: Dump, to: Version, vendor: str | None = None) -> list[Finding]
 def _warning(code: Code, message: str, item: Item | None = None, **details: Any) -> Finding:
     section = None if item is None else str(item.idstr)
     instance = None if item is None else item.instance_id or 0
-    return Finding(Severity.WARNING, code, message, section, instance, **details)
+    return Finding(code, message, section, instance, severity=Severity.WARNING, **details)
 
 
 def _machine(source: Dump, to: Version, vendor: str | None) -> Iterator[Finding]:
@@ -80,7 +80,6 @@ def _machine(source: Dump, to: Version, vendor: str | None) -> Iterator[Finding]
 
 def _refused_machine(name: str, message: str, advice: str) -> Finding:
     return Finding(
-        Severity.ERROR,
         Code.MACHINE_TYPE,
         message,
         "configuration",
@@ -120,7 +119,7 @@ def _section(item: Item, to: Version) -> Iterator[Finding]:
                 item,
                 field=name,
                 source=name,
-                advice="Save the VM when the state that it is about is over, or with an older machine type.",
+                advice=SUBSECTION_UNKNOWN.advice,
             )
 
 

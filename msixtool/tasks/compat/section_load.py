@@ -9,6 +9,7 @@ fails, or at the section's footer.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from msixtool.devices.places import places_of
 from msixtool.errors import FormatError
 from msixtool.formats import pci, qevm, virtio_types
 from msixtool.formats.layout import Layout, element_count, field_size, nested
-from msixtool.qemu import vmstates
+from msixtool.qemu import refusals, vmstates
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.versions import Version, format_version
 from msixtool.stream.description import objects
@@ -327,13 +328,14 @@ class SectionLoad(Load):
 
     def _check_itself(self) -> None:
         """What QEMU refuses of the section whatever the target is, but for its release."""
-        for trouble in self.source.troubles.get(self.item.offset, ()):
-            details = {"field": trouble.field, "source": trouble.value, "advice": trouble.advice}
-            loaded = self.target.releases.cover(trouble.loads) if trouble.loads is not None else False
-            if trouble.severity is Severity.ERROR and loaded is False:
-                self.refuse(trouble.code, trouble.message, **details)
-            elif loaded is not True:
-                self.undecided(trouble.message, **details)
+        for refused in self.source.troubles.get(self.item.offset, ()):
+            made = refused.finding
+            loaded = self.target.releases.cover(refused.loads) if refused.loads is not None else False
+            if made.severity is Severity.ERROR and loaded is False:
+                self.findings.append(made)
+                raise LoadStoppedError
+            if loaded is not True:
+                self.findings.append(replace(made, code=Code.UNDECIDED, severity=Severity.WARNING))
 
     def _without_msix(self, since: Version) -> None:
         """The device marks vectors as not used that it does not have."""
@@ -355,13 +357,14 @@ class SectionLoad(Load):
             return
         end = self.item.data_offset + self.item.data_length
         where = "past" if at > end else "short of"
-        self.refuse(
-            Code.SECTION_LAYOUT,
-            f"{self._explained()}: the target reads {abs(at - end)} bytes {where} the section's end"
-            " and misses its footer",
-            field=self.difference.field if self.difference else None,
-            source=self.difference.source if self.difference else None,
-            target=self.difference.target if self.difference else None,
+        found = self.difference
+        self.refuse_as(
+            refusals.FOOTER,
+            why=self._explained(),
+            by=f"{abs(at - end)} bytes {where}",
+            name=found.field if found else None,
+            source=found.source if found else None,
+            target=found.target if found else None,
         )
 
     def _explained(self) -> str:

@@ -13,13 +13,14 @@ from msixtool.errors import FormatError
 from msixtool.formats.idstr import Idstr
 from msixtool.formats.qevm import OPENING, ItemType
 from msixtool.formats.ram import SECTION as RAM
-from msixtool.qemu import advice, vmstates
+from msixtool.qemu import advice, refusals, vmstates
 from msixtool.qemu.kinds import kind_of
+from msixtool.qemu.refusals import Refusal
 from msixtool.stream.items import Item
 from msixtool.tasks.compat import ram
 from msixtool.tasks.compat.section_load import SectionLoad
 from msixtool.tasks.compat.sides import Side, Target, key_of
-from msixtool.tasks.finding import Code, Finding, Severity
+from msixtool.tasks.finding import Code, Finding, Severity, finding_of
 
 
 def findings(source: Side, target: Target) -> Iterator[Finding]:
@@ -44,7 +45,6 @@ def findings(source: Side, target: Target) -> Iterator[Finding]:
 
 def _finding(code: Code, message: str, item: Item, advised: str | None, **details: Any) -> Finding:
     return Finding(
-        Severity.ERROR,
         code,
         message,
         str(item.idstr),
@@ -52,6 +52,10 @@ def _finding(code: Code, message: str, item: Item, advised: str | None, **detail
         advice=advised,
         **details,
     )
+
+
+def _refused(refusal: Refusal, item: Item, **values: Any) -> Finding:
+    return finding_of(refusal, str(item.idstr), item.instance_id or 0, **values)
 
 
 def _unknown(item: Item, source: Side, target: Target) -> Iterator[Finding]:
@@ -70,13 +74,14 @@ def _unknown(item: Item, source: Side, target: Target) -> Iterator[Finding]:
         )
         return
     elsewhere = target.elsewhere(name, source)
-    instance = f" instance {item.instance_id}" if item.instance_id else ""
-    yield _finding(
-        Code.SECTION_UNKNOWN,
-        f"section {name}{instance}: the target has none" + (f", but {elsewhere[0]}" if elsewhere else ""),
+    yield _refused(
+        refusals.SECTION_UNKNOWN,
         item,
-        advice.on_missing_section(name, Idstr(name).kind, item.instance_id or 0, elsewhere),
+        name=name,
+        which=f" instance {item.instance_id}" if item.instance_id else "",
+        but=f", but {elsewhere[0]}" if elsewhere else "",
         target=elsewhere[0] if elsewhere else None,
+        advice=advice.on_missing_section(name, Idstr(name).kind, item.instance_id or 0, elsewhere),
     )
 
 
@@ -100,19 +105,11 @@ def _has_sound(side: Side) -> bool:
 
 def _versions(item: Item, own: Item, target: Target) -> Iterator[Finding]:
     theirs, ours = item.version_id or 0, own.version_id or 0
+    of = {"what": f"section {item.idstr}", "field": "version_id"}
     if theirs == ours:
         return
     if theirs > ours:
-        yield _finding(
-            Code.SECTION_VERSION,
-            f"section {item.idstr}: version {theirs}, the target reads up to {ours}",
-            item,
-            "The source's QEMU writes a newer state: use a target of its version, or a machine type that both"
-            " have.",
-            field="version_id",
-            source=theirs,
-            target=ours,
-        )
+        yield _refused(refusals.SECTION_TOO_NEW, item, source=theirs, target=ours, **of)
         return
     minimum = target.knowledge.minimum_version(_vmsd_name(own))
     if minimum is None:
@@ -128,15 +125,7 @@ def _versions(item: Item, own: Item, target: Target) -> Iterator[Finding]:
         )
         yield replace(found, severity=Severity.WARNING)
     elif theirs < minimum:
-        yield _finding(
-            Code.SECTION_VERSION,
-            f"section {item.idstr}: version {theirs}, the target reads {minimum} to {ours}",
-            item,
-            "The target's QEMU no longer reads this state: load it in one that does, and save it again.",
-            field="version_id",
-            source=theirs,
-            target=minimum,
-        )
+        yield _refused(refusals.SECTION_TOO_OLD, item, source=theirs, target=minimum, **of)
 
 
 def _vmsd_name(item: Item) -> str:

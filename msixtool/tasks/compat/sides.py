@@ -12,7 +12,8 @@ from msixtool.qemu.versions import Version
 from msixtool.stream.items import Item, RamBlock
 from msixtool.stream.window import Window
 from msixtool.tasks.compat.knowledge import Knowledge, Releases
-from msixtool.tasks.section_checks import Trouble, troubles
+from msixtool.tasks.finding import Refused
+from msixtool.tasks.section_checks import troubles
 
 Key = tuple[str, int]
 """A section: its idstr and instance_id."""
@@ -41,11 +42,11 @@ class Side:
         return {block.idstr: block for block in self.dump.index.blocks}
 
     @cached_property
-    def troubles(self) -> dict[int, list[Trouble]]:
+    def troubles(self) -> dict[int, list[Refused]]:
         """What QEMU refuses of sections by themselves, by the offset of the section."""
-        found: dict[int, list[Trouble]] = {}
+        found: dict[int, list[Refused]] = {}
         for trouble in troubles(self.dump):
-            found.setdefault(trouble.item.offset, []).append(trouble)
+            found.setdefault(trouble.offset, []).append(trouble)
         return found
 
     @cached_property

@@ -14,15 +14,12 @@ from msixtool.devices.virtio_layout import VirtioLayout
 from msixtool.errors import FormatError
 from msixtool.formats import msix, pci
 from msixtool.formats import virtio as fmt
-from msixtool.qemu import advice, vmstates
+from msixtool.qemu import advice, refusals, vmstates
 from msixtool.qemu.kinds import kind_of
-from msixtool.qemu.versions import Version
+from msixtool.qemu.refusals import Refusal
 from msixtool.tasks.compat import pci_config, virtio_device
 from msixtool.tasks.compat.load_base import Load, LoadStoppedError
-from msixtool.tasks.finding import Code
-
-CHECKS_QUEUE_SIZE: Version = (11, 0)
-"""Since when a queue of more entries than the target's is refused."""
+from msixtool.tasks.device_checks import beyond
 
 _PAIR = 2
 """Queues of a pair of virtio-net: one to receive, one to transmit."""
@@ -80,13 +77,7 @@ class _VirtioLoad:
         version = self._take(4)
         ours = int.from_bytes(self.own[:4], "big")
         if version > ours:
-            owner.refuse(
-                Code.SECTION_VERSION,
-                f"PCIDevice version_id: {version}, the target reads 0 to {ours}",
-                field="version_id",
-                source=version,
-                target=ours,
-            )
+            owner.refuse_as(refusals.PCI_VERSION, source=version, target=ours)
         config = owner.read(self.at, config_size)
         registers = _LEGACY_REGISTERS_MSIX if self.state.vectors else _LEGACY_REGISTERS
         legacy_bar = registers + int(self.state.core.config_len)
@@ -95,33 +86,26 @@ class _VirtioLoad:
         for pin in range(pci.INTX_PINS):
             level = self._take(4)
             if level > 1:
-                owner.refuse(Code.OTHER, f"irq state of pin {pin}: must be 0 or 1", field="irq_state")
+                owner.refuse_as(refusals.IRQ_STATE, source=level, pin=f" of pin {pin}")
 
     def _msix(self) -> None:
         if not self.state.vectors:
             return
         self.at += msix.vmstate_size(self.state.vectors)
-        self._vector("config_vector", self._take(2))
+        self._vector(refusals.CONFIG_VECTOR, self._take(2))
 
-    def _vector(self, name: str, vector: int) -> None:
-        if vector != fmt.NO_VECTOR and vector >= self.state.vectors:
-            self.owner.refuse(
-                Code.VECTOR_RANGE,
-                f"{name}: vector {vector}, the target has {self.state.vectors}",
-                field=name,
-                source=vector,
-                target=self.state.vectors,
-            )
+    def _vector(self, refusal: Refusal, vector: int, queue: int | None = None) -> None:
+        vectors = self.state.vectors
+        if beyond(vector, vectors):
+            setting = kind_of(self.owner.kind).advice.vectors
+            values = {"below": vectors, "property": setting, "queue": queue}
+            self.owner.refuse_as(refusal, source=vector, target=vectors, **values)
 
     def _core(self) -> None:
         self.at += 2  # status, isr
         queue_sel = self._take(2)
         if queue_sel >= fmt.MAX_QUEUES:
-            self.owner.refuse(
-                Code.OTHER,
-                f"queue_sel: {queue_sel}, QEMU reads up to {fmt.MAX_QUEUES - 1}",
-                field="queue_sel",
-            )
+            self.owner.refuse_as(refusals.QUEUE_SELECT, source=queue_sel)
         self.low_features = self._take(4)
         config_len = self._take(4)
         self.at += config_len  # may be more or less than the target's
@@ -129,12 +113,7 @@ class _VirtioLoad:
     def _queues(self) -> None:
         count = self._take(4)
         if count > fmt.MAX_QUEUES:
-            self.owner.refuse(
-                Code.OTHER,
-                f"number of virtqueues: {count}, QEMU reads up to {fmt.MAX_QUEUES}",
-                field="num_queues",
-                source=count,
-            )
+            self.owner.refuse_as(refusals.QUEUE_COUNT, source=count)
         self.count = count
         for index in range(count):
             num, desc, last = self._take(4), self._take(8), self._take(2)
@@ -142,19 +121,13 @@ class _VirtioLoad:
             self._queue(index, Queue(num, desc, last, vector))
 
     def _queue(self, index: int, queue: Queue) -> None:
-        owner, name = self.owner, f"queue {index}"
         ours = self._own_size(index)
         if queue.num > ours:
-            self._longer(name, queue.num, ours)
+            self._longer(index, queue.num, ours)
         if not queue.desc and queue.last_avail_idx:
-            owner.refuse(
-                Code.OTHER,
-                f"{name}: at address 0, but {queue.last_avail_idx} buffers were taken from it",
-                field=f"{name} address",
-                source=queue.last_avail_idx,
-            )
+            self.owner.refuse_as(refusals.QUEUE_INDEX, source=queue.last_avail_idx, queue=index)
         if queue.vector is not None:
-            self._vector(f"{name} vector", queue.vector)
+            self._vector(refusals.QUEUE_VECTOR, queue.vector, index)
 
     def _own_size(self, index: int) -> int:
         """Entries of the target's queue `index`, 0 where it has none.
@@ -168,23 +141,16 @@ class _VirtioLoad:
             return own[-1].num if last else max(queue.num for queue in own[index % _PAIR : -1 : _PAIR])
         return own[index].num if index < len(own) else 0
 
-    def _longer(self, name: str, size: int, ours: int) -> None:
+    def _longer(self, index: int, size: int, ours: int) -> None:
         """A queue that is longer than the target's, or that the target does not have."""
-        owner = self.owner
-        message = f"{name}: {size} entries, the target has {ours}"
-        if owner.target.releases.all_since(CHECKS_QUEUE_SIZE):
-            owner.refuse(
-                Code.QUEUE_SIZE,
-                message,
-                field=f"{name} size",
-                source=size,
-                target=ours,
-                advice=advice.on_queue(owner.kind, size, ours),
-            )
-        if owner.target.releases.some_since(CHECKS_QUEUE_SIZE):
-            owner.undecided(
-                f"{message}, which QEMU 11 refuses", field=f"{name} size", source=size, target=ours
-            )
+        owner, values = self.owner, {"queue": index, "source": size, "target": ours}
+        if owner.target.releases.all_since(refusals.CHECKS_QUEUE_SIZE):
+            advised = advice.on_queue(owner.kind, size, ours)
+            owner.refuse_as(refusals.QUEUE_SIZE, advice=advised, **values)
+        if owner.target.releases.some_since(refusals.CHECKS_QUEUE_SIZE):
+            message = refusals.QUEUE_SIZE.told(**values)
+            field = refusals.QUEUE_SIZE.field_of(**values)
+            owner.undecided(f"{message}, which QEMU 11 refuses", field=field, source=size, target=ours)
 
     def _device(self) -> None:
         """The state of the device type."""
@@ -211,12 +177,7 @@ class _VirtioLoad:
         while (found := owner.subsection_at(self.at, parent)) is not None:
             name, version, body = found
             if owner.target.knowledge.knows_subsection(parent, name) is False:
-                owner.refuse(
-                    Code.SUBSECTION_UNKNOWN,
-                    f"subsection {name}: the target's QEMU does not know it",
-                    field=name,
-                    source=name,
-                )
+                owner.refuse_as(refusals.SUBSECTION_UNKNOWN, source=name)
             if name == virtio_layout.FEATURES:
                 self.high_features = owner.number(body, 8)
             self.at = virtio_device.subsection(owner, name, version, body)
@@ -230,12 +191,8 @@ class _VirtioLoad:
         missing = [bit for bit in range(64) if wanted >> bit & 1 and self._is_missing(bit)]
         if missing:
             names = ", ".join(kind_of(self.owner.kind).feature(bit).name for bit in missing)
-            self.owner.refuse(
-                Code.FEATURES,
-                f"features {wanted:#x} are negotiated, of which the target does not offer {names}",
-                field="guest_features",
-                source=wanted,
-            )
+            advised = advice.on_features(self.owner.kind, missing)
+            self.owner.refuse_as(refusals.FEATURES, source=wanted, names=names, advice=advised)
         self.owner.undecided(
             f"features {wanted:#x} are negotiated: the target's stream does not tell which it offers",
             field="guest_features",

@@ -30,13 +30,13 @@ def compare_files(source: VmstateFile, target: VmstateFile) -> list[Finding]:
 def _machines(source: VmstateFile, target: VmstateFile) -> Iterator[Finding]:
     if source.machine != target.machine:
         yield Finding(
-            Severity.WARNING,
             Code.MACHINE_TYPE,
             f"machine type: {source.machine}, the target has {target.machine}: properties of the two differ",
             field="machine",
             source=source.machine,
             target=target.machine,
             advice=f"Dump the target's vmstate with -machine {source.machine}.",
+            severity=Severity.WARNING,
         )
 
 
@@ -60,7 +60,6 @@ def _counterpart(device: DeviceType, target: VmstateFile) -> DeviceType | None:
 
 def _missing(device: DeviceType) -> Finding:
     return Finding(
-        Severity.ERROR,
         Code.SECTION_UNKNOWN,
         "the target's QEMU has no device type of this name with a state to load",
         device.name,
@@ -99,7 +98,7 @@ class _TypeComparison:
         source: object = None,
         target: object = None,
     ) -> Finding:
-        return Finding(severity, code, message, self.name, field=field, source=source, target=target)
+        return Finding(code, message, self.name, field=field, source=source, target=target, severity=severity)
 
     def _versions(
         self,

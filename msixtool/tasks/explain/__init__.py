@@ -16,7 +16,7 @@ from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.causes import CAUSES
 from msixtool.tasks.explain.events import find_events
 from msixtool.tasks.explain.evidence import StreamAtHand
-from msixtool.tasks.explain.explanation import Explanation, Told
+from msixtool.tasks.explain.explanation import Explanation
 from msixtool.tasks.explain.failures import SHUT_DOWN, Failure, find_failures
 from msixtool.tasks.explain.families import CONSEQUENCE, FAMILIES
 from msixtool.tasks.explain.lines import read_lines
@@ -25,8 +25,9 @@ from msixtool.tasks.explain.packed import text_of
 from msixtool.tasks.explain.readings import SHORT, Reading, readings
 from msixtool.tasks.explain.sentences import SENTENCES
 from msixtool.tasks.explain.silent import crash, quoted, silent
+from msixtool.tasks.finding import Finding
 
-__all__ = ["MOST", "Explanation", "Told", "explain", "together"]
+__all__ = ["MOST", "Explanation", "Finding", "explain", "together"]
 
 MOST = 1000
 """The most failures that are explained; a log with more repeats itself."""
@@ -162,7 +163,7 @@ class _Found:
         return None
 
 
-def _tell(case: Case) -> Told:
+def _tell(case: Case) -> Finding:
     """What a failure means."""
     cause = case.failure.cause
     if cause is None:

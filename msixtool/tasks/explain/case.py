@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from msixtool.formats.idstr import Idstr
+from msixtool.qemu import advice
+from msixtool.qemu.refusals import Refusal
 from msixtool.tasks.explain.events import Event
 from msixtool.tasks.explain.evidence import StreamAtHand
-from msixtool.tasks.explain.explanation import Told
 from msixtool.tasks.explain.failures import Failure
 from msixtool.tasks.explain.sentences import Sentence
+from msixtool.tasks.finding import Finding, finding_of
 
 
 class Case:
@@ -55,7 +58,7 @@ class Case:
         """A group of the cause's wording; empty where it is not in this message."""
         return self.cause.values.get(group, "")
 
-    def tell(self, sentence: Sentence) -> Told:
+    def tell(self, sentence: Sentence) -> Finding:
         """What a sentence makes of this case."""
         values = {**self.cause.values, "source": self.source, "target": self.target, "it": self.it}
 
@@ -63,7 +66,7 @@ class Case:
             return None if text is None else text.format_map(values)
 
         section = self.section or sentence.section
-        return Told(
+        return Finding(
             sentence.code,
             filled(sentence.message) or "",
             section,
@@ -73,6 +76,21 @@ class Case:
             target=_state(self.target),
             advice=filled(sentence.advice),
         )
+
+    def refused(self, refusal: Refusal, section: str | None = None, **values: Any) -> Finding:
+        """A refusal of QEMU's by the values in its messages, and others: those of the cause's wording count
+        by their names."""
+        section = self.section or section
+        known = {"source": self.source, "target": self.target, "instance": self.instance}
+        made = finding_of(refusal, section, **{**self._values(), **known, **values})
+        about = f"{section}: " if section and section not in made.message else ""
+        words = f"{about}{made.message}."
+        advised = made.advice or advice.advise(made.code.value, self.kind, made.field)
+        return replace(made, message=words[0].upper() + words[1:] if not about else words, advice=advised)
+
+    def _values(self) -> dict[str, Any]:
+        """The wording's groups; numbers among them that FINDING has no place for stay text."""
+        return {name: value for name, value in self.cause.values.items() if name != "section"}
 
 
 def _state(value: Any) -> Any:

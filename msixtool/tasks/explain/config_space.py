@@ -18,8 +18,7 @@ from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import Capabilities
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.evidence import StreamAtHand, layout_of
-from msixtool.tasks.explain.explanation import Told
-from msixtool.tasks.finding import Code
+from msixtool.tasks.finding import Code, Finding
 
 _VIRTIO = "virtio-"
 """What a device is taken for where no message names it: most of those with MSI-X are virtio."""
@@ -45,7 +44,7 @@ class _Byte:
         return own, own & ~(0xFF << shift) | self.target << shift, every
 
 
-def bad_config_data(case: Case) -> Told:
+def bad_config_data(case: Case) -> Finding:
     """What one `Bad config data` message means."""
     offset = int(case.value("offset"), 16)
     section = case.section
@@ -57,7 +56,7 @@ def bad_config_data(case: Case) -> Told:
     byte = _Byte(offset, case.source, case.target, _compared(case), config)
     place, doubt = _place(section, byte)
     message = _message(byte, place, section, doubt)
-    return Told(
+    return Finding(
         Code.CONFIG_MISMATCH,
         message + mismatch + _by_byte(candidates),
         section,

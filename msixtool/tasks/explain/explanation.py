@@ -6,31 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msixtool.qemu.versions import Version, format_version
-from msixtool.tasks.finding import Code
+from msixtool.tasks.finding import Finding
 
 MOST_REPEATS = 1000
 """The most repetitions of one failure whose lines are kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a cause means: as in FINDING, `source` is the stream's value and `target` that of the QEMU that
-    loads it. `section` is None where the failure's other messages name it."""
-
-    code: Code
-    message: str
-    section: str | None = None
-    instance: int | None = None
-    field: str | None = None
-    config_offset: int | None = None
-    source: Any = None
-    target: Any = None
-    advice: str | None = None
-
-
 @dataclass(slots=True)
 class Explanation:
-    """A failure in a log. `line` (from 1) and `text` are those of its cause as QEMU told it.
+    """A failure in a log.
+
+    `line` (from 1) and `text` are those of its cause as QEMU told it, `told` is what that means.
 
     `lines` are all those that tell of it, `again` those on which the same failure stands once more, and
     `qemu` the oldest and the newest release that words it so.
@@ -38,7 +24,7 @@ class Explanation:
 
     line: int
     text: str
-    told: Told
+    told: Finding
     lines: tuple[int, ...] = ()
     again: list[int] = field(default_factory=list)
     qemu: tuple[Version | None, Version | None] = (None, None)

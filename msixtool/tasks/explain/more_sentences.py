@@ -10,42 +10,6 @@ _ONE_CPU = (
 )
 
 DEVICES: dict[str, Sentence] = {
-    "irq-state": Sentence(
-        Code.OTHER,
-        "The stream says that an INTx line of {it} is at level {source}; it can be 0 or 1.",
-        None,
-        field="irq_state",
-    ),
-    "queue-address": Sentence(
-        Code.OTHER,
-        "Queue {queue} of {it} stands at address 0, but {source} buffers were taken from it: the guest reset"
-        " it half-way, or the stream is damaged.",
-        None,
-        field="queue {queue} address",
-    ),
-    "queue-index": Sentence(
-        Code.OTHER,
-        "The indices of queue {queue} of {it} do not go together: the guest's is {source:#x}, the device's"
-        " {target:#x}, 0x{delta} apart in a ring of 0x{size}. The queue's memory is not what the device had"
-        " before it.",
-        "Check that the guest's memory came whole: with shared or mapped memory the target has to be given"
-        " the source's file.",
-        field="queue {queue} index",
-    ),
-    "queue-used": Sentence(
-        Code.OTHER,
-        "The indices of queue {queue} of {it} do not go together: {source:#x} buffers taken, {target:#x}"
-        " given back, in a ring of 0x{size}. The queue's memory is not what the device had before it.",
-        "Check that the guest's memory came whole: with shared or mapped memory the target has to be given"
-        " the source's file.",
-        field="queue {queue} index",
-    ),
-    "queue-count": Sentence(
-        Code.OTHER,
-        "The stream says that {it} has {source} virtqueues; 1024 is the most.",
-        None,
-        field="num_queues",
-    ),
     "config-length": Sentence(
         Code.FIELD_MISMATCH,
         "The configuration of {it} is {source} bytes long in the stream and {target} in the target.",
@@ -69,12 +33,6 @@ DEVICES: dict[str, Sentence] = {
         "The source's network backend has {field}, and the target's has not.",
         "Give the target a backend of the source's kind (a tap with vnet_hdr=on).",
         field="has_vnet_hdr",
-    ),
-    "msix-assertion": Sentence(
-        Code.VECTOR_RANGE,
-        "The stream names an MSI-X vector that the device does not have, and QEMU ended in {function}.",
-        "Load the stream into a device with as many vectors as the source's.",
-        field="vector",
     ),
     "subsystem": Sentence(
         Code.FIELD_MISMATCH,

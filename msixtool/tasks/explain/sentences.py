@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msixtool.qemu.refusals import WHOLE
 from msixtool.tasks.finding import Code
 
 CONFIGURATION = "configuration"
 RAM = "ram"
 
-WHOLE = "Take the stream again, or use a copy of it that is whole."
 SOURCE_STOPPED = f"See the source's log of that time for why it stopped sending. {WHOLE}"
 _ONE_TARGET_SINCE = "Load it in a QEMU at least as new as the one that saved it"
 
@@ -29,7 +29,7 @@ class Sentence:
 
 
 SENTENCES: dict[str, Sentence] = {
-    # The header and the configuration section
+    # The header and the configuration section: what else is refused of it is in qemu/refusals.py
     "version-2": Sentence(
         Code.STREAM,
         "The stream is of format version 2, which QEMU stopped writing in 2009 and no longer reads.",
@@ -39,41 +39,6 @@ SENTENCES: dict[str, Sentence] = {
         "The stream is of a format version that QEMU does not read: it reads version 3 alone.",
         "See where the file comes from: no QEMU writes such a version.",
         field="version",
-    ),
-    "configuration-missing": Sentence(
-        Code.FIELD_MISMATCH,
-        "The stream has no configuration section, and this machine type expects one.",
-        "Start the target with -global migration.send-configuration=off, or save the source again with it"
-        " on (it is off for machine types up to 2.3).",
-        CONFIGURATION,
-    ),
-    "machine": Sentence(
-        Code.MACHINE_TYPE,
-        "The source ran machine type {source}, the target was started with {target}.",
-        "Start the target with -machine {source}.",
-        CONFIGURATION,
-        "machine",
-    ),
-    "capability": Sentence(
-        Code.CAPABILITY,
-        "The migration capability {field} was {source} in the source and is {target} in the target.",
-        "Turn {field} {source} on the target before the load (migrate-set-capabilities).",
-        CONFIGURATION,
-        "{field}",
-    ),
-    "capability-unknown": Sentence(
-        Code.CAPABILITY,
-        "The stream was saved with the migration capability {field}, which the target does not know.",
-        "Save it again with {field} off, or load it in a QEMU that has it.",
-        CONFIGURATION,
-        "{field}",
-    ),
-    "uuid": Sentence(
-        Code.UUID,
-        "The source has UUID {source}, the target was started with {target}.",
-        "Start the target with -uuid {source}, or turn validate-uuid off on the source.",
-        CONFIGURATION,
-        "uuid",
     ),
     "uuid-unset": Sentence(
         Code.UUID,
@@ -95,23 +60,11 @@ SENTENCES: dict[str, Sentence] = {
         "A part of section {id} came, but no section with this number had begun.",
         WHOLE,
     ),
-    "section-too-new": Sentence(
-        Code.SECTION_VERSION,
-        "The stream has version {source} of {it}, the target reads up to version {target}.",
-        f"{_ONE_TARGET_SINCE}, or save it again with a machine type that both QEMU releases have.",
-        field="version_id",
-    ),
     "footer-unreadable": Sentence(
         Code.STREAM,
         "The stream ends where the footer of {it} should stand: the source stopped sending, or its file is"
         " cut.",
         SOURCE_STOPPED,
-    ),
-    "subsection-unknown": Sentence(
-        Code.SUBSECTION_UNKNOWN,
-        "The stream has the subsection {subsection} in {vmsd}, which the target does not know.",
-        f"{_ONE_TARGET_SINCE}, or save it again with an older machine type: newer ones send more.",
-        field="{subsection}",
     ),
     "id-unreadable": Sentence(
         Code.STREAM,
@@ -128,13 +81,6 @@ SENTENCES: dict[str, Sentence] = {
     ),
     "must-exist": Sentence(
         Code.FIELD_MISMATCH, "The target does not accept the stream's {vmsd}/{field}.", field="{field}"
-    ),
-    "run-state": Sentence(
-        Code.OTHER,
-        "The stream says that the VM was in run state {source}, which the target does not know.",
-        f"{_ONE_TARGET_SINCE}.",
-        "globalstate",
-        "runstate",
     ),
     "null-marker": Sentence(
         Code.SECTION_LAYOUT,
@@ -241,14 +187,6 @@ SENTENCES: dict[str, Sentence] = {
         Code.PAGE_SIZE,
         "RAM block {block} has pages of {source} bytes in the source and of {target} in the target.",
         "Use the same huge pages for the guest's memory on both hosts.",
-        RAM,
-        "{block}",
-    ),
-    "block-address": Sentence(
-        Code.OTHER,
-        "RAM block {block} stands at guest address {source:#x} in the source and at {target:#x} in the"
-        " target.",
-        "Start the target with the source's memory devices in the source's order.",
         RAM,
         "{block}",
     ),

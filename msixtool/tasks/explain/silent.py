@@ -7,12 +7,14 @@ migration/vmstate.c before 10.2 (a subsection that is not known).
 
 from __future__ import annotations
 
-from msixtool.qemu import advice
+from dataclasses import replace
+
+from msixtool.qemu import advice, refusals
 from msixtool.qemu.kinds import kind_of
+from msixtool.qemu.refusals import WHOLE
 from msixtool.tasks.explain.case import Case
-from msixtool.tasks.explain.explanation import Told
-from msixtool.tasks.explain.sentences import RAM, SOURCE_STOPPED, WHOLE
-from msixtool.tasks.finding import Code
+from msixtool.tasks.explain.sentences import RAM, SOURCE_STOPPED
+from msixtool.tasks.finding import Code, Finding
 
 _NOT_FOUND = ("No such file or directory", "-2")
 _CUT_OFF = ("Input/output error", "-5", "Connection reset by peer", "Broken pipe")
@@ -22,7 +24,7 @@ _CONFIG = "config"
 _CPUS = frozenset({"cpu", "cpu_common", "apic", "kvm-tpr-opt", "kvmclock"})
 
 
-def silent(case: Case) -> Told:
+def silent(case: Case) -> Finding:
     """What a failure without a cause may come from, by its error and the device that it stopped at."""
     errno = case.failure.errno or ""
     if errno.startswith(_CUT_OFF):
@@ -58,7 +60,7 @@ def silent(case: Case) -> Told:
     )
 
 
-def quoted(case: Case) -> Told:
+def quoted(case: Case) -> Finding:
     """QEMU's own words, which are not known here: they are the cause all the same."""
     where = f"{case.section} was refused" if case.section else "The migration failed"
     return _told(
@@ -70,7 +72,7 @@ def quoted(case: Case) -> Told:
     )
 
 
-def crash(case: Case) -> Told:
+def crash(case: Case) -> Finding:
     """QEMU ended in the middle of things: before 7.2 a virtio queue's vector can be why."""
     found = case.evidence and next(
         (
@@ -87,27 +89,23 @@ def crash(case: Case) -> Told:
             "QEMU crashed. Where that was in a load by a release before 7.2, a virtio queue whose vector the"
             " device does not have can be why: give the stream with --stream to see.",
         )
-    return Told(
-        Code.VECTOR_RANGE,
-        f"QEMU crashed, and the stream has what crashes releases before 7.2: {found.section}:"
+    return replace(
+        found,
+        message=f"QEMU crashed, and the stream has what crashes releases before 7.2: {found.section}:"
         f" {found.message}.",
-        found.section,
-        found.instance,
-        found.field,
-        source=found.source,
-        target=found.target,
-        advice=found.advice,
     )
 
 
-def _told(case: Case, code: Code, message: str, field: str | None = None, advice: str | None = None) -> Told:
-    return Told(code, message, case.section, case.instance, field, advice=advice)
+def _told(
+    case: Case, code: Code, message: str, field: str | None = None, advice: str | None = None
+) -> Finding:
+    return Finding(code, message, case.section, case.instance, field, advice=advice)
 
 
 _STOPPED = "As a rule the source stopped sending, died or its file is cut."
 
 
-def _cut_off(case: Case, errno: str) -> Told:
+def _cut_off(case: Case, errno: str) -> Finding:
     """An error that a stream ends with, and that a device can give as well: an errno is no cause."""
     where = f" in the middle of {case.section}" if case.section else ""
     cut = case.evidence.cut if case.evidence else None
@@ -138,7 +136,7 @@ def _cut_off(case: Case, errno: str) -> Told:
     )
 
 
-def _unknown_subsection(case: Case) -> Told:
+def _unknown_subsection(case: Case) -> Finding:
     """A subsection that is not known is told by its name since 10.2; before by traces alone."""
     traced = case.failure.traced_subsection
     names = case.evidence.subsections(case.section or "") if case.evidence else []
@@ -160,10 +158,7 @@ _MOST_NAMED = 12
 
 
 def _on_subsections(kind: str, names: list[str]) -> str:
-    told = (
-        "Load it in a QEMU at least as new as the one that saved it, or save it again with an older machine"
-        " type: newer ones send more."
-    )
+    told = str(refusals.SUBSECTION_UNKNOWN.advice)
     known = kind_of(kind).advice.subsections
     remedies = [f"{name} {known[name]}" for name in names or known if name in known]
     if remedies:
@@ -171,20 +166,11 @@ def _on_subsections(kind: str, names: list[str]) -> str:
     return told if names else f"{told} msixtool fields shows which subsections the section has."
 
 
-def _virtio(case: Case, errno: str) -> Told:
+def _virtio(case: Case, errno: str) -> Finding:
     evidence = case.evidence
     found = evidence.refusal(case.section or "", Code.VECTOR_RANGE) if evidence else None
     if found is not None:
-        return Told(
-            Code.VECTOR_RANGE,
-            f"{found.message[0].upper()}{found.message[1:]}.",
-            case.section,
-            case.instance,
-            found.field,
-            source=found.source,
-            target=found.target,
-            advice=found.advice,
-        )
+        return replace(found, message=f"{found.message[0].upper()}{found.message[1:]}.")
     ports = kind_of(case.kind).advice.fields.get("ports_map")
     if ports and not errno.startswith(_NOT_PERMITTED):
         return _told(
@@ -211,13 +197,13 @@ def _virtio(case: Case, errno: str) -> Told:
             f"{case.section} refused its state without a word. In the stream its vectors are all in range,"
             " so it is the state of the device type itself that does not fit.",
         )
-    return _told(
-        case,
-        Code.VECTOR_RANGE,
-        f"{case.section} refused its state without a word. A virtio device does that where config_vector or a"
-        " queue's vector is not below the number of its MSI-X vectors; --stream shows which.",
-        "vector",
-        "Give the vector a number below the table size (msixtool forge), or 65535 for none.",
+    setting = kind_of(case.kind).advice.vectors
+    found = case.refused(refusals.VECTOR, property=setting, below="the table size")
+    return replace(
+        found,
+        message=f"{case.section} refused its state without a word. A virtio device does that where"
+        " config_vector or a queue's vector is not below the number of its MSI-X vectors; --stream shows"
+        " which.",
     )
 
 

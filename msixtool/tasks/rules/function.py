@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
 from msixtool.formats import msix, pci
-from msixtool.formats import virtio as virtio_format
-from msixtool.tasks.device_checks import PCI_VERSION, Check, Failed, pci_failures, virtio_failures
+from msixtool.tasks import device_checks
 from msixtool.tasks.rules.catalogue import RULES, RuleFinding
 
 CONTROL_RESERVED = 0x3800
@@ -23,12 +22,9 @@ _MSI_ENABLE = 0x01
 
 def check_function(device: MsixDevice) -> Iterator[RuleFinding]:
     """All findings about one device but those about its vectors."""
-    for failed in pci_failures(device):
-        if failed.offset is not None or failed.check is not Check.IRQ_STATE:
-            yield _refused(device, failed)
+    for refused in device_checks.refused(device):
+        yield _at(device, refused.rule, refused.message, refused.at, refused.vector)
     yield from check_capability(device)
-    for failed in virtio_failures(device):
-        yield _refused(device, failed)
 
 
 def check_capability(device: MsixDevice) -> Iterator[RuleFinding]:
@@ -108,28 +104,6 @@ def _room(config: ConfigSpace, place: BarPlace) -> int:
     """The most bytes that a memory BAR can have: its address is a multiple of its size."""
     bar = next(each for each in pci.bars(config.data) if each.number == place.bar)
     return bar.address & -bar.address if bar.address else 1 << (64 if bar.wide else 32)
-
-
-def _refused(device: MsixDevice, failed: Failed) -> RuleFinding:
-    """The rule that a value which QEMU refuses breaks, and what would be right."""
-    value, number = failed.value, failed.number
-    match failed.check:
-        case Check.PCI_VERSION:
-            rule, text = "pci-version", f"PCIDevice version: expected 0 to {PCI_VERSION}, found {value}"
-        case Check.IRQ_STATE:
-            rule, text = "irq-state", f"level of INTx pin {number}: expected 0 or 1, found {value:#x}"
-        case Check.QUEUE_SELECT:
-            rule = "virtio-queue-select"
-            text = f"queue_sel: expected less than {virtio_format.MAX_QUEUES}, found {value}"
-        case Check.QUEUE_INDEX:
-            rule = "virtio-queue-index"
-            text = f"queue {number} has no address, and its last_avail_idx is {value:#x}"
-        case Check.CONFIG_VECTOR | Check.QUEUE_VECTOR:
-            what = "config_vector" if failed.check is Check.CONFIG_VECTOR else f"the vector of queue {number}"
-            most = f"less than {device.vectors}, or {virtio_format.NO_VECTOR} for none"
-            text = f"{what} is {value}: expected {most}"
-            return _at(device, "virtio-vector", text, failed.offset, value)
-    return _at(device, rule, text, failed.offset)
 
 
 def _at(

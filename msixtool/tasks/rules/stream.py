@@ -32,17 +32,16 @@ def check_stream(dump: Dump) -> Iterator[RuleFinding]:
             text = "no vmdesc follows the end: nothing in the stream tells the sizes of its sections"
             yield _finding("no-vmdesc", text, offset=dump.index.end)
     yield from _duplicates(dump)
-    for trouble in troubles(dump):
+    for refused in troubles(dump):
         # What only some releases refuse is no error of the stream.
-        severity = trouble.severity if trouble.loads is None else Severity.WARNING
-        item = trouble.item
+        severity = refused.severity if refused.loads is None else Severity.WARNING
         yield _finding(
-            trouble.rule,
-            trouble.message,
+            refused.rule,
+            refused.message,
             severity=severity,
-            device=item.idstr,
-            instance=item.instance_id,
-            offset=item.offset,
+            device=refused.finding.section,
+            instance=refused.finding.instance,
+            offset=refused.offset,
         )
     if dump.index.ram is not None and dump.index.ram.filled:
         count = dump.index.ram.filled

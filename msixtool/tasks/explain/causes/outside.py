@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from msixtool.qemu.kinds import kind_of
 from msixtool.tasks.explain.case import Case
-from msixtool.tasks.explain.explanation import Told
 from msixtool.tasks.explain.families import find_family
-from msixtool.tasks.finding import Code
+from msixtool.tasks.finding import Code, Finding
 
 
-def blocked_device(case: Case) -> Told:
+def blocked_device(case: Case) -> Finding:
     """A device whose state cannot be saved."""
     section = case.section
     device = section or ""
     remedy = kind_of(device).advice.blocked or (
         "Unplug it before the migration (device_del), or use a device that can migrate."
     )
-    return Told(
+    return Finding(
         Code.OTHER,
         f"The VM cannot be saved: the state of {device} cannot be migrated.",
         section,
@@ -24,12 +23,12 @@ def blocked_device(case: Case) -> Told:
     )
 
 
-def libvirt_cpu(case: Case) -> Told:
+def libvirt_cpu(case: Case) -> Finding:
     """The features that libvirt finds missing after it has started QEMU."""
     missing, extra = case.value("source"), case.value("target")
     parts = [f"it lacks {missing}" if missing else "", f"it adds {extra}" if extra else ""]
     differs = f": {' and '.join(filter(None, parts))}" if any(parts) else ""
-    return Told(
+    return Finding(
         Code.OTHER,
         f"The CPU that QEMU gives the guest on this host is not the one in its definition{differs}.",
         "cpu",
@@ -40,12 +39,14 @@ def libvirt_cpu(case: Case) -> Told:
     )
 
 
-def blocked(case: Case) -> Told:
+def blocked(case: Case) -> Finding:
     """What the source's QEMU says that it cannot be saved for, with the advice of its family."""
     reason = case.value("reason").rstrip(".")
     found = find_family(reason, named=True)
     advised = None if found is None else found[0].family.sentence.advice
-    return Told(Code.OTHER, f"The VM cannot be saved: {reason}.", case.section, case.instance, advice=advised)
+    return Finding(
+        Code.OTHER, f"The VM cannot be saved: {reason}.", case.section, case.instance, advice=advised
+    )
 
 
 def _on_cpu(missing: str, extra: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from msixtool.qemu import refusals
 from msixtool.tasks.explain.case import Case
-from msixtool.tasks.explain.explanation import Told
 from msixtool.tasks.explain.sentences import CONFIGURATION, SENTENCES, SOURCE_STOPPED
-from msixtool.tasks.finding import Code
+from msixtool.tasks.finding import Code, Finding
 
 _MAGICS = {
     "1f8b": "gzip",
@@ -22,7 +22,7 @@ _MULTIFD = 0x11223344
 _QEVM = 0x5145564D
 
 
-def magic(case: Case) -> Told:
+def magic(case: Case) -> Finding:
     """Not a migration stream: what it may be instead, by its first bytes or by the file given."""
     found = case.source
     if found == _MULTIFD:
@@ -32,7 +32,7 @@ def magic(case: Case) -> Told:
     if what is None and case.evidence is not None and case.evidence.dump.layers:
         what = str(case.evidence.dump.layers[0]["kind"])
     said = f": it begins with {begins}" if begins else ""
-    return Told(
+    return Finding(
         Code.STREAM,
         f"What QEMU was given is no migration stream{said}{f', as {what} does' if what else ''}.",
         source=found,
@@ -60,9 +60,9 @@ def _unpack(what: str | None) -> str | None:
     return None
 
 
-def _multifd(*, on_source: bool) -> Told:
+def _multifd(*, on_source: bool) -> Finding:
     there, here = ("on", "off") if on_source else ("off", "on")
-    return Told(
+    return Finding(
         Code.CAPABILITY,
         f"The multifd capability is {there} in the source and {here} in the target: it met bytes that are"
         " meant for another kind of channel.",
@@ -73,11 +73,11 @@ def _multifd(*, on_source: bool) -> Told:
     )
 
 
-def multifd_magic(case: Case) -> Told:
+def multifd_magic(case: Case) -> Finding:
     """A multifd channel that does not begin as one."""
     if case.source == _QEVM:
         return _multifd(on_source=False)
-    return Told(
+    return Finding(
         Code.STREAM,
         "What came on a multifd channel is none: another program connected, or TLS is on on one side alone.",
         field="multifd",
@@ -86,47 +86,23 @@ def multifd_magic(case: Case) -> Told:
     )
 
 
-def page_bits(case: Case) -> Told:
-    """TARGET_PAGE_BITS: the page size as a power of two."""
-    source, target = (1 << min(max(bits, 0), 63) for bits in (case.source, case.target))
-    return Told(
-        Code.PAGE_SIZE,
-        f"The guest's pages are of {source} bytes in the source and of {target} in the target.",
-        CONFIGURATION,
-        field="page_size",
-        source=source,
-        target=target,
-        advice="Use the source's architecture, machine type and -cpu.",
-    )
-
-
 _CONFIGURATION_TYPE = 7
 
 
-def section_type(case: Case) -> Told:
+def section_type(case: Case) -> Finding:
     """A byte that begins no section: of the stream, or of the configuration section, which has a
     type of its own."""
     if case.source == _CONFIGURATION_TYPE:
-        return Told(
-            Code.FIELD_MISMATCH,
-            "The stream begins with the configuration section (type 7), and the target does not read one:"
-            " it runs"
-            " with migration.send-configuration=off, as machine types before 2.4 do.",
-            CONFIGURATION,
-            field="send-configuration",
-            source=True,
-            target=False,
-            advice="Start the target with the source's machine type and without -global"
-            " migration.send-configuration=off, or the source with it.",
-        )
+        unread = refusals.CONFIGURATION_UNREAD._replace(code=Code.FIELD_MISMATCH)
+        return case.refused(unread, CONFIGURATION, source=True, target=False)
     return case.tell(SENTENCES["section-type"])
 
 
-def stream_error(case: Case) -> Told:
+def stream_error(case: Case) -> Finding:
     """The stream ended, or its transport broke, while something was read."""
     what = case.section or case.value("vmsd")
     inside = f" in the middle of {what}" if what else ""
-    return Told(
+    return Finding(
         Code.STREAM,
         f"The stream ended, or the connection broke{inside}.",
         case.section,

@@ -1,0 +1,329 @@
+"""What QEMU refuses of a stream: each refusal once, with its code, its words and its advice.
+
+`load` and `validate` find them in a stream alone, `compat` in two, `explain` by what QEMU logged: all of them
+tell them by what stands here. The checks that find them are in tasks/; docs/refusals.md lists all there are.
+
+Source: QEMU migration/savevm.c and ram.c, hw/pci/pci.c (vmstate_pci_device, get_pci_irq_state),
+hw/virtio/virtio.c (virtio_load), hw/virtio/virtio-pci.c (virtio_pci_load_config, virtio_pci_load_queue),
+hw/ide/ahci.c (ahci_state_post_load), migration/global_state.c (global_state_post_load).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from msixtool.formats.virtio import MAX_QUEUES, NO_VECTOR
+from msixtool.qemu.versions import Version
+from msixtool.qemu.vmstates import Lifetime
+
+
+class Severity(StrEnum):
+    """How much a finding weighs: an error stops the load, a warning may."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Code(StrEnum):
+    """What kind of reason it is. The values are part of the contract."""
+
+    MACHINE_TYPE = "machine-type"
+    PAGE_SIZE = "page-size"
+    CAPABILITY = "capability"
+    UUID = "uuid"
+    RAM_MISSING = "ram-missing"
+    RAM_SIZE = "ram-size"
+    SECTION_UNKNOWN = "section-unknown"
+    SECTION_VERSION = "section-version"
+    SECTION_LAYOUT = "section-layout"
+    CONFIG_MISMATCH = "config-mismatch"
+    FIELD_MISMATCH = "field-mismatch"
+    FEATURES = "features"
+    QUEUE_SIZE = "queue-size"
+    VECTOR_RANGE = "vector-range"
+    SUBSECTION_UNKNOWN = "subsection-unknown"
+    STREAM = "stream"
+    OTHER = "other"
+    UNDECIDED = "undecided"
+
+
+class Refusal(NamedTuple):
+    """One thing that QEMU refuses, or minds.
+
+    In `words`, `advice` and `field` stand the values of the case: `source` and `target` of FINDING, and
+    others by name. Without advice that of the device's kind counts (qemu/advice.py). `rule` is that of
+    `validate`, where it can be seen in a stream alone; `loads` are the releases that take it all the same.
+    """
+
+    code: Code
+    words: str
+    advice: str | None = None
+    field: str | None = None
+    rule: str = ""
+    severity: Severity = Severity.ERROR
+    loads: Lifetime | None = None
+
+    def told(self, **values: Any) -> str:
+        """Its words for a case."""
+        return self.words.format_map(values)
+
+    def field_of(self, **values: Any) -> str | None:
+        """The field that it is about; None where that is the `name` None."""
+        if self.field is None or values.get("name", "") is None:
+            return None
+        return self.field.format_map(values)
+
+    def advice_of(self, **values: Any) -> str | None:
+        """What to do."""
+        return None if self.advice is None else self.advice.format_map(values)
+
+
+# The configuration section
+
+CONFIGURATION_MISSING = Refusal(
+    Code.FIELD_MISMATCH,
+    "the source has no configuration section, the target expects one",
+    "Start the target with -global migration.send-configuration=off, or save the source again with it on (it"
+    " is off for machine types up to 2.3).",
+    "configuration",
+)
+CONFIGURATION_UNREAD = Refusal(
+    Code.OTHER,
+    "the source has a configuration section, the target expects none",
+    "Start the target with -global migration.send-configuration=on, as machine types since 2.4 have it.",
+    "configuration",
+)
+MACHINE = Refusal(
+    Code.MACHINE_TYPE,
+    "machine type: {source}, the target has {target}",
+    "Start the target with -machine {source}.",
+    "machine",
+)
+PAGE_SIZE = Refusal(
+    Code.PAGE_SIZE,
+    "page size: {source} bytes, the target has {target}",
+    "A machine of another page size cannot load this: use the source's architecture, machine type and -cpu.",
+    "page_size",
+)
+CAPABILITY = Refusal(
+    Code.CAPABILITY,
+    "capability {name}: {there} in the source, {here} in the target",
+    "Turn {name} {there} on the target before the load (migrate-set-capabilities).",
+    "{name}",
+)
+CAPABILITY_UNKNOWN = Refusal(
+    Code.CAPABILITY,
+    "capability {name}: the target does not know it",
+    "Save it again with {name} off, or load it in a QEMU that has it.",
+    "{name}",
+)
+UUID = Refusal(
+    Code.UUID,
+    "UUID: {source}, the target has {target}",
+    "Start the target with -uuid {source}, or turn validate-uuid off on the source.",
+    "uuid",
+)
+
+# RAM
+
+BLOCK_MISSING = Refusal(
+    Code.RAM_MISSING, "RAM block {block}{size}: the target has none of this name", field="{block}"
+)
+BLOCK_SIZE = Refusal(
+    Code.RAM_SIZE, "RAM block {block}: {theirs}, the target has {most}{ours}", field="{block}"
+)
+BLOCK_ADDRESS = Refusal(
+    Code.OTHER,
+    "RAM block {block}: at address {source:#x}, the target has it at {target:#x}",
+    "Start the target with the source's memory devices in the source's order.",
+    "{block}",
+)
+
+# Sections
+
+SECTION_UNKNOWN = Refusal(Code.SECTION_UNKNOWN, "section {name}{which}: the target has none{but}")
+NEWER = "Load it in a QEMU at least as new as the one that saved it, or save it again with"
+SECTION_TOO_NEW = Refusal(
+    Code.SECTION_VERSION,
+    "{what}: version {source}, the target reads up to {target}",
+    f"{NEWER} a machine type that both have.",
+    "{field}",
+)
+SECTION_TOO_OLD = Refusal(
+    Code.SECTION_VERSION,
+    "{what}: version {source}, the target reads none below {target}",
+    "The target's QEMU no longer reads this state: load it in an older one, and save it there again.",
+    "{field}",
+)
+SUBSECTION_UNKNOWN = Refusal(
+    Code.SUBSECTION_UNKNOWN,
+    "subsection {source}: the target's QEMU does not know it",
+    f"{NEWER} an older machine type: newer ones send more.",
+    "{source}",
+)
+FOOTER = Refusal(
+    Code.SECTION_LAYOUT,
+    "{why}: the target reads {by} the section's end and misses its footer",
+    field="{name}",
+)
+NOT_EQUAL = Refusal(
+    Code.FIELD_MISMATCH,
+    "{name}: {source}, the target has {target}, and they must be equal",
+    field="{name}",
+)
+
+AT_MOST = Refusal(Code.FIELD_MISMATCH, "{name}: {source}, the target takes 0 to {target}", field="{name}")
+
+REGISTER_LIST = Refusal(
+    Code.FIELD_MISMATCH,
+    "{source} registers in the stream, the target's kernel (KVM) lists {target}: the list comes from the host's"
+    " kernel and processor",
+    "Load it on a host with the source's kernel version and processor, and the same -cpu.",
+    "{name}",
+)
+
+# Devices on PCI
+
+PCI_VERSION = Refusal(
+    Code.SECTION_VERSION,
+    "PCIDevice version_id {source}: QEMU takes 0 to {target}",
+    field="version_id",
+    rule="pci-version",
+)
+IRQ_STATE = Refusal(
+    Code.OTHER, "irq state {source}{pin}: must be 0 or 1", field="irq_state", rule="irq-state"
+)
+
+# virtio
+
+VECTOR_ADVICE = (
+    "Give the target's device as many vectors as the source's ({property}=); in the stream itself a vector"
+    f" has to be below {{below}}, or {NO_VECTOR} for none (msixtool forge)."
+)
+VECTOR = Refusal(
+    Code.VECTOR_RANGE,
+    "the stream names an MSI-X vector that the device does not have",
+    VECTOR_ADVICE,
+    "vector",
+)
+CONFIG_VECTOR = Refusal(
+    Code.VECTOR_RANGE,
+    "config_vector is {source}, the device has {target} vectors: QEMU refuses it without a word",
+    VECTOR_ADVICE,
+    "config_vector",
+    "virtio-vector",
+)
+QUEUE_VECTOR = Refusal(
+    Code.VECTOR_RANGE,
+    "queue {queue} vector is {source}, the device has {target} vectors: QEMU refuses it without a word, and"
+    " before 7.2 crashes",
+    VECTOR_ADVICE,
+    "queue {queue} vector",
+    "virtio-vector",
+)
+QUEUE_SELECT = Refusal(
+    Code.OTHER,
+    f"queue_sel {{source}}: QEMU takes less than {MAX_QUEUES}",
+    field="queue_sel",
+    rule="virtio-queue-select",
+)
+QUEUE_INDEX = Refusal(
+    Code.OTHER,
+    "queue {queue} has no address, and {source} buffers were taken from it",
+    "Save again: the guest reset the queue half-way, or the stream is damaged.",
+    "queue {queue} last_avail_idx",
+    "virtio-queue-index",
+)
+QUEUE_COUNT = Refusal(
+    Code.OTHER, f"{{source}} virtqueues: QEMU takes {MAX_QUEUES} at most", field="num_queues"
+)
+QUEUE_SIZE = Refusal(
+    Code.QUEUE_SIZE, "queue {queue}: {source} entries, the target has {target}", field="queue {queue} size"
+)
+CHECKS_QUEUE_SIZE: Version = (11, 0)
+"""Since when a queue of more entries than the target's is refused."""
+FEATURES = Refusal(
+    Code.FEATURES,
+    "features {source:#x} are negotiated, of which the target does not offer {names}",
+    field="guest_features",
+)
+_ONE_MOMENT = (
+    "Save again: RAM and devices must be of one moment. If it comes back, the source's RAM was changed behind"
+    " its back (a memory backend that is shared or was not sent, a vhost device that writes on), or its"
+    " device lost count."
+)
+RING_USED = Refusal(
+    Code.OTHER,
+    "VQ {queue} size {size:#x} < last_avail_idx {last:#x} - used_idx {source:#x}: the device and guest memory"
+    " are not of one moment",
+    _ONE_MOMENT,
+    "queue {queue} used_idx",
+    "ring-out-of-step",
+)
+RING_AVAILABLE = Refusal(
+    Code.OTHER,
+    "VQ {queue} size {size:#x} Guest index {source:#x} inconsistent with Host index {last:#x}: {waiting}"
+    " waiting; QEMU since 7.2 loads it and marks the device broken",
+    _ONE_MOMENT,
+    "queue {queue} avail_idx",
+    "ring-available",
+    Severity.WARNING,
+)
+RING_UNKNOWN = Refusal(
+    Code.UNDECIDED,
+    "the rings of {rings} are not in the stream, and so not compared",
+    rule="ring-unknown",
+    severity=Severity.INFO,
+)
+CHECKS_AVAILABLE = Lifetime((5, 2), (7, 2))
+"""Releases that leave a queue alone whose available index makes no sense."""
+
+# Other devices
+
+RUN_STATE = Refusal(
+    Code.OTHER,
+    "runstate: {state} is no run state of QEMU",
+    f"{NEWER} an older machine type: newer ones send more.",
+    "runstate",
+    "run-state",
+)
+DEVICE_STATE = Refusal(Code.OTHER, "{name} {source}: {why}", field="{name}", rule="device-state")
+AHCI_ENGINE = Refusal(
+    Code.OTHER,
+    "port {port}: its {engine} engine runs and is switched off",
+    field="dev[{port}].port_regs.cmd",
+    rule="ahci-state",
+)
+AHCI_SLOT = Refusal(
+    Code.OTHER, "port {port}: busy slot {source}, of 32", field="dev[{port}].busy_slot", rule="ahci-state"
+)
+AHCI_COMMAND = Refusal(Code.OTHER, "{path}: {why}", field="{path}.{name}", rule="ahci-state")
+AHCI_BOUNCE = Refusal(
+    Code.OTHER,
+    "port {port}: its {engine} engine is started, and bus mastering is off",
+    "Load it in QEMU 10.0 or later. Or save once the guest's driver has the controller: a reset may switch"
+    " bus mastering off and leave the ports started.",
+    "dev[{port}].port_regs.cmd",
+    "ahci-state",
+)
+AHCI_BUS_MASTER = AHCI_BOUNCE._replace(rule="ahci-bus-master", loads=Lifetime((7, 2), (10, 0)))
+"""Releases from 10.0 on let a device map more than one piece that is not RAM."""
+
+# The stream
+
+WHOLE = "Take the stream again, or use a copy of it that is whole."
+DAMAGE = Refusal(Code.STREAM, "{damage}", WHOLE)
+SETTINGS = Refusal(
+    Code.CONFIG_MISMATCH,
+    "{damage}",
+    "Give the capability the values that the device has: no QEMU takes others (msixtool validate).",
+    "{name}",
+)
+"""A capability that get_pci_config_device refuses, whatever the target's device is like."""
+INCOMPLETE = Refusal(
+    Code.STREAM,
+    "libvirt marked the image as incomplete, and refuses to restore it",
+    "Take it again; where the stream in it is whole, QEMU itself loads it.",
+)
