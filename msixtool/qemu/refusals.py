@@ -178,8 +178,8 @@ AT_MOST = Refusal(Code.FIELD_MISMATCH, "{name}: {source}, the target takes 0 to 
 
 REGISTER_LIST = Refusal(
     Code.FIELD_MISMATCH,
-    "{source} registers in the stream, the target's kernel (KVM) lists {target}: the list comes from the host's"
-    " kernel and processor",
+    "{source} registers in the stream, the target's kernel (KVM) lists {target}: the list comes from the"
+    " host's kernel and processor",
     "Load it on a host with the source's kernel version and processor, and the same -cpu.",
     "{name}",
 )
@@ -250,9 +250,9 @@ FEATURES = Refusal(
     field="guest_features",
 )
 _ONE_MOMENT = (
-    "Save again: RAM and devices must be of one moment. If it comes back, the source's RAM was changed behind"
-    " its back (a memory backend that is shared or was not sent, a vhost device that writes on), or its"
-    " device lost count."
+    "Save again: RAM and queue {queue} must be of one moment. If it comes back, the source's RAM was changed"
+    " behind its back (a memory backend that is shared or was not sent, a vhost device that writes on), or"
+    " its device lost count."
 )
 RING_USED = Refusal(
     Code.OTHER,

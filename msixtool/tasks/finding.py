@@ -31,6 +31,9 @@ class Finding:
     advice: str | None = None
     severity: Severity = Severity.ERROR
 
+    def __repr__(self) -> str:
+        return f"<Finding {self.severity} {self.code} {(self.section or '')[:60]!r}: {self.message[:80]!r}>"
+
     def to_json(self) -> dict[str, Any]:
         """FINDING as a JSON object."""
         made = asdict(self)
