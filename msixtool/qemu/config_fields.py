@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msixtool.formats import pci
+
 Words = Callable[[int], str]
 
 
@@ -144,12 +146,81 @@ _CORRECTABLE = tuple(
     )
 )
 
+_CAPABILITIES: dict[int, str] = {
+    pci.CapabilityId.PM: "power management",
+    pci.CapabilityId.AGP: "AGP",
+    pci.CapabilityId.VPD: "vital product data",
+    pci.CapabilityId.SLOTID: "slot ID",
+    pci.CapabilityId.MSI: "MSI",
+    pci.CapabilityId.PCIX: "PCI-X",
+    pci.CapabilityId.VENDOR: "vendor-specific",
+    pci.CapabilityId.SHPC: "SHPC",
+    pci.CapabilityId.SSVID: "bridge subsystem IDs",
+    pci.CapabilityId.EXPRESS: "PCI Express",
+    pci.CapabilityId.MSIX: "MSI-X",
+    pci.CapabilityId.SATA: "SATA",
+    pci.CapabilityId.AF: "advanced features",
+}
+
+_EXTENDED: dict[int, str] = {
+    pci.ExtendedCapabilityId.AER: "advanced error reporting",
+    pci.ExtendedCapabilityId.DEVICE_SERIAL_NUMBER: "device serial number",
+    pci.ExtendedCapabilityId.VENDOR: "vendor-specific",
+    pci.ExtendedCapabilityId.ACS: "access control services",
+    pci.ExtendedCapabilityId.ARI: "alternative routing-ID",
+    pci.ExtendedCapabilityId.ATS: "address translation services",
+    pci.ExtendedCapabilityId.SRIOV: "SR-IOV",
+    pci.ExtendedCapabilityId.PRI: "page requests",
+    pci.ExtendedCapabilityId.PASID: "process address space ID",
+    pci.ExtendedCapabilityId.DVSEC: "designated vendor-specific",
+}
+
+
+def capability_name(identifier: int) -> str:
+    """A capability id in words."""
+    return _CAPABILITIES.get(identifier) or ("nothing" if not identifier else f"capability {identifier:#04x}")
+
+
+def extended_capability_name(identifier: int) -> str:
+    """An extended capability id in words."""
+    return _EXTENDED.get(identifier) or f"extended capability {identifier:#06x}"
+
+
+def _vendor(identifier: int) -> str:
+    name = _VENDORS.get(identifier)
+    return f"{identifier:#06x} ({name})" if name else f"{identifier:#06x}"
+
+
+_VENDORS = {
+    0x1000: "LSI",
+    0x1013: "Cirrus Logic",
+    0x1022: "AMD",
+    0x1033: "NEC",
+    0x10EC: "Realtek",
+    0x104C: "Texas Instruments",
+    0x1106: "VIA",
+    0x1234: "QEMU",
+    0x15AD: "VMware",
+    0x1AF4: "Red Hat, virtio",
+    0x1B36: "Red Hat, QEMU",
+    0x8086: "Intel",
+}
+"""Those of QEMU's devices."""
+
+
+def _speeds(value: int) -> str:
+    """A bit for each speed, the slowest lowest."""
+    return ", ".join(_SPEED(bit + 1) for bit in range(7) if value >> bit & 1) or "none"
+
+
+_ASPM = _one_of("none", "L0s", "L1", "L0s and L1")
+
 _WINDOW_TYPE = RegisterField("type", 0xF, _one_of("16-bit", "32-bit"))
 _PREFETCHABLE_TYPE = RegisterField("type", 0xF, _one_of("32-bit", "64-bit"))
 
 FIELDS: dict[str, tuple[RegisterField, ...]] = {
     # The header
-    "vendor ID": (RegisterField("", 0xFFFF),),
+    "vendor ID": (RegisterField("", 0xFFFF, _vendor),),
     "device ID": (RegisterField("", 0xFFFF),),
     "Status": (RegisterField("capability list", 0x10, _yes_no),),
     "revision ID": (RegisterField("", 0xFF),),
@@ -244,7 +315,7 @@ FIELDS: dict[str, tuple[RegisterField, ...]] = {
     "Link Capabilities": (
         RegisterField("maximum link speed", 0xF, _SPEED),
         RegisterField("maximum link width", 0x3F0, _width),
-        RegisterField("ASPM support", 0xC00),
+        RegisterField("ASPM support", 0xC00, _ASPM),
         RegisterField("L0s exit latency", 0x7000),
         RegisterField("L1 exit latency", 0x38000),
         RegisterField("clock power management", 0x40000, _yes_no),
@@ -285,11 +356,11 @@ FIELDS: dict[str, tuple[RegisterField, ...]] = {
         RegisterField("AtomicOp routing", 0x40, _yes_no),
         RegisterField("end-end TLP prefixes", 0x200000, _yes_no),
     ),
-    "Link Capabilities 2": (RegisterField("supported link speeds", 0xFE),),
+    "Link Capabilities 2": (RegisterField("supported link speeds", 0xFE, _speeds),),
     "Link Control 2": (RegisterField("target link speed", 0xF, _SPEED),),
     # Extended capabilities
     "extended capability header": (
-        RegisterField("ID", 0xFFFF),
+        RegisterField("ID", 0xFFFF, extended_capability_name),
         RegisterField("version", 0xF0000, str),
         RegisterField("next pointer", 0xFFF00000),
     ),

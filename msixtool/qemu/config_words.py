@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from msixtool.formats import pci
-from msixtool.qemu.config_fields import FIELDS, RegisterField
+from msixtool.qemu.config_fields import FIELDS, RegisterField, capability_name
 
 _ALIGNED = 0xFC
 """The bits of a pointer of the capability list that count: the others are reserved."""
@@ -64,47 +63,7 @@ def _partial(name: str, source: int, target: int, known: int) -> RegisterDiffere
     return RegisterDifference(name, theirs, ours, f", byte {low}" if low else "")
 
 
-def capability_name(identifier: int) -> str:
-    """A capability id in words."""
-    return _CAPABILITIES.get(identifier) or ("nothing" if not identifier else f"capability {identifier:#04x}")
-
-
 def capability_at(offset: int, config: bytes | None) -> str:
     """Where a pointer of the capability list leads, and to what, where `config` is at hand to say it."""
     name = "" if config is None else f" ({capability_name(config[offset & _ALIGNED])})"
     return f"{offset:#x}{name}"
-
-
-def extended_capability_name(identifier: int) -> str:
-    """An extended capability id in words."""
-    return _EXTENDED.get(identifier) or f"extended capability {identifier:#06x}"
-
-
-_CAPABILITIES: dict[int, str] = {
-    pci.CapabilityId.PM: "power management",
-    pci.CapabilityId.AGP: "AGP",
-    pci.CapabilityId.VPD: "vital product data",
-    pci.CapabilityId.SLOTID: "slot ID",
-    pci.CapabilityId.MSI: "MSI",
-    pci.CapabilityId.PCIX: "PCI-X",
-    pci.CapabilityId.VENDOR: "vendor-specific",
-    pci.CapabilityId.SHPC: "SHPC",
-    pci.CapabilityId.SSVID: "bridge subsystem IDs",
-    pci.CapabilityId.EXPRESS: "PCI Express",
-    pci.CapabilityId.MSIX: "MSI-X",
-    pci.CapabilityId.SATA: "SATA",
-    pci.CapabilityId.AF: "advanced features",
-}
-
-_EXTENDED: dict[int, str] = {
-    pci.ExtendedCapabilityId.AER: "advanced error reporting",
-    pci.ExtendedCapabilityId.DEVICE_SERIAL_NUMBER: "device serial number",
-    pci.ExtendedCapabilityId.VENDOR: "vendor-specific",
-    pci.ExtendedCapabilityId.ACS: "access control services",
-    pci.ExtendedCapabilityId.ARI: "alternative routing-ID",
-    pci.ExtendedCapabilityId.ATS: "address translation services",
-    pci.ExtendedCapabilityId.SRIOV: "SR-IOV",
-    pci.ExtendedCapabilityId.PRI: "page requests",
-    pci.ExtendedCapabilityId.PASID: "process address space ID",
-    pci.ExtendedCapabilityId.DVSEC: "designated vendor-specific",
-}

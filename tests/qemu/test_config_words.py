@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from msixtool.qemu import config_masks as masks
 from msixtool.qemu.config_fields import FIELDS
 from msixtool.qemu.config_places import places
@@ -23,3 +25,23 @@ def test_what_no_bit_field_names_is_shown_as_a_number() -> None:
     assert differences("MSI-X table size", 4, 4, 0x7FF, 0xFFFF) == []
     register = masks.POINTER
     assert differences(register.name, 0x98, 0x40, 0xFF, 0xFF)[0].target == "0x40"
+
+
+@pytest.mark.parametrize(
+    ("register", "source", "target", "field", "words"),
+    [
+        ("extended capability header", 0x14010001, 0x1401000D, "ID", "advanced error reporting"),
+        ("extended capability header", 0x7FFF, 0x3, "ID", "extended capability 0x7fff"),
+        ("vendor ID", 0x8086, 0x1B36, "", "0x8086 (Intel)"),
+        ("vendor ID", 0x5555, 0x1B36, "", "0x5555"),
+        ("Link Capabilities 2", 0x06, 0x0E, "supported link speeds", "2.5 GT/s, 5 GT/s"),
+        ("Link Capabilities", 0xC00, 0x400, "ASPM support", "L0s and L1"),
+    ],
+)
+def test_a_number_that_has_a_name_is_told_by_it(
+    register: str, source: int, target: int, field: str, words: str
+) -> None:
+    every = 0xFFFFFFFF
+    (found,) = differences(register, source, target, every, every)
+    assert found.field == (f"{register}: {field}" if field else register)
+    assert found.source == words

@@ -63,7 +63,7 @@ def test_the_register_and_both_values_are_those_of_the_stream(sample: Path) -> N
 @pytest.mark.parametrize(
     ("offset", "target", "field", "words"),
     [
-        (0x00, 0x22, "vendor ID", "0x8086 in the stream, 0x8022"),
+        (0x00, 0x22, "vendor ID", "0x8086 (Intel) in the stream, 0x8022"),
         (0x0B, 0x06, "class code: base class", "network in the stream, bridge"),
         (0x0E, 0x80, "header type: multi-function", "no in the stream, yes"),
         (0x34, 0xA0, "capabilities pointer", "(power management) in the stream, 0xa0"),

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.formats import pci
 from msixtool.qemu import advice
+from msixtool.qemu.config_fields import capability_name
 from msixtool.qemu.config_masks import CAPABILITY_ID, NEXT_POINTER, POINTER, Register
-from msixtool.qemu.config_words import capability_at, capability_name, differences
+from msixtool.qemu.config_words import capability_at, differences
 from msixtool.tasks.compat import registers
 from msixtool.tasks.compat.load_base import Load, LoadStoppedError
 from msixtool.tasks.finding import Code, Finding, Severity

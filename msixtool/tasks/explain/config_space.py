@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from msixtool.formats import pci
 from msixtool.formats.idstr import Idstr
 from msixtool.qemu import advice
+from msixtool.qemu.config_fields import capability_name
 from msixtool.qemu.config_masks import CAPABILITY_ID, NEXT_POINTER, POINTER
 from msixtool.qemu.config_places import PlacedRegister, place_at
-from msixtool.qemu.config_words import RegisterDifference, capability_at, capability_name, differences
+from msixtool.qemu.config_words import RegisterDifference, capability_at, differences
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import Capabilities
 from msixtool.tasks.explain.case import Case
