@@ -41,7 +41,8 @@ def explain(
 ) -> ExitStatus:
     """Find each known migration failure in a log of QEMU, libvirt or what manages them, and explain it.
 
-    LOG is a path, or - for standard input, which is also read where neither LOG nor --text is given.
+    LOG is a path, or - for standard input, which is also read where neither LOG nor --text is given. Of a
+    folder each NAME.log is read with what was rotated out of it (NAME.log.1, NAME.log.2.gz), oldest first.
     Several LOGs (the source's and the target's) are put together: what one side only noticed is told
     with the other's reason. Exit status 1 where something was explained, 0 where nothing known was found.
     """
@@ -66,6 +67,8 @@ def explain(
         print_json(answer.document())
     else:
         _print(console(), answer.explanations)
+    if answer.hint is not None:
+        warn(answer.hint)
     if answer.is_full:
         warn(f"only the first {len(answer.explanations)} failures were explained")
     return report(answer)

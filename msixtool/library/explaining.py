@@ -7,7 +7,8 @@ import os
 import sys
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
-from typing import BinaryIO
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 from msixtool import dump as door
 from msixtool.documents import Document, Origin
@@ -29,6 +30,8 @@ class Explained(Answer):
     log: Origin
     stream: Origin | None
     explanations: tuple[Explanation, ...]
+    hint: str | None = None
+    """What may be in a log in which nothing was found."""
 
     @property
     def origins(self) -> tuple[Origin, ...]:
@@ -46,7 +49,7 @@ class Explained(Answer):
 
     def document(self) -> Document:
         """`msixtool.explain/1`."""
-        return explain_document(self.log, self.explanations, self.stream)
+        return explain_document(self.log, self.explanations, self.stream, self.hint)
 
     def summary(self) -> str:
         first = f", first {self.explanations[0].told.code.value}" if self.explanations else ""
@@ -57,8 +60,9 @@ def explain(*logs: Log, text: str | None = None, stream: Log | door.Dump | None 
     """Find each known failure of a migration in a log of QEMU, libvirt or what manages them, and explain it.
 
     Several logs (the source's and the target's) are put together: what one side only noticed is told with
-    the other's reason. `text` is explained instead of a log; `stream`, a path or an opened one, says for
-    sure what was in the stream that was refused. A log is read once, in bounded memory.
+    the other's reason. A folder counts as one: each log in it is read with what was rotated out of it.
+    `text` is explained instead of a log; `stream`, a path or an opened one, says for sure what was in the
+    stream that was refused. A log is read once, in bounded memory.
 
     Raises InputError for a log or a stream that cannot be read, UsageError where there is not just one of
     logs and `text`.
@@ -67,18 +71,56 @@ def explain(*logs: Log, text: str | None = None, stream: Log | door.Dump | None 
         raise UsageError("what to explain", expected="a LOG or --text, one of the two")
     with ExitStack() as stack:
         dump = stream if isinstance(stream, door.Dump | None) else stack.enter_context(door.Dump.open(stream))
-        first = io.BytesIO((text or "").encode("utf-8", "surrogateescape")) if text is not None else logs[0]
-        with _opened(first) as raw:
-            counted = _Counted(raw)
-            found = task.explain(io.BufferedReader(counted), dump)
-        if len(logs) > 1:
-            named = [(_name(logs[0]), found)]
-            for other in logs[1:]:
-                with _opened(other) as more:
-                    named.append((_name(other), task.explain(more, dump)))
-            found = task.together(named)
-        log = Origin(None if text is not None else _name(logs[0]), counted.size)
-        return Explained(log, None if dump is None else Origin.of(dump), tuple(found))
+        if text is not None:
+            logs = (io.BytesIO(text.encode("utf-8", "surrogateescape")),)
+        sides = [_side(log, dump) for log in logs]
+        first = sides[0]
+        found = first.explanations
+        if len(sides) > 1:
+            for side in sides:
+                for each in side.explanations:
+                    each.log = each.log or side.name
+            found = task.together([side.explanations for side in sides])
+        log = Origin(None if text is not None else first.name, first.size)
+        hint = _UNREAD if not found and any(side.unread for side in sides) else None
+        return Explained(log, None if dump is None else Origin.of(dump), tuple(found), hint)
+
+
+_UNREAD = (
+    "words of QEMU's stand in it in a wrapping that is not known (base64, hexadecimal digits, broken words):"
+    " undo that first, or give QEMU's own log"
+)
+
+
+class _Side(NamedTuple):
+    """What one log tells; a folder's logs are one."""
+
+    name: str
+    size: int
+    explanations: list[Explanation]
+    unread: bool
+
+
+def _side(log: Log, dump: door.Dump | None) -> _Side:
+    name = _name(log)
+    if isinstance(log, str | os.PathLike) and name != "-" and os.path.isdir(log):
+        return _folder(name, dump)
+    with _opened(log) as raw:
+        counted = _Counted(raw)
+        found = task.explain(io.BufferedReader(counted), dump)
+    return _Side(name, counted.size, found, not found and task.looks_like_qemu(bytes(counted.head)))
+
+
+def _folder(name: str, dump: door.Dump | None) -> _Side:
+    found: list[Explanation] = []
+    size = 0
+    for paths in task.logs_of(Path(name)):
+        joined = task.Joined(paths)
+        found += joined.located(task.explain(joined.open(), dump))
+        size += joined.size
+        if len(found) >= task.MOST:
+            break
+    return _Side(name, size, found[: task.MOST], unread=False)
 
 
 def _name(log: Log) -> str:
@@ -96,12 +138,17 @@ def _opened(log: Log) -> AbstractContextManager[BinaryIO]:
         raise InputError("cannot be opened", path=os.fspath(log), found=error.strerror) from None
 
 
+_HEAD = 1 << 16
+
+
 class _Counted(io.RawIOBase):
     """A binary file that counts the bytes that are read from it."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
         self.size = 0
+        self.head = bytearray()
+        """Its beginning, up to _HEAD bytes."""
 
     def readable(self) -> bool:
         return True
@@ -110,4 +157,6 @@ class _Counted(io.RawIOBase):
         data = self._raw.read(len(buffer))
         buffer[: len(data)] = data
         self.size += len(data)
+        if len(self.head) < _HEAD:
+            self.head += data[: _HEAD - len(self.head)]
         return len(data)

@@ -118,6 +118,35 @@ def test_a_public_report_gets_an_answer_that_helps(said: str) -> None:
     assert [word for word in REPORTS[said] if word.lower() not in words] == []
 
 
+def test_lines_that_have_nothing_to_do_with_each_other_are_a_failure_each() -> None:
+    found = explained(
+        "qemu-kvm: -machine pc-q35-rhel8.2.0,accel=kvm: unsupported machine type",
+        "qemu-kvm: can't apply global Broadwell-x86_64-cpu.cmt=off: Property '.cmt' not found",
+        "virError(Code=74, Domain=0, Message='argument unsupported: parameter 'migrate_disks_detect_zeroes'"
+        " not supported')",
+        "error: internal error: unable to execute QEMU command 'drive-mirror': Failed to connect socket: No"
+        " route to host",
+        "failureReason: virError(Code=9, Domain=31, Message=''operation failed: guest CPU doesn''t match"
+        " specification: extra features: ht'')",
+    )
+    words = ["machine type", "does not know a property", "libvirt on one of the two", "NBD", "adds ht."]
+    assert [each.line for each in found] == [1, 2, 3, 4, 5]
+    assert [word in each.told.message for word, each in zip(words, found, strict=True)] == [True] * 5
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ("vfio: Unable to load device config space", "VFIO device"),
+        ("Failed to load snapshot: Error -22", "lines before"),
+        ("qemu-kvm: load of migration failed: Input/output error", "source stopped sending"),
+        ("kvm: error while loading state for instance 0x0 of device 'x'\nkvm: " + END, "no reason by itself"),
+    ],
+)
+def test_words_without_a_reason_are_told_as_what_they_are(said: str, says: str) -> None:
+    assert says in one(*said.split("\n")).told.message
+
+
 def test_one_failure_that_is_told_twice_by_those_above_is_one() -> None:
     said = "operation failed: Failed to take snapshot: pre-save failed: qxl"
     noise = ["Traceback (most recent call last):", *["  ..."] * 8]

@@ -11,6 +11,8 @@ import io
 import json
 import lzma
 import quopri
+import shutil
+import subprocess
 import textwrap
 from collections.abc import Callable
 from urllib.parse import quote
@@ -18,6 +20,8 @@ from urllib.parse import quote
 import pytest
 
 from msixtool.tasks.explain import explain
+from tests.containers.recorded import needs
+from tests.fuzz.container_readers import PACKERS
 
 FAILURES = [
     [
@@ -131,6 +135,7 @@ WRAPPINGS: dict[str, bytes] = {
     "gzip": gzip.compress(TEXT.encode()),
     "bzip2": bz2.compress(TEXT.encode()),
     "xz": lzma.compress(TEXT.encode()),
+    "gzip-rotated": gzip.compress(TEXT[:500].encode()) + gzip.compress(TEXT[500:].encode()),
     "json": json.dumps({"log": TEXT}).encode(),
     "json-lines": each(journal),
     "json-twice": json.dumps({"message": json.dumps({"desc": TEXT})}).encode(),
@@ -164,6 +169,20 @@ def test_a_wrapping_keeps_all_seven_failures(name: str) -> None:
     assert sorted(
         each.told.code.value for each in found if any(word in each.text for word in WORDS)
     ) == sorted(DETAILS)
+
+
+@pytest.mark.parametrize("kind", ["zstd", "lz4", "lzop"])
+def test_what_a_program_packed_is_read_as_what_it_was(kind: str) -> None:
+    needs(kind)
+    if kind == "lzop":
+        if shutil.which("lzop") is None:
+            pytest.skip("no lzop to pack a log with")
+        packed = subprocess.run(["lzop", "-c"], input=TEXT.encode(), capture_output=True, check=True).stdout
+    else:
+        packed = PACKERS[kind](TEXT.encode())
+    assert [each.text for each in explain(io.BytesIO(packed))] == [
+        each.text for each in explain(io.BytesIO(TEXT.encode()))
+    ]
 
 
 def test_what_is_not_the_log_itself_is_no_failure() -> None:

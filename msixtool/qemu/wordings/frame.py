@@ -27,6 +27,12 @@ FRAME = (
         until=_ONE_BY_ONE,
     ),
     wording(
+        "snapshot-failed",
+        r"Failed to load snapshot: Error (?P<errno>-\d{1,5})",
+        "Failed to load snapshot: Error",
+        Role.END,
+    ),
+    wording(
         "device",
         rf"error while loading state for instance 0x(?P<instance>{HEX}) of device {SECTION}",
         "error while loading state for instance",

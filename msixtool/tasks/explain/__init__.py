@@ -7,6 +7,7 @@ else is there, and says what it means. With the stream that was refused it says 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -23,11 +24,15 @@ from msixtool.tasks.explain.lines import read_lines
 from msixtool.tasks.explain.more_sentences import DEVICES, OUTSIDE
 from msixtool.tasks.explain.packed import text_of
 from msixtool.tasks.explain.readings import SHORT, Reading, readings
+from msixtool.tasks.explain.rotated import Joined, logs_of
 from msixtool.tasks.explain.sentences import SENTENCES
 from msixtool.tasks.explain.silent import crash, quoted, silent
+from msixtool.tasks.explain.unread import looks_like_qemu
 from msixtool.tasks.finding import Finding
 
-__all__ = ["MOST", "Explanation", "Finding", "explain", "together"]
+__all__ = [
+    "MOST", "Explanation", "Finding", "Joined", "explain", "logs_of", "looks_like_qemu", "together",
+]  # fmt: skip
 
 MOST = 1000
 """The most failures that are explained; a log with more repeats itself."""
@@ -56,20 +61,23 @@ def explain(log: BinaryIO, dump: Dump | None = None) -> list[Explanation]:
     return best
 
 
-def together(found: list[tuple[str, list[Explanation]]]) -> list[Explanation]:
-    """What several logs of one migration tell, by their names: causes first, then what only follows from one.
+def together(sides: Sequence[Sequence[Explanation]]) -> list[Explanation]:
+    """What the logs of the sides of one migration tell: causes first, then what only follows from one.
 
-    What one side only noticed is told with where the other side says why.
+    Each explanation has its `log`. What one side only noticed is told with where another says why.
     """
-    every = [replace(each, log=name) for name, explanations in found for each in explanations]
-    causes = [each for each in every if each.rank is not None and each.rank < CONSEQUENCE]
-    rest = [each for each in every if each not in causes]
-    for place, each in enumerate(rest):
-        why = next((cause for cause in causes if cause.log != each.log), None)
+    every = [(side, each) for side, found in enumerate(sides) for each in found]
+    causes = [(side, each) for side, each in every if each.rank is not None and each.rank < CONSEQUENCE]
+    rest = []
+    for side, each in every:
+        if (side, each) in causes:
+            continue
+        why = next((cause for other, cause in causes if other != side), None)
         if why is not None:
             there = f"The reason stands in {why.log}, line {why.line}: {why.text}"
-            rest[place] = replace(each, told=replace(each.told, advice=there))
-    return causes + rest
+            each = replace(each, told=replace(each.told, advice=there))
+        rest.append(each)
+    return [cause for _, cause in causes] + rest
 
 
 def _explain(log: BinaryIO, evidence: StreamAtHand | None) -> list[Explanation]:

@@ -181,9 +181,12 @@ _KEYS = {each: _key(each) for each in (*WITH_HINT, *SPEAKERS, *FRAMES)}
 
 
 def _piece(data: bytes, number: int) -> Iterator[Line]:
-    """A line, or a piece of one, if it has a hint."""
-    if data:
-        yield _line(number, data, [hint for hint in WITH_HINT if hint in data])
+    """A line, or a piece of one; a long one only if something of QEMU's is in it."""
+    words = _words(data)
+    hints = [hint for hint in _there(WITH_HINT, words) if hint in data]
+    spoken = hints or any(each in data for each in _there((*SPEAKERS, *FRAMES), words))
+    if data and (spoken or len(data) <= OVERLAP):
+        yield _line(number, data, hints)
 
 
 _MARKS = str.maketrans(

@@ -32,7 +32,7 @@ _BROKEN_OFF = re.compile(r" ?(?:error while loading |load of migration |Failed t
 _LEFT = " :;,.-'\"\t"
 _LETTERS = re.compile(r"[A-Za-z]{3}")
 _CONTEXT = re.compile(
-    r"igrat|libvirt|virError|[Qq]emu|QEMU|monitor|error:|ERROR|internal error|operation failed"
+    r"igrat|libvirt|virError|\bvfio\b|[Qq]emu|QEMU|monitor|error:|ERROR|internal error|operation failed"
 )
 
 

@@ -145,14 +145,14 @@ _FRESH = re.compile(
 )
 """How a line of its own begins, rather than the rest of another."""
 _LEADER = re.compile(rb"^(?:> ?)+", re.MULTILINE)
-_ROW = re.compile(rb"^ *\|(?:[^|\n]*\|)? ([^|\n]*?) *\| *$|^ *\+[-=+]{3,}\+ *$", re.MULTILINE)
+_ROW = re.compile(rb"^ *\|(?:[^|\n]*\|)? ([^|\n]*)\| *$|^ *\+[-=+]{3,}\+ *$", re.MULTILINE)
 """A row of a table drawn in characters, with its last cell; or a line between two."""
 
 
 def _wrapped(data: bytes) -> bytes:
     """Broken at blanks, as mail and tables do it: a long line goes on in one that does not begin like a"
     " line."""
-    data = _ROW.sub(lambda found: found[1] or b"", _LEADER.sub(b"", data))
+    data = _ROW.sub(lambda found: (found[1] or b"").rstrip(b" "), _LEADER.sub(b"", data))
     return _join(
         data,
         lambda before, line: len(before) > 50 and bool(line.strip()) and not _FRESH.match(line),

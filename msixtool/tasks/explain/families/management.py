@@ -47,7 +47,6 @@ MANAGEMENT = (
         "can't apply global*", "Property '*' not found*", "Property*not found",
         "is not a valid device model name*", "invalid option*", "Invalid parameter '*'",
         "Device '*' not found*", "Could not*command line*", "Parameter*is missing",
-        "argument unsupported: parameter*not supported*", "argument unsupported*",
     ),
     family(
         "security-driver",

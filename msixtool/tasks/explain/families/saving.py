@@ -45,6 +45,13 @@ SAVING = (
         "*savevm*failed*", "Failed to save*", "unable to save*state*", "failed to truncate migration file*",
     ),
     family(
+        "libvirt-argument",
+        "libvirt on one of the two hosts does not know a flag or a parameter of this migration: as a rule it"
+        " is older there, or what drives it asks for more than it has.",
+        "Use the same libvirt and QEMU on both hosts, or migrate without what the message names.",
+        "argument unsupported: parameter *", "argument unsupported: *",
+    ),
+    family(
         "capability-setting",
         "A migration capability or parameter was refused as it was set: it does not go together with"
         " another one, has a value that is not allowed, or this QEMU or host does not have it.",

@@ -120,7 +120,7 @@ STORAGE = (
         " log.",
         "*drive-mirror*", "*blockdev-mirror*", "*nbd-server-*", "mirror*failed*", "block job*failed*",
         "migration of disk*failed*", "storage migration failed*", "job failed:*mirror*", "mirroring error*",
-        "NBD*", "migrate_disks_detect_zeroes*",
+        "NBD*",
         "block migration*", "*Block migration*", "blk_*migration*", "*old-style*block migration*",
         "Device is locked*", "Error getting length of block device*", "unknown block device*",
         "Unknown block device*", "Error reading*block device*", "*Target disk*",

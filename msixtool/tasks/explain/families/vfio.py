@@ -67,7 +67,8 @@ VFIO = (
         " change of its state, or the state is of a device with other firmware.",
         "See the kernel's log (dmesg) of that host. Use the same model of device with the same firmware"
         " and the same kernel driver on both hosts.",
-        "Failed loading device config space*", "Failed to load device config space", "data_fd out of sync",
+        "Failed loading device config space*", "Failed to load device config space",
+        "Unable to load device config space", "vfio: Unable*", "data_fd out of sync",
         "Setting device in recover state*", "Recover state is ERROR*", "Failed setting device*state*",
         "Failed to allocate migration data buffer", "Invalid device state*", "*: save setup failed",
         "Failed to save device config space*", "EOS not found*", "Received INIT_DATA_SENT*",
