@@ -5,11 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from os import PathLike, path
 from typing import TYPE_CHECKING
 
 import click
 
-from msixtool.cli import options
+from msixtool.cli import living, options
 from msixtool.cli.page import Page, html_options
 from msixtool.cli.plain import WIDTH
 from msixtool.cli.signals import end_in_order
@@ -30,18 +31,25 @@ Examples:
   msixtool compat saves/ --on qemu-system-x86_64 --try
   msixtool compat vm.mig --to 11.1
   msixtool compat saves/ target.mig
+  msixtool compat --domain web1 --on qemu-system-x86_64
   msixtool compat old.json new.json      (two files of qemu -dump-vmstate)"""
 
 
 @click.command(epilog=EXAMPLES, short_help="Will the target load it, and why not.")
-@click.argument("words", metavar="SOURCE... [TARGET]", nargs=-1, required=True)
+@click.argument("words", metavar="SOURCE... [TARGET]", nargs=-1)
 @click.option("--target-version", metavar="VERSION", help="The target's QEMU, if its stream leaves it open.")
 @click.option(
     "--target-vmstate", metavar="FILE", help="What the target's QEMU wrote with -dump-vmstate: decides more."
 )
 @click.option("--qemu", metavar="COMMAND", help="Start this QEMU paused as the target, and end it.")
 @click.option("--on", metavar="PROGRAM", help="Start this QEMU with the command line that SOURCE needs.")
-@click.option("--domain", metavar="FILE.xml", help="libvirt's XML is the target; - for that in a save image.")
+@click.option(
+    "--domain",
+    metavar="FILE.xml|NAME",
+    help="libvirt's XML is the target (- for that in a save image); a domain's NAME is the source.",
+)
+@living.connect_option
+@living.qmp_option
 @click.option(
     "--try", "try_it", is_flag=True, help="With --qemu, --on or --domain: really load SOURCE as well."
 )
@@ -62,6 +70,8 @@ def compat(
     qemu: str | None,
     on: str | None,
     domain: str | None,
+    connect: str | None,
+    qmp: str | None,
     try_it: bool,
     to: str | None,
     jobs: int | None,
@@ -75,21 +85,29 @@ def compat(
 
     TARGET is a fresh stream of the target's own command line (msixtool capture --run makes one).
     SOURCE may be a folder: then there is a table of one row a stream, or a line of JSON for each.
-    What cannot be told from what is given is a warning, `undecided`.
+    What cannot be told from what is given is a warning, `undecided`. A running VM may be the source:
+    its devices are captured, with --try its RAM too.
     """
+    vm = None
+    if qmp is not None or connect is not None or not _is_xml(domain):
+        vm, domain = living.address(qmp, domain, connect), None
     given = [each for each in (qemu, on, domain, to) if each is not None]
     if try_it and (not given or to is not None):
         raise click.UsageError("--try needs --qemu, --on or --domain: what to try it with.")
     if len(given) > 1:
         raise click.UsageError("give one of --qemu, --on, --domain and --to, not both.")
-    if not given and len(words) < 2:
+    if vm is not None and len(words) > (0 if given else 1):
+        raise click.UsageError("the VM is the source: give no other one.")
+    if not words and vm is None:
+        raise click.UsageError("no source: give a stream, --qmp or the --domain of a VM.")
+    if not given and len(words) < (2 if vm is None else 1):
         raise click.UsageError("no target: give a TARGET stream, --qemu, --on, --domain or --to.")
     from msixtool import Dump, compare_vmstates, is_vmstate_file, target_of
     from msixtool.cli.output import remark
 
     sources, target = (words, None) if given else (words[:-1], words[-1])
     screen = _Screen(as_json, Page(html, force, inputs=words))
-    if target is not None and is_vmstate_file(target):
+    if target is not None and vm is None and is_vmstate_file(target):
         if len(sources) > 1:
             raise click.UsageError("a vmstate description is compared with one other.")
         return screen.one(compare_vmstates(sources[0], target))
@@ -109,13 +127,21 @@ def compat(
         for note in asked.notes:
             remark(note)
 
-        def answer(path: str) -> Compatibility:
-            with Dump.open(path, offset=offset, snapshot=snapshot) as source:
+        def answer(file: str | PathLike[str]) -> Compatibility:
+            with Dump.open(file, offset=offset, snapshot=snapshot) as source:
                 return asked.answer(source)
 
+        if vm is not None:
+            with living.captured(vm, devices=not try_it) as file:
+                return screen.one(answer(file))
         if options.are_many(sources):
             return screen.many(sources, answer, asked, jobs)
         return screen.one(answer(sources[0]))
+
+
+def _is_xml(domain: str | None) -> bool:
+    """Whether --domain names a file, and no VM."""
+    return domain is None or domain == "-" or domain.endswith(".xml") or path.exists(domain)
 
 
 class _Screen:

@@ -14,9 +14,15 @@ import click
 if TYPE_CHECKING:
     from msixtool.tasks.capture import Address
 
+qmp_option = click.option("--qmp", metavar="SOCKET", help="The VM behind this QMP socket, as it runs.")
+connect_option = click.option(
+    "--connect",
+    metavar="URI",
+    help="Of --domain: the libvirt it is with [virsh's own, then the system's, the user's].",
+)
 domain_options = (
     click.option("--domain", metavar="NAME", help="A VM of libvirt, or by its number one of Proxmox."),
-    click.option("--connect", metavar="URI", help="Of --domain: the libvirt it is with [virsh's own]."),
+    connect_option,
 )
 
 
@@ -29,8 +35,7 @@ def address(socket: str | None, domain: str | None, connect: str | None) -> Addr
 
 def vm_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--qmp SOCKET`, `--domain NAME` and `--connect URI`: a running VM in the place of a file."""
-    qmp = click.option("--qmp", metavar="SOCKET", help="The VM behind this QMP socket, as it runs.")
-    for option in (*reversed(domain_options), qmp):
+    for option in (*reversed(domain_options), qmp_option):
         function = option(function)
     return function
 
@@ -82,7 +87,7 @@ class CapturedFile(os.PathLike[str]):
 
 
 @contextmanager
-def captured(vm: Address) -> Iterator[CapturedFile]:
+def captured(vm: Address, *, devices: bool = True) -> Iterator[CapturedFile]:
     """The stream of a running VM in a file that is there for the length of the block."""
     from msixtool import captured as capturing
     from msixtool.cli.output import remark
@@ -92,7 +97,7 @@ def captured(vm: Address) -> Iterator[CapturedFile]:
     with (
         end_in_order(),
         progress_bar("capture") as progress,
-        capturing(vm, devices=True, progress=progress) as taken,
+        capturing(vm, devices=devices, progress=progress) as taken,
     ):
         for note in taken.notes:
             remark(note)

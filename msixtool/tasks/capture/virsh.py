@@ -15,7 +15,7 @@ import shlex
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from msixtool.errors import InputError, UsageError
@@ -26,12 +26,16 @@ from msixtool.tasks.qmp_answers import optional, shaped, shortened
 PROXMOX = "/var/run/qemu-server"
 """Where Proxmox has the monitors of its VMs, as plain sockets: ID.qmp."""
 
+_USUAL = ("qemu:///system", "qemu:///session")
+"""The libvirt of a machine, and that of a user."""
+_NOT_THERE = "failed to get domain"
+"""What virsh says of a domain that this libvirt does not have."""
 _EVENT = re.compile(r"event (STOP|RESUME) at (\d{1,12})\.(\d{1,9}) ")
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A domain of libvirt by name, ID or UUID; `connect` is the URI, by default virsh's own."""
+    """A domain of libvirt by name, ID or UUID; `connect` is the URI, None for the usual ones in turn."""
 
     name: str
     connect: str | None = None
@@ -156,11 +160,34 @@ def _words(said: bytes) -> str:
     return shortened("; ".join(line for line in lines if line)) or "nothing"
 
 
+async def _found(domain: Domain) -> Domain:
+    """The domain where it is: without a URI with virsh's own, then the system's libvirt and the user's.
+
+    Raises InputError as virsh's own says it, where it is nowhere.
+    """
+    if domain.connect is not None:
+        await VirshMonitor(domain).ask("query-status")
+        return domain
+    first: InputError | None = None
+    for connect in (None, *_USUAL):
+        there = replace(domain, connect=connect)
+        try:
+            await VirshMonitor(there).ask("query-status")
+        except InputError as error:
+            if _NOT_THERE not in str(error):
+                raise first or error from None
+            first = first or error
+        else:
+            return there
+    assert first is not None
+    raise first
+
+
 @asynccontextmanager
 async def through_virsh(domain: Domain) -> AsyncIterator[Monitor]:
     """The monitor of a domain. Raises InputError where libvirt is not there, or the domain not, or off."""
+    domain = await _found(domain)
     vm = VirshMonitor(domain)
-    await vm.ask("query-status")
     words = ["qemu-monitor-event", f"--domain={domain.name}", "--loop", "--regex", "--event=^(STOP|RESUME)$"]
     events = await _started(domain, words)
 

@@ -68,6 +68,8 @@ def compare(
         found.append(_incomplete(str(broken[0])))
     elif target.index.description is None:
         found.append(_undescribed())
+    if not source.index.blocks and target.index.blocks:
+        found.append(_without_ram())
     met = [*machine.findings(here, there), *sections.findings(here, there)]
     found += map(_perhaps, met) if broken else met
     return Comparison(tuple(found))
@@ -100,6 +102,16 @@ def _undescribed() -> Finding:
         severity=Severity.WARNING,
         message="the target's stream has no vmdesc: layouts that differ cannot be told",
         advice="Take it without suppress-vmdesc=on.",
+    )
+
+
+def _without_ram() -> Finding:
+    return Finding(
+        Code.UNDECIDED,
+        "the source has no RAM: whether the target has the same blocks, and what devices refuse of "
+        "their rings, cannot be told",
+        severity=Severity.WARNING,
+        advice="Take the source with its RAM.",
     )
 
 
