@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from msixtool.containers.base import told as told
     from msixtool.devices.config_space import MsixCapability as MsixCapability
     from msixtool.devices.device import MsixDevice as MsixDevice
+    from msixtool.devices.interrupt_route import Route as Route
+    from msixtool.devices.rings import Ring as Ring
     from msixtool.documents import Origin as Origin
     from msixtool.dump import ALTERNATIVE as ALTERNATIVE
     from msixtool.errors import ContainerError as ContainerError
@@ -72,8 +74,10 @@ if TYPE_CHECKING:
     from msixtool.spec import read_spec as read_spec
     from msixtool.stream.items import Item as Item
     from msixtool.tasks.capture import Captured as Captured
+    from msixtool.tasks.capture.address import Address as Address
     from msixtool.tasks.compat.qemu_target import Trial as Trial
     from msixtool.tasks.diff import Change as Change
+    from msixtool.tasks.diff import DeviceView as DeviceView
     from msixtool.tasks.diff_fields import FieldChange as FieldChange
     from msixtool.tasks.explain import Explanation as Explanation
     from msixtool.tasks.field_tree import Elements as Elements
@@ -87,6 +91,7 @@ if TYPE_CHECKING:
     from msixtool.tasks.forge_output import Forged as Forged
     from msixtool.tasks.load import Loaded as Loaded
     from msixtool.tasks.load import Message as Message
+    from msixtool.tasks.ram_digest import BlockDigest as BlockDigest
     from msixtool.tasks.ram_digest import RamChange as RamChange
     from msixtool.tasks.replay.player import Step as Step
     from msixtool.tasks.rules.catalogue import RuleFinding as RuleFinding
@@ -96,7 +101,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ALTERNATIVE": "dump",
+    "Address": "tasks.capture.address",
     "Answer": "library.answer",
+    "BlockDigest": "tasks.ram_digest",
     "Capture": "library.capturing",
     "Captured": "tasks.capture",
     "Change": "tasks.diff",
@@ -106,6 +113,7 @@ _HOMES = {
     "ContainerError": "errors",
     "Description": "library.fields",
     "DeviceSpec": "spec",
+    "DeviceView": "tasks.diff",
     "Difference": "library.comparing",
     "Dump": "library.dump",
     "Elements": "tasks.field_tree",
@@ -125,8 +133,8 @@ _HOMES = {
     "Item": "stream.items",
     "Leaf": "tasks.field_tree",
     "Load": "library.loading",
-    "Look": "library.watching",
     "Loaded": "tasks.load",
+    "Look": "library.watching",
     "Message": "tasks.load",
     "MsixCapability": "devices.config_space",
     "MsixDevice": "devices.device",
@@ -138,6 +146,8 @@ _HOMES = {
     "OutputError": "errors",
     "RamChange": "tasks.ram_digest",
     "Replay": "library.playing",
+    "Ring": "devices.rings",
+    "Route": "devices.interrupt_route",
     "RuleFinding": "tasks.rules.catalogue",
     "Saved": "library.saved",
     "Section": "tasks.fields",
@@ -155,7 +165,6 @@ _HOMES = {
     "Verdict": "tasks.trace",
     "address_of": "library.capturing",
     "believed_ratio": "containers.base",
-    "told": "containers.base",
     "capture": "library.capturing",
     "captured": "library.capturing",
     "check_rules": "library.checking",
@@ -174,9 +183,10 @@ _HOMES = {
     "read_spec": "spec",
     "replay": "library.playing",
     "target_of": "library.compatibility",
+    "told": "containers.base",
     "trace_vm": "library.tracing",
-    "watch_vm": "library.watching",
     "validate": "library.plain",
+    "watch_vm": "library.watching",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

@@ -20,9 +20,7 @@ from msixtool.words import plural
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import Compatibility, Target
-    from msixtool.tasks.compat.qemu_target import Trial
-    from msixtool.tasks.finding import Finding
+    from msixtool import Compatibility, Finding, Target, Trial
 
 EXAMPLES = """\b
 Examples:

@@ -13,9 +13,7 @@ from msixtool.library.comparing import CAPABILITY, DEVICE, PBA, VECTORS
 from msixtool.words import number_ranges, plural
 
 if TYPE_CHECKING:
-    from msixtool.tasks.diff import Change, DeviceView
-    from msixtool.tasks.diff_fields import FieldChange
-    from msixtool.tasks.ram_digest import BlockDigest, RamChange
+    from msixtool import BlockDigest, Change, DeviceView, FieldChange, RamChange
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 

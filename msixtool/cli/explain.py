@@ -16,7 +16,7 @@ from msixtool.cli.status import ExitStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool.tasks.explain import Explanation
+    from msixtool import Explanation
 
 SHOWN = 300
 """Characters of a message that are shown; --json has it whole."""

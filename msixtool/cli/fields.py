@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from msixtool import Fields
-    from msixtool.tasks.field_tree import Elements, Group, Leaf, Node
-    from msixtool.tasks.fields import Section
+    from msixtool import Elements, Fields, Group, Leaf, Section
 
 BUFFER = 16
 """Bytes of a longer buffer that are shown."""
@@ -103,7 +101,7 @@ class _Listing:
         for name, member in group.members.items():
             yield from self.node(name.ljust(column), member, indent)
 
-    def node(self, name: str, node: Node, indent: int) -> Iterator[str]:
+    def node(self, name: str, node: Leaf | Group | Elements, indent: int) -> Iterator[str]:
         from msixtool import Elements, Leaf
 
         if isinstance(node, Leaf):
@@ -124,7 +122,7 @@ class _Listing:
             label = f"[{first}]" if first == last else f"[{first}-{last}]"
             yield from self.element(label, array.elements[first], indent + 2)
 
-    def element(self, label: str, node: Node, indent: int) -> Iterator[str]:
+    def element(self, label: str, node: Leaf | Group | Elements, indent: int) -> Iterator[str]:
         """One element, in one line where it is a struct of a few plain values."""
         from msixtool import Group, Leaf
 
@@ -144,7 +142,7 @@ class _Listing:
                 yield first, index - 1
                 first = index
 
-    def words(self, node: Node) -> str:
+    def words(self, node: Leaf | Group | Elements) -> str:
         """A value, or an array of plain values, in words."""
         from msixtool import Leaf
         from msixtool.formats.vmstate import TIMER_OFF

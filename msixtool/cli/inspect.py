@@ -15,8 +15,7 @@ from msixtool.errors import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import Dump
-    from msixtool.devices.device import MsixDevice
+    from msixtool import Dump, MsixDevice
 
 
 @click.command(short_help="What a stream is, what it holds, its devices.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from msixtool.tasks.capture import Address
+    from msixtool import Address
 
 qmp_option = click.option("--qmp", metavar="SOCKET", help="The VM behind this QMP socket, as it runs.")
 connect_option = click.option(

@@ -14,9 +14,8 @@ from msixtool.cli.status import ExitStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import Load
+    from msixtool import Load, Loaded
     from msixtool.msix.events import Event
-    from msixtool.tasks.load import Loaded
 
 
 LOST = "LOST"

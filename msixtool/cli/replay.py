@@ -15,7 +15,7 @@ from msixtool.cli.status import ExitStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool.tasks.replay.player import Step
+    from msixtool import Step
 
 LINE, ACTION = 4, 34
 """Columns of the line numbers and of the actions; the rest is for what happens."""

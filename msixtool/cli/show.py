@@ -14,8 +14,7 @@ from msixtool.cli.status import ExitStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import Look, Vectors
-    from msixtool.devices.device import MsixDevice
+    from msixtool import Look, MsixDevice, Vectors
 
 _CHANGED, _PENDING = "bold green", "yellow"
 FOLD = 4

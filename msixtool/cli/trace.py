@@ -15,12 +15,7 @@ from msixtool.cli.status import ExitStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import Tracing
-    from msixtool.devices.device import MsixDevice
-    from msixtool.devices.interrupt_route import Route
-    from msixtool.devices.rings import Ring
-    from msixtool.tasks.capture import Address
-    from msixtool.tasks.trace import Interrupt, Traced
+    from msixtool import Address, Interrupt, MsixDevice, Ring, Route, Traced, Tracing
 
 _WAITING = "available and not taken: the device may have missed a kick (stop and cont kick it again)"
 _LOST, _DOUBT = "bold red", "yellow"

@@ -15,8 +15,7 @@ from msixtool.errors import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import Validation
-    from msixtool.tasks.rules.catalogue import RuleFinding
+    from msixtool import RuleFinding, Validation
 
 STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 SEVERITIES = ("error", "warning", "info")
