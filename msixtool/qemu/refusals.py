@@ -14,8 +14,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from msixtool.formats.virtio import MAX_QUEUES, NO_VECTOR
-from msixtool.qemu.versions import Version
-from msixtool.qemu.vmstates import Lifetime
+from msixtool.qemu.versions import Lifetime, Version
 
 
 class Severity(StrEnum):

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from msixtool.errors import UsageError
 
 Version = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """`absent` is the last release without it, `present` the first that has it; None for older than 5.2."""
+
+    absent: Version | None = None
+    present: Version | None = None
+
+    def covers(self, version: Version) -> bool | None:
+        """Whether a release has it; None between the two."""
+        if self.present is None or version >= self.present:
+            return True
+        return False if self.absent is None or version <= self.absent else None
+
 
 _MACHINE_VERSION = re.compile(r"-(\d{1,4})\.(\d{1,4})$", re.ASCII)
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.\d{1,4})*$", re.ASCII)

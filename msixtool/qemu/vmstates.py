@@ -1,34 +1,17 @@
 """Which vmstate subsections and versions QEMU's releases know, as data.
 
-Source: the -dump-vmstate of QEMU 5.2, 7.2, 10.0 and 11.1 (x86_64), their streams, and for virtio
+Source: what QEMU 5.2, 7.2, 10.0 and 11.1 said (qemu/recorded), their streams, and for virtio
 hw/virtio/virtio.c and virtio-pci.c. Where a change came between two of those releases the ones
 between them are open.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from msixtool.qemu.kinds import kind_of, kinds
-from msixtool.qemu.versions import Version
+from msixtool.qemu.recorded import Record, releases
+from msixtool.qemu.versions import Lifetime, Version
 
-
-@dataclass(frozen=True, slots=True)
-class Lifetime:
-    """`absent` is the last release without it, `present` the first that has it; None for older than 5.2."""
-
-    absent: Version | None = None
-    present: Version | None = None
-
-    def covers(self, version: Version) -> bool | None:
-        """Whether a release has it; None between the two."""
-        if self.present is None or version >= self.present:
-            return True
-        return False if self.absent is None or version <= self.absent else None
-
-
-_ALWAYS = """
-ICH9LPC/rst_cnt ICH9LPC/smi_feat PIIX3/rcr SCSIDevice/sense acpi-ged/ghes acpi-ged/memhp
+_UNRECORDED = """
 cpu/async_pf_int_msr cpu/async_pf_msr cpu/async_pv_eoi_msr cpu/avx512 cpu/exception_info
 cpu/fpop_ip_dp cpu/intel_pt cpu/kvm_nested_state cpu/kvm_nested_state/svm cpu/kvm_nested_state/vmx
 cpu/kvm_nested_state/vmx/shadow_vmcs12 cpu/kvm_nested_state/vmx/vmcs12 cpu/mcg_ext_ctl cpu/mpx
@@ -37,25 +20,14 @@ cpu/msr_hyperv_reenlightenment cpu/msr_hyperv_runtime cpu/msr_hyperv_stimer cpu/
 cpu/msr_hyperv_time cpu/msr_hyperv_vapic cpu/msr_ia32_feature_control cpu/msr_ia32_misc_enable
 cpu/msr_smi_count cpu/msr_tsc_adjust cpu/msr_tscdeadline cpu/msr_tsx_ctrl cpu/nested_state cpu/pkru
 cpu/poll_control_msr cpu/spec_ctrl cpu/steal_time_msr cpu/svn_npt cpu/tsc_khz cpu/umwait
-cpu/virt_ssbd cpu/xss cpu_common/crash_occurred cpu_common/exception_index e1000/full_mac_state
-e1000/mit_state e1000/tx_tso_state fdc/phase fdc/reset_sensei fdc/result_timer fdrive/media_changed
-fdrive/media_rate fdrive/perpendicular fw_cfg/acpi_mr fw_cfg/dma hda-audio-stream/buffer hpet/offset
-hpet/rtc_irq_level ich9_pm/cpuhp ich9_pm/memhp ich9_pm/tco ide_bus/error ide_drive/atapi/gesn_state
-ide_drive/pio_state ide_drive/tray_state kvmclock/clock_is_reliable
-mc146818rtc/irq_reinject_on_ack_count ohci-core/eof-timer pckbd_outport piix4_pm/cpuhp
-piix4_pm/memhp pvscsi/pcie rtl8139/hotplug_ready sd-card/ocr-state sdhci/pending-insert
-serial/fifo_timeout_timer serial/poll serial/recv_fifo serial/thr_ipending serial/timeout_ipending
-serial/tsr serial/xmit_fifo usb-hub/port-timer usb-redir-ep/bulk-receiving usb-redir-ep/stream-state
-vga.endian virtio-balloon-device/free-page-report virtio-net-device/rss virtio/64bit_features
+cpu/virt_ssbd cpu/xss cpu_common/crash_occurred cpu_common/exception_index virtio/64bit_features
 virtio/broken virtio/device_endian virtio/disabled virtio/extra_state virtio/packed_virtqueues
-virtio/ringsize virtio/started virtio/virtqueues virtio_pci/modern_state vmbus/rx_queue
-vmxnet3/mcast_list ps2kbd/ledstate ps2kbd/need_high_bit
+virtio/ringsize virtio/started virtio/virtqueues virtio_pci/modern_state ps2kbd/ledstate
+ps2kbd/need_high_bit
 """
+"""Those of CPUs, of virtio and of what is no device of its own, which no -dump-vmstate shows."""
 
-_SINCE: dict[str, tuple[Version, Version]] = {
-    "acpi-ged/cpuhp": ((7, 2), (10, 0)),
-    "acpi-ged/hest": ((10, 0), (11, 1)),
-    "acpi-ged/pcihp": ((10, 0), (11, 1)),
+_UNRECORDED_SINCE: dict[str, tuple[Version, Version]] = {
     "cpu/amd_tsc_scale_msr": ((5, 2), (7, 2)),
     "cpu/apx": ((10, 0), (11, 1)),
     "cpu/arch_lbr": ((5, 2), (7, 2)),
@@ -73,54 +45,50 @@ _SINCE: dict[str, tuple[Version, Version]] = {
     "cpu/svm_guest": ((5, 2), (7, 2)),
     "cpu/triple_fault": ((5, 2), (7, 2)),
     "cpu/xen_vcpu": ((7, 2), (10, 0)),
-    "i8259/ltim": ((7, 2), (10, 0)),
-    "ich9_pm/pcihp": ((5, 2), (7, 2)),
-    "pckbd/extended_state": ((5, 2), (7, 2)),
-    "pflash_cfi01_blk_write": ((5, 2), (7, 2)),
-    "ps2kbd/command_reply_queue": ((5, 2), (7, 2)),
-    "scsi-disk/pr": ((10, 0), (11, 1)),
-    "sd-card/ext_csd_modes-state": ((7, 2), (10, 0)),
-    "tpm-crb/chunk": ((10, 0), (11, 1)),
-    "uefi-variable-digest": ((10, 0), (11, 1)),
-    "vhost-inflight-region/buffer": ((10, 0), (11, 1)),
-    "vhost-user-blk/inflight": ((10, 0), (11, 1)),
-    "vhost-user-fs-backend": ((7, 2), (10, 0)),
-    "virtio-balloon-device/page-poison": ((5, 2), (7, 2)),
-    "virtio-gpu/blob": ((7, 2), (10, 0)),
-    "virtio-net-device/backend": ((7, 2), (10, 0)),
     "virtio/128bit_features": ((10, 1), (10, 2)),
     "virtio_pci/modern_state/features128": ((10, 1), (10, 2)),
 }
 """The last release without a subsection and the first that has it."""
 
+
+def _recorded() -> dict[str, Lifetime]:
+    """By name, of those that the newest release that is recorded still has."""
+    known = releases()
+    *_, newest = known.values()
+    found = {}
+    for name in newest["subsections"]:
+        without = [release for release, record in known.items() if name not in record["subsections"]]
+        later = [release for release in known if not without or release > without[-1]]
+        found[name] = Lifetime(without[-1], later[0]) if without else Lifetime()
+    return found
+
+
 SUBSECTIONS: dict[str, Lifetime] = {
-    **{name: Lifetime() for name in _ALWAYS.split()},
-    **{name: Lifetime() for name in ("ide bmdma/status", "ide bmdma_current")},
-    **{name: Lifetime(*lifetime) for name, lifetime in _SINCE.items()},
+    **_recorded(),
+    **{name: Lifetime() for name in (*_UNRECORDED.split(), "ide bmdma/status", "ide bmdma_current")},
+    **{name: Lifetime(*lifetime) for name, lifetime in _UNRECORDED_SINCE.items()},
+    **{name: lifetime for kind in kinds() for name, lifetime in kind.subsections.items()},
 }
 """By name."""
 
-_MINIMUM: dict[str, list[tuple[Version, int]]] = {
-    "hpet": [((5, 2), 1), ((10, 0), 1), ((11, 1), 2)],
-    "mc146818rtc": [((5, 2), 1), ((10, 0), 1), ((11, 1), 3)],
-    "nvme": [((5, 2), 0), ((10, 0), 0), ((11, 1), 1)],
-    "virtio-iommu": [((5, 2), 1), ((7, 2), 2), ((11, 1), 2)],
-}
-"""minimum_version_id by release, where it has changed: in order, each known for that release."""
-
 
 def minimum_version(vmsd: str, version: Version | None) -> int | None:
-    """The oldest version_id of a vmsd that a release reads; None where that is not recorded."""
-    if version is None:
+    """The oldest version_id of a vmsd that a release reads; None where that is not recorded.
+
+    Between two recorded releases it is what both say, after the newest what that one says.
+    """
+    known = releases()
+    if version is None or version < next(iter(known)):
         return None
-    before: int | None = None
-    for release, minimum in _MINIMUM.get(vmsd, []):
-        if release == version:
-            return minimum
-        if release > version:
-            return minimum if before == minimum else None
-        before = minimum
-    return before
+    before = [record for release, record in known.items() if release <= version][-1:]
+    after = [record for release, record in known.items() if release >= version][:1]
+    found = {_minimum(record, vmsd) for record in before + after}
+    return found.pop() if len(found) == 1 else None
+
+
+def _minimum(record: Record, vmsd: str) -> int | None:
+    versions = record["vmsds"].get(vmsd)
+    return None if versions is None else int(versions[1])
 
 
 REGISTERED_ALWAYS = frozenset({"dirty-bitmap", "globalstate", "ram"})
@@ -137,9 +105,6 @@ READ_THOUGH_OFF: dict[str, tuple[str, Lifetime]] = {
 }
 """Sections that a QEMU reads where it has the device, even if it writes none (`.needed` of a vmsd that is
 registered), what keeps it from it, and since when there is such a section."""
-
-EQUAL_VMSDS = frozenset({"virtio-mem-device/sanity-checks"})
-"""Structs of which every field must be the target's."""
 
 PER_CPU_SUBSECTIONS: dict[str, tuple[int, int]] = {"ich9_pm/cpuhp": (5, 10), "piix4_pm/cpuhp": (5, 10)}
 """Subsections with an element for each possible CPU: bytes before the elements, bytes of one."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from msixtool.qemu.refusals import Code, Refusal, Severity
-from msixtool.qemu.vmstates import Lifetime
+from msixtool.qemu.versions import Lifetime
 
 __all__ = ["Code", "Finding", "Refused", "Severity", "finding_of"]
 

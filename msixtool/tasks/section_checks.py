@@ -21,7 +21,7 @@ from msixtool.dump import Dump
 from msixtool.formats import virtio as fmt
 from msixtool.qemu import refusals
 from msixtool.qemu.refusals import Refusal
-from msixtool.qemu.vmstates import Lifetime
+from msixtool.qemu.versions import Lifetime
 from msixtool.stream.items import Item
 from msixtool.tasks import field_checks
 from msixtool.tasks.fields import MAX_SECTION, read_section

@@ -21,7 +21,7 @@ from msixtool.errors import UsageError
 from msixtool.formats.idstr import Idstr
 from msixtool.qemu.kinds.facts import NOTHING, Advice, Capabilities, Compat, Msix, PciFunction
 from msixtool.qemu.kinds.features import COMMON, Feature
-from msixtool.qemu.versions import Version
+from msixtool.qemu.versions import Lifetime, Version
 
 if TYPE_CHECKING:
     from msixtool.qemu.kinds.seen import Seen
@@ -109,6 +109,10 @@ class DeviceKind(NamedTuple):
     """The one field that has to be the target's, where no message names it (since 10.2)."""
     by_property: frozenset[str] = frozenset()
     """Fields of its vmsd that are there or not by a property: both sides must agree."""
+    equal_vmsd: str | None = None
+    """A struct of which every field must be the target's."""
+    subsections: Mapping[str, Lifetime] = NOTHING
+    """Those of a virtio device type, which no -dump-vmstate shows, and the releases that have them."""
     sized_by: Mapping[tuple[str, str], str] = NOTHING
     """(vmsd, field) whose length is a field of the stream, and that field."""
     advice: Advice = Advice()

@@ -27,6 +27,7 @@ from msixtool.qemu.kinds.facts import (
     UsedAtLoad,
     give,
 )
+from msixtool.qemu.versions import Lifetime
 
 if TYPE_CHECKING:
     from msixtool.qemu.kinds.seen import Seen
@@ -360,6 +361,7 @@ _TWO_VECTORS = Compat((2, 11), "virtio-blk-pci,vectors=2", "number of vectors")
 _PAIRS = "Give the target's network backend the source's queues=."
 _BLK_BAR = _legacy_bar("discard= and write-zeroes= (off for machine types up to 3.1)")
 _PORTS = "Give the target the source's virtserialport and virtconsole devices, each with the same nr=."
+_SANITY = "virtio-mem-device/sanity-checks"
 _WHERE = Advice(
     fields={"addr": give("memaddr"), "block_size": give("block-size"), "node": give("node")},
 )
@@ -376,6 +378,10 @@ register(
         feature_config={3: 12, 22: 10, 57: 24, 60: 24, 63: 17},
         paired=True,
         host_features=True,
+        subsections={
+            "virtio-net-device/rss": Lifetime(),
+            "virtio-net-device/backend": Lifetime((7, 2), (10, 0)),
+        },
         changes=(Compat((5, 2), "virtio-net-pci-base,vectors=3", "3 vectors instead of 4"),),
         registers={
             "MSI-X table size": give("vectors")
@@ -436,6 +442,10 @@ register(
         "virtio-balloon-pci",
         _balloon,
         features=features.BALLOON,
+        subsections={
+            "virtio-balloon-device/free-page-report": Lifetime(),
+            "virtio-balloon-device/page-poison": Lifetime((5, 2), (7, 2)),
+        },
         registers={
             "BAR 0": _legacy_bar(
                 "qemu-4-0-config-size= (on for machine types of 4.0 alone; those up to 3.1 have it off),"
@@ -499,9 +509,10 @@ register(
             Compat((7, 2), "virtio-mem,x-early-migration=false", f"no section {EARLY}"),
             Compat((9, 2), "virtio-mem-pci,vectors=0", "no MSI-X"),
         ),
+        equal_vmsd=_SANITY,
         advice=_WHERE,
     ),
-    DeviceKind(EARLY, advice=_WHERE),
+    DeviceKind(EARLY, equal_vmsd=_SANITY, advice=_WHERE),
     _device("virtio-rtc", "virtio-rtc-pci", transitional=False, since=(11, 0)),
     virtio(
         "vhost-user-blk",

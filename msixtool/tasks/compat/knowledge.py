@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from msixtool.qemu import vmstates
-from msixtool.qemu.versions import Version
+from msixtool.qemu.versions import Lifetime, Version
 from msixtool.tasks.compat.vmstate_file import VmstateFile
 
 
@@ -28,7 +28,7 @@ class Releases:
         """Whether any of them may be this release or a later one."""
         return self.newest is None or self.newest >= version
 
-    def cover(self, lifetime: vmstates.Lifetime) -> bool | None:
+    def cover(self, lifetime: Lifetime) -> bool | None:
         """Whether all of them have something, or none has; None where that is not known."""
         if self.oldest is None:
             return None

@@ -197,7 +197,7 @@ class SectionLoad(Load):
             return at, local + size
         if inner is not None and size == 1:
             type_name = "nullptr"  # the way in which QEMU up to 9.2 describes an empty pointer
-        check = SectionLoad._equal if vmsd in vmstates.EQUAL_VMSDS else self._CHECKS.get(type_name)
+        check = SectionLoad._equal if vmsd == kind_of(self.kind).equal_vmsd else self._CHECKS.get(type_name)
         if check is not None and (size <= MAX_NUMBER or check not in _OF_NUMBERS):
             check(self, name, at, local, size)
         if str(field.get("name")) in self._watched and size <= MAX_NUMBER:

@@ -1,0 +1,1 @@
+"""What an installed QEMU says of itself, recorded for the package."""
