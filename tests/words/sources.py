@@ -51,6 +51,10 @@ _NAME = re.compile(r"\b[A-Za-z_]\w+\b")
 _STRING = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 _MACRO = re.compile(r"\b(?:PRI|HWADDR_PRI|VADDR_PRI|RAM_ADDR_FMT|TARGET_FMT|FMT_)\w*")
 _CONVERSION = re.compile(r"%[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|j|t|q)?([diouxXcsfgpm%])")
+_NAMED = re.compile(r'#define (QERR_\w+) *(?:\\\n)? *"([^"\n]*)"')
+_QERR = re.compile(r"\bQERR_\w+")
+_OWN_NAME = re.compile(r"^[^\"]*\"(?:[^\"%]|%%)*%s[^\"]*\"[^;]*?,\s*__func__")
+"""The first value is the name of the function that reports."""
 _ESCAPES = {"n": "\n", "t": "\t"}
 _COMMENT = re.compile(r"/\*.*?\*/|(?m:^\s*//.*$)", re.DOTALL)
 _ELSEWHERE = re.compile(r"(?:win32|bsd|solaris|stub|haiku)")
@@ -82,11 +86,12 @@ class _Function:
 def messages(tree: Path) -> list[Message]:
     """Every message that is reached, once a file, in the order of files."""
     found: dict[Message, None] = {}
+    shared = _shared(tree)
     for folder in sorted(path for name in _FOLDERS for path in _subfolders(tree / name)):
         texts = {path: _read(path) for path in sorted(folder.glob("*.c")) if not _ELSEWHERE.search(path.name)}
         reached = _reached(texts, whole=folder.relative_to(tree).parts[0] == "migration")
         for path, function in reached:
-            for text in _formats(function.body):
+            for text in _formats(function, shared):
                 found.setdefault(Message(path.relative_to(tree).as_posix(), text))
     return list(found)
 
@@ -137,11 +142,22 @@ def _functions(text: str) -> Iterator[_Function]:
         yield _Function(match[1], text[match.end() : end if end > 0 else len(text)])
 
 
-def _formats(body: str) -> Iterator[str]:
+def _shared(tree: Path) -> dict[str, str]:
+    """The formats that have a name (QERR_*) instead of standing in the call."""
+    header = tree / "include" / "qapi" / "qmp" / "qerror.h"
+    text = header.read_text("utf-8", "replace") if header.is_file() else ""
+    return dict(_NAMED.findall(text))
+
+
+def _formats(function: _Function, shared: dict[str, str]) -> Iterator[str]:
+    body = function.body
     for match in _REPORTS.finditer(body):
         end = body.find(";", match.end())
         call = body[match.end() : end if end > 0 else len(body)]
-        text = _first_string(call)
+        name = next((name for name in _QERR.findall(call) if name in shared), None)
+        text = _first_string(call) if name is None else shared[name]
+        if text is not None and _OWN_NAME.search(call):
+            text = text.replace("%s", function.name, 1)
         if text is not None and re.search(r"[A-Za-z]{3}", _CONVERSION.sub("", text)):
             yield text
 

@@ -55,11 +55,16 @@ def family(
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template, compiled. `weak`: only what QEMU's name stands before counts."""
+    """A template, compiled, and how many letters of it stand for themselves."""
 
     family: Family
     pattern: re.Pattern[str]
-    weak: bool
+    letters: int
+
+    @property
+    def weak(self) -> bool:
+        """Whether only what QEMU's name stands before counts."""
+        return self.letters < _WEAK_BELOW
 
 
 def compiled(families: Iterable[Family]) -> dict[str, list[Template]]:
@@ -69,8 +74,8 @@ def compiled(families: Iterable[Family]) -> dict[str, list[Template]]:
         for template in each.templates:
             literal = _PART.sub("\0", template.strip("*"))
             word = max(_WORD.findall(literal), key=len)
-            weak = sum(character.isalpha() for character in literal) < _WEAK_BELOW
-            found.setdefault(key(word), []).append(Template(each, _pattern(template), weak))
+            letters = sum(character.isalpha() for character in literal)
+            found.setdefault(key(word), []).append(Template(each, _pattern(template), letters))
     return found
 
 

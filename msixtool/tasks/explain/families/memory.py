@@ -37,7 +37,9 @@ MEMORY = (
         "*userfault_*", "Failed features*", "Host backend files need to be TMPFS*",
         "Target page size bigger than host page size", "*No OS support", "Postcopy is not supported*",
         "Postcopy requires RAM blocks*", "__NR_userfaultfd*", "Postcopy needs matching*",
-        "Failed to map test area*", "Missing userfault*", "ram_block_enable_notify failed",
+        "Failed to map test area*", "Missing userfault*", "Failed to setup incoming postcopy RAM blocks*",
+        "Postcopy RAM incoming init failed*", "Failed to map postcopy_tmp_page*",
+        "*Postcopy not supported on non-Linux*", "ram_block_enable_notify failed",
         section=RAM, field="postcopy-ram",
     ),
     family(
