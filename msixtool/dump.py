@@ -36,6 +36,7 @@ class Dump:
 
     def __init__(self, opened: Opened, *, walk: bool = False) -> None:
         self._opened = opened
+        self._closed = False
         began = time.monotonic()
         try:
             self.index: StreamIndex = read_stream(opened.source, origin=opened.origin, walk=walk)
@@ -80,7 +81,9 @@ class Dump:
 
     @property
     def source(self) -> Source:
-        """The bytes of the decoded stream."""
+        """The bytes of the decoded stream. Raises UsageError where it is closed."""
+        if self._closed:
+            raise UsageError("the stream is closed", path=self.path, expected="the question before that")
         return self._opened.source
 
     @property
@@ -225,6 +228,7 @@ class Dump:
 
     def close(self) -> None:
         """Release the file."""
+        self._closed = True
         self._opened.close()
 
     def __enter__(self) -> Self:

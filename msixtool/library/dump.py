@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from msixtool import dump as door
@@ -83,7 +84,7 @@ class Dump(door.Dump):
 
     def diff(
         self,
-        other: Operand,
+        other: Operand | str | os.PathLike[str],
         *,
         device: str | None = None,
         kind: str | None = None,
@@ -92,7 +93,7 @@ class Dump(door.Dump):
         moving: bool = False,
         ram: bool = False,
     ) -> Difference:
-        """What differs from `other`, a Dump or a Saved: devices by name and instance, field by field.
+        """What differs from `other`, a Dump, a Saved or a path: devices by name and instance, field by field.
 
         `device` selects, `kind` says what device a raw vmstate is of. With `loaded` states are compared as
         they are after the load path; with `fields` (two streams) every vmstate field counts, those that
@@ -102,9 +103,10 @@ class Dump(door.Dump):
         """
         from msixtool.library.comparing import compare
 
-        return compare(
-            self, other, device=device, kind=kind, loaded=loaded, fields=fields, moving=moving, ram=ram
-        )
+        with as_opened(other) as opened:
+            return compare(
+                self, opened, device=device, kind=kind, loaded=loaded, fields=fields, moving=moving, ram=ram
+            )
 
     def compat(
         self,
@@ -217,6 +219,16 @@ class Dump(door.Dump):
     def __repr__(self) -> str:
         machine = self.index.machine or "no machine type"
         return f"<Dump of {self.path[-60:]!r}: {machine[:40]!r}, {len(self.index.items)} sections>"
+
+
+@contextmanager
+def as_opened(given: Operand | str | os.PathLike[str]) -> Iterator[Operand]:
+    """What is opened as it is; a path is opened for the length of the block."""
+    if isinstance(given, str | os.PathLike):
+        with open_input(given) as opened:
+            yield opened
+    else:
+        yield given
 
 
 def open_input(

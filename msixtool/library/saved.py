@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +47,13 @@ class Saved(below.Saved):
 
         return load_state(self, device, qemu_version)
 
-    def diff(self, other: Operand, **how: Any) -> Difference:
+    def diff(self, other: Operand | str | os.PathLike[str], **how: Any) -> Difference:
         """What differs from `other`; `how` is that of `Dump.diff`."""
         from msixtool.library.comparing import compare
+        from msixtool.library.dump import as_opened
 
-        return compare(self, other, **how)
+        with as_opened(other) as opened:
+            return compare(self, opened, **how)
 
     def close(self) -> None:
         """Nothing is held open."""
