@@ -54,13 +54,13 @@ class Behaviour:
 
     @property
     def rollback_clears_poll(self) -> bool:
-        """Since 8.2 notifiers that could not be set leave no poll notifier behind."""
-        return self.version >= (8, 2)
+        """Since 8.2 (and 7.2.8) notifiers that could not be set leave no poll notifier behind."""
+        return self.version >= (8, 2) or (7, 2, 8) <= self.version < (7, 3)
 
     @property
     def exact_poll_range(self) -> bool:
-        """Since 10.0 a PBA read polls up to bit 8·(address + size), before up to address + 8·size."""
-        return self.version >= (10, 0)
+        """Since 10.0 (and 7.2.16) a PBA read polls up to bit 8·(address + size), before address + 8·size."""
+        return self.version >= (10, 0) or (7, 2, 16) <= self.version < (7, 3)
 
     @property
     def wide_vector_count(self) -> bool:

@@ -132,6 +132,7 @@ def test_pba_mmio_read_past_the_pending_bits_is_0_and_polls_nobody() -> None:
 @pytest.mark.parametrize(
     ("version", "at", "start", "end"),
     [
+        ((7, 2, 16), 4, 32, 64),
         ((10, 0), 0, 0, 32),
         ((10, 0), 4, 32, 64),
         ((10, 0), 8, 64, 96),

@@ -50,9 +50,12 @@ def test_set_vector_notifiers_is_undone_last_first_when_one_fails() -> None:
     assert device.set_mask(0, True) == (ev.Mask(0),), "nothing is registered any more"
 
 
-@pytest.mark.parametrize(("version", "polls"), [((8, 1), True), ((8, 2), False), ((11, 1), False)])
+@pytest.mark.parametrize(
+    ("version", "polls"),
+    [((7, 2, 7), True), ((7, 2, 8), False), ((8, 1), True), ((8, 2), False), ((11, 1), False)],
+)
 def test_set_vector_notifiers_left_the_poll_notifier_behind_before_8_2(
-    version: tuple[int, int], polls: bool
+    version: tuple[int, ...], polls: bool
 ) -> None:
     device = function(4, qemu_version=version)
     events = device.set_vector_notifiers(poll=True, failing=[0])
