@@ -27,6 +27,7 @@ LOST = "LOST"
 @click.option(
     "--qemu-version", metavar="VERSION", help="The QEMU that loads, where releases differ [the newest known]."
 )
+@click.option("--xen", is_flag=True, help="It runs under Xen: a vector that is a pirq is never masked.")
 @click.option("--kind", metavar="KIND", help="Of a raw vmstate: the kind of device, as e1000e.")
 @click.option("--vectors", type=int, metavar="N", help="Of a raw vmstate: how many vectors it has.")
 @click.option("-o", "--output", metavar="OUT", help="Write the state after the load, as FILE is.")

@@ -6,7 +6,7 @@ without a new schema number; fields may be added.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from msixtool.devices.device import MsixDevice
 from msixtool.dump import Dump
 from msixtool.msix.state import MsixState
 from msixtool.qemu.versions import format_version
-from msixtool.stream.items import Item
+from msixtool.stream.items import DamageRule, Item
 
 if TYPE_CHECKING:
     from msixtool.tasks.capture import Captured
@@ -43,9 +43,12 @@ class Origin:
     base_offset: int = 0
 
     @classmethod
-    def of(cls, dump: Dump) -> Origin:
-        """An opened stream. Raises InputError where the file has changed since it was opened."""
-        damage = tuple(map(str, dump.damage))
+    def of(cls, dump: Dump, *, told: Collection[DamageRule] = ()) -> Origin:
+        """An opened stream. What is of a rule in `told` the answer itself tells: it is no damage there.
+
+        Raises InputError where the file has changed since it was opened.
+        """
+        damage = tuple(str(each) for each in dump.damage if each.rule not in told)
         layers, warnings = tuple(dump.layers), tuple(dump.warnings)
         return cls(dump.path, dump.size, layers, damage, warnings, dump.base_offset)
 

@@ -25,6 +25,7 @@ from msixtool.qemu.versions import Version, parse_version
 from msixtool.tasks.compat import Comparison, compare, vmstate_file
 from msixtool.tasks.compat.risks import risks
 from msixtool.tasks.finding import Finding, Severity
+from msixtool.tasks.refusals import TOLD
 from msixtool.words import plural
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class _Risks(Target):
 
     def answer(self, source: Dump) -> Compatibility:
         comparison = Comparison(tuple(risks(source, self.release.release, self.release.vendor)))
-        return Compatibility(Origin.of(source), None, self.release.document(), comparison)
+        return Compatibility(Origin.of(source, told=TOLD), None, self.release.document(), comparison)
 
 
 class _Stream(Target):
@@ -256,7 +257,7 @@ class _Stream(Target):
             from msixtool.tasks.compat.qemu_target import try_load
 
             trial = try_load(self.command, source)
-        return Compatibility(Origin.of(source), self.origin, self.about, comparison, trial)
+        return Compatibility(Origin.of(source, told=TOLD), self.origin, self.about, comparison, trial)
 
 
 class _Made(Target):
@@ -272,7 +273,7 @@ class _Made(Target):
         target = None if found.target is None else Origin.of(found.target)
         about = (target or Origin(None, None)).document() | {"path": self.program.program}
         args = tuple(found.command.args)
-        return Compatibility(Origin.of(source), target, about, found.comparison, found.trial, args)
+        return Compatibility(Origin.of(source, told=TOLD), target, about, found.comparison, found.trial, args)
 
 
 class _OfDomain(Target):
@@ -311,5 +312,5 @@ class _OfDomain(Target):
         about = origin.document() | {"path": self.domain}
         notes = tuple(f"{self.domain}: {line}" for line in made.changed)
         return Compatibility(
-            Origin.of(source), origin, about, comparison, trial, tuple(made.words[1:]), notes
+            Origin.of(source, told=TOLD), origin, about, comparison, trial, tuple(made.words[1:]), notes
         )

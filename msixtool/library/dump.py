@@ -62,15 +62,16 @@ class Dump(door.Dump):
 
         return describe(self, section)
 
-    def load(self, device: str | None = None, *, qemu_version: str | None = None) -> Load:
+    def load(self, device: str | None = None, *, qemu_version: str | None = None, xen: bool = False) -> Load:
         """What a load sets off in each device, and why QEMU would refuse the stream.
 
-        `qemu_version` is the QEMU that loads, by default the newest known. Raises UsageError for a version
-        that is none, and where no device matches.
+        `qemu_version` is the QEMU that loads, by default the newest known; with `xen` it runs under Xen, where
+        a vector that is remapped to a pirq is never masked. Raises UsageError for a version that is none, and where no
+        device matches.
         """
         from msixtool.library.loading import load_stream
 
-        return load_stream(self, device, qemu_version)
+        return load_stream(self, device, qemu_version, xen=xen)
 
     def validate(self, *, ignore: Collection[str] = (), severity: str = "info") -> Validation:
         """What is wrong, without the rules in `ignore` and what is below `severity` (info, warning, error).

@@ -16,7 +16,7 @@ from msixtool.qemu.versions import whole_version
 from msixtool.spec.saved import Saved
 from msixtool.tasks.finding import Finding, Severity
 from msixtool.tasks.load import Loaded, load_device
-from msixtool.tasks.refusals import refusals, warnings
+from msixtool.tasks.refusals import TOLD, refusals, warnings
 from msixtool.words import plural
 
 if TYPE_CHECKING:
@@ -67,19 +67,23 @@ class Load(OfOne):
         return f"{plural(len(self.devices), 'device')}, {len(self.lost)} lost, {refused}"
 
 
-def load_stream(dump: door.Dump, device: str | None = None, qemu_version: str | None = None) -> Load:
+def load_stream(
+    dump: door.Dump, device: str | None = None, qemu_version: str | None = None, *, xen: bool = False
+) -> Load:
     """The load of an opened stream. Raises UsageError where no device matches."""
     version = _version(qemu_version)
     findings = (*refusals(dump, version), *warnings(dump, version))
-    loaded = tuple(load_device(each, version) for each in dump.select(device))
-    return Load(Origin.of(dump), loaded, findings, dump.is_x86)
+    loaded = tuple(load_device(each, version, xen=xen) for each in dump.select(device))
+    return Load(Origin.of(dump, told=TOLD), loaded, findings, dump.is_x86)
 
 
-def load_state(saved: Saved, device: str | None = None, qemu_version: str | None = None) -> Load:
+def load_state(
+    saved: Saved, device: str | None = None, qemu_version: str | None = None, *, xen: bool = False
+) -> Load:
     """The load of a SPEC or a raw vmstate. Raises UsageError where no device matches, or no kind is said."""
     from msixtool.tasks.load_file import load_saved
 
-    _, loaded = load_saved(saved, device, _version(qemu_version))
+    _, loaded = load_saved(saved, device, _version(qemu_version), xen=xen)
     return Load(Origin(saved.path, saved.size), tuple(loaded))
 
 
@@ -92,6 +96,7 @@ def load(
     *,
     device: str | None = None,
     qemu_version: str | None = None,
+    xen: bool = False,
     kind: str | None = None,
     vectors: int | None = None,
     output: str | os.PathLike[str] | None = None,
@@ -101,8 +106,8 @@ def load(
 ) -> Load:
     """Take each device of a stream, a SPEC or a saved state through QEMU's load path.
 
-    `qemu_version` is the QEMU that loads (None: the newest known); `kind` and `vectors` are a raw
-    vmstate's. The state after is written to `output`, as `file` is, where one is given.
+    `qemu_version` is the QEMU that loads (None: the newest known), with `xen` under Xen; `kind` and `vectors`
+    are a raw vmstate's. The state after is written to `output`, as `file` is, where one is given.
 
     Raises InputError where `file` is none of these, UsageError for a version, a kind or a device that is
     not known, OutputError where `output` must not or cannot be written.
@@ -114,7 +119,7 @@ def load(
         with _stream(path, out, force, offset, snapshot) as (dump, base):
             if kind or vectors:
                 raise UsageError("kind and vectors", path=path, expected="a raw vmstate", found="a stream")
-            answer = load_stream(dump, device, qemu_version)
+            answer = load_stream(dump, device, qemu_version, xen=xen)
             if base is None or out is None or answer.damage:
                 return answer
             from msixtool.tasks.load_file import write_loaded_stream
@@ -127,7 +132,7 @@ def load(
             # It was meant to be a stream: say what is wrong with it as one.
             error.expected = "QEVM, or a raw vmstate with its --kind"
             raise
-    answer = load_state(saved, device, qemu_version)
+    answer = load_state(saved, device, qemu_version, xen=xen)
     if out is None:
         return answer
     from msixtool.tasks.load_file import write_loaded_saved

@@ -38,14 +38,14 @@ class Saved(below.Saved):
 
         return validate_state(self, ignore, severity)
 
-    def load(self, device: str | None = None, *, qemu_version: str | None = None) -> Load:
+    def load(self, device: str | None = None, *, qemu_version: str | None = None, xen: bool = False) -> Load:
         """What a load sets off; what it leaves open is taken as a driver leaves it.
 
         Raises UsageError where no device matches, or a raw vmstate's kind is not said.
         """
         from msixtool.library.loading import load_state
 
-        return load_state(self, device, qemu_version)
+        return load_state(self, device, qemu_version, xen=xen)
 
     def diff(self, other: Operand | str | os.PathLike[str], **how: Any) -> Difference:
         """What differs from `other`; `how` is that of `Dump.diff`."""

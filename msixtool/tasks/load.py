@@ -67,7 +67,7 @@ class Loaded:
         return tuple(message.vector for message in self.messages if message.delivered is False)
 
 
-def load_device(device: MsixDevice, qemu_version: QemuVersion = NEWEST) -> Loaded:
+def load_device(device: MsixDevice, qemu_version: QemuVersion = NEWEST, *, xen: bool = False) -> Loaded:
     """Take a device of a stream through the load path of `qemu_version`, in a fresh process."""
     return load_state(
         device.state,
@@ -77,6 +77,7 @@ def load_device(device: MsixDevice, qemu_version: QemuVersion = NEWEST) -> Loade
         control=None if device.capability is None else device.capability.control,
         bus_master=bool(device.bus_master),
         qemu_version=qemu_version,
+        xen=xen,
     )
 
 
@@ -89,11 +90,13 @@ def load_state(
     bus_master: bool,
     instance: int = 0,
     qemu_version: QemuVersion = NEWEST,
+    xen: bool = False,
 ) -> Loaded:
     """Take a state through the load path of a device of `kind` (None: not known).
 
     `control` is the Message Control word that configuration space restores, None where that is
-    not known: then nothing can be said of what the load sets off.
+    not known: then nothing can be said of what the load sets off. With `xen` QEMU runs under Xen, where
+    a vector that is remapped to a pirq is never masked.
     """
     profile = kind_of(kind).msix
     if control is None:
@@ -104,6 +107,7 @@ def load_state(
         MsixState.reset(state.vectors),
         used=range(state.vectors) if used is None else sorted(used),
         qemu_version=qemu_version,
+        xen=xen,
     )
     function.restore_config(control, bus_master=bus_master)
     events = function.load(state)

@@ -20,7 +20,7 @@ from msixtool.tasks.load import Loaded, load_state
 
 
 def load_saved(
-    saved: Saved, device: str | None = None, qemu_version: QemuVersion = NEWEST
+    saved: Saved, device: str | None = None, qemu_version: QemuVersion = NEWEST, *, xen: bool = False
 ) -> tuple[list[MsixDevice], list[Loaded]]:
     """Load a SPEC, or a raw vmstate whose kind is said.
 
@@ -32,10 +32,10 @@ def load_saved(
     if saved.state is not None and saved.kind is None:
         raise UsageError("a raw vmstate", path=saved.path, expected="its kind")
     chosen = saved.select(device)
-    return chosen, [_load(each, saved.kind, qemu_version) for each in chosen]
+    return chosen, [_load(each, saved.kind, qemu_version, xen) for each in chosen]
 
 
-def _load(device: MsixDevice, kind: str | None, qemu_version: QemuVersion) -> Loaded:
+def _load(device: MsixDevice, kind: str | None, qemu_version: QemuVersion, xen: bool) -> Loaded:
     control = device.capability.control if device.capability else fmt.CONTROL_ENABLE | device.vectors - 1
     return load_state(
         device.state,
@@ -45,6 +45,7 @@ def _load(device: MsixDevice, kind: str | None, qemu_version: QemuVersion) -> Lo
         control=control,
         bus_master=device.bus_master is not False,
         qemu_version=qemu_version,
+        xen=xen,
     )
 
 

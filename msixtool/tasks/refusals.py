@@ -23,6 +23,8 @@ from msixtool.tasks.section_checks import troubles
 
 HARMLESS = frozenset({DamageRule.VMDESC, DamageRule.VMDESC_MISMATCH})
 """Damage that QEMU does not see: it reads no vmdesc."""
+TOLD = frozenset({DamageRule.VECTOR_COUNT})
+"""What a stream that is whole can have: a refusal tells it, so it is not told as damage as well."""
 
 
 def refusals(dump: Dump, qemu_version: QemuVersion = NEWEST) -> list[Finding]:

@@ -13,15 +13,14 @@ from dataclasses import dataclass, replace
 from msixtool.dump import Dump
 from msixtool.qemu import refusals
 from msixtool.qemu.versions import Version
-from msixtool.stream.items import DamageRule
 from msixtool.tasks.compat import machine, sections
 from msixtool.tasks.compat.knowledge import Knowledge, Releases
 from msixtool.tasks.compat.sides import Side, Target
 from msixtool.tasks.compat.vmstate_file import VmstateFile
 from msixtool.tasks.finding import Code, Finding, Severity, finding_of
-from msixtool.tasks.refusals import HARMLESS
+from msixtool.tasks.refusals import HARMLESS, TOLD
 
-UNSEEN = HARMLESS | {DamageRule.VECTOR_COUNT}
+UNSEEN = HARMLESS | TOLD
 """Damage that is none to a target: what differs in configuration space is found by comparing it."""
 
 
