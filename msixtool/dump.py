@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import time
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -13,7 +14,7 @@ from msixtool.containers.open import open_source
 from msixtool.containers.opened import Opened
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import find_devices
-from msixtool.errors import InputError, MsixtoolError, UsageError
+from msixtool.errors import InputError, MsixtoolError, UsageError, meant
 from msixtool.formats.idstr import Idstr
 from msixtool.stream.items import Damage, DamageRule, StreamIndex
 from msixtool.stream.read import read_stream
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from msixtool.ram.memory import GuestMemory
 
 
-_NONE = "no device in the stream has MSI-X"
+_DEVICE = "device with MSI-X"
 
 
 class Dump:
@@ -206,24 +207,33 @@ class Dump:
         if pattern is None:
             return self.devices
         found = [device for device in self.devices if matches(pattern, device.name, device.instance)]
-        if not self.devices:
-            raise UsageError(_NONE, path=self.path)
         if not found:
-            raise UsageError(
-                f"no device with MSI-X matches {pattern!r}",
-                path=self.path,
-                expected=_candidates(self.devices),
-            )
+            there = [(device.name, device.instance) for device in self.devices]
+            raise self.nothing_matches(_DEVICE, pattern, there)
         return found
+
+    def nothing_matches(self, what: str, pattern: str, there: Sequence[tuple[str, int]]) -> UsageError:
+        """That `pattern` names none of those that are `there` (name and instance): what is, what was meant,
+        and that the stream is cut where it is."""
+        cut = next((each for each in self.damage if each.rule is DamageRule.TRUNCATED), None)
+        found = None if cut is None else f"a stream that is cut: {cut}"
+        if not there:
+            return UsageError(f"no {what} in the stream", path=self.path, found=found)
+        like = meant(pattern, (spelling for each in there for spelling in spellings(*each)))
+        expected = _candidates(there)
+        return UsageError(
+            f"no {what} matches {pattern!r}{like}", path=self.path, expected=expected, found=found
+        )
 
     def select_one(self, pattern: str | None) -> MsixDevice:
         """The one device that `pattern` names. Raises UsageError, naming the candidates, otherwise."""
         found = self.select(pattern)
         if not found:
-            raise UsageError(_NONE, path=self.path)
+            raise self.nothing_matches(_DEVICE, pattern or "", [])
         if len(found) > 1:
             what = "no device was chosen" if pattern is None else f"several devices match {pattern!r}"
-            raise UsageError(what, path=self.path, expected=f"one of {_candidates(found)}")
+            names = _candidates([(each.name, each.instance) for each in found])
+            raise UsageError(what, path=self.path, expected=f"one of {names}")
         return found[0]
 
     def close(self) -> None:
@@ -276,6 +286,7 @@ def spellings(name: str, instance: int) -> list[str]:
     return plain + [f"{spelling}@{instance}" for spelling in plain]
 
 
-def _candidates(devices: list[MsixDevice]) -> str:
-    names = [f"{d.name}@{d.instance}" if d.instance else d.name for d in devices]
+def _candidates(there: Sequence[tuple[str, int]]) -> str:
+    """Names and instances as `matches` takes them, the first dozen."""
+    names = [f"{name}@{instance}" if instance else name for name, instance in there]
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

@@ -18,6 +18,7 @@ defect of msixtool (status 3).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 LONGEST = 1000
@@ -37,6 +38,15 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """` (did you mean 'X'?)` for the one of `known` that is like `word`, empty where none is."""
+    from difflib import get_close_matches
+
+    by_lower = {each.lower(): each for each in known}
+    like = get_close_matches(word[:100].lower(), by_lower, 1)
+    return f" (did you mean {by_lower[like[0]]!r}?)" if like else ""
 
 
 class Where(NamedTuple):

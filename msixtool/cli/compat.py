@@ -56,6 +56,7 @@ Examples:
     metavar="VERSION",
     help="No target: what is at risk with a QEMU release, or a distribution's (debian-12).",
 )
+@click.option("--strict", is_flag=True, help="Warn also where a doubt is all there is: nothing differs.")
 @options.jobs_option
 @options.container_options
 @options.json_option
@@ -72,6 +73,7 @@ def compat(
     qmp: str | None,
     try_it: bool,
     to: str | None,
+    strict: bool,
     jobs: int | None,
     offset: int,
     snapshot: str | None,
@@ -120,6 +122,7 @@ def compat(
             try_it=try_it,
             target_version=target_version,
             target_vmstate=target_vmstate,
+            strict=strict,
         ) as asked,
     ):
         for note in asked.notes:

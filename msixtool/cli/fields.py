@@ -43,7 +43,7 @@ def fields(
 ) -> ExitStatus:
     """Show the fields of every section by name, as the vmdesc describes them; virtio too."""
     from msixtool import Dump
-    from msixtool.cli.output import SHOWN, console, for_each, report, warn
+    from msixtool.cli.output import SHOWN, console, for_each, heading, report, warn
 
     def one(file: str) -> ExitStatus:
         with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
@@ -57,6 +57,8 @@ def fields(
                 # Arrays of 10^5 numbers, one to a line, are of no use to anybody.
                 print(*answer.json(), sep="")
             else:
+                if len(files) > 1:
+                    heading(console(), file)
                 _print(console(), answer, show_all)
             for damage in answer.broken[:SHOWN]:
                 warn(f"{file}: damaged: {damage}")

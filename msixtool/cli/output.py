@@ -34,6 +34,11 @@ def console() -> Console:
     return cast("Console", Plain(sys.stdout))
 
 
+def heading(out: Console, file: object) -> None:
+    """The name of one file of several, above what is shown of it."""
+    out.print(f"{visible(str(file))}:", style="bold")
+
+
 def table(*columns: str | tuple[str, Literal["left", "right"]]) -> Rows:
     """A plain table. A column is its heading, or heading and justification."""
     made = [Column(column) if isinstance(column, str) else Column(*column) for column in columns]

@@ -58,7 +58,7 @@ def show(
     FILE is a stream, or what `save` wrote of one. A running VM stands for milliseconds.
     """
     from msixtool import open_input
-    from msixtool.cli.output import console, for_each, print_json, report
+    from msixtool.cli.output import console, for_each, heading, print_json, report
     from msixtool.cli.progress import progress_bar
     from msixtool.errors import UsageError
 
@@ -83,6 +83,8 @@ def show(
             if as_json:
                 print_json(answer.document(), one_line=len(files) > 1)
             else:
+                if len(files) > 1:
+                    heading(console(), file)
                 _print(console(), answer, show_all, as_hex)
             return report(answer)
 

@@ -10,7 +10,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from msixtool.documents import Document, Origin
@@ -126,9 +126,16 @@ class Target(ABC):
         """The stream of the target, where one stream stands for all sources."""
         return None
 
-    @abstractmethod
+    strict = False
+    """Whether a doubt counts that nothing in the streams gives rise to."""
+
     def answer(self, source: Dump) -> Compatibility:
         """Compare one source with it. Raises InputError where a file changed, or a target does not start."""
+        found = self._answer(source)
+        return found if self.strict else replace(found, comparison=found.comparison.evident)
+
+    @abstractmethod
+    def _answer(self, source: Dump) -> Compatibility: ...
 
 
 @contextmanager
@@ -142,6 +149,7 @@ def target_of(
     try_it: bool = False,
     target_version: str | None = None,
     target_vmstate: str | None = None,
+    strict: bool = False,
 ) -> Iterator[Target]:
     """The one target that is named, for the length of the block.
 
@@ -150,7 +158,8 @@ def target_of(
     QEMU to start with the command line that each source needs; `domain` the path of a domain's XML, "-"
     for that in a save image. With `try_it` a QEMU that is started really loads each source as well.
     `target_version` is the release of the target where its stream leaves it open, `target_vmstate` the
-    path of what it wrote with -dump-vmstate.
+    path of what it wrote with -dump-vmstate. With `strict` what the streams leave open is told even where
+    they do not differ in it.
 
     Raises UsageError where none or several are named, or a version is none, InputError where the target
     cannot be read or started.
@@ -161,21 +170,24 @@ def target_of(
     version = None if target_version is None else parse_version(target_version)
     vmstate = None if target_vmstate is None else vmstate_file.read(target_vmstate)
     with ExitStack() as stack:
+        asked: Target
         if to is not None:
-            yield _Risks(release_of(to))
+            asked = _Risks(release_of(to))
         elif on is not None:
             from msixtool.tasks.compat.on_program import OnProgram
 
-            yield _Made(stack.enter_context(OnProgram(on, version, vmstate)), try_it)
+            asked = _Made(stack.enter_context(OnProgram(on, version, vmstate)), try_it)
         elif domain is not None:
-            yield _OfDomain(stack, domain, version, vmstate, try_it)
+            asked = _OfDomain(stack, domain, version, vmstate, try_it)
         elif qemu is not None:
-            yield _started(stack, qemu, version, vmstate, try_it)
+            asked = _started(stack, qemu, version, vmstate, try_it)
         elif isinstance(target, Dump):
-            yield _Stream(target, version, vmstate)
+            asked = _Stream(target, version, vmstate)
         else:
             assert target is not None
-            yield _Stream(stack.enter_context(Dump.open(target)), version, vmstate)
+            asked = _Stream(stack.enter_context(Dump.open(target)), version, vmstate)
+        asked.strict = strict
+        yield asked
 
 
 def is_vmstate_file(path: str) -> bool:
@@ -223,7 +235,7 @@ class _Risks(Target):
     def __init__(self, release: Build) -> None:
         self.release = release
 
-    def answer(self, source: Dump) -> Compatibility:
+    def _answer(self, source: Dump) -> Compatibility:
         comparison = Comparison(tuple(risks(source, self.release.release, self.release.vendor)))
         return Compatibility(Origin.of(source, told=TOLD), None, self.release.document(), comparison)
 
@@ -250,7 +262,7 @@ class _Stream(Target):
     def origin(self) -> Origin:
         return Origin.of(self.dump)
 
-    def answer(self, source: Dump) -> Compatibility:
+    def _answer(self, source: Dump) -> Compatibility:
         comparison = compare(source, self.dump, target_version=self.version, vmstate=self.vmstate)
         trial = None
         if self.command is not None:
@@ -268,7 +280,7 @@ class _Made(Target):
     def __init__(self, program: OnProgram, try_it: bool) -> None:
         self.program, self.try_it = program, try_it
 
-    def answer(self, source: Dump) -> Compatibility:
+    def _answer(self, source: Dump) -> Compatibility:
         found = self.program.answer(source, try_it=self.try_it)
         target = None if found.target is None else Origin.of(found.target)
         about = (target or Origin(None, None)).document() | {"path": self.program.program}
@@ -297,7 +309,7 @@ class _OfDomain(Target):
             try_it,
         )
 
-    def answer(self, source: Dump) -> Compatibility:
+    def _answer(self, source: Dump) -> Compatibility:
         from msixtool.tasks.compat.domain import domain_command, xml_of
         from msixtool.tasks.compat.qemu_target import fresh_target, try_load
 

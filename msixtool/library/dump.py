@@ -65,9 +65,9 @@ class Dump(door.Dump):
     def load(self, device: str | None = None, *, qemu_version: str | None = None, xen: bool = False) -> Load:
         """What a load sets off in each device, and why QEMU would refuse the stream.
 
-        `qemu_version` is the QEMU that loads, by default the newest known; with `xen` it runs under Xen, where
-        a vector that is remapped to a pirq is never masked. Raises UsageError for a version that is none, and where no
-        device matches.
+        `qemu_version` is the QEMU that loads, by default the newest known; with `xen` it runs under Xen,
+        where a vector that is remapped to a pirq is never masked. Raises UsageError for a version that is
+        none, and where no device matches.
         """
         from msixtool.library.loading import load_stream
 
@@ -120,6 +120,7 @@ class Dump(door.Dump):
         try_it: bool = False,
         target_version: str | None = None,
         target_vmstate: str | None = None,
+        strict: bool = False,
     ) -> Compatibility:
         """Whether one target loads the stream, and every reason why not; it is named as in `target_of`.
 
@@ -136,6 +137,7 @@ class Dump(door.Dump):
             try_it=try_it,
             target_version=target_version,
             target_vmstate=target_vmstate,
+            strict=strict,
         ) as opened:
             return opened.answer(self)
 

@@ -64,6 +64,7 @@ def compat(
     to: str | None = None,
     target_version: str | None = None,
     target_vmstate: str | None = None,
+    strict: bool = False,
     offset: int = 0,
     snapshot: str | None = None,
 ) -> Document:
@@ -72,13 +73,16 @@ def compat(
     `target` is a fresh stream of the target's own command line; instead of it `to` says a release of
     QEMU ("11.1") or a distribution ("debian-12"), and only what is at risk there is told.
     `target_version` is the release of the target where its stream leaves it open, `target_vmstate` the
-    path of what it wrote with -dump-vmstate. `offset` and `snapshot` concern the source.
+    path of what it wrote with -dump-vmstate. With `strict` what the streams leave open is told even where
+    they do not differ in it. `offset` and `snapshot` concern the source.
 
     Raises InputError where there is no stream, or description, to be read, UsageError for a version
     that is none, where neither `target` nor `to` is given or both are, and as `inspect` does.
     """
     from msixtool.library.compatibility import target_of
 
-    named = target_of(target, to=to, target_version=target_version, target_vmstate=target_vmstate)
+    named = target_of(
+        target, to=to, target_version=target_version, target_vmstate=target_vmstate, strict=strict
+    )
     with named as opened, Dump.open(source, offset=offset, snapshot=snapshot) as dump:
         return opened.answer(dump).document()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from msixtool.errors import UsageError
+from msixtool.errors import UsageError, meant
 from msixtool.qemu.versions import Version, format_version, parse_version
 
 UBUNTU, RED_HAT = "Ubuntu", "Red Hat"
@@ -65,7 +65,8 @@ def target_of(text: str) -> Build:
     if word in SHIPPED:
         return Build(SHIPPED[word], _VENDORS.get(word.partition("-")[0]), word)
     if not word[:1].isdigit():
-        raise UsageError("distribution", expected=f"one of {', '.join(SHIPPED)}", found=repr(text))
+        known = f"one of {', '.join(SHIPPED)}"
+        raise UsageError(f"distribution {text!r}{meant(word, SHIPPED)}", expected=known)
     release = parse_version(text)
     if not 0 <= release[1] <= LAST_MINOR.get(release[0], -1):
         newest = max(LAST_MINOR.items())

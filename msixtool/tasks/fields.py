@@ -65,9 +65,8 @@ def select_sections(dump: Dump, pattern: str | None) -> list[Item]:
         if pattern is None or matches(pattern, str(item.idstr), item.instance_id or 0)
     ]
     if pattern is not None and not found:
-        names = sorted({str(item.idstr) for item in dump.index.full_sections()})
-        shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-        raise UsageError(f"no section matches {pattern!r}", path=dump.path, expected=shown or "a section")
+        there = {(str(item.idstr), item.instance_id or 0) for item in dump.index.full_sections()}
+        raise dump.nothing_matches("section", pattern, sorted(there))
     return found
 
 

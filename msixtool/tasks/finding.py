@@ -30,6 +30,8 @@ class Finding:
     target: Any = None
     advice: str | None = None
     severity: Severity = Severity.ERROR
+    evident: bool = True
+    """False for a doubt that every machine of its kind gives rise to: nothing in the streams differs."""
 
     def __repr__(self) -> str:
         return f"<Finding {self.severity} {self.code} {(self.section or '')[:60]!r}: {self.message[:80]!r}>"
@@ -37,7 +39,7 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """FINDING as a JSON object."""
         made = asdict(self)
-        del made["severity"]
+        del made["severity"], made["evident"]
         return {"severity": self.severity.value, **made, "code": self.code.value}
 
 

@@ -225,7 +225,7 @@ def _find(dump: Dump, spec: DeviceSpec) -> MsixDevice:
     if not named:
         named = [device for device in dump.devices if matches(spec.name, device.name, device.instance)]
     if not dump.devices:
-        raise UsageError(f"{spec.named('name')}: no device in the stream has MSI-X")
+        raise UsageError(f"{spec.named('name')}: no device with MSI-X in the stream")
     found = [device for device in named if spec.instance in (None, device.instance)]
     if len(found) == 1:
         return found[0]

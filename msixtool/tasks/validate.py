@@ -7,7 +7,7 @@ from itertools import islice
 
 from msixtool.devices.device import MsixDevice
 from msixtool.dump import Dump
-from msixtool.errors import UsageError
+from msixtool.errors import UsageError, meant
 from msixtool.tasks.finding import Severity
 from msixtool.tasks.rules.catalogue import RULES, RuleFinding
 from msixtool.tasks.rules.function import check_function
@@ -60,7 +60,7 @@ def check_ignored(rules: Collection[str]) -> None:
     """Raises UsageError where one of them is no rule."""
     for rule in rules:
         if rule not in RULES:
-            raise UsageError(f"no rule {rule!r}", expected=f"one of {', '.join(RULES)}")
+            raise UsageError(f"no rule {rule!r}{meant(rule, RULES)}", expected=f"one of {', '.join(RULES)}")
 
 
 def is_valid(findings: Collection[RuleFinding]) -> bool:

@@ -50,6 +50,8 @@ def test_the_document_has_the_findings_of_the_contract(msixtool: Tool) -> None:
 def test_a_stream_that_loads_is_status_0_and_warnings_do_not_change_that(msixtool: Tool) -> None:
     assert msixtool("compat", FOUR, FOUR).status == 0
     result = msixtool("compat", VIRTIO, VIRTIO, "--json")
+    assert (result.status, result.json["findings"]) == (0, []), "nothing differs"
+    result = msixtool("compat", VIRTIO, VIRTIO, "--strict", "--json")
     assert (result.status, result.json["compatible"]) == (0, True)
     assert {(f["severity"], f["code"]) for f in result.json["findings"]} == {("warning", "undecided")}
 

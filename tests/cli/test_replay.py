@@ -99,7 +99,7 @@ def test_a_wrong_script_plays_nothing_and_names_script_and_line(msixtool: Tool, 
     result = msixtool("replay", script)
     assert (result.status, result.out) == (2, "")
     assert result.error_line.startswith(
-        f"msixtool: {script}:11: unknown action: expected one of qemu-version"
+        f"msixtool: {script}:11: unknown action (did you mean 'notify'?): expected one of qemu-version"
     )
     assert result.error_line.endswith("found 'notfy'")
 

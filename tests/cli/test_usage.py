@@ -90,7 +90,7 @@ def test_where_no_device_has_msix_none_is_asked_for(words: list[str], msixtool: 
     out = tmp_path / "out"
     result = msixtool(*(out if word == "OUT" else word for word in words), PLAIN)
     assert (result.status, result.out) == (2, "")
-    assert result.error_line.endswith("no device in the stream has MSI-X")
+    assert result.error_line.endswith("no device with MSI-X in the stream")
     assert not out.exists()
 
 
@@ -123,3 +123,37 @@ def test_diff_takes_a_bound_for_compressed_files(
     packed.write_bytes(bz2.compress(unpacked(VIRTIO)[:-1] + bytes(64 << 20)))
     assert "decompression bomb" in msixtool("diff", packed, VIRTIO, "--max-ratio", "10").err
     assert "decompression bomb" not in msixtool("diff", packed, VIRTIO, "--max-ratio", "0").err
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["show", VIRTIO, "-d", "virtio-blc"], "virtio-blk"),
+        (["fields", VIRTIO, "-d", "virtio-blc"], "virtio-blk"),
+        (["validate", VIRTIO, "--ignore", "vector-cuont"], "vector-count"),
+        (["compat", VIRTIO, "--to", "debain-12"], "debian-12"),
+    ],
+    ids=["device", "section", "rule", "distribution"],
+)
+def test_what_was_meant_by_a_wrong_name_is_said(words: list[object], meant: str, msixtool: Tool) -> None:
+    result = msixtool(*words)
+    assert (result.status, result.out) == (2, "")
+    assert f"(did you mean {meant!r}?)" in result.error_line
+
+
+@pytest.mark.parametrize("command", ["show", "fields", "load"])
+def test_a_device_that_is_missed_in_a_cut_stream_may_be_behind_the_cut(
+    command: str, msixtool: Tool, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.mig"
+    cut.write_bytes(unpacked(VIRTIO)[:150_000])
+    result = msixtool(command, cut, "-d", "xhci")
+    assert result.status == 2
+    assert "a stream that is cut: offset 0x" in result.error_line
+
+
+@pytest.mark.parametrize("command", ["show", "fields"])
+def test_of_several_files_each_is_named(command: str, msixtool: Tool) -> None:
+    out = msixtool(command, VIRTIO, PLAIN, VIRTIO, "-d", "xhci").out
+    assert out.count(f"{VIRTIO}:\n") == 2
+    assert f"{VIRTIO}:" not in msixtool(command, VIRTIO, "-d", "xhci").out

@@ -11,13 +11,12 @@ Source: QEMU hw/ of 5.2 to 10.2 (vmstate names, PCI ids, properties), `-device h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from enum import StrEnum
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from msixtool.errors import UsageError
+from msixtool.errors import UsageError, meant
 from msixtool.formats.idstr import Idstr
 from msixtool.qemu.kinds.facts import NOTHING, Advice, Capabilities, Compat, Msix, PciFunction
 from msixtool.qemu.kinds.features import COMMON, Feature
@@ -190,7 +189,6 @@ def check_kind(section: str) -> None:
         return
     with_msix = [kind for kind in kinds() if kind.msix is not None]
     known = sorted(kind.section for kind in with_msix if not kind.is_virtio)
-    like = get_close_matches(section, [kind.section for kind in with_msix], 1)
-    meant = f" (did you mean {like[0]!r}?)" if like else ""
     expected = f"one of {', '.join(known)}, virtio-net and other virtio-…"
-    raise UsageError(f"unknown kind {section[:100]!r}{meant}", expected=expected)
+    like = meant(section, (kind.section for kind in with_msix))
+    raise UsageError(f"unknown kind {section[:100]!r}{like}", expected=expected)

@@ -34,6 +34,11 @@ class Comparison:
         return f"<Comparison: {len(self.findings)} findings, first error {self.first}>"
 
     @property
+    def evident(self) -> Comparison:
+        """Without the doubts that nothing in the streams gives rise to."""
+        return Comparison(tuple(finding for finding in self.findings if finding.evident))
+
+    @property
     def compatible(self) -> bool:
         """Whether nothing was found that stops the load."""
         return self.first is None

@@ -178,6 +178,7 @@ class Load:
             " its stream does not tell",
             field=name,
             source=count,
+            evident=count != ours,
         )
 
 

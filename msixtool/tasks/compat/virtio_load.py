@@ -50,6 +50,8 @@ class _VirtioLoad:
     state: VirtioState
     low_features: int = 0
     high_features: int | None = None
+    config_len: int = 0
+    """Bytes of the source's device configuration, which grow with the features that are offered."""
     count: int = 0
     """Queues in the source."""
 
@@ -107,8 +109,8 @@ class _VirtioLoad:
         if queue_sel >= fmt.MAX_QUEUES:
             self.owner.refuse_as(refusals.QUEUE_SELECT, source=queue_sel)
         self.low_features = self._take(4)
-        config_len = self._take(4)
-        self.at += config_len  # may be more or less than the target's
+        self.config_len = self._take(4)
+        self.at += self.config_len  # may be more or less than the target's
 
     def _queues(self) -> None:
         count = self._take(4)
@@ -197,6 +199,7 @@ class _VirtioLoad:
             f"features {wanted:#x} are negotiated: the target's stream does not tell which it offers",
             field="guest_features",
             source=wanted,
+            evident=self.config_len != self.state.core.config_len,
         )
 
     def _is_missing(self, bit: int) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msixtool.containers.file import read_whole
-from msixtool.errors import InputError, MsixtoolError, UsageError
+from msixtool.errors import InputError, MsixtoolError, UsageError, meant
 from msixtool.tasks.replay import states  # noqa: F401  (its actions are among ACTIONS)
 from msixtool.tasks.replay.actions import ACTIONS, new_process
 from msixtool.tasks.replay.expectations import EXPECTATIONS
@@ -139,8 +139,9 @@ def _form(words: list[str]) -> Form:
 
 
 def _unknown(what: str, allowed: Iterable[str], found: str) -> UsageError:
-    error = wrong("", found)
-    return UsageError(f"unknown {what}", expected=f"one of {', '.join(allowed)}", found=error.found)
+    names, error = list(allowed), wrong("", found)
+    expected = f"one of {', '.join(names)}"
+    return UsageError(f"unknown {what}{meant(found, names)}", expected=expected, found=error.found)
 
 
 def _first_words(names: Iterable[str]) -> Iterator[str]:
