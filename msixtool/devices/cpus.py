@@ -106,9 +106,8 @@ def _read(source: Source, item: Item | None, schema: Any, damage: list[Damage]) 
 def _interrupts(source: Source, item: Item | None) -> bool | None:
     if item is None:
         return None
-    fields = (item.description or {}).get("fields")
-    first = fields[0] if isinstance(fields, list) and fields and isinstance(fields[0], dict) else {}
-    narrow = first.get("size") == 4
+    fields = () if item.layout is None else item.layout.known_fields
+    narrow = bool(fields) and fields[0].size == 4
     state = _read(source, item, interrupts.CPU32_HEAD if narrow else interrupts.CPU64_HEAD, [])
     return None if state is None else bool(state.eflags & interrupts.INTERRUPT_FLAG)
 

@@ -23,6 +23,7 @@ from msixtool.devices.virtio import VirtioState
 from msixtool.errors import FormatError
 from msixtool.formats import Buffer, described, msix, parse, pci, sizeof, virtio_types
 from msixtool.formats import virtio as fmt
+from msixtool.formats.layout import Layout
 
 DEVICE = "device"
 """The name under which the state of the device type is given."""
@@ -135,8 +136,8 @@ class VirtioLayout:
         raw = parse(fmt.PACKED_RING, self.data[at : at + size], what=f"virtio queue {index}")
         return PackedIndices(*(raw[name] for name in PackedIndices._fields))
 
-    def description(self) -> dict[str, Any]:
-        """A vmdesc of the blob."""
+    def layout(self) -> Layout:
+        """The layout of the blob, as a vmdesc would have it."""
         fields = _head(self.state)
         if self.own is not None and self.own.end > self.own.body:
             if self.own.value is None:
@@ -144,7 +145,7 @@ class VirtioLayout:
                 fields.append({"name": DEVICE, "type": "buffer", "size": size})
             else:
                 fields.append(described.struct_field(DEVICE, self.own.description()))
-        return {"vmsd_name": "virtio", "fields": fields, "subsections": _nested(self.subsections)}
+        return Layout({"vmsd_name": "virtio", "fields": fields, "subsections": _nested(self.subsections)})
 
 
 _RING_SIZE = sizeof(fmt.RING)

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 from construct import Array, Bytes, Const, Struct
 
 from msixtool.errors import FormatError
-from msixtool.formats import build, described, qevm, sizeof, vmstate
+from msixtool.formats import build, described, qevm, sizeof, vmdesc, vmstate
+from msixtool.formats.lengths import SIZED_BY, SIZED_FIELDS
 
 MAX_ELEMENTS = 1 << 24
 """The longest array that is believed; QEMU's longest has some 10^5 elements."""
@@ -43,6 +44,10 @@ class Field(NamedTuple):
     array_len: int | None = None
     described: dict[str, Any] = {}  # noqa: RUF012
     """The object of the vmdesc."""
+    inside: Layout | None = None
+    """The layout of one element: of a struct, or the inline one of a vstruct or tmp."""
+    sized_by: str | None = None
+    """The field of the stream that its length comes from; None for a length that is fixed."""
 
     @property
     def elements(self) -> int:
@@ -55,15 +60,32 @@ class Field(NamedTuple):
         return self.size * self.elements
 
     @property
-    def inside(self) -> Layout | None:
-        """The layout of one element: of a struct, or the inline one of a vstruct or tmp."""
-        found = nested(self.described)
-        return None if found is None else Layout(found)
+    def is_indexed(self) -> bool:
+        """Whether it is one element, with its number, of an array whose elements differ (up to 10.x)."""
+        return "index" in self.described
+
+    @property
+    def is_hollow(self) -> bool:
+        """Whether it is a struct of which nothing is said: a NULL pointer, up to 9.2."""
+        return self.described.get("struct") == {}
 
     @property
     def may_lack(self) -> bool:
         """Whether it is, or may be, an array of pointers with NULL among them: its sizes may be wrong."""
-        return self.type in vmstate.NULL_TYPES or (self.described.get("struct") == {} and self.length > 0)
+        return self.type in vmstate.NULL_TYPES or (self.is_hollow and self.length > 0)
+
+    @property
+    def in_line(self) -> tuple[Layout, ...]:
+        """The layouts of a list's or tree's elements: they stand in its object, their keys repeated."""
+        entry = self.described
+        pairs = entry.pairs if isinstance(entry, vmdesc.RepeatedNames) else list(entry.items())
+        found: list[dict[str, Any]] = []
+        for key, value in pairs:
+            if key == "vmsd_name":
+                found.append({})
+            if found and key in ("vmsd_name", "version", "fields", "subsections"):
+                found[-1][key] = value
+        return tuple(map(Layout, found))
 
 
 class Placed(NamedTuple):
@@ -132,18 +154,21 @@ class Layout:
         """The fields in stream order. Raises FormatError where a size is none."""
         found: list[Field] = []
         offset = 0
-        for entry in objects_of(self.described, "fields"):
+        for entry in _objects_of(self.described, "fields"):
             size = field_size(entry)
-            count = element_count(entry) if "array_len" in entry else None
+            count = _element_count(entry) if "array_len" in entry else None
             name, kind = str(entry.get("name", "")), str(entry.get("type", ""))
-            found.append(Field(name, kind, offset, size, count, entry))
+            inner = _nested(entry, kind)
+            inside = None if inner is None else Layout(inner)
+            sized_by = SIZED_BY.get((self.name, name)) if name in SIZED_FIELDS else None
+            found.append(Field(name, kind, offset, size, count, entry, inside, sized_by))
             offset += size if count is None else size * count
         return tuple(found)
 
     @cached_property
     def subsections(self) -> tuple[Layout, ...]:
         """The subsections in stream order."""
-        return tuple(Layout(entry) for entry in objects_of(self.described, "subsections"))
+        return tuple(Layout(entry) for entry in _objects_of(self.described, "subsections"))
 
     @property
     def header_size(self) -> int:
@@ -153,8 +178,8 @@ class Layout:
     @cached_property
     def size(self) -> int:
         """Bytes of the data, fields and subsections together."""
-        fields = objects_of(self.described, "fields")
-        end = sum([field_size(each) * element_count(each) for each in fields])
+        fields = _objects_of(self.described, "fields")
+        end = sum([field_size(each) * _element_count(each) for each in fields])
         return end + sum(each.header_size + each.size for each in self.subsections)
 
     def walk(self, offset: int = 0, path: tuple[str, ...] = ()) -> Iterator[Placed]:
@@ -200,13 +225,47 @@ class Layout:
         return Landmarks(**found)
 
     def structs(self) -> Iterator[Layout]:
-        """This one and all in it: those of fields, whatever their size, then subsections."""
+        """This one and all in it: those of fields, whatever their size, then subsections.
+
+        Raises nothing: what makes no sense has nothing in it.
+        """
         yield self
-        for each in self.fields:
-            if each.inside is not None:
-                yield from each.inside.structs()
-        for subsection in self.subsections:
+        for each in self.known_fields:
+            inside = each.in_line if each.type in _WHOLE else () if each.inside is None else (each.inside,)
+            for layout in inside:
+                yield from layout.structs()
+        for subsection in self.known_subsections:
             yield from subsection.structs()
+
+    def subsection_names(self) -> Iterator[str]:
+        """The names of all subsections, those of what is nested in it too; raises nothing, as `structs`."""
+        return (each.name for struct in self.structs() for each in struct.known_subsections)
+
+    @property
+    def known_fields(self) -> tuple[Field, ...]:
+        """The fields; none, and nothing is raised, where they make no sense."""
+        try:
+            return self.fields
+        except FormatError:
+            return ()
+
+    @property
+    def known_subsections(self) -> tuple[Layout, ...]:
+        """The subsections, as `known_fields`."""
+        try:
+            return self.subsections
+        except FormatError:
+            return ()
+
+    @property
+    def is_vmsd(self) -> bool:
+        """Whether it has a name: of a section without, only the device's own code knows what it holds."""
+        return "vmsd_name" in self.described
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is said of its fields."""
+        return not self.described.get("fields")
 
     @property
     def has_null_pointers(self) -> bool:
@@ -253,15 +312,15 @@ def _schema_of(each: Field) -> Any:
     return Bytes(each.length) if isinstance(one, Bytes) else Array(each.array_len, one)
 
 
-def nested(entry: dict[str, Any]) -> dict[str, Any] | None:
+def _nested(entry: dict[str, Any], kind: str) -> dict[str, Any] | None:
     """The vmdesc's object inside a field: that of a struct, or the field itself where it is inline."""
     inner = entry.get("struct")
     if isinstance(inner, dict):
         return inner
-    return entry if "fields" in entry and str(entry.get("type")) not in _WHOLE else None
+    return entry if "fields" in entry and kind not in _WHOLE else None
 
 
-def objects_of(entry: dict[str, Any], key: str) -> list[dict[str, Any]]:
+def _objects_of(entry: dict[str, Any], key: str) -> list[dict[str, Any]]:
     """The list of objects under `key`; empty where it is absent. Raises FormatError where it is none."""
     found = entry.get(key) or []
     if not isinstance(found, list) or not all([isinstance(each, dict) for each in found]):  # noqa: C419
@@ -280,7 +339,7 @@ def field_size(entry: dict[str, Any]) -> int:
     return size
 
 
-def element_count(entry: dict[str, Any]) -> int:
+def _element_count(entry: dict[str, Any]) -> int:
     """How many elements one field object stands for. Raises FormatError where that is no sane number."""
     count = _number(entry, "array_len", 1)
     if count > MAX_ELEMENTS:

@@ -12,7 +12,7 @@ from msixtool.documents.fields import description_text, fields_document, fields_
 from msixtool.errors import UsageError
 from msixtool.library.answer import OfOne
 from msixtool.stream.items import Item
-from msixtool.tasks.fields import Section, description_of, read_section, select_sections
+from msixtool.tasks.fields import Section, read_section, section_layout, select_sections
 from msixtool.words import plural
 
 
@@ -106,4 +106,5 @@ def describe(dump: door.Dump, section: str | None) -> Description:
         raise UsageError("the stream has no vmdesc", path=dump.path)
     if chosen is None:
         return Description(Origin.of(dump), dump.index.description.document)
-    return Description(Origin.of(dump), [description_of(dump, item) for item in chosen])
+    layouts = [section_layout(dump, item) for item in chosen]
+    return Description(Origin.of(dump), [None if each is None else each.described for each in layouts])

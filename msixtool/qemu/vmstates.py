@@ -124,46 +124,6 @@ FEATURE_SUBSECTIONS: dict[int, str] = {32: "virtio/virtqueues", 34: "virtio/pack
 FIELDS_BY_STATE = frozenset({("PCIE_AER_ERROR_LOG", "log"), ("ide_drive", "identify_data")})
 """(vmsd, field) that are there or not by what was loaded before them: no matter for compatibility."""
 
-SIZED_BY_STATE: dict[tuple[str, str], str] = {
-    ("PCIE_AER_ERROR_LOG", "log"): "log_num",
-    ("cbinfoarray", "cbinfo"): "n",
-    ("clipboard/content", "data"): "size",
-    ("cpu", "cpreg_vmstate_indexes"): "cpreg_vmstate_array_len",
-    ("cpu", "cpreg_vmstate_values"): "cpreg_vmstate_array_len",
-    ("cpu", "env.regbase"): "env.nwindows",
-    ("cpu", "irqstate"): "irqstate_saved_size",
-    ("dbus-vmstate", "data"): "data_size",
-    ("openpic", "src"): "max_irq",
-    ("spapr_dtb", "fdt_blob"): "fdt_size",
-    ("spapr_event_log_entry", "extended_log"): "extended_length",
-    ("spapr_iommu", "mig_table"): "mig_nb_table",
-    ("spapr_nvram", "buf"): "size",
-    ("spapr_pci", "msi_devs"): "msi_devs_num",
-    ("tpm-emulator", "state_blobs.permanent.buffer"): "state_blobs.permanent.size",
-    ("tpm-emulator", "state_blobs.savestate.buffer"): "state_blobs.savestate.size",
-    ("tpm-emulator", "state_blobs.volatil.buffer"): "state_blobs.volatil.size",
-    ("tpm-spapr", "buffer"): "numbytes",
-    ("uefi-var-policy", "entry"): "entry_size",
-    ("uefi-variable", "data"): "data_size",
-    ("uefi-variable", "name"): "name_size",
-    ("uefi-vars", "pio_xfer_buffer"): "buf_size",
-    ("vdagent", "msgbuf"): "msgsize",
-    ("vdagent", "xbuf"): "xsize",
-    ("vdagent/bytearray", "data"): "len",
-    ("vmbus-dev", "channels"): "num_channels",
-    ("vmbus/gpadl", "gfns"): "num_gfns",
-    ("vmbus/vmbus_chan_req", "msg"): "msglen",
-    ("vmbus/vmbus_chan_req", "sgl"): "num",
-    ("xen_evtchn", "port_table"): "nr_ports",
-    ("xen_gnttab", "gnt_frame_gpas"): "nr_frames",
-    ("xen_xenstore", "impl_state"): "impl_state_size",
-    **{place: length for kind in kinds() for place, length in kind.sized_by.items()},
-}
-"""(vmsd, field) of each array and buffer whose length is a field of the stream, and that field: the target
-goes by it, so that a length that differs is no other layout. From all VMSTATE_*VARRAY* and *VBUFFER* of QEMU
-5.2, 7.2, 10.0 and 10.2, without those whose length must be equal on both sides (…_EQUAL) or is the device's
-own (ahci's ports, xhci's slots, sdhci's fifo and others: there it is layout); nvme's is of 11.1."""
-
 FIELDS_BY_VERSION = frozenset(
     {
         ("esp", "data_in_ready"),

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError
-from msixtool.formats import qevm, vmdesc
-from msixtool.formats.layout import Layout
+from msixtool.formats import qevm, vmdesc, vmstate
+from msixtool.formats.layout import Field, Layout
 
 MAX_SIZE = 1 << 24
 """The longest vmdesc that is looked at, in bytes; real ones have some 60 KiB to a few MiB."""
@@ -60,10 +60,10 @@ class Contents:
     def array_styles(self) -> frozenset[str]:
         """How arrays are spelt whose elements differ, and the types that NULL pointers are given."""
         found: set[str] = set()
-        for layout in self.devices:
-            for fields in _field_lists(layout.described):
-                found |= {str(field.get("type")) for field in fields} & {"nullptr", "ptr-marker"}
-                found |= set(_array_styles(fields))
+        for struct in (each for layout in self.devices for each in layout.structs()):
+            fields = struct.known_fields
+            found |= {field.type for field in fields} & vmstate.NULL_TYPES
+            found |= set(_array_styles(fields))
         return frozenset(found)
 
 
@@ -169,33 +169,13 @@ def _inside(value: Any) -> Any:
     return value.values() if isinstance(value, dict) else value
 
 
-def objects(description: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """The objects in the list under `key`; none where no list stands there, and nothing is raised."""
-    entries = description.get(key)
-    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-
-
-def _array_styles(fields: list[dict[str, Any]]) -> Iterator[str]:
-    last = {str(field.get("name")): field for field in fields}
+def _array_styles(fields: tuple[Field, ...]) -> Iterator[str]:
+    last = {field.name: field for field in fields}
     for before, field in pairwise(fields):
-        if before.get("name") == field.get("name") and field.get("type") == "struct":
-            if "index" not in before:
+        if before.name == field.name and field.type == "struct":
+            if not before.is_indexed:
                 yield "none"
-            elif "index" in field:
-                yield "all" if last[str(field.get("name"))] is field else "more"
+            elif field.is_indexed:
+                yield "all" if last[field.name] is field else "more"
             else:
                 yield "all but last"
-
-
-def _field_lists(description: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
-    """Every list of fields in a description, nested ones and those of subsections too."""
-    fields = objects(description, "fields")
-    yield fields
-    for field in fields:
-        inner = field.get("struct")
-        if isinstance(inner, dict):
-            yield from _field_lists(inner)
-        elif "fields" in field:
-            yield from _field_lists(field)
-    for subsection in objects(description, "subsections"):
-        yield from _field_lists(subsection)

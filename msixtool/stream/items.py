@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msixtool.errors import MsixtoolError, shortened
 from msixtool.formats.idstr import Idstr
@@ -45,11 +45,6 @@ class Item:
     def named(self) -> Idstr:
         """The idstr with its parts; an empty one where the item has none."""
         return Idstr(self.idstr or "")
-
-    @property
-    def description(self) -> dict[str, Any] | None:
-        """The vmdesc's entry of a FULL section."""
-        return None if self.layout is None else self.layout.described
 
     @property
     def end(self) -> int:

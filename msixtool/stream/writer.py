@@ -12,7 +12,6 @@ from typing import NamedTuple
 from msixtool.formats import vmdesc as vmdesc_format
 from msixtool.formats.qevm import ItemType
 from msixtool.qemu.versions import Version, machine_version
-from msixtool.stream.description import objects
 from msixtool.stream.items import StreamIndex
 
 
@@ -91,8 +90,7 @@ def _vmdesc_evidence(index: StreamIndex) -> Iterator[Evidence]:
         yield Evidence("no configuration in the vmdesc", None, (8, 1))
     for layout in contents.devices:
         if layout.idstr == "globalstate":
-            names = [field.get("name") for field in objects(layout.described, "fields")]
-            split = "has_vm_was_suspended" in names
+            split = any(field.name == "has_vm_was_suspended" for field in layout.known_fields)
             yield Evidence("globalstate", (9, 0)) if split else Evidence("globalstate", None, (8, 2))
     yield from _array_evidence(contents.array_styles)
 

@@ -14,7 +14,7 @@ from msixtool.formats.idstr import Idstr
 from msixtool.qemu.moving import is_moving, moving_bytes
 from msixtool.stream.items import Damage, Item
 from msixtool.tasks.field_tree import Elements, Group, Leaf, Node
-from msixtool.tasks.fields import Section, description_of, read_section
+from msixtool.tasks.fields import Section, read_section, section_layout
 
 GAP = 4
 """Differing bytes of a buffer that have at most this many equal ones between them are one change."""
@@ -80,8 +80,8 @@ def diff_fields(
         if _same_bytes(a, left, b, right):
             continue
         sections = (
-            read_section(a, left, fallback=description_of(b, right)),
-            read_section(b, right, fallback=description_of(a, left)),
+            read_section(a, left, fallback=section_layout(b, right)),
+            read_section(b, right, fallback=section_layout(a, left)),
         )
         damage += [section.damage for section in sections if section.damage]
         changes += _Comparison(*sections, by_vector=key in by_vector).changes()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from msixtool.formats.layout import nested, objects_of
+from msixtool.formats.layout import Layout
 
 _TRANSMITTER_EMPTY = 0x40
 _TRANSFER_ENDS = 6
@@ -40,25 +40,19 @@ Found = tuple[str, Any, str]
 """The name of the field, its value, and why it is refused."""
 
 
-def wrong_fields(description: dict[str, Any], values: Values) -> Iterator[Wrong]:
-    """The fields of a section that its devices refuse; `values` is nested as `description` nests them."""
-    yield from _of_vmsd(description, values, "")
-
-
-def _of_vmsd(description: dict[str, Any], values: Values, path: str) -> Iterator[Wrong]:
-    check = _CHECKS.get(str(description.get("vmsd_name", "")))
+def wrong_fields(layout: Layout, values: Values, path: str = "") -> Iterator[Wrong]:
+    """The fields of a section that its devices refuse; `values` is nested as `layout` nests them."""
+    check = _CHECKS.get(layout.name)
     if check is not None:
         for name, value, why in check(values):
             yield Wrong(f"{path}{name}", value, why)
-    for field in objects_of(description, "fields"):
-        inner, value = nested(field), values.get(str(field.get("name", "")))
-        if inner is not None:
-            for at, each in _elements(value):
-                yield from _of_vmsd(inner, each, f"{path}{field.get('name', '')}{at}/")
-    for subsection in objects_of(description, "subsections"):
-        name = str(subsection.get("vmsd_name", ""))
-        for _, each in _elements(values.get(name)):
-            yield from _of_vmsd(subsection, each, f"{path}{name}/")
+    for field in layout.fields:
+        if field.inside is not None:
+            for at, each in _elements(values.get(field.name)):
+                yield from wrong_fields(field.inside, each, f"{path}{field.name}{at}/")
+    for subsection in layout.subsections:
+        for _, each in _elements(values.get(subsection.name)):
+            yield from wrong_fields(subsection, each, f"{path}{subsection.name}/")
 
 
 def _elements(value: Any) -> Iterator[tuple[str, Values]]:

@@ -9,14 +9,13 @@ they are decoded when they are asked for.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
 from msixtool.errors import FormatError
 from msixtool.formats import qevm, vmstate
-from msixtool.formats.layout import Layout, element_count, field_size, nested, objects_of
-from msixtool.formats.vmdesc import RepeatedNames
+from msixtool.formats.layout import Field, Layout
 
 MAX_VALUES = 1 << 19
 """The most values that one section is believed to have; QEMU's largest have some 10^5."""
@@ -144,17 +143,17 @@ class Repeated(Sequence["Node"]):
 
 Node = Leaf | Group | Elements
 
-Inside = Callable[[bytes, int, int], "dict[str, Any] | None"]
+Inside = Callable[[bytes, int, int], Layout | None]
 """What describes a field of some type that the vmdesc does not: it takes the section's data and the
-field's offset and size in it, and gives a description as a vmdesc would have it, or None."""
+field's offset and size in it, and gives its layout, or None."""
 
 
-def build_tree(description: dict[str, Any], data: bytes, inside: dict[str, Inside] | None = None) -> Group:
-    """The tree of the section that has `data` and that `description`, its vmdesc, describes.
+def build_tree(layout: Layout, data: bytes, inside: dict[str, Inside] | None = None) -> Group:
+    """The tree of the section that has `data` and that its vmdesc lays out so.
 
     `inside` opens fields by their type. Raises FormatError where the vmdesc and the data do not agree.
     """
-    return _Builder(data, inside or {}).group(description, 0, len(data))
+    return _Builder(data, inside or {}).group(layout, 0, len(data))
 
 
 class _Builder:
@@ -164,235 +163,194 @@ class _Builder:
         self.variable = {*inside, vmstate.TREE_TYPE, *vmstate.LIST_TYPES}
         self.values = 0
 
-    def group(self, description: dict[str, Any], offset: int, end: int) -> Group:
+    def group(self, layout: Layout, offset: int, end: int) -> Group:
         """The struct from `offset` to `end`, which it must fill."""
-        group, reached = self.open_group(description, offset, end, exact=True)
+        group, reached = self.open_group(layout, offset, end, exact=True)
         if reached != end:
             raise FormatError(
-                f"vmdesc of {_name_of(description)}",
+                f"vmdesc of {layout.name or layout.idstr or 'a struct'}",
                 expected=f"{end - offset} bytes as in the stream",
                 found=reached - offset,
             )
         return group
 
-    def open_group(
-        self, description: dict[str, Any], offset: int, end: int, *, exact: bool = False
-    ) -> tuple[Group, int]:
+    def open_group(self, layout: Layout, offset: int, end: int, *, exact: bool = False) -> tuple[Group, int]:
         """The struct at `offset`, and the offset behind it: `end` at most, or `end` where it is `exact`."""
-        fields, subsections = objects_of(description, "fields"), objects_of(description, "subsections")
+        fields: Sequence[Field] = layout.fields
         if exact:
-            fields = _mended(fields, end - offset - sum(map(_subsection_size, subsections)))
+            fields = _mended(fields, end - offset - sum(map(_whole_size, layout.subsections)))
         group = Group()
-        names = Counter(str(entry.get("name", "")) for entry in fields)
-        for entry in fields:
-            name = str(entry.get("name", ""))
-            size = field_size(entry) * element_count(entry)
-            if size > end - offset:
+        names = Counter([each.name for each in fields])
+        for each in fields:
+            if each.length > end - offset:
                 raise FormatError(
-                    f"vmdesc: size of field {name!r}",
+                    f"vmdesc: size of field {each.name!r}",
                     expected=f"at most the {end - offset} bytes left",
-                    found=size,
+                    found=each.length,
                 )
-            self.add(group, name, entry, offset, names[name] > 1)
-            offset += size
-        for subsection in subsections:
+            self.add(group, each, offset, names[each.name] > 1)
+            offset += each.length
+        for subsection in layout.subsections:
             offset = self.subsection(group, subsection, offset, end)
         return group, offset
 
-    def add(self, group: Group, name: str, entry: dict[str, Any], offset: int, repeated: bool) -> None:
+    def add(self, group: Group, each: Field, offset: int, repeated: bool) -> None:
         """Add what one field object describes: a member, or elements of an array of that name."""
-        count = entry.get("array_len")
-        size = field_size(entry)
-        if count is None and not repeated and "index" not in entry:
+        count, size = each.array_len, each.size
+        if count is None and not repeated and not each.is_indexed:
             self.count(1)
-            group.members[name] = self.node(entry, offset, size)
+            group.members[each.name] = self.node(each, offset)
             return
         # Elements of no size cannot be counted by what they take: one stands for all.
-        number = 1 if count is None else element_count(entry) if size else 1
+        number = 1 if count is None or not size else count
         self.count(number)
-        if count is not None and not repeated and self.is_plain(entry):
-            group.members[name] = Leaf(_type(entry), offset, size, number if size else 0)
+        if count is not None and not repeated and self.is_plain(each):
+            group.members[each.name] = Leaf(each.type, offset, size, number if size else 0)
             return
-        array = group.members.setdefault(name, Elements())
+        array = group.members.setdefault(each.name, Elements())
         assert isinstance(array, Elements)  # a name that repeats never makes anything else
-        array.add(self.elements(entry, offset, size, number))
+        array.add(self.elements(each, offset, number))
 
-    def elements(self, entry: dict[str, Any], offset: int, size: int, number: int) -> Sequence[Node]:
+    def elements(self, each: Field, offset: int, number: int) -> Sequence[Node]:
         """`number` elements of one kind, one behind another."""
-        if number > 1 and self.is_fixed(entry):
+        size = each.size
+        if number > 1 and self.is_fixed(each):
             before = self.values
-            first = self.node(entry, offset, size)
+            first = self.node(each, offset)
             self.count((self.values - before) * (number - 1))
             return Repeated(first, size, number)
         places = range(offset, offset + size * number, size) if size else [offset] * number
-        return [self.node(entry, place, size) for place in places if not self.is_valid_marker(entry, place)]
+        return [self.node(each, place) for place in places if not self.is_valid_marker(each, place)]
 
-    def is_fixed(self, entry: dict[str, Any]) -> bool:
+    def is_fixed(self, each: Field) -> bool:
         """Whether the vmdesc alone says how such an element is laid out, and nothing in the data."""
-        if _type(entry) in self.variable or _type(entry) in vmstate.NULL_TYPES:
+        if each.type in self.variable or each.type in vmstate.NULL_TYPES:
             return False
-        inner = nested(entry)
-        if inner is None:
-            return True
-        return not objects_of(inner, "subsections") and all(map(self.is_fixed, objects_of(inner, "fields")))
+        inner = each.inside
+        return inner is None or (not inner.subsections and all(map(self.is_fixed, inner.fields)))
 
     def count(self, number: int) -> None:
         self.values += number
         if self.values > MAX_VALUES:
             raise FormatError("vmdesc of a section", expected=f"at most {MAX_VALUES} values", found="more")
 
-    def is_plain(self, entry: dict[str, Any]) -> bool:
+    def is_plain(self, each: Field) -> bool:
         """Whether elements of this kind are plain values."""
-        special = _type(entry) == vmstate.IRQ_STATE or _type(entry) in self.variable
-        return not special and nested(entry) is None
+        return each.type != vmstate.IRQ_STATE and each.type not in self.variable and each.inside is None
 
-    def is_valid_marker(self, entry: dict[str, Any], offset: int) -> bool:
+    def is_valid_marker(self, each: Field, offset: int) -> bool:
         """Whether this is the byte that says that the next field object is the element."""
-        return _type(entry) in vmstate.NULL_TYPES and self.data[offset : offset + 1] == vmstate.VALID_MARKER
+        return each.type in vmstate.NULL_TYPES and self.data[offset : offset + 1] == vmstate.VALID_MARKER
 
-    def node(self, entry: dict[str, Any], offset: int, size: int) -> Node:
+    def node(self, each: Field, offset: int) -> Node:
         """What one element of a field is."""
-        type_name = _type(entry)
-        if type_name == vmstate.IRQ_STATE and size % 4 == 0:
+        kind, size = each.type, each.size
+        if kind == vmstate.IRQ_STATE and size % 4 == 0:
             return Leaf(vmstate.IRQ_STATE_TYPE, offset, 4, size // 4)
-        if type_name in vmstate.LIST_TYPES:
-            return self.linked_list(entry, offset, offset + size)
-        if type_name == vmstate.TREE_TYPE:
-            return self.tree(entry, offset, offset + size)
-        opener = self.inside.get(type_name)
-        inner = nested(entry) if opener is None else opener(self.data, offset, size)
+        if kind in vmstate.LIST_TYPES:
+            return self.linked_list(each, offset, offset + size)
+        if kind == vmstate.TREE_TYPE:
+            return self.tree(each, offset, offset + size)
+        opener = self.inside.get(kind)
+        inner = each.inside if opener is None else opener(self.data, offset, size)
         if inner is None:
-            return Leaf(type_name, offset, size)
-        if "fields" not in inner:
+            return Leaf(kind, offset, size)
+        if "fields" not in inner.described:
             # A NULL pointer in an array of structs, up to 9.2: the struct is empty.
-            return Leaf("nullptr" if size == 1 else type_name, offset, size)
+            return Leaf("nullptr" if size == 1 else kind, offset, size)
         return self.group(inner, offset, offset + size)
 
-    def subsection(self, group: Group, subsection: dict[str, Any], offset: int, end: int) -> int:
+    def subsection(self, group: Group, subsection: Layout, offset: int, end: int) -> int:
         """Add one subsection, whose header must stand at `offset`; the offset behind it."""
-        name = str(subsection.get("vmsd_name", ""))
+        name = subsection.name
         header = bytes([qevm.ItemType.SUBSECTION, len(name.encode()) & 0xFF]) + name.encode()
         found = self.data[offset : offset + len(header)]
         if found != header:
             raise FormatError(f"subsection {name!r}", expected=header.hex(), found=found.hex() or "nothing")
-        body = offset + Layout(subsection).header_size
+        body = offset + subsection.header_size
         if body > end:
             raise FormatError(f"subsection {name!r}", expected="a header of its own", found="the end")
-        member, offset = self.open_group(subsection, body, end)
-        group.members[name] = member
+        group.members[name], offset = self.open_group(subsection, body, end)
         return offset
 
-    def linked_list(self, entry: dict[str, Any], offset: int, end: int) -> Elements:
+    def linked_list(self, each: Field, offset: int, end: int) -> Elements:
         """A list: 0x01 before each element, 0x00 behind the last."""
         made: list[Node] = []
-        for description in _inline(entry):
-            self.expect(vmstate.MORE, offset, entry)
-            group, offset = self.open_group(description, offset + 1, end)
+        for layout in each.in_line:
+            self.expect(vmstate.MORE, offset, each)
+            group, offset = self.open_group(layout, offset + 1, end)
             made.append(group)
-        self.expect(vmstate.NO_MORE, offset, entry)
-        _check_end(entry, offset + 1, end)
+        self.expect(vmstate.NO_MORE, offset, each)
+        _check_end(each, offset + 1, end)
         return Elements(made)
 
-    def tree(self, entry: dict[str, Any], offset: int, end: int) -> Elements:
+    def tree(self, each: Field, offset: int, end: int) -> Elements:
         """A tree: for each node `key` and `value`, where the key is a number or a struct."""
         count = int.from_bytes(self.data[offset : offset + 4], "big")
-        descriptions = list(_inline(entry))
-        if len(descriptions) not in (count, 2 * count):
-            raise FormatError(
-                f"vmdesc of field {entry.get('name')!r}", expected=f"{count} nodes", found=len(descriptions)
-            )
-        keyed = len(descriptions) > count
+        layouts = each.in_line
+        if len(layouts) not in (count, 2 * count):
+            raise FormatError(f"vmdesc of field {each.name!r}", expected=f"{count} nodes", found=len(layouts))
+        keyed = len(layouts) > count
         offset += 4
         made: list[Node] = []
         for index in range(count):
-            self.expect(vmstate.MORE, offset, entry)
+            self.expect(vmstate.MORE, offset, each)
             key: Node = Leaf("uint64", offset + 1, 8)
             offset += 1 if keyed else 9
             if keyed:
-                key, offset = self.open_group(descriptions[2 * index], offset, end)
-            described = descriptions[2 * index + 1 if keyed else index]
-            value, offset = self.open_group(described, offset, end)
+                key, offset = self.open_group(layouts[2 * index], offset, end)
+            value, offset = self.open_group(layouts[2 * index + 1 if keyed else index], offset, end)
             made.append(Group({"key": key, "value": value}))
-        self.expect(vmstate.NO_MORE, offset, entry)
-        _check_end(entry, offset + 1, end)
+        self.expect(vmstate.NO_MORE, offset, each)
+        _check_end(each, offset + 1, end)
         return Elements(made)
 
-    def expect(self, marker: bytes, offset: int, entry: dict[str, Any]) -> None:
+    def expect(self, marker: bytes, offset: int, each: Field) -> None:
         found = self.data[offset : offset + 1]
         if found != marker:
             raise FormatError(
-                f"field {entry.get('name')!r}: marker of an element",
+                f"field {each.name!r}: marker of an element",
                 expected=marker.hex(),
                 found=found.hex() or "nothing",
             )
 
 
-def _check_end(entry: dict[str, Any], reached: int, end: int) -> None:
+def _check_end(each: Field, reached: int, end: int) -> None:
     if reached != end:
         raise FormatError(
-            f"field {entry.get('name')!r}",
+            f"field {each.name!r}",
             expected="to end where the vmdesc says",
             found=f"{abs(end - reached)} bytes {'more' if reached > end else 'less'}",
         )
 
 
-def _type(entry: dict[str, Any]) -> str:
-    return str(entry.get("type", ""))
+def _whole_size(subsection: Layout) -> int:
+    return subsection.header_size + subsection.size
 
 
-def _name_of(description: dict[str, Any]) -> str:
-    return str(description.get("vmsd_name") or description.get("name") or "a struct")
-
-
-def _subsection_size(subsection: dict[str, Any]) -> int:
-    return Layout(subsection).header_size + Layout(subsection).size
-
-
-def _inline(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The descriptions that stand one after another in a field object, their keys repeated."""
-    pairs = entry.pairs if isinstance(entry, RepeatedNames) else list(entry.items())
-    current: dict[str, Any] | None = None
-    for key, value in pairs:
-        if key == "vmsd_name":
-            if current is not None:
-                yield current
-            current = {}
-        if current is not None and key in ("vmsd_name", "version", "fields", "subsections"):
-            current[key] = value
-    if current is not None:
-        yield current
-
-
-def _mended(fields: list[dict[str, Any]], room: int) -> list[dict[str, Any]]:
+def _mended(fields: Sequence[Field], room: int) -> Sequence[Field]:
     """The fields that take `room` bytes, where arrays of pointers are described wrongly.
 
     Up to 9.2 an array that begins with NULL is described as if it were all NULL: what is in it
     cannot be told. Since 10.0 the runs of an array are objects of their own, and the first one,
     where it is not of NULLs, has the length of the whole array.
     """
-    taken = sum(field_size(entry) * element_count(entry) for entry in fields)
+    taken = sum([each.length for each in fields])
     if taken == room:
         return fields
     mended = list(fields)
-    opaque = [
-        place for place, entry in enumerate(fields) if entry.get("struct") == {} and "array_len" in entry
-    ]
+    opaque = [place for place, each in enumerate(fields) if each.is_hollow and each.array_len is not None]
     if len(opaque) == 1 and taken < room:
         entry = fields[opaque[0]]
-        size = field_size(entry) * element_count(entry) + room - taken
-        mended[opaque[0]] = {"name": entry.get("name"), "type": "unknown", "size": size}
-    for places in _places_by_name(fields).values():
-        first, others = fields[places[0]], [fields[place] for place in places[1:]]
-        if _type(first) in vmstate.NULL_TYPES or not any(_type(o) in vmstate.NULL_TYPES for o in others):
-            continue
-        length = element_count(first) - sum(map(element_count, others))
-        if length > 0:
-            mended[places[0]] = {**first, "array_len": length}
-    return mended
-
-
-def _places_by_name(fields: list[dict[str, Any]]) -> dict[str, list[int]]:
+        mended[opaque[0]] = Field(entry.name, "unknown", entry.offset, entry.length + room - taken)
     places: dict[str, list[int]] = {}
-    for place, entry in enumerate(fields):
-        places.setdefault(str(entry.get("name")), []).append(place)
-    return places
+    for place, each in enumerate(fields):
+        places.setdefault(each.name, []).append(place)
+    for same in places.values():
+        first, others = fields[same[0]], [fields[place] for place in same[1:]]
+        if first.type in vmstate.NULL_TYPES or not any(o.type in vmstate.NULL_TYPES for o in others):
+            continue
+        length = first.elements - sum(other.elements for other in others)
+        if length > 0:
+            mended[same[0]] = first._replace(array_len=length)
+    return mended

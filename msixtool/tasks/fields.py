@@ -70,10 +70,10 @@ def select_sections(dump: Dump, pattern: str | None) -> list[Item]:
     return found
 
 
-def read_section(dump: Dump, item: Item, *, fallback: dict[str, Any] | None = None) -> Section:
+def read_section(dump: Dump, item: Item, *, fallback: Layout | None = None) -> Section:
     """Read one section and lay its vmdesc over it. Damage is in the section, nothing is raised for it.
 
-    `fallback` describes the section where its own stream has no vmdesc.
+    `fallback` is the layout of the section where its own stream has no vmdesc.
     """
     if item.data_length > MAX_SECTION:
         text = (
@@ -87,30 +87,29 @@ def read_section(dump: Dump, item: Item, *, fallback: dict[str, Any] | None = No
         )
     data = dump.source.read(item.data_offset, item.data_length)
     raw = Group({DATA: Leaf("buffer", 0, len(data))})
-    description = description_of(dump, item) or fallback
-    if description is None or not description.get("fields"):
+    layout = section_layout(dump, item) or fallback
+    if layout is None or layout.is_empty:
         return Section(item, data, raw if data else Group())
     try:
-        return Section(item, data, build_tree(description, data, openers(dump, item)))
+        return Section(item, data, build_tree(layout, data, openers(dump, item)))
     except FormatError as error:
-        if Layout(description).has_null_pointers:
+        if layout.has_null_pointers:
             # QEMU describes such arrays wrongly up to 9.2, and 10.x some of them.
             return Section(item, data, raw)
         rule = DamageRule.VMDESC_MISMATCH
         return Section(item, data, raw, Damage.of(error, item.offset, rule, item.idstr, item.instance_id))
 
 
-def description_of(dump: Dump, item: Item) -> dict[str, Any] | None:
-    """What describes a section: the vmdesc, or what is known of virtio devices; None for nothing."""
-    if item.description is not None:
-        return item.description
+def section_layout(dump: Dump, item: Item) -> Layout | None:
+    """The layout of a section: by the vmdesc, or by what is known of virtio devices; None for nothing."""
+    if item.layout is not None:
+        return item.layout
     if dump.index.description is not None:
         # Where the vmdesc overstates an array of pointers, the reader did not go by it.
-        layout = dump.index.description.contents.entries.get((str(item.idstr), item.instance_id or 0))
-        return None if layout is None else layout.described
+        return dump.index.description.contents.entries.get((str(item.idstr), item.instance_id or 0))
     device = dump.device_at.get(item.offset)
     if device is not None and device.virtio:
-        return {"fields": [{"name": "virtio", "type": "virtio", "size": item.data_length}]}
+        return Layout({"fields": [{"name": "virtio", "type": "virtio", "size": item.data_length}]})
     return None
 
 
@@ -119,9 +118,9 @@ def openers(dump: Dump, item: Item) -> dict[str, Inside]:
     found = dump.device_at.get(item.offset)
     capability = found.capability if found else None
 
-    def virtio(data: bytes, offset: int, size: int) -> dict[str, Any] | None:
-        layout = virtio_layout.read(data[offset : offset + size], item.named.kind, capability)
-        return layout.description() if layout else None
+    def virtio(data: bytes, offset: int, size: int) -> Layout | None:
+        found = virtio_layout.read(data[offset : offset + size], item.named.kind, capability)
+        return found.layout() if found else None
 
     return {"virtio": virtio}
 

@@ -91,10 +91,10 @@ def _run_state(dump: Dump, item: Item) -> Iterator[Refused]:
 
 def _fields(dump: Dump, item: Item, kind: str) -> Iterator[Refused]:
     """What single fields show, where the vmdesc tells them."""
-    if item.description is None:
+    if item.layout is None:
         return
     values = read_section(dump, item).values()
-    for wrong in field_checks.wrong_fields(item.description, values):
+    for wrong in field_checks.wrong_fields(item.layout, values):
         yield _refused(item, refusals.DEVICE_STATE, wrong.value, name=wrong.field, why=wrong.why)
     if kind in AHCI_KINDS:
         yield from _ahci(dump, item, values)

@@ -131,7 +131,7 @@ def _excerpt(data: bytes, dump: Dump, wanted: Sequence[Item]) -> bytes:
     pieces += [data[item.offset : item.end] for item in wanted]
     pieces.append(b"\0")
     if index.description is not None:
-        found = [item.description for item in wanted if item.description is not None]
+        found = [item.layout.described for item in wanted if item.layout is not None]
         document = {"page_size": index.description.contents.page_size or 4096, "devices": found}
         text = json.dumps(document, separators=(",", ":")).encode()
         pieces.append(b"\x06" + len(text).to_bytes(4, "big") + text)

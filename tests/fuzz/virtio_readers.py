@@ -57,7 +57,7 @@ def read_blob(made: Input) -> Outcome:
     layout = virtio_layout.read(made.data, kind, state.capability)
     if layout is None:
         return Outcome.PARTLY
-    described = layout.description()
+    described = layout.layout().described
     end = 0
     for placed in Layout(described).walk():
         if placed.offset < 0 or placed.size < 0:

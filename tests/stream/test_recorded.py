@@ -93,7 +93,7 @@ def test_storage_attributes_and_keys_of_s390() -> None:
 def test_sizes_in_the_vmdesc_are_not_believed_where_an_array_holds_null() -> None:
     index = walked(rare("s390x-ccw"))
     (css,) = (item for item in index.full_sections() if item.idstr == "s390_css")
-    assert css.description is None
+    assert css.layout is None
     assert css.data_length > 1000
     assert index.damage == []
 
@@ -110,8 +110,8 @@ def test_device_state_that_was_saved_alone(tmp_path: Path) -> None:
 def test_a_section_that_is_one_buffer() -> None:
     index = walked(rare("slirp"))
     (slirp,) = (item for item in index.full_sections() if item.idstr == "slirp")
-    assert slirp.description is not None
-    assert [f["type"] for f in slirp.description["fields"]] == ["buffer"]
+    assert slirp.layout is not None
+    assert [f.type for f in slirp.layout.fields] == ["buffer"]
 
 
 @pytest.mark.parametrize("name", ["eeproms", "eeproms-no-footers-no-vmdesc"])

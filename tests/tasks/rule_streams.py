@@ -17,7 +17,6 @@ from msixtool.devices.locate import find_devices
 from msixtool.dump import Dump
 from msixtool.formats import build, libvirt, msix
 from msixtool.formats import virtio as virtio_format
-from msixtool.formats.layout import Layout
 from msixtool.msix.state import MsixState
 from msixtool.stream.items import Item
 from msixtool.stream.read import read_stream
@@ -218,8 +217,8 @@ def dump_of(data: bytes) -> Dump:
 def field_at(e: Editor, section: str, name: str) -> int:
     """Where the first field of this name stands."""
     item = e.item(section)
-    assert item.description is not None
-    placed = next(each for each in Layout(item.description).walk() if each.path[-1] == name)
+    assert item.layout is not None
+    placed = next(each for each in item.layout.walk() if each.path[-1] == name)
     return item.data_offset + placed.offset
 
 

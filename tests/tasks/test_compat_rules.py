@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msixtool.formats import qevm
-from msixtool.qemu import vmstates
+from msixtool.formats.lengths import SIZED_BY
 from msixtool.qemu.versions import Version
 from msixtool.tasks.compat import Comparison
 from msixtool.tasks.finding import Code, Finding, Severity
@@ -287,7 +287,7 @@ def test_an_error_log_is_as_long_as_its_number_says() -> None:
     assert codes(comparison(port(2), port(0))) == []
 
 
-@pytest.mark.parametrize(("vmsd", "name"), sorted(vmstates.SIZED_BY_STATE))
+@pytest.mark.parametrize(("vmsd", "name"), sorted(SIZED_BY))
 def test_what_is_as_long_as_the_stream_says_is_no_other_layout(vmsd: str, name: str) -> None:
     def used(size: int, elements: int = 1) -> Machine:
         inside = [number("length", size), *[Field(name, "buffer", bytes(size))] * elements]

@@ -157,7 +157,8 @@ def test_outputs_of_a_display_have_to_be_the_same_whatever_resources_stand_befor
         gpu = next(i for i in dump.index.full_sections() if i.named.kind == "virtio-gpu")
         tail = gpu.data_offset + gpu.data_length
     stream = Stream.of(RECORDED / "target.mig.xz")
-    size = int((gpu.description or {})["fields"][1]["size"])
+    assert gpu.layout is not None
+    size = gpu.layout.fields[1].size
     stream.write(tail - size + 8, 3, 4)
     found = first(stream, Stream.of(RECORDED / "target.mig.xz"))
     assert found is not None

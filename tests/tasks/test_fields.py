@@ -122,7 +122,7 @@ def blob(sample: Path) -> bytes:
 def opened(blob: bytes) -> dict[str, Any]:
     layout = virtio_layout.read(blob)
     assert layout is not None
-    return build_tree(layout.description(), blob).value(blob)
+    return build_tree(layout.layout(), blob).value(blob)
 
 
 def subsection(name: bytes, body: bytes) -> bytes:

@@ -112,8 +112,6 @@ class DeviceKind(NamedTuple):
     """A struct of which every field must be the target's."""
     subsections: Mapping[str, Lifetime] = NOTHING
     """Those of a virtio device type, which no -dump-vmstate shows, and the releases that have them."""
-    sized_by: Mapping[tuple[str, str], str] = NOTHING
-    """(vmsd, field) whose length is a field of the stream, and that field."""
     advice: Advice = Advice()
 
     def device(self, seen: Seen) -> str | None:

@@ -159,7 +159,6 @@ register(
             Compat((2, 5), "vmxnet3,x-old-msi-offsets=on", "MSI-X capability and PBA placed otherwise"),
             Compat((2, 5), "x-disable-pcie=on", "256 bytes of configuration space"),
         ),
-        sized_by={("vmxnet3/mcast_list", "mcast_list"): "mcast_list_buff_size"},
         advice=Advice(
             give("x-disable-pcie"),
             registers={

@@ -125,7 +125,6 @@ register(
         capabilities=(Capabilities(((0x11, 0x40), (0x10, 0x80), (0x01, 0x60))),),
         since=(11, 0),
         changes=(Compat((5, 2), "nvme,msix-exclusive-bar=on", "MSI-X in BAR 4 instead of BAR 0"),),
-        sized_by={("nvme", "aer_reqs"): "outstanding_aers"},
         advice=Advice(
             registers={
                 "MSI-X table size": give("msix_qsize"),

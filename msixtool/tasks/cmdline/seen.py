@@ -9,15 +9,15 @@ from typing import Any
 
 from msixtool.devices import virtio_layout
 from msixtool.devices.config_space import ConfigSpace
+from msixtool.devices.places import places_of
 from msixtool.devices.virtio import config_size
 from msixtool.dump import Dump
-from msixtool.errors import MsixtoolError
-from msixtool.formats import pci
+from msixtool.errors import FormatError, MsixtoolError
+from msixtool.formats import pci, vmstate
 from msixtool.qemu.kinds.seen import VirtioSeen
 from msixtool.qemu.versions import Version
-from msixtool.stream.description import objects
 from msixtool.stream.items import Item
-from msixtool.tasks.fields import MAX_SECTION, description_of, read_section
+from msixtool.tasks.fields import MAX_SECTION, read_section, section_layout
 
 _HOP = r"[0-9a-f]{2}\.[0-7]"
 PCI_PATH = re.compile(rf"([0-9a-f]{{4}}):([0-9a-f]{{2}})((?::{_HOP})+)")
@@ -102,8 +102,11 @@ class SeenDevice:
         if not self.is_pci or self.length < pci.device_vmstate_size(pci.CONFIG_SIZE):
             return b""
         data = self.dump.source.read(self.item.data_offset, min(self.length, pci.EXPRESS_CONFIG_SIZE + 4))
-        size = _config_length(description_of(self.dump, self.item)) or config_size(data[4:])
-        return data[4 : 4 + size]
+        try:
+            size = places_of(self.dump.source, self.item).config_size
+        except FormatError:
+            size = 0
+        return data[4 : 4 + (size if size == pci.EXPRESS_CONFIG_SIZE else config_size(data[4:]))]
 
     @cached_property
     def _space(self) -> ConfigSpace:
@@ -144,19 +147,18 @@ class SeenDevice:
         return _member(self._values, path.split("/"))
 
     def elements(self, name: str) -> int | None:
-        description = description_of(self.dump, self.item) or {}
-        found = [each for each in objects(description, "fields") if each.get("name") == name]
-        if not found:
-            return None
-        markers = [each for each in found if each.get("type") in ("ptr-marker", "nullptr")]
-        return sum(_length(each) for each in markers or found)
+        layout = section_layout(self.dump, self.item)
+        found = [each for each in layout.known_fields if each.name == name] if layout is not None else []
+        markers = [each for each in found if each.type in vmstate.NULL_TYPES]
+        return sum(each.elements for each in markers or found) if found else None
 
     def tail(self, count: int) -> bytes:
-        description = description_of(self.dump, self.item) or {}
-        sizes = [each.get("size") for each in objects(description, "fields") if each.get("type") == "virtio"]
-        if not sizes or not isinstance(sizes[0], int) or not 0 <= sizes[0] <= self.length:
+        layout = section_layout(self.dump, self.item)
+        fields = layout.known_fields if layout is not None else ()
+        end = next((each.size for each in fields if each.type == "virtio"), None)
+        if end is None or end > self.length:
             return b""
-        return self.dump.source.read(self.item.data_offset + sizes[0], min(count, self.length - sizes[0]))
+        return self.dump.source.read(self.item.data_offset + end, min(count, self.length - end))
 
     def beside(self, section: str, path: str) -> object:
         name = f"{self.path}/{section}"
@@ -168,24 +170,6 @@ class SeenDevice:
         blocks = {block.idstr: block.used_length for block in self.dump.index.blocks}
         # Machine types before 2.12 gave a display's memory no path.
         return blocks.get(f"{self.path}/{name}", blocks.get(name))
-
-
-def _config_length(described: dict[str, Any] | None, depth: int = 8) -> int | None:
-    """Bytes of configuration space by the vmdesc: some have 4096 on any bus."""
-    for each in objects(described or {}, "fields"):
-        if each.get("type") == "pci config":
-            return pci.EXPRESS_CONFIG_SIZE if each.get("size") == pci.EXPRESS_CONFIG_SIZE else None
-        inner = each.get("struct", each)
-        if depth and isinstance(inner, dict) and "fields" in inner:
-            found = _config_length(inner, depth - 1)
-            if found:
-                return found
-    return None
-
-
-def _length(described: dict[str, Any]) -> int:
-    length = described.get("array_len", 1)
-    return length if isinstance(length, int) else 1
 
 
 def _member(values: object, path: list[str]) -> object:

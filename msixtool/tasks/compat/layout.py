@@ -7,17 +7,12 @@ comes before it), on a property, or on the release. Its vmdesc does not say whic
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
+from typing import NamedTuple
 
 from msixtool.formats import virtio_types
-from msixtool.formats.layout import element_count, field_size, nested
-from msixtool.qemu.vmstates import SIZED_BY_STATE
-from msixtool.stream.description import objects
-
-Field = dict[str, Any]
-Pair = tuple[Field | None, Field | None]
-"""The source's field and the target's; None where that side has none."""
+from msixtool.formats.layout import Field, Layout
 
 POINTER = "ptr-marker"
 
@@ -26,41 +21,54 @@ DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "scsi-requests", "bitmap"
 
 
 BY_STATE = "sized by state"
-"""The type that `merged` gives to what is as long as a field of the stream says."""
-MARKERS = "markers"
-"""The key under which `merged` puts how many markers an array of pointers has."""
+"""The type of a `Member` that is as long as a field of the stream says."""
 
 
-def merged(description: Field) -> list[Field]:
+class Member(NamedTuple):
+    """A field of a vmsd, or all fields of one name that are one array: `length` is that of all, in bytes."""
+
+    name: str
+    type: str
+    length: int
+    elements: int = 1
+    inside: Layout | None = None
+    markers: int = 0
+    """Of an array of pointers each of which has a marker before it: how many there are."""
+
+
+Pair = tuple[Member | None, Member | None]
+"""The source's and the target's; None where that side has none."""
+
+
+def members(layout: Layout) -> list[Member]:
     """The fields of a vmsd, with one for each array that is as long as its state.
 
-    Of its elements a vmdesc has one object or many: all of them are one field, of type BY_STATE, or
-    `ptr-marker` for pointers each of which has a marker before it.
+    Of its elements a vmdesc has one object or many: all of them are one member, of type BY_STATE, or
+    `ptr-marker` for pointers.
     """
-    vmsd = str(description.get("vmsd_name", ""))
-    found: list[Field] = []
-    for name, group in groupby(objects(description, "fields"), key=_name):
-        fields = list(group)
-        size = sum(map(total_size, fields))
-        markers = [field for field in fields if field.get("type") == POINTER]
-        if (vmsd, name) in SIZED_BY_STATE:
-            found.append({"name": name, "type": BY_STATE, "size": size})
-        elif markers:
-            count = sum(map(element_count, markers))
-            found.append({"name": name, "type": POINTER, "size": size, MARKERS: count})
-        else:
-            found += fields
-    return found
+    return [member for name, group in groupby(layout.fields, _name) for member in _run(name, list(group))]
 
 
-def align(source: dict[str, Any], target: dict[str, Any]) -> list[Pair] | None:
+def _run(name: str, fields: list[Field]) -> Iterator[Member]:
+    length = sum(field.length for field in fields)
+    markers = sum(field.elements for field in fields if field.type == POINTER)
+    if fields[0].sized_by is not None:
+        yield Member(name, BY_STATE, length)
+    elif markers:
+        yield Member(name, POINTER, length, markers=markers)
+    else:
+        for field in fields:
+            yield Member(name, field.type, field.length, field.elements, field.inside)
+
+
+def align(source: Layout, target: Layout) -> list[Pair] | None:
     """The fields of both in order; None where the layouts differ in more than fields that one side lacks.
 
     A field of another name at the same place counts as renamed (of another version only if it is of the same
     type); one of another size, or an array of another length, as another layout.
     """
-    renamed = _renamed if source.get("version") == target.get("version") else _renamed_at_most
-    theirs, ours = merged(source), merged(target)
+    renamed = _renamed if source.version == target.version else _renamed_at_most
+    theirs, ours = members(source), members(target)
     left_theirs, left_ours = Counter(map(_name, theirs)), Counter(map(_name, ours))
     names_theirs, names_ours = frozenset(left_theirs), frozenset(left_ours)
     pairs: list[Pair] = []
@@ -71,52 +79,47 @@ def align(source: dict[str, Any], target: dict[str, Any]) -> list[Pair] | None:
         if (
             there is not None
             and here is not None
-            and (_name(there) == _name(here) or renamed(there, here, left_theirs, left_ours))
+            and (there.name == here.name or renamed(there, here, left_theirs, left_ours))
         ):
             if not _fits(there, here):
                 return None
-        elif here is not None and _name(here) not in names_theirs:
+        elif here is not None and here.name not in names_theirs:
             there = None
-        elif there is not None and _name(there) not in names_ours:
+        elif there is not None and there.name not in names_ours:
             here = None
         else:
             return None
         pairs.append((there, here))
         if there is not None:
-            left_theirs[_name(there)] -= 1
+            left_theirs[there.name] -= 1
             i += 1
         if here is not None:
-            left_ours[_name(here)] -= 1
+            left_ours[here.name] -= 1
             j += 1
     return pairs
 
 
-def _renamed(there: Field, here: Field, left_theirs: Counter[str], left_ours: Counter[str]) -> bool:
+def _renamed(there: Member, here: Member, left_theirs: Counter[str], left_ours: Counter[str]) -> bool:
     """Whether two fields of different names may be one: neither side has the other's any more."""
-    return not left_ours[_name(there)] and not left_theirs[_name(here)]
+    return not left_ours[there.name] and not left_theirs[here.name]
 
 
-def _renamed_at_most(there: Field, here: Field, left_theirs: Counter[str], left_ours: Counter[str]) -> bool:
+def _renamed_at_most(there: Member, here: Member, left_theirs: Counter[str], left_ours: Counter[str]) -> bool:
     """The same for descriptions of different versions, where one may be gone and the other be new."""
-    return there.get("type") == here.get("type") and _renamed(there, here, left_theirs, left_ours)
+    return there.type == here.type and _renamed(there, here, left_theirs, left_ours)
 
 
-def _fits(there: Field, here: Field) -> bool:
+def _fits(there: Member, here: Member) -> bool:
     """Whether a field has the same size on both sides; what is nested or dynamic is looked at later."""
     if (
-        total_size(there) == total_size(here)
-        or there.get("type") == here.get("type") in (BY_STATE, POINTER)
-        or str(here.get("type")) in DYNAMIC_TYPES
+        there.length == here.length
+        or there.type == here.type in (BY_STATE, POINTER)
+        or here.type in DYNAMIC_TYPES
     ):
         return True
-    are_structs = nested(there) is not None and nested(here) is not None
-    return are_structs and element_count(there) == element_count(here) == 1
+    are_structs = there.inside is not None and here.inside is not None
+    return are_structs and there.elements == here.elements == 1
 
 
-def total_size(field: Field) -> int:
-    """Bytes of a field, all elements of an array together."""
-    return field_size(field) * element_count(field)
-
-
-def _name(field: Field) -> str:
-    return str(field.get("name", ""))
+def _name(field: Field | Member) -> str:
+    return field.name

@@ -17,7 +17,6 @@ from msixtool.msix.versions import QemuVersion
 from msixtool.qemu import advice, history, kinds, vendors, vmstates
 from msixtool.qemu.refusals import CHECKS_QUEUE_SIZE, SUBSECTION_UNKNOWN
 from msixtool.qemu.versions import Version, format_version, machine_version
-from msixtool.stream.description import objects
 from msixtool.stream.items import Item
 from msixtool.tasks.finding import Code, Finding, Severity
 from msixtool.tasks.refusals import refusals, warnings
@@ -110,7 +109,7 @@ def _section(item: Item, to: Version) -> Iterator[Finding]:
             source=item.version_id,
             target=minimum,
         )
-    for name in _subsections(item.description or {}):
+    for name in () if item.layout is None else item.layout.subsection_names():
         lifetime = vmstates.SUBSECTIONS.get(name)
         if lifetime is not None and lifetime.covers(to) is False:
             yield _warning(
@@ -121,18 +120,6 @@ def _section(item: Item, to: Version) -> Iterator[Finding]:
                 source=name,
                 advice=SUBSECTION_UNKNOWN.advice,
             )
-
-
-def _subsections(description: dict[str, Any]) -> Iterator[str]:
-    for field in objects(description, "fields"):
-        inner = field.get("struct")
-        if isinstance(inner, dict):
-            yield from _subsections(inner)
-        elif "fields" in field:
-            yield from _subsections(field)
-    for subsection in objects(description, "subsections"):
-        yield str(subsection.get("vmsd_name", ""))
-        yield from _subsections(subsection)
 
 
 def _changes(source: Dump, machine: Version, to: Version) -> Iterator[Finding]:

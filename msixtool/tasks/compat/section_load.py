@@ -11,29 +11,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum, auto
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.places import places_of
 from msixtool.errors import FormatError
 from msixtool.formats import pci, qevm, virtio_types
-from msixtool.formats.layout import Layout, element_count, field_size, nested
+from msixtool.formats.layout import Layout
 from msixtool.qemu import refusals, vmstates
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.versions import Version, format_version
-from msixtool.stream.description import objects
 from msixtool.stream.items import Item
 from msixtool.tasks.compat import pci_config, virtio_gpu, virtio_load
 from msixtool.tasks.compat.guide import BODY, Node
 from msixtool.tasks.compat.layout import (
     BY_STATE,
     DYNAMIC_TYPES,
-    MARKERS,
     POINTER,
+    Member,
     Pair,
     align,
-    merged,
-    total_size,
+    members,
 )
 from msixtool.tasks.compat.load_base import Load, LoadStoppedError, Misfit
 from msixtool.tasks.compat.sides import Side, Target
@@ -72,14 +70,14 @@ class SectionLoad(Load):
     def run(self) -> list[Finding]:
         """All that the target's QEMU would say of this section, and what it cannot be known whether it
         would."""
-        description, at = self._layout(), self.item.data_offset
+        layout, at = self._layout(), self.item.data_offset
         try:
-            if description is None:
+            if layout is None:
                 self._undescribed()
                 self._check_itself()
                 return self.findings
-            if "vmsd_name" in description:
-                at, _ = self.vmsd(description, at, self.own.data_offset)
+            if layout.is_vmsd:
+                at, _ = self.vmsd(layout, at, self.own.data_offset)
                 self._check_after_load()
                 self._check_itself()
             else:
@@ -90,11 +88,11 @@ class SectionLoad(Load):
             pass
         return self.findings
 
-    def _layout(self) -> dict[str, Any] | None:
+    def _layout(self) -> Layout | None:
         """The target's layout; where its stream has no vmdesc, the source's for data of the same length."""
-        if self.own.description is None and self.own.data_length == self.item.data_length:
-            return self.item.description
-        return self.own.description
+        if self.own.layout is None and self.own.data_length == self.item.data_length:
+            return self.item.layout
+        return self.own.layout
 
     def _undescribed(self) -> None:
         """Without a vmdesc: configuration space and virtio, where the kind says where they stand."""
@@ -109,23 +107,23 @@ class SectionLoad(Load):
 
     # Walking the target's layout
 
-    def vmsd(self, description: dict[str, Any], at: int, local: int, path: str = "") -> tuple[int, int]:
+    def vmsd(self, layout: Layout, at: int, local: int, path: str = "") -> tuple[int, int]:
         """Load one vmsd; the offsets behind it."""
-        name = str(description.get("vmsd_name", ""))
-        pairs, age = self._aligned(description, at, name)
+        name = layout.name
+        pairs, age = self._aligned(layout, at, name)
         for theirs, ours in pairs:
-            if BY_STATE in (field.get("type") for field in (theirs, ours) if field is not None):
-                at += total_size(theirs) if theirs is not None else 0
-                local += total_size(ours) if ours is not None else 0
+            if BY_STATE in (field.type for field in (theirs, ours) if field is not None):
+                at += theirs.length if theirs is not None else 0
+                local += ours.length if ours is not None else 0
             elif theirs is not None and ours is not None:
                 at, local = self._field(ours, at, local, path, name)
             elif ours is not None:
                 at, local = self._only_target(ours, at, local, path, name, age)
             elif theirs is not None:
                 at = self._only_source(theirs, at, path, name, age)
-        return self._subsections(description, at, local)
+        return self._subsections(layout, at, local)
 
-    def _aligned(self, description: dict[str, Any], at: int, name: str) -> tuple[list[Pair], Age]:
+    def _aligned(self, layout: Layout, at: int, name: str) -> tuple[list[Pair], Age]:
         """The fields to read, each with the source's own where both have it.
 
         Of several structs of one vmsd that begin at one place, one inside the other, the one that is
@@ -133,27 +131,27 @@ class SectionLoad(Load):
         stands there.
         """
         aligned = [
-            (pairs, self._age(node, description))
+            (pairs, self._age(node, layout))
             for node in self.guide.of_vmsd(at, name)
-            if node.layout is not None and (pairs := align(node.layout.described, description)) is not None
+            if node.layout is not None and (pairs := align(node.layout, layout)) is not None
         ]
         if not aligned:
-            return [(field, field) for field in merged(description)], Age.SAME
+            return [(field, field) for field in members(layout)], Age.SAME
         return min(aligned, key=lambda found: sum(None in pair for pair in found[0]))
 
-    def _age(self, node: Node, own: dict[str, Any]) -> Age:
-        theirs, ours = None if node.layout is None else node.layout.version, own.get("version")
-        if not isinstance(theirs, int) or not isinstance(ours, int) or theirs == ours:
+    def _age(self, node: Node, own: Layout) -> Age:
+        theirs, ours = None if node.layout is None else node.layout.version, own.version
+        if theirs is None or ours is None or theirs == ours:
             return Age.SAME
         if node.type == BODY:
             return Age.OLDER
         return Age.INNER_OLDER if theirs < ours else Age.INNER_NEWER
 
-    def _only_source(self, field: dict[str, Any], at: int, path: str, vmsd: str, age: Age) -> int:
+    def _only_source(self, field: Member, at: int, path: str, vmsd: str, age: Age) -> int:
         """A field that the target's own state does not hold: read all the same where it depends on the
         state, or on the version."""
-        name, size = f"{path}{field.get('name', '')}", total_size(field)
-        known = (vmsd, str(field.get("name", "")))
+        name, size = f"{path}{field.name}", field.length
+        known = (vmsd, field.name)
         if vmstates.is_by_property(*known) or age is Age.INNER_NEWER:
             self.differ(Misfit(name, name, size, 0))
             return at
@@ -162,12 +160,12 @@ class SectionLoad(Load):
         return at + size
 
     def _only_target(
-        self, field: dict[str, Any], at: int, local: int, path: str, vmsd: str, age: Age
+        self, field: Member, at: int, local: int, path: str, vmsd: str, age: Age
     ) -> tuple[int, int]:
         """A field that the source does not hold: not read where it depends on the state, or on the
         version."""
-        name, size = f"{path}{field.get('name', '')}", total_size(field)
-        known = (vmsd, str(field.get("name", "")))
+        name, size = f"{path}{field.name}", field.length
+        known = (vmsd, field.name)
         inner = age is Age.INNER_NEWER or (age is Age.INNER_OLDER and known not in vmstates.FIELDS_BY_VERSION)
         if vmstates.is_by_property(*known) or inner:
             self.differ(Misfit(name, None, None, size))
@@ -176,33 +174,33 @@ class SectionLoad(Load):
             self._unsure(name, vmsd, field, "target")
         return at, local + size
 
-    def _unsure(self, name: str, vmsd: str, field: dict[str, Any], side: str) -> None:
-        if (vmsd, str(field.get("name", ""))) not in vmstates.FIELDS_BY_STATE:
+    def _unsure(self, name: str, vmsd: str, field: Member, side: str) -> None:
+        if (vmsd, field.name) not in vmstates.FIELDS_BY_STATE:
             self.undecided(
                 f"field {name}: only the {side} has it; whether that depends on the state is not known",
                 field=name,
             )
 
-    def _field(self, field: dict[str, Any], at: int, local: int, path: str, vmsd: str) -> tuple[int, int]:
-        size, count = field_size(field), element_count(field)
-        name, type_name = f"{path}{field.get('name', '')}", str(field.get("type", ""))
+    def _field(self, field: Member, at: int, local: int, path: str, vmsd: str) -> tuple[int, int]:
+        size, behind = field.length // (field.elements or 1), local + field.length
+        name, type_name = f"{path}{field.name}", field.type
         if type_name == POINTER:
-            return self._markers(at, field.get(MARKERS, count)), local + size * count
+            return self._markers(at, field.markers), behind
         special = _SPECIAL.get(type_name)
-        if special is not None and count == 1:
-            return special(self, at, local, size), local + size
-        inner = nested(field) if size and count == 1 else None
-        if inner is not None and type_name not in DYNAMIC_TYPES and objects(inner, "fields"):
+        if special is not None and field.elements == 1:
+            return special(self, at, local, size), behind
+        inner = field.inside if size and field.elements == 1 else None
+        if inner is not None and type_name not in DYNAMIC_TYPES and inner.fields:
             at, _ = self.vmsd(inner, at, local, f"{name}.")
-            return at, local + size
+            return at, behind
         if inner is not None and size == 1:
             type_name = "nullptr"  # the way in which QEMU up to 9.2 describes an empty pointer
         check = SectionLoad._equal if vmsd == kind_of(self.kind).equal_vmsd else self._CHECKS.get(type_name)
         if check is not None and (size <= MAX_NUMBER or check not in _OF_NUMBERS):
             check(self, name, at, local, size)
-        if str(field.get("name")) in self._watched and size <= MAX_NUMBER:
-            self.seen[str(field.get("name"))] = (self.number(at, size), self.own_number(local, size))
-        return at + self._length(name, type_name, at, size * count), local + size * count
+        if field.name in self._watched and size <= MAX_NUMBER:
+            self.seen[field.name] = (self.number(at, size), self.own_number(local, size))
+        return at + self._length(name, type_name, at, field.length), behind
 
     def _length(self, name: str, type_name: str, at: int, size: int) -> int:
         """How many bytes the target takes for a field that has `size` bytes in its own stream."""
@@ -280,26 +278,25 @@ class SectionLoad(Load):
         "nullptr": _null,
     }
 
-    def _subsections(self, description: dict[str, Any], at: int, local: int) -> tuple[int, int]:
+    def _subsections(self, layout: Layout, at: int, local: int) -> tuple[int, int]:
         """Load the subsections that stand in the source; the offsets behind them and behind the target's."""
-        parent = str(description.get("vmsd_name", ""))
-        own: dict[str, tuple[dict[str, Any], int]] = {}
-        for subsection in objects(description, "subsections"):
-            body = local + Layout(subsection).header_size
-            own[str(subsection.get("vmsd_name", ""))] = (subsection, body)
-            local = body + Layout(subsection).size
-        while (found := self.subsection_at(at, parent)) is not None:
+        own: dict[str, tuple[Layout, int]] = {}
+        for subsection in layout.subsections:
+            body = local + subsection.header_size
+            own[subsection.name] = (subsection, body)
+            local = body + subsection.size
+        while (found := self.subsection_at(at, layout.name)) is not None:
             name, version, body = found
             if name in own:
                 self._version(name, version, own[name][0])
                 at, _ = self.vmsd(*(own[name][0], body, own[name][1]), path=f"{name}.")
             else:
-                at = self.unseen_subsection(parent, name, at)
+                at = self.unseen_subsection(layout.name, name, at)
         return at, local
 
-    def _version(self, name: str, version: int, own: dict[str, Any]) -> None:
-        ours = own.get("version")
-        if isinstance(ours, int) and version > ours:
+    def _version(self, name: str, version: int, own: Layout) -> None:
+        ours = own.version
+        if ours is not None and version > ours:
             self.refuse(
                 Code.SECTION_VERSION,
                 f"subsection {name} has version {version}, the target reads up to {ours}",

@@ -129,8 +129,7 @@ def _versions(item: Item, own: Item, target: Target) -> Iterator[Finding]:
 
 
 def _vmsd_name(item: Item) -> str:
-    name = (item.description or {}).get("vmsd_name")
-    return str(name) if name else item.named.kind
+    return (item.layout.name if item.layout is not None else "") or item.named.kind
 
 
 def _load(source: Side, target: Target, item: Item, own: Item) -> list[Finding]:

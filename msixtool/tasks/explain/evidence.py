@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.places import config_space
@@ -41,7 +40,9 @@ class StreamAtHand:
     def subsections(self, idstr: str) -> list[str]:
         """The subsections that the stream's own list gives a section, those of what is nested in it too."""
         item = self.section(idstr)
-        return [] if item is None else _subsections(item.description or {}, 0)
+        if item is None or item.layout is None:
+            return []
+        return list(item.layout.subsection_names())
 
     def with_byte(self, offset: int, value: int) -> list[str]:
         """The sections whose configuration space has this byte at this offset."""
@@ -78,18 +79,6 @@ class StreamAtHand:
 
 _DEEPEST = 20
 """How deep a vmdesc may nest; QEMU's nest some ten levels."""
-
-
-def _subsections(description: Any, depth: int) -> list[str]:
-    """The names in a vmdesc under `subsections`, at any depth."""
-    if depth > _DEEPEST or not isinstance(description, (dict, list)):
-        return []
-    if isinstance(description, list):
-        return [name for each in description for name in _subsections(each, depth + 1)]
-    own = description.get("subsections")
-    named = [each for each in own if isinstance(each, dict)] if isinstance(own, list) else []
-    names = [str(each["vmsd_name"]) for each in named if "vmsd_name" in each]
-    return names + [name for each in description.values() for name in _subsections(each, depth + 1)]
 
 
 def layout_of(config: bytes) -> Capabilities:

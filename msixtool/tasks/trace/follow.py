@@ -10,6 +10,7 @@ from msixtool.devices import virtio_layout
 from msixtool.devices.cpus import Apic, Cpu
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.interrupt_route import Note, Remapping, Route, RouteKind, Router, read_remapping
+from msixtool.devices.places import places_of
 from msixtool.devices.rings import QueueReader, Ring
 from msixtool.devices.virtio_layout import VirtioLayout
 from msixtool.dump import Dump
@@ -108,11 +109,11 @@ class Follower:
         if device.virtio is None:
             return None
         item = device.item
-        fields = (item.description or {}).get("fields")
-        first = fields[0] if isinstance(fields, list) and fields and isinstance(fields[0], dict) else {}
-        size = first.get("size") if first.get("type") == "virtio" else None
-        length = min(size if isinstance(size, int) else item.data_length, item.data_length, MAX_BLOB)
-        blob = self._dump.source.read(item.data_offset, length)
+        places = places_of(self._dump.source, item)
+        if places.virtio is None:
+            return None
+        length = min(places.virtio_size, MAX_BLOB)
+        blob = self._dump.source.read(item.data_offset + places.virtio, length)
         return virtio_layout.read(blob, device.kind, device.capability)
 
     def _want(self, device: MsixDevice, reader: QueueReader | None) -> None:
