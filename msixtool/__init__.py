@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from msixtool.library.forging import forge_new as forge_new
     from msixtool.library.loading import Load as Load
     from msixtool.library.loading import load as load
+    from msixtool.library.names import device_names as device_names
+    from msixtool.library.names import kind_names as kind_names
+    from msixtool.library.names import rule_names as rule_names
     from msixtool.library.plain import compat as compat
     from msixtool.library.plain import inspect as inspect
     from msixtool.library.plain import validate as validate
@@ -170,18 +173,21 @@ _HOMES = {
     "check_rules": "library.checking",
     "compare_vmstates": "library.compatibility",
     "compat": "library.plain",
+    "device_names": "library.names",
     "explain": "library.explaining",
     "forecast": "library.forging",
     "forge": "library.forging",
     "forge_new": "library.forging",
     "inspect": "library.plain",
     "is_vmstate_file": "library.compatibility",
+    "kind_names": "library.names",
     "load": "library.loading",
     "make_spec": "spec",
     "make_state": "tasks.forge_new",
     "open_input": "library.dump",
     "read_spec": "spec",
     "replay": "library.playing",
+    "rule_names": "library.names",
     "target_of": "library.compatibility",
     "told": "containers.base",
     "trace_vm": "library.tracing",

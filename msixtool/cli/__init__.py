@@ -16,7 +16,6 @@ from io import TextIOWrapper
 
 import click
 
-from msixtool import __version__
 from msixtool.cli.guard import escaped, guarded
 from msixtool.cli.screen import say, screened
 from msixtool.cli.status import ExitStatus
@@ -61,7 +60,7 @@ class _LazyGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # click's own answer goes to standard output with status 0 until 8.1, and is an exception since 8.2.
-        if not args:
+        if not args and not ctx.resilient_parsing:
             raise _NoCommand(ctx)
         return super().parse_args(ctx, args)
 
@@ -90,12 +89,27 @@ class _LazyGroup(click.Group):
         return command
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from msixtool.cli.version import version_text
+
+        click.echo(version_text())
+        ctx.exit()
+
+
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=ExitStatus.help_text(),
 )
-@click.version_option(__version__, prog_name="msixtool")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version, and those of Python and of what msixtool uses.",
+)
 @click.option(TRACEBACK, is_flag=True, help="Show a Python traceback with an error.")
 def cli(traceback: bool) -> None:
     """Read, forge and compare QEMU migration streams, centred on MSI-X device state.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from msixtool.cli import living, options
+from msixtool.cli import completion, living, options
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
@@ -26,7 +26,12 @@ Examples:
     "words", metavar="SOCKET | --domain NAME | --run -- COMMAND...", nargs=-1, type=click.UNPROCESSED
 )
 @click.option(
-    "-o", "--output", metavar="FILE", required=True, help="The file to write; - for standard output."
+    "-o",
+    "--output",
+    shell_complete=completion.files,
+    metavar="FILE",
+    required=True,
+    help="The file to write; - for standard output.",
 )
 @click.option("--run", "run_command", is_flag=True, help="Start COMMAND paused, capture it, and end it.")
 @living.domain_options[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from msixtool.cli import living, options
+from msixtool.cli import completion, living, options
 from msixtool.cli.page import Page, html_options
 from msixtool.cli.plain import WIDTH
 from msixtool.cli.signals import end_in_order
@@ -34,10 +34,13 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES, short_help="Will the target load it, and why not.")
-@click.argument("words", metavar="SOURCE... [TARGET]", nargs=-1)
+@click.argument("words", metavar="SOURCE... [TARGET]", nargs=-1, shell_complete=completion.files)
 @click.option("--target-version", metavar="VERSION", help="The target's QEMU, if its stream leaves it open.")
 @click.option(
-    "--target-vmstate", metavar="FILE", help="What the target's QEMU wrote with -dump-vmstate: decides more."
+    "--target-vmstate",
+    shell_complete=completion.files,
+    metavar="FILE",
+    help="What the target's QEMU wrote with -dump-vmstate: decides more.",
 )
 @click.option("--qemu", metavar="COMMAND", help="Start this QEMU paused as the target, and end it.")
 @click.option("--on", metavar="PROGRAM", help="Start this QEMU with the command line that SOURCE needs.")
@@ -58,8 +61,10 @@ Examples:
 )
 @click.option("--strict", is_flag=True, help="Warn also where a doubt is all there is: nothing differs.")
 @options.jobs_option
+@options.only_option
 @options.container_options
 @options.json_option
+@options.format_option
 @html_options
 @options.common_options
 def compat(

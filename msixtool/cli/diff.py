@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from msixtool.cli import options
+from msixtool.cli import completion, options
 from msixtool.cli.page import Page, html_options
 from msixtool.cli.status import ExitStatus
 
@@ -20,8 +20,8 @@ _STYLES = {"added": "green", "removed": "red", "changed": ""}
 
 
 @click.command(short_help="What differs, by device and vector.")
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", shell_complete=completion.files)
+@click.argument("b", shell_complete=completion.files)
 @options.device_option
 @click.option("--loaded", is_flag=True, help="Compare the states as they are after the load path.")
 @click.option("--fields", is_flag=True, help="Every vmstate field of every section too, and RAM by digest.")
@@ -33,7 +33,12 @@ _STYLES = {"added": "green", "removed": "red", "changed": ""}
     metavar="N",
     help="Vectors of a saved state [what its size says].",
 )
-@click.option("--kind", metavar="KIND", help="The kind of device that a saved state is of, such as e1000e.")
+@click.option(
+    "--kind",
+    shell_complete=completion.kinds,
+    metavar="KIND",
+    help="The kind of device that a saved state is of, such as e1000e.",
+)
 @click.option(
     "--snapshot", multiple=True, metavar="NAME", help="Internal snapshot of a qcow2 image: A's; again: B's."
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from msixtool.cli import options
+from msixtool.cli import completion, options
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -25,9 +25,14 @@ LINES_SHOWN = 8
 
 
 @click.command(short_help="What the failures in a log mean.")
-@click.argument("logs", metavar="[LOG]...", nargs=-1)
+@click.argument("logs", metavar="[LOG]...", nargs=-1, shell_complete=completion.files)
 @click.option("--text", metavar="TEXT", help="Explain this text instead of a log.")
-@click.option("--stream", metavar="FILE", help="The stream that was refused: says for sure what is in it.")
+@click.option(
+    "--stream",
+    shell_complete=completion.files,
+    metavar="FILE",
+    help="The stream that was refused: says for sure what is in it.",
+)
 @options.container_options
 @options.json_option
 @options.common_options

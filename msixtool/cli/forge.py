@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from msixtool.cli import options
+from msixtool.cli import completion, options
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
@@ -24,12 +24,25 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES, short_help="Write a stream like another but for what you ask.")
-@click.argument("base", metavar="[BASE]", required=False)
-@click.option("-o", "--output", metavar="OUT", help="The file to write; - for standard output.")
-@click.option("--spec", "spec_file", metavar="FILE", help="Changes in JSON or TOML; - for standard input.")
+@click.argument("base", metavar="[BASE]", required=False, shell_complete=completion.files)
+@click.option(
+    "-o",
+    "--output",
+    shell_complete=completion.files,
+    metavar="OUT",
+    help="The file to write; - for standard output.",
+)
+@click.option(
+    "--spec",
+    "spec_file",
+    shell_complete=completion.files,
+    metavar="FILE",
+    help="Changes in JSON or TOML; - for standard input.",
+)
 @click.option(
     "--device",
     "-d",
+    shell_complete=completion.devices,
     metavar="PATTERN",
     help="The device to change: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one.",
 )
@@ -58,7 +71,12 @@ Examples:
     help="Put an interrupt on its way: the request bit of its CPU's APIC.",
 )
 @click.option("--new", is_flag=True, help="Make a saved state from nothing, as after a reset.")
-@click.option("--kind", metavar="KIND", help="With --new: the kind of device, as e1000e or virtio-net.")
+@click.option(
+    "--kind",
+    shell_complete=completion.kinds,
+    metavar="KIND",
+    help="With --new: the kind of device, as e1000e or virtio-net.",
+)
 @click.option("--text", is_flag=True, help="With --new: write a SPEC in TOML instead of the raw state.")
 @click.option("--like-base", is_flag=True, help="Pack the output as BASE is (compressed, libvirt).")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")

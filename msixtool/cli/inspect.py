@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 @click.option("--sections", is_flag=True, help="List every section: offset, size, share of the file.")
 @click.option("--xml", is_flag=True, help="Print the domain XML of a libvirt save image, and nothing else.")
 @options.jobs_option
+@options.only_option
 @options.container_options
 @options.json_option
+@options.format_option
 @html_options
 @options.common_options
 def inspect(

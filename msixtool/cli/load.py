@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from msixtool.cli import options
+from msixtool.cli import completion, options
 from msixtool.cli.living import or_vm
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
@@ -28,9 +28,20 @@ LOST = "LOST"
     "--qemu-version", metavar="VERSION", help="The QEMU that loads, where releases differ [the newest known]."
 )
 @click.option("--xen", is_flag=True, help="It runs under Xen: a vector that is a pirq is never masked.")
-@click.option("--kind", metavar="KIND", help="Of a raw vmstate: the kind of device, as e1000e.")
+@click.option(
+    "--kind",
+    shell_complete=completion.kinds,
+    metavar="KIND",
+    help="Of a raw vmstate: the kind of device, as e1000e.",
+)
 @click.option("--vectors", type=int, metavar="N", help="Of a raw vmstate: how many vectors it has.")
-@click.option("-o", "--output", metavar="OUT", help="Write the state after the load, as FILE is.")
+@click.option(
+    "-o",
+    "--output",
+    shell_complete=completion.files,
+    metavar="OUT",
+    help="Write the state after the load, as FILE is.",
+)
 @click.option("--force", is_flag=True, help="Write over a file that is there. Never over FILE.")
 @options.container_options
 @options.json_option

@@ -76,7 +76,8 @@ def run(
 
     What cannot be read is named, and the rest goes on; of the statuses the gravest counts. What is
     no stream is left out where it was found in a folder. With a `summary` a table of one row a
-    stream is printed; `rows` takes what a page keeps of each stream. `jobs` processes work at a
+    stream is printed; `rows` takes what a page keeps of each stream. With `--only` those are printed that are
+    failing (their status is not 0) or damaged; all count. `jobs` processes work at a
     time, by default one for each core; `inline`: this one does it all, where the work cannot be shared,
     as it does where it has other threads (of a target that is read over the network, or a program's own).
     """
@@ -96,7 +97,7 @@ def run(
             if given.err or sys.stdout.isatty():
                 bar.make_room()
             report.add(source, given)
-            if rows is not None and given.seen.row is not None:
+            if rows is not None and given.seen.row is not None and report.shows(given.seen):
                 rows.append(given.seen.row)
             bar.update(number)
     return report.end(files)
@@ -173,6 +174,13 @@ class _Report:
     failed: int = 0
     no_stream: int = 0
     named: list[str] = field(default_factory=list)
+    headed: bool = False
+    left: int = 0
+    """Streams that `--only` leaves out."""
+
+    def shows(self, seen: Seen) -> bool:
+        """Whether a stream is among those that are wanted."""
+        return {None: True, "failing": bool(seen.status), "damaged": seen.damaged}[asked.only]
 
     def add(self, source: Input, answer: InputAnswer) -> None:
         """Print what one input gave."""
@@ -184,11 +192,22 @@ class _Report:
         if answer.fate is Fate.NO_STREAM:
             self.no_stream += 1
             self.named += [source.path] if self.no_stream <= NAMED else []
-        _put(below(sys.stdout), answer.out)
+        if answer.fate is Fate.READ and not self.shows(seen):
+            self.left += 1
+            return
+        _put(below(sys.stdout), self._rows(answer.out) if asked.format == "csv" else answer.out)
         if self.summary is not None and answer.fate is Fate.READ:
             self.summary.add(source.path, seen.facts)
         sys.stdout.flush()
         _put(sys.stderr, answer.err)
+
+    def _rows(self, text: str) -> str:
+        """Rows without their heading, unless they are the first."""
+        heading, _, rows = text.partition("\n")
+        if self.headed or not heading:
+            return rows
+        self.headed = True
+        return text
 
     def end(self, files: Sequence[str]) -> ExitStatus:
         """Print the totals, and what was left out; the status of the whole."""
@@ -205,6 +224,7 @@ class _Report:
 
     def _totals(self) -> str:
         totals = [plural(self.read, "stream")]
+        totals += [f"{self.left} not shown"] if self.left else []
         totals += [f"{self.damaged} damaged"] if self.damaged else []
         totals += [f"{plural(self.failed, 'file')} not read"] if self.failed else []
         return ", ".join(totals)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from msixtool.cli import screen
+from msixtool.cli import completion, screen
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -23,7 +23,9 @@ def _chain(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return decorate
 
 
-files_argument = click.argument("files", metavar="FILE...", nargs=-1, required=True)
+files_argument = click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, shell_complete=completion.files
+)
 
 jobs_option = click.option(
     "--jobs",
@@ -33,13 +35,48 @@ jobs_option = click.option(
     help="Processes that work on several files [one for each core].",
 )
 
-file_argument = click.argument("file", metavar="FILE")
+file_argument = click.argument("file", metavar="FILE", shell_complete=completion.files)
 
-files_or_vm_argument = click.argument("files", metavar="FILE...", nargs=-1)
+files_or_vm_argument = click.argument("files", metavar="FILE...", nargs=-1, shell_complete=completion.files)
 
-file_or_vm_argument = click.argument("file", metavar="FILE", required=False)
+file_or_vm_argument = click.argument("file", metavar="FILE", required=False, shell_complete=completion.files)
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+def _for_programs(_: click.Context, __: click.Parameter, wanted: bool) -> bool:
+    return wanted or screen.asked.format != "table"
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, callback=_for_programs, help="Print JSON for programs."
+)
+
+
+def _format(_: click.Context, __: click.Parameter, value: screen.Format) -> None:
+    screen.asked.format = value
+
+
+format_option = click.option(
+    "--format",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    expose_value=False,
+    is_eager=True,
+    callback=_format,
+    help="json is --json; csv has a row for each stream, finding or interrupt.",
+)
+
+
+def _only(_: click.Context, __: click.Parameter, value: screen.Only | None) -> None:
+    screen.asked.only = value
+
+
+only_option = click.option(
+    "--only",
+    type=click.Choice(["failing", "damaged"]),
+    expose_value=False,
+    callback=_only,
+    help="Of several streams: only those that fail the question, or are damaged.",
+)
 
 
 def _alternatives(_: click.Context, __: click.Parameter, patterns: tuple[str, ...]) -> str | None:
@@ -58,6 +95,7 @@ def _device_option(what: str) -> Callable[[Command], Command]:
         metavar="PATTERN",
         multiple=True,
         callback=_alternatives,
+        shell_complete=completion.devices,
         help=f"Only these {what}: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one."
         " May be given again.",
     )
@@ -68,7 +106,10 @@ section_option = _device_option("sections")
 
 
 saved_kind_option = click.option(
-    "--kind", metavar="KIND", help="Of a raw vmstate that `save` wrote: the kind of device, as e1000e."
+    "--kind",
+    shell_complete=completion.kinds,
+    metavar="KIND",
+    help="Of a raw vmstate that `save` wrote: the kind of device, as e1000e.",
 )
 
 
@@ -98,8 +139,11 @@ def is_folder(file: str) -> bool:
 
 
 def are_many(files: Sequence[str]) -> bool:
-    """Whether there is more than one file to be answered, or may be."""
-    return len(files) > 1 or is_folder(files[0])
+    """Whether there is more than one file to be answered, or may be. Raises UsageError for --only of one."""
+    many = len(files) > 1 or is_folder(files[0])
+    if screen.asked.only is not None and not many:
+        raise click.UsageError("--only chooses among several streams: give a folder, or more than one FILE")
+    return many
 
 
 def _believe(ctx: click.Context, _: click.Parameter, ratio: float | None) -> None:

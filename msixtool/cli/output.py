@@ -46,7 +46,15 @@ def table(*columns: str | tuple[str, Literal["left", "right"]]) -> Rows:
 
 
 def print_json(document: dict[str, Any], *, one_line: bool = False) -> None:
-    """One JSON document: indented where it is the only one, on a line of its own among several."""
+    """One JSON document: indented where it is the only one, on a line of its own among several.
+
+    With `--format csv` its rows, behind their heading.
+    """
+    if screen.asked.format == "csv":
+        from msixtool.cli.rows import print_rows
+
+        print_rows(document)
+        return
     if one_line:
         print(json.dumps(document, ensure_ascii=False))
         return

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from msixtool.cli import completion
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -15,7 +17,10 @@ def html_options(function: Command) -> Command:
     """`--html FILE` and `--force`, given to the command as `html` and `force`."""
     force = click.option("--force", is_flag=True, help="With --html: write over a file that is there.")
     html = click.option(
-        "--html", metavar="FILE", help="Write a page for a browser too: one file, no network, no script."
+        "--html",
+        shell_complete=completion.files,
+        metavar="FILE",
+        help="Write a page for a browser too: one file, no network, no script.",
     )
     return html(force(function))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from msixtool.cli import options
+from msixtool.cli import completion, options
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -25,9 +25,12 @@ LONGEST = 600
 
 
 @click.command(short_help="Play a script of actions on the MSI-X model.")
-@click.argument("script", metavar="[SCRIPT]", required=False)
+@click.argument("script", metavar="[SCRIPT]", required=False, shell_complete=completion.files)
 @click.option(
-    "--record", metavar="FILE", help="Print the load path of a stream's device as a script instead."
+    "--record",
+    shell_complete=completion.files,
+    metavar="FILE",
+    help="Print the load path of a stream's device as a script instead.",
 )
 @options.device_option
 @click.option(

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from msixtool.cli import options
+from msixtool.cli import completion, options
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
@@ -16,11 +16,17 @@ from msixtool.cli.status import ExitStatus
 @click.option(
     "--device",
     "-d",
+    shell_complete=completion.devices,
     metavar="PATTERN",
     help="The device: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one [the only one].",
 )
 @click.option(
-    "-o", "--output", metavar="OUT", required=True, help="The file to write; - for standard output."
+    "-o",
+    "--output",
+    shell_complete=completion.files,
+    metavar="OUT",
+    required=True,
+    help="The file to write; - for standard output.",
 )
 @click.option("--text", is_flag=True, help="A SPEC in TOML instead, to edit and to forge back.")
 @click.option("--force", is_flag=True, help="Write over a file that is there. Never over FILE.")

@@ -18,6 +18,8 @@ from typing import Any, Literal, TextIO, cast
 from msixtool.cli.guard import Guarded, below
 
 Color = Literal["auto", "always", "never"]
+Format = Literal["table", "json", "csv"]
+Only = Literal["failing", "damaged"]
 
 
 @dataclass
@@ -25,6 +27,8 @@ class Screen:
     """What the options ask for; there is one, made anew for each run."""
 
     color: Color = "auto"
+    format: Format = "table"
+    only: Only | None = None
     quiet: bool = False
     verbose: bool = False
     pager: bool = True

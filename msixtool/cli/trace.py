@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from msixtool.cli import living, options
+from msixtool.cli import completion, living, options
 from msixtool.cli.page import Page, html_options
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
@@ -33,13 +33,19 @@ Examples:
 @options.file_or_vm_argument
 @options.device_option
 @click.option("--vector", "-v", type=click.IntRange(min=0), metavar="N", help="Only this vector.")
-@click.option("--later", metavar="FILE", help="A stream of the same VM, a second or more later.")
+@click.option(
+    "--later",
+    shell_complete=completion.files,
+    metavar="FILE",
+    help="A stream of the same VM, a second or more later.",
+)
 @options.time_option(
     "--twice", "Look at the VM again after so long (1s or more): does it hang, and where?", least=0.01
 )
 @click.option("--ram", is_flag=True, help="Capture all of the VM's RAM: it stands until that is written.")
 @options.container_options
 @options.json_option
+@options.format_option
 @html_options
 @options.common_options_without_v
 @living.vm_options

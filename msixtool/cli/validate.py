@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from msixtool.cli import options
+from msixtool.cli import completion, options
 from msixtool.cli.living import or_vm
 from msixtool.cli.status import ExitStatus
 from msixtool.errors import visible
@@ -23,7 +23,13 @@ SEVERITIES = ("error", "warning", "info")
 
 @click.command(short_help="What is wrong with a stream, rule by rule.")
 @options.files_or_vm_argument
-@click.option("--ignore", metavar="RULE", multiple=True, help="Leave out this rule. May be given again.")
+@click.option(
+    "--ignore",
+    shell_complete=completion.rules,
+    metavar="RULE",
+    multiple=True,
+    help="Leave out this rule. May be given again.",
+)
 @click.option(
     "--severity",
     type=click.Choice(SEVERITIES),
@@ -32,8 +38,10 @@ SEVERITIES = ("error", "warning", "info")
 )
 @options.saved_kind_option
 @options.jobs_option
+@options.only_option
 @options.container_options
 @options.json_option
+@options.format_option
 @options.common_options
 @or_vm("files")
 def validate(
@@ -65,7 +73,8 @@ def validate(
     def answer(file: str, table: bool) -> tuple[ExitStatus, Validation]:
         """The status; what is found is printed unless a `table` is to be made of it: of streams alone."""
         with progress_bar("validate") as progress:
-            opening = Dump.open if table else partial(open_input, kind=kind)
+            # What is found in a folder counts where it is a stream; what is named may be a saved state, too.
+            opening = partial(open_input, kind=kind) if file in files else Dump.open
             given = opening(file, offset=offset, snapshot=snapshot, walk=True, progress=progress)
         with given:
             found = given.validate(ignore=ignore, severity=severity)
@@ -92,7 +101,8 @@ def _validate_many(
 
     def one(file: str) -> many.Seen:
         status, found = answer(file, summary is not None)
-        return many.Seen(status, facts=None if summary is None else validate_facts(found))
+        facts = None if summary is None else validate_facts(found)
+        return many.Seen(status, bool(found.origin.damage), facts)
 
     return many.run(files, one, jobs=jobs, summary=summary)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import platform
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -37,6 +41,18 @@ def test_importing_the_package_is_cheap_and_offers_its_names() -> None:
         assert getattr(package, name) is not None
     with pytest.raises(AttributeError, match="nothing_such"):
         package.nothing_such  # noqa: B018
+
+
+def test_the_version_names_python_the_libraries_and_every_extra(msixtool: Tool) -> None:
+    lines = msixtool("--version").out.splitlines()
+    assert lines[0] == f"msixtool, version {package.__version__}"
+    assert platform.python_version() in lines[1]
+    assert f"construct {metadata.version('construct')}" in lines[1]
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (everything,) = extras["all"]
+    named = re.findall(r"[a-z0-9]+", everything.partition("[")[2])
+    told = re.findall(r"[a-z0-9]+", " ".join(lines[2:]).replace("(pip", " "))
+    assert set(named) <= set(told)
 
 
 def test_version_and_help(msixtool: Tool) -> None:

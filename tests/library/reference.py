@@ -22,7 +22,7 @@ GROUPS = {
     "One stream in, one document out": "inspect validate compat",
     "Questions without a stream": (
         "load explain replay capture captured address_of Address trace_vm watch_vm target_of Target "
-        "compare_vmstates is_vmstate_file check_rules"
+        "compare_vmstates is_vmstate_file check_rules kind_names rule_names device_names"
     ),
     "Making streams and states": (
         "forge forecast forge_new make_state make_spec read_spec Forged Forecast Spec DeviceSpec EntrySpec"

@@ -1,0 +1,72 @@
+"""What a shell offers while a command is typed: files, the devices of the file at hand, kinds, rules.
+
+Source: click's shell completion; `_MSIXTOOL_COMPLETE=bash_source msixtool` (or zsh_source, fish_source)
+prints what the shell has to be told.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from msixtool.errors import MsixtoolError
+
+if TYPE_CHECKING:
+    import click
+    from click.shell_completion import CompletionItem
+
+MAX_PACKED = 64 << 20
+"""Bytes of a file that is no bare stream up to which it is read for the names in it."""
+_MAGIC = b"QEVM"
+
+
+def files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files and folders: the shell's own way to complete them."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def devices(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """The names of the devices in the file that was typed before, quickly or not at all."""
+    from msixtool import device_names
+
+    # An option that waits for its value keeps click from giving the arguments their names.
+    given = [each for each in (*ctx.params.values(), *ctx.args) if each]
+    words = [word for each in given for word in (each if isinstance(each, tuple) else (each,))]
+    found: list[str] = []
+    for path in filter(_is_quick, words):
+        try:
+            found += device_names(path)
+        except (MsixtoolError, OSError):
+            continue
+    return _fitting(found, incomplete)
+
+
+def kinds(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """The kinds of devices."""
+    from msixtool import kind_names
+
+    return _fitting(kind_names(), incomplete)
+
+
+def rules(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """The rules of `validate`."""
+    from msixtool import rule_names
+
+    return _fitting(rule_names(), incomplete)
+
+
+def _fitting(names: list[str], incomplete: str) -> list[str]:
+    return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
+
+
+def _is_quick(path: object) -> bool:
+    """Whether it is a file whose devices are found in a moment: RAM of a bare stream is not read."""
+    if not isinstance(path, str) or not os.path.isfile(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC or os.path.getsize(path) <= MAX_PACKED
+    except OSError:
+        return False
