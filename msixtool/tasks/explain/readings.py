@@ -139,7 +139,7 @@ def _indented(data: bytes) -> bytes:
 
 
 _FRESH = re.compile(
-    rb"(?:(?!failed: |ret: |directory\b)[-\w.]+: (?!\w+:)|[-{}\[\]#>]|\d{4}-\d\d-\d\d"
+    rb"(?:(?!failed: |ret: |features: |directory\b)[-\w.]+: (?!\w+:)|[-{}\[\]#>]|\d{4}-\d\d-\d\d"
     rb"|[A-Z][a-z]{2} [ \d]\d |\[|qemu|kvm|libvirt"
     rb"|error|Error|Failed|load of|Unknown|Features|Traceback|File )"
 )

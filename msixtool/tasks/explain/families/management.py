@@ -87,7 +87,8 @@ MANAGEMENT = (
         "Set up the network, bridge or port group of the same name on the target, or give the migration a"
         " definition (--xml) with the one that it has.",
         "Network not found*", "no network with matching name*", "Cannot get interface MTU*",
-        "Unable to add bridge*", "Unable to create tap device*", "*bridge*No such device",
+        "Unable to add bridge*", "Unable to add port * to OVS bridge*", "Unable to create tap device*",
+        "*bridge*No such device",
         field="network",
     ),
     family(

@@ -35,6 +35,13 @@ DEVICES_SAVED = (
 
 REFUSED = (
     family(
+        "headline",
+        "libvirt could not do what it was asked to; this line does not say why.",
+        "The reason stands in the next line, or in QEMU's log (libvirt: /var/log/libvirt/qemu/NAME.log).",
+        "Failed to save domain *", "Failed to restore domain from *", "Failed to migrate domain *",
+        rank=CONSEQUENCE,
+    ),
+    family(
         "capabilities-conflict",
         "Two settings of the migration (capabilities, parameters, the kind of connection) do not go"
         " together, or one"

@@ -7,7 +7,7 @@ migration/savevm.c; libvirt src/qemu/qemu_migration.c and src/locking.
 
 from __future__ import annotations
 
-from msixtool.tasks.explain.families.family import CONSEQUENCE, family
+from msixtool.tasks.explain.families.family import family
 
 STORAGE = (
     family(
@@ -29,8 +29,8 @@ STORAGE = (
         "disk-missing",
         "A disk's file or directory that the VM's definition names is not there on this host, or may not"
         " be opened.",
-        "Put the image at the same path on the target (shared storage mounted, or copied), with the owner"
-        " and labels that QEMU runs with.",
+        "Put the image at the same path on the target (shared storage mounted, or copied along: virsh migrate"
+        " --copy-storage-all), with the owner and labels that QEMU runs with.",
         "Could not open '*'", "Cannot access storage file*", "cannot access storage*",
         "Failed to open file*", "cannot stat*", "Unable to access storage*", "*backing file*",
         "storage '*' is not available*", "no such volume*", "volume*does not exist*", "Could not*backing*",
@@ -120,7 +120,7 @@ STORAGE = (
         " log.",
         "*drive-mirror*", "*blockdev-mirror*", "*nbd-server-*", "mirror*failed*", "block job*failed*",
         "migration of disk*failed*", "storage migration failed*", "job failed:*mirror*", "mirroring error*",
-        "NBD*",
+        "NBD*", "block job (mirror) error*", "'mirror' has been cancelled", "'mirror' error*",
         "block migration*", "*Block migration*", "blk_*migration*", "*old-style*block migration*",
         "Device is locked*", "Error getting length of block device*", "unknown block device*",
         "Unknown block device*", "Error reading*block device*", "*Target disk*",
@@ -131,7 +131,6 @@ STORAGE = (
         "There is no space left where the state or the disk is written.",
         "Make room on that host's storage; a state needs as much as the guest has memory in use.",
         "No space left on device", "Disk quota exceeded", "not enough*space*", "Insufficient*space*",
-        rank=CONSEQUENCE - 1,
     ),
     family(
         "unsafe",
