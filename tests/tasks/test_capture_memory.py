@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from msixtool.ram.looked_at import Piece, Span
 from msixtool.tasks.capture.guest_memory import (
     APART,
-    MOST_BYTES,
-    MOST_SPANS,
+    AT_ONCE,
+    BUDGET,
     affordable,
     joined,
     pieces,
     reading,
+    same,
 )
 
 SPANS = st.lists(st.builds(Span, st.integers(0, 1 << 16), st.integers(1, 600)), max_size=20)
@@ -30,10 +31,17 @@ def test_what_is_read_holds_every_span_and_lies_apart(spans: list[Span]) -> None
         assert first.start + first.length + APART < second.start
 
 
-def test_a_look_has_an_end() -> None:
+def test_the_guest_stands_for_no_more_than_can_be_read_in_time() -> None:
     many = [Span(at << 20, 4) for at in range(1000)]
-    assert len(affordable(many)) == MOST_SPANS
-    assert sum(span.length for span in affordable([Span(at << 20, 4096) for at in range(100)])) <= MOST_BYTES
+    assert affordable(0.0001, many) == AT_ONCE
+    assert affordable(1.0, many) == int(1000 * BUDGET)
+    assert affordable(100.0, many) == 0
+    assert affordable(0.001, many[:3]) == 3
+
+
+def test_what_is_equal_before_and_after_was_so_in_between() -> None:
+    still, before, after = Piece(0, b"still"), Piece(8, b"1"), Piece(8, b"2")
+    assert same([still, before], [still, after]) == [still]
 
 
 def test_an_answer_is_bytes_in_their_order() -> None:

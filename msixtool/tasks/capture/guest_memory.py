@@ -1,23 +1,29 @@
-"""Pieces of guest memory of a VM that stands: as many bytes as are asked for, and no copy of the rest.
+"""Pieces of guest memory of a VM: as many bytes as are asked for, and no copy of the rest.
 
 Source: QEMU monitor/hmp-cmds-target.c (xp). It answers in text, opens no file, and takes guest physical
 addresses, so that nothing has to be known of the machine's memory map.
+
+A command takes 0.1 ms, by libvirt one and more, and the guest should stand for less than 100 ms whatever
+the number of its queues. So what is too much for that is read before and after, while the guest runs: where
+both are equal, it was so in between (`same`), and a ring that moves does not hang.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import islice
 
 from msixtool.ram.looked_at import Piece, Span
-from msixtool.tasks.capture.monitor import Command
+from msixtool.tasks.capture.monitor import Command, Monitor
 
 APART = 512
 """Bytes between two spans up to which they are read as one: a command takes as long as a KiB of text."""
-MOST_SPANS = 256
-"""Commands that one look takes, 0.1 to 0.3 ms each: the guest stands for all of them."""
-MOST_BYTES = 96 << 10
+MOST_SPANS = 1 << 12
+"""The most spans that are read."""
+AT_ONCE = 128
+"""Commands that are asked for at once: by libvirt they are one word of a command line."""
+BUDGET = 0.025
+"""Seconds that the guest may stand for reading."""
 _LINE = re.compile(r"^(?:0x)?[0-9a-f]+:((?: 0x[0-9a-f]{2})+)\s*$", re.MULTILINE)
 
 
@@ -33,15 +39,9 @@ def joined(spans: Iterable[Span]) -> list[Span]:
     return found
 
 
-def affordable(spans: Sequence[Span]) -> list[Span]:
-    """As many of the spans as can be read in one look."""
-    found, size = [], 0
-    for span in islice(spans, MOST_SPANS):
-        size += span.length
-        if size > MOST_BYTES:
-            break
-        found.append(span)
-    return found
+def affordable(seconds: float, spans: Sequence[Span]) -> int:
+    """How many spans may be read while the guest stands, where all of them took so long while it ran."""
+    return min(len(spans), AT_ONCE, int(BUDGET * len(spans) / max(seconds, 1e-6)))
 
 
 def reading(span: Span) -> Command:
@@ -59,3 +59,18 @@ def pieces(spans: Sequence[Span], answers: Sequence[object]) -> list[Piece]:
             if len(data) == span.length:
                 found.append(Piece(span.start, data))
     return found
+
+
+async def read(vm: Monitor, spans: Sequence[Span]) -> list[Piece]:
+    """What the spans hold, as the guest runs. Raises InputError where the VM does not answer."""
+    found = []
+    for start in range(0, len(spans), AT_ONCE):
+        some = spans[start : start + AT_ONCE]
+        found += pieces(some, await vm.ask_all([reading(span) for span in some]))
+    return found
+
+
+def same(before: Sequence[Piece], after: Sequence[Piece]) -> list[Piece]:
+    """The pieces that have not changed."""
+    known = set(before)
+    return [piece for piece in after if piece in known]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ class Moment:
     pieces: tuple[Piece, ...]
     captured: Captured
     left_out: int = 0
-    """Pieces that were not read, for the VM would have stood too long."""
+    """Pieces that are not known of this moment: the guest moved them meanwhile, or QEMU cannot read them."""
 
 
 def _nothing(_: VmStream) -> list[Span]:
@@ -73,8 +74,8 @@ async def _moments(address: Address, wanted: Wanted, waits: Sequence[float]) -> 
             except BaseException:
                 stream.close()
                 raise
-            read = guest_memory.affordable(spans)
-            found.append(Moment(stream, tuple(pieces), seen.captured(devices=True), len(spans) - len(read)))
+            left_out = len(spans) - len(pieces)
+            found.append(Moment(stream, tuple(pieces), seen.captured(devices=True), left_out))
     except BaseException:
         for each in found:
             each.stream.close()
@@ -86,18 +87,26 @@ async def _look(
     seen: Visit, stream: VmStream, wanted: Wanted, spans: list[Span]
 ) -> tuple[list[Piece], list[Span]]:
     """Pieces of memory and device state of one moment, and the spans that such a moment needs."""
+    vm = seen.vm
     if not spans:
-        await write_devices(seen.vm, seen.machine, seen.release, stream.output())
-        spans = guest_memory.joined(wanted(stream))
+        await write_devices(vm, seen.machine, seen.release, stream.output())
+        spans = _needed(wanted, stream)
     pieces: list[Piece] = []
     for _ in range(ATTEMPTS if spans else 0):
-        read = guest_memory.affordable(spans)
-        seen.vm.pauses.forget()
+        began = time.monotonic()
+        before = await guest_memory.read(vm, spans)
+        count = guest_memory.affordable(time.monotonic() - began, spans)
+        vm.pauses.forget()
         pieces = await write_look(
-            seen.vm, seen.machine, seen.release, stream.output(), read, runs=seen.before.running
+            vm, seen.machine, seen.release, stream.output(), spans[:count], runs=seen.before.running
         )
-        needed = guest_memory.joined(wanted(stream))
+        pieces += guest_memory.same(before, await guest_memory.read(vm, spans[count:]))
+        needed = _needed(wanted, stream)
         if needed == spans:
             break
         spans = needed
     return pieces, spans
+
+
+def _needed(wanted: Wanted, stream: VmStream) -> list[Span]:
+    return guest_memory.joined(wanted(stream))[: guest_memory.MOST_SPANS]

@@ -14,6 +14,7 @@ from msixtool.dump import Dump
 from msixtool.ram.looked_at import LookedAt, Span
 from msixtool.tasks.capture import Address, Captured, Moment, VmStream, moments
 from msixtool.tasks.trace.follow import Follower
+from msixtool.words import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def _looked(dump: Dump, moment: Moment) -> Looked:
     left_out = None
     if moment.left_out:
         left_out = (
-            f"{moment.left_out} pieces of guest memory were not read, or the guest had stood too long: "
-            "--device chooses, --ram reads all"
+            f"{plural(moment.left_out, 'piece')} of guest memory: moved while they were read, or cannot be "
+            "read (--device chooses, --ram captures all)"
         )
     return Looked(dump, moment.captured, left_out)
