@@ -48,7 +48,10 @@ def make(rng: Random) -> Asked:
     asked = _MAKERS[command](rng, Asked(command, "", [command]))
     if rng.random() < 0.02:
         asked.words += rng.choice(
-            (["--frob"], ["--offset", "9"], ["--snapshot", "x"], ["--max-ratio", "0"], ["-"])
+            (
+                *(["--frob"], ["--offset", "9"], ["--snapshot", "x"], ["--max-ratio", "0"], ["-"]),
+                *(["--twice", "1s"], ["--ram"], ["--watch", "1s"], ["--qmp", "a"], ["--connect", "x"]),
+            )
         )
     return asked
 

@@ -12,8 +12,9 @@ import threading
 from random import Random
 from typing import Any
 
-from msixtool.output.files import create
-from msixtool.tasks.capture import capture, state
+from msixtool.output.files import OutputFile, create
+from msixtool.ram.looked_at import Span
+from msixtool.tasks.capture import capture, moments, state, written_file
 from msixtool.tasks.capture import monitor as wire
 from tests.fuzz import json_text
 from tests.fuzz.outcome import Input, MisreadError, Outcome
@@ -40,6 +41,11 @@ ANSWERS: dict[str, str] = {
     "closefd": '{"return": {}}',
     "migrate": '{"return": {}}',
     "migrate_cancel": '{"return": {}}',
+    "add-fd": '{"return": {"fdset-id": 3, "fd": 21}}',
+    "remove-fd": '{"return": {}}',
+    "xen-save-devices-state": '{"return": {}}',
+    "query-chardev": '{"return": [{"label": "qmp", "filename": "unix:/nowhere/qmp,server=on"}]}',
+    "human-monitor-command": '{"return": "0000000000001000: 0x00 0x01 0x02 0x03\\r\\n"}',
 }
 """What a QEMU 7.2 answers, by command; the first query-migrate says that none is under way."""
 
@@ -62,6 +68,10 @@ _WORDS = (
     "QMP",
 )
 
+_HOW = "how"
+_WAYS = ("whole", "devices", "look")
+"""What is asked of the VM: all of it, its devices, or its devices and a few bytes of its memory."""
+
 STREAM = b"QEVM\0\0\0\3\0"
 
 
@@ -70,7 +80,7 @@ def names() -> list[str]:
 
 
 def make(rng: Random) -> Input:
-    """A conversation: the greeting, and the answers by command, some of them mutated."""
+    """A conversation: the greeting, and the answers by command, some of them mutated; and what is asked."""
     talk = {"": GREETING, **ANSWERS}
     chosen = [rng.choice(list(talk)) for _ in range(rng.choice((1, 1, 2, 3)))]
     for name in chosen:
@@ -83,6 +93,7 @@ def make(rng: Random) -> Input:
             )
         else:
             talk[name] = _EVENT + "\r\n" + talk[name]
+    talk[_HOW] = rng.choice(_WAYS)
     return Input(", ".join(chosen), json.dumps(talk).encode("utf-8", "replace"))
 
 
@@ -92,22 +103,30 @@ def read(made: Input) -> Outcome:
     ours, theirs = socket.socketpair()
     monitor = _Monitor(theirs, talk)
     monitor.start()
-    before = wire.TIMEOUT, state.POLL, state.AT_WORK
-    wire.TIMEOUT, state.POLL, state.AT_WORK = 0.1, 0.001, 0.01
+    before = wire.TIMEOUT, state.POLL, state.AT_WORK, written_file.FOLDERS
+    wire.TIMEOUT, state.POLL, state.AT_WORK, written_file.FOLDERS = 0.1, 0.001, 0.01, ()
     with tempfile.TemporaryDirectory(prefix="msixtool-fuzz-") as folder:
         try:
             with create(f"{folder}/out") as out:
-                capture(ours, out)
+                _ask(ours, out, talk[_HOW])
         except BaseException:
             if os.listdir(folder):
                 raise MisreadError(f"left behind: {os.listdir(folder)}") from None
             raise
         finally:
-            wire.TIMEOUT, state.POLL, state.AT_WORK = before
+            wire.TIMEOUT, state.POLL, state.AT_WORK, written_file.FOLDERS = before
             with contextlib.suppress(OSError):
                 ours.close()
             monitor.join(1)
     return Outcome.WHOLE
+
+
+def _ask(vm: socket.socket, out: OutputFile, how: str) -> None:
+    if how == "look":
+        for each in moments(vm, lambda _: [Span(0x1000, 4)]):
+            each.stream.close()
+    else:
+        capture(vm, out, devices=how == "devices")
 
 
 class _Monitor(threading.Thread):
@@ -148,8 +167,8 @@ class _Monitor(threading.Thread):
                 text = '{"return": {}}'
             if self._asked > PATIENCE:
                 raise OSError("nobody waits for ever for a migration that does not end")
-        if name == "migrate" and pipe >= 0:
-            os.write(pipe, STREAM)
+        if name in ("migrate", "xen-save-devices-state") and pipe >= 0:
+            os.write(pipe, STREAM + b"\0")
             os.close(pipe)
             pipe = -1
         at = text.rfind("}")
