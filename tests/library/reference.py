@@ -100,14 +100,17 @@ def _homes(value: type) -> list[type]:
 
 def _member(name: str, member: Any) -> Iterator[str]:
     """A line for a public method or property, with the first paragraph of what it says of itself."""
-    if name.startswith("_"):
+    if name.startswith("_") and name != "__getitem__":
         return
     bare = member.__func__ if isinstance(member, classmethod | staticmethod) else member
     if isinstance(bare, property | cached_property) and bare.__doc__:
         yield f"- `{name}`: {_paragraphs(bare)[0]}"
     elif inspect.isfunction(bare) and bare.__doc__:
         text = " ".join(_paragraphs(bare))
-        yield f"- `{name}{_signature(bare, bound=not isinstance(member, staticmethod))}`: {text}"
+        signature = f"{name}{_signature(bare, bound=not isinstance(member, staticmethod))}"
+        if name == "__getitem__":
+            signature = signature.removeprefix(name).replace("(", "[", 1).replace(")", "]", 1)
+        yield f"- `{signature}`: {text}"
 
 
 def _text(value: Any) -> list[str]:
