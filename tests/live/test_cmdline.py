@@ -10,7 +10,7 @@ import pytest
 from msixtool import Dump
 from msixtool.cli import run
 from msixtool.tasks.cmdline import command_line
-from msixtool.tasks.compat.qemu_target import try_load
+from msixtool.tasks.compat.qemu_target import fresh_target, try_load
 from tests.conftest import REPOSITORY
 
 from .devices import version
@@ -41,3 +41,26 @@ def test_a_stream_is_compared_with_the_target_that_it_needs(
     assert [document["compatible"] for document in documents] == [True, True]
     assert [document["tried"]["loaded"] for document in documents] == [True, True]
     assert all(document["cmdline"][0] == "-nodefaults" for document in documents)
+
+
+MACHINES = {
+    "microvm": "-M microvm -device virtio-rng-device",
+    "microvm with PCI": "-M microvm,pit=off,pic=off,pcie=on -device virtio-net-pci -device virtio-rng-device",
+    "microvm with USB": "-M microvm,acpi=off,rtc=off -netdev user,id=n -device virtio-net-device,netdev=n",
+    "an empty expander": "-M q35,cxl=on -device pxb-cxl,id=x,bus_nr=52 -device virtio-rng-pci,bus=pcie.0",
+    "a CAN bus": "-M pc -object can-bus,id=c -device kvaser_pci,canbus=c -device mioe3680_pci,canbus0=c",
+    "a bridge for a seat": "-M pc -device pci-bridge-seat,id=s,chassis_nr=3 -device e1000,bus=s,addr=2",
+    "both generations": "-M q35 -device virtio-net-pci-transitional -device virtio-rng-pci-transitional",
+    "IndustryPack": "-M pc -device tpci200 -device ipoctal232",
+}
+
+
+@pytest.mark.parametrize("words", MACHINES.values(), ids=list(MACHINES))
+def test_a_machine_is_made_again_from_its_stream(qemu: str, words: str) -> None:
+    """Saved and loaded by the same QEMU: what it writes of a machine is enough to write its command."""
+    made = [qemu, "-nodefaults", "-display", "none", *words.split()]
+    with fresh_target(made) as fresh, Dump.open(fresh.stream) as dump:
+        command = command_line(dump, version=version(qemu)[:2], program=qemu)
+        trial = try_load([qemu, *command.args, "-display", "none"], dump)
+    assert trial.loaded, (command.args, trial.stderr)
+    assert "-cpu" not in {note.option for note in command.notes}, "no guest has run"

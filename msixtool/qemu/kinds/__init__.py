@@ -46,6 +46,8 @@ class Backend(StrEnum):
     RNG = "rng"
     FSDEV = "fsdev"
     BMC = "bmc"
+    CAN = "canbus"
+    CAN_PAIR = "canbus0"
 
 
 def no_options(_: Seen) -> Options:

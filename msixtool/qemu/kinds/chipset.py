@@ -1,7 +1,7 @@
 """What stands on the board or is plugged into its slow buses: watchdogs, serial ports, ACPI's devices.
 
 Source: QEMU hw/i386/, hw/isa/, hw/watchdog/, hw/char/, hw/ipmi/, hw/acpi/,
-hw/misc/ivshmem.c, hw/vfio/pci.c.
+hw/net/can/, hw/misc/ivshmem.c, hw/vfio/pci.c.
 """
 
 from __future__ import annotations
@@ -109,6 +109,11 @@ register(
             Compat((10, 0), "vfio-pci,x-migration-load-config-after-iter=off", "when its state is loaded"),
         ),
     ),
+    DeviceKind("ctucan_pci", {"": "ctucan_pci"}, backend=Backend.CAN_PAIR),
+    DeviceKind("kvaser_pci", {"": "kvaser_pci"}, backend=Backend.CAN),
+    DeviceKind("mioe3680_pci", {"": "mioe3680_pci"}, backend=Backend.CAN_PAIR),
+    DeviceKind("pcm3680i_pci", {"": "pcm3680_pci"}, backend=Backend.CAN_PAIR),
+    DeviceKind("ipoctal232", {"": "ipoctal232"}),
     DeviceKind("acpi-erst", {"": "acpi-erst"}, backend=Backend.MEMDEV),
     DeviceKind("i6300esb_wdt", {"": "i6300esb"}, function=PciFunction({0: memory(0x10)})),
     DeviceKind("ib700_wdt", {"": "ib700"}),

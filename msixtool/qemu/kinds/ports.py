@@ -151,7 +151,7 @@ register(
     ),
     DeviceKind(
         "pci_bridge",
-        {"": "pci-bridge"},
+        {"1b36:000a": "pci-bridge-seat", "": "pci-bridge"},
         _bridge,
         port=True,
         function=PciFunction({0: wide(0x100)}),

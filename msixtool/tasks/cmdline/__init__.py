@@ -31,6 +31,7 @@ _PROGRAMS = {
 _UPSTREAM = re.compile(r"pc-(?:i440fx|q35)-[0-9]+\.[0-9]+(?:\.[0-9]+)?")
 _COUNTED_APICS = (2, 6)
 """Up to this machine type APICs have instance ids in the order in which they were made, not their own."""
+_RESET_EIP = 0xFFF0
 MOST_DEVICES = 4096
 """The most sections that are put on a command line; real streams have a few hundred."""
 
@@ -99,7 +100,7 @@ class _Maker:
         self.devices.sort(key=lambda device: device.item.offset)
         blocks = {block.idstr: block.used_length for block in dump.index.blocks}
         self.backends = Backends(self.words, frozenset(self.sections.by_name), dump.index.blocks)
-        self.tree = PciTree(self.words, self.backends, self.q35 or "virt" in self.machine, blocks)
+        self.tree = PciTree(self.words, self.backends, self.q35 or self._is_virt(), blocks)
         self.tree.isa = "apic" in self.sections.kinds
         self.firmware: int | None = None
 
@@ -107,6 +108,8 @@ class _Maker:
         machine: dict[str, str] = {}
         if self.machine.startswith("pc"):
             machine = machines.machine_options(self.sections, self.version, self.q35)
+        elif self.machine == "microvm":
+            machine = machines.microvm_options(self.sections)
         power = self._power()
         self._processors(power)
         self._firmware()
@@ -127,6 +130,10 @@ class _Maker:
         return CommandLine(
             program or self._program(), tuple(args), tuple(self.words.notes), self.version, self.firmware
         )
+
+    def _is_virt(self) -> bool:
+        """Whether it is a machine without a past, whose root bus is PCI Express."""
+        return "virt" in self.machine or self.machine == "microvm"
 
     def _machine_type(self) -> str:
         """The stream's own, or with `like` the nearest that such a QEMU has."""
@@ -169,9 +176,15 @@ class _Maker:
             if self.version >= (4, 1):
                 where = {"socket-id": str(socket), "die-id": "0"} | where
             self.words.add("-device", joined("qemu64-x86_64-cpu", where))
-        self.words.note(
-            "-cpu", "the CPU model is not in the stream: a guest that has run may need the one it had"
-        )
+        if self._has_run():
+            self.words.note(
+                "-cpu", "the CPU model is not in the stream: the guest has run, and may need the one it had"
+            )
+
+    def _has_run(self) -> bool:
+        """Whether the first CPU has left the place where an x86 CPU starts; undecided counts as so."""
+        first = next((device for device in self.devices if device.kind == "cpu"), None)
+        return first is None or first.value("env.eip") != _RESET_EIP
 
     def _firmware(self) -> None:
         size = self.tree.blocks.get("pc.bios")
@@ -215,6 +228,8 @@ class _Maker:
             else:
                 others.add(device)
         self.tree.add_unseen({device.path for device in on_pci})
+        if self.tree.isa:
+            self.tree.add_empty_expanders(len(self.sections.by_name.get("PCIHost", ())))
         slirp = len(self.sections.by_name.get("slirp", ()))
         for _ in range(max(0, slirp - self.backends.networks)):
             self.backends.of(Backend.NETDEV)

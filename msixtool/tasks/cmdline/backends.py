@@ -105,6 +105,15 @@ class Backends:
             self.words.add("-device", joined("ipmi-bmc-sim", {"id": self.bmc}))
         return {"bmc": self.bmc}
 
+    def _canbus(self, _: SeenDevice | None) -> dict[str, str]:
+        name = self.words.id("can")
+        self.words.add("-object", joined("can-bus", {"id": name}))
+        return {"canbus": name}
+
+    def _canbus0(self, device: SeenDevice | None) -> dict[str, str]:
+        bus = self._canbus(device)["canbus"]
+        return {"canbus0": bus, "canbus1": bus}
+
     def _memdev(self, device: SeenDevice | None) -> dict[str, str]:
         """A backend of its own: by its path, or the smallest that has none."""
         assert device is not None

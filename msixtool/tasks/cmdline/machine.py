@@ -1,6 +1,6 @@
 """Machine, memory, processors and firmware of a command line.
 
-Source: QEMU hw/i386/pc.c, pc_piix.c, pc_q35.c, x86.c (x86_cpu_apic_id_from_index), hw/core/numa.c,
+Source: QEMU hw/i386/pc.c, pc_piix.c, pc_q35.c, microvm.c, x86.c (x86_cpu_apic_id_from_index), hw/core/numa.c,
 hw/acpi/cpu.c and memory_hotplug.c (an element of the state for each possible CPU and slot).
 """
 
@@ -70,6 +70,25 @@ def machine_options(sections: Sections, version: Version, q35: bool) -> dict[str
         options["smbus"] = "off"
     if not q35 and "piix4_pm" not in kinds:
         options["acpi"] = "off"
+    return options
+
+
+def microvm_options(sections: Sections) -> dict[str, str]:
+    """The same for microvm, which has little unless it is asked for."""
+    kinds = sections.kinds
+    options = {
+        name: "off"
+        for name, section in (
+            ("acpi", "acpi-ged"),
+            ("rtc", "mc146818rtc"),
+            ("pit", "i8254"),
+            ("pic", "i8259"),
+        )
+        if section not in kinds
+    }
+    options |= {name: "on" for name, kind in (("pcie", "PCIHost"), ("usb", "xhci-sysbus")) if kind in kinds}
+    if "acpi-ged" in kinds and len(sections.by_name.get("ioapic", ())) == 1:
+        options["ioapic2"] = "off"
     return options
 
 

@@ -1,7 +1,8 @@
 """What is not on PCI: USB, SCSI, codecs, serial ports of virtio, and the devices of slow buses.
 
-Source: QEMU hw/usb/bus.c (usb_get_dev_path), hw/scsi/scsi-bus.c (scsibus_get_dev_path: channel, id, lun);
-sections without a path are counted in the order in which their devices are made.
+Source: QEMU hw/usb/bus.c (usb_get_dev_path), hw/scsi/scsi-bus.c (scsibus_get_dev_path: channel, id, lun),
+hw/virtio/virtio-mmio.c (virtio_mmio_bus_get_dev_path); sections without a path are counted in the order in
+which their devices are made.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from msixtool.tasks.cmdline.words import joined
 
 _ON_USB = re.compile(rf"({PCI_PATH.pattern}|)/?([0-9]+(?:\.[0-9]+)*)")
 _ON_SCSI = re.compile(r"(.+)/([0-9]+):([0-9]+):([0-9]+)")
+_ON_MMIO = re.compile(r"virtio-mmio@([0-9a-f]{16})")
+_TRANSPORTS = ((0xFEB00000, 0x200), (0x0A000000, 0x200), (0x10001000, 0x1000))
+"""Where virtio's transports without PCI begin, and how far apart: on microvm, Arm's and RISC-V's virt."""
 _BUILT_IN = frozenset({"ps2kbd", "ps2mouse", "pckbd", "vmmouse", "port92"})
 _IPMI = {
     "ipmi-interface": "isa-ipmi-kcs",
@@ -23,7 +27,8 @@ _IPMI = {
 }
 _PLAIN = frozenset(
     {
-        "cirrus_vga", "cs4231a", "gus", "ib700_wdt", "isa-ide", "ne2000", "parallel_isa", "ramfb-dev", "sb16",
+        "cirrus_vga", "cs4231a", "gus", "ib700_wdt", "ipoctal232", "isa-ide", "ne2000", "parallel_isa",
+        "ramfb-dev", "sb16",
         "sd-card", "serial", "vga-isa", "vmclock", "vmcoreinfo", "vmgenid", "ccid-card-passthru",
     }
 )  # fmt: skip
@@ -55,6 +60,8 @@ class Others:
             self._scsi(device)
         elif device.path and _ON_USB.fullmatch(device.path):
             self._usb(device)
+        elif _ON_MMIO.fullmatch(device.path):
+            self._mmio(device)
         elif device.kind == "hda-audio":
             self._codec(device)
         elif device.kind == "fdc":
@@ -66,6 +73,24 @@ class Others:
             self.words.add("-device", joined(_IPMI[device.kind], bmc))
         elif not device.path and device.kind in _PLAIN and self.tree.isa:
             self._plain(device)
+
+    def _mmio(self, device: SeenDevice) -> None:
+        """A virtio device without PCI, on the transport that has its address."""
+        found = _ON_MMIO.fullmatch(device.path)
+        assert found is not None
+        address, kind = int(found[1], 16), device_kind(device.kind)
+        start, apart = next(
+            ((start, apart) for start, apart in _TRANSPORTS if 0 <= address - start < 32 * apart),
+            (address, 1),
+        )
+        name = None if kind is None else kind.devices.get("")
+        if name is None:
+            self.words.note("-device", f"{device.item.idstr}: which device has such a section is not known")
+            return
+        assert kind is not None
+        bus = f"virtio-mmio-bus.{(address - start) // apart}"
+        options = {"id": self.words.id("dev"), "bus": bus} | self.tree.backends.of(kind.backend)
+        self.words.add("-device", joined(name.replace("-pci", "-device"), options))
 
     def _plain(self, device: SeenDevice) -> None:
         kind = device_kind(device.kind)

@@ -21,6 +21,8 @@ _BUILT_IN = {True: ("00.0", "1f.0", "1f.2", "1f.3"), False: ("00.0", "01.0", "01
 """Functions of the root bus that the chipset has: of q35, of i440FX."""
 _HEADER_TYPE, _MULTIFUNCTION = 0x0E, 0x80
 _MOST_EXPANDERS = 32
+_EXPANDER_BUS, _EXPANDER_BUSES = 0xF0, 8
+"""The bus number of the first expander whose own is not known, and how many each may have."""
 _UNSEEN = {"ati-vga.rom": "ati-vga"}
 """Devices without a section by what their ROM is called."""
 
@@ -40,6 +42,8 @@ class PciTree:
     """Of devices that something may be plugged into, by their paths."""
     express: set[str] = field(default_factory=set)
     """Paths behind which there is a PCI Express bus."""
+    expanders: set[int] = field(default_factory=set)
+    """The bus numbers of those that were made."""
     chassis: int = 0
     present: dict[str, SeenDevice] = field(default_factory=dict)
 
@@ -55,15 +59,16 @@ class PciTree:
     def add_expanders(self, devices: list[SeenDevice]) -> None:
         """The expander of each root bus that is not the machine's own."""
         self.present = {device.path: device for device in devices}
-        made = 0
         for device in devices:
             found = PCI_PATH.fullmatch(device.path)
             assert found is not None
             hops = found[3][1:].split(":")
             root = f"{found[1]}:{found[2]}"
-            if root == _ROOT or len(hops) < 2 or f"{root}:{hops[0]}" in self.buses or made >= _MOST_EXPANDERS:
+            if root == _ROOT or len(hops) < 2 or f"{root}:{hops[0]}" in self.buses:
                 continue
-            made += 1
+            if len(self.expanders) >= _MOST_EXPANDERS:
+                continue
+            self.expanders.add(int(found[2], 16))
             path, name = f"{root}:{hops[0]}", self.words.id("pxb")
             options = {"id": name, "bus_nr": str(int(found[2], 16)), "bus": self.buses[_ROOT]}
             options["addr"] = _address(hops[0])
@@ -95,6 +100,7 @@ class PciTree:
         options |= self._numbers(device, kind) | kind.options(device) | self._rom(device, kind)
         options |= self._companion(device)
         options |= self.backends.of(kind.backend, device, joined("", {}))
+        name = self._transitional(device, name)
         if name == "am53c974" and f"{device.path}/eeprom" in self.backends.names:
             name = "dc390"
         self.words.add("-device", joined(name, options))
@@ -148,6 +154,26 @@ class PciTree:
         if any(b.startswith(f"{device.path}/") and b.endswith("-transitional") for b in self.blocks):
             return {}
         return {"romfile": ""}
+
+    def _transitional(self, device: SeenDevice, name: str) -> str:
+        """A type that only its ROM's name tells from the one of the same state."""
+        for suffix in ("-transitional", "-non-transitional"):
+            if f"{device.path}/{name}{suffix}.rom" in self.blocks:
+                return name + suffix
+        return name
+
+    def add_empty_expanders(self, hosts: int) -> None:
+        """Expanders behind which there is nothing: each has a host bridge, as the machine has one."""
+        made = len(self.expanders)
+        for number in range(made, min(hosts - 1, _MOST_EXPANDERS)):
+            free = next(bus for bus in range(_EXPANDER_BUS, 0, -_EXPANDER_BUSES) if bus not in self.expanders)
+            self.expanders.add(free)
+            options = {"id": self.words.id("pxb"), "bus_nr": str(free), "bus": self.buses[_ROOT]}
+            name = "pxb-pcie" if self.q35 else "pxb"
+            self.words.add("-device", joined(name, options))
+            self.words.note(
+                "-device", f"PCIHost@{number + 1}: an expander, of PCI Express or CXL; where does not show"
+            )
 
     def _companion(self, device: SeenDevice) -> dict[str, str]:
         """A UHCI that shares the ports of an EHCI in its slot, as ICH9 has them."""
