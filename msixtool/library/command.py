@@ -69,11 +69,13 @@ def command_for(
     """The command line for an opened stream. Raises as `Dump.cmdline` does."""
     version = parse_version(qemu_version) if qemu_version else None
     like = parse_version(like_target) if like_target else None
-    line = command_line(dump, version=version, program=program, bios=bios, like=like)
-    trial = None
-    if check is not None:
-        from msixtool.tasks.compat.on_program import OnProgram
+    if check is None:
+        line = command_line(dump, version=version, program=program, bios=bios, like=like)
+        return Command(Origin.of(dump), line)
+    from msixtool.tasks.compat.on_program import OnProgram
 
-        with OnProgram(check) as target:
-            trial = target.attempt(dump)
+    with OnProgram(check) as target:
+        version = version or target.release
+        line = command_line(dump, version=version, program=program, bios=bios, like=like)
+        line, trial = target.closed(dump, line)
     return Command(Origin.of(dump), line, trial)

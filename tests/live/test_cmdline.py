@@ -10,7 +10,7 @@ import pytest
 from msixtool import Dump
 from msixtool.cli import run
 from msixtool.tasks.cmdline import command_line
-from msixtool.tasks.compat.qemu_target import fresh_target, try_load
+from msixtool.tasks.compat.qemu_target import fresh_target, save_fresh, try_load
 from tests.conftest import REPOSITORY
 
 from .devices import version
@@ -48,7 +48,7 @@ MACHINES = {
     "microvm with PCI": "-M microvm,pit=off,pic=off,pcie=on -device virtio-net-pci -device virtio-rng-device",
     "microvm with USB": "-M microvm,acpi=off,rtc=off -netdev user,id=n -device virtio-net-device,netdev=n",
     "an empty expander": "-M q35,cxl=on -device pxb-cxl,id=x,bus_nr=52 -device virtio-rng-pci,bus=pcie.0",
-    "a CAN bus": "-M pc -object can-bus,id=c -device kvaser_pci,canbus=c -device mioe3680_pci,canbus0=c",
+    "a CAN bus": "-M pc -object can-bus,id=c -device kvaser_pci,canbus=c",
     "a bridge for a seat": "-M pc -device pci-bridge-seat,id=s,chassis_nr=3 -device e1000,bus=s,addr=2",
     "both generations": "-M q35 -device virtio-net-pci-transitional -device virtio-rng-pci-transitional",
     "IndustryPack": "-M pc -device tpci200 -device ipoctal232",
@@ -64,3 +64,27 @@ def test_a_machine_is_made_again_from_its_stream(qemu: str, words: str) -> None:
         trial = try_load([qemu, *command.args, "-display", "none"], dump)
     assert trial.loaded, (command.args, trial.stderr)
     assert "-cpu" not in {note.option for note in command.notes}, "no guest has run"
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("-M q35 -device e1000e,subsys=0x4321", ["subsys=17185"]),
+        ("-M q35 -device pcie-root-port,disable-acs=on,chassis=1", ["disable-acs=on"]),
+        ("-M q35 -device intel-hda,old_msi_addr=on -device pcie-root-port,disable-acs=on,chassis=1",
+         ["old_msi_addr=on", "disable-acs=on"]),
+    ],
+)  # fmt: skip
+def test_a_property_that_is_not_known_is_found_by_trying(
+    qemu: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, found: list[str]
+) -> None:
+    saved = tmp_path / "saved.mig"
+    save_fresh([qemu, "-nodefaults", "-display", "none", *words.split()], saved)
+    status = run(["cmdline", str(saved), "--check", qemu, "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert status == 0
+    notes = [note["message"] for note in document["notes"] if "found by trying" in note["message"]]
+    for prop in found:
+        assert any(word.endswith(f",{prop}") for word in document["args"])
+        assert any(f" {prop}: found" in note for note in notes)
+    assert len(notes) == len(found)

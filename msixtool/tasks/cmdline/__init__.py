@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from msixtool.dump import Dump
@@ -46,6 +47,10 @@ class CommandLine:
     notes: tuple[Note, ...]
     version: Version
     firmware: int | None = None
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """The ids of devices by the paths of their sections."""
+    buses: Mapping[str, str] = field(default_factory=dict)
+    """PCI buses by the path of what they are behind."""
 
     def __repr__(self) -> str:
         return f"<CommandLine {self.program[:60]!r}: {len(self.args)} words, {len(self.notes)} notes>"
@@ -128,7 +133,13 @@ class _Maker:
         head = ["-nodefaults", "-machine", joined(self.machine, machine)]
         args = [*head, *early[1:], *memory, *devices]
         return CommandLine(
-            program or self._program(), tuple(args), tuple(self.words.notes), self.version, self.firmware
+            program or self._program(),
+            tuple(args),
+            tuple(self.words.notes),
+            self.version,
+            self.firmware,
+            self.tree.ids,
+            self.tree.buses,
         )
 
     def _is_virt(self) -> bool:

@@ -106,6 +106,13 @@ class PciTree:
         self.words.add("-device", joined(name, options))
         if kind.note:
             self.words.note("-device", f"{device.item.idstr}: {kind.note}")
+        since = None if kind.msix is None else kind.msix.needed_since
+        if since is not None and device.version >= since and device.capability(pci.CapabilityId.MSIX) is None:
+            self.words.note(
+                "-device",
+                f"{device.item.idstr}: it had no MSI-X, and QEMU aborts when it loads such a one"
+                f" (since {since[0]}.{since[1]})",
+            )
         self.ids[device.path] = own
         if kind.port:
             self.buses[device.path] = own

@@ -12,7 +12,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,6 +21,7 @@ from msixtool.errors import InputError
 from msixtool.qemu.versions import Version
 from msixtool.tasks.cmdline import CommandLine, command_line
 from msixtool.tasks.compat import Comparison, compare
+from msixtool.tasks.compat.closing import close
 from msixtool.tasks.compat.qemu_target import Trial, fresh_target, try_load, words_of
 from msixtool.tasks.compat.vmstate_file import VmstateFile
 from msixtool.tasks.finding import Code, Finding
@@ -114,20 +115,31 @@ class OnProgram:
         trial = try_load(words, source) if try_it else None
         return ProgramAnswer(command, comparison, target, trial)
 
-    def attempt(self, source: Dump) -> Trial:
-        """Load a source with the command made for it. Raises InputError where the target does not start."""
-        return try_load([*self._words, *self.command_for(source).args], source)
+    def closed(self, source: Dump, command: CommandLine) -> tuple[CommandLine, Trial]:
+        """Load a source with a command, and change that until the load succeeds or nothing more is known.
+
+        Raises InputError where the target does not start.
+        """
+        blank = self._with_firmware(command).args[len(command.args) :]
+        return close([*self._words, *blank], command, source)
+
+    @property
+    def release(self) -> Version:
+        """What PROGRAM says its version is."""
+        return self._release
 
     def command_for(self, source: Dump) -> CommandLine:
         """The command for a source, with a blank firmware where it needs one of another size."""
-        command = command_line(source, version=self._release, program=self._words[0])
+        return self._with_firmware(command_line(source, version=self._release, program=self._words[0]))
+
+    def _with_firmware(self, command: CommandLine) -> CommandLine:
         if command.firmware is None:
             return command
         blank = self._home / f"blank-{command.firmware}"
         if not blank.exists():
             with blank.open("wb") as out:
                 out.truncate(command.firmware)
-        return command_line(source, version=self._release, program=self._words[0], bios=str(blank))
+        return replace(command, args=(*command.args, "-bios", str(blank)))
 
     def _target(self, words: list[str]) -> tuple[Dump, VmstateFile | None]:
         key = tuple(words)

@@ -83,12 +83,17 @@ def fresh_target(command: Sequence[str]) -> Iterator[FreshTarget]:
         folder = Path(name)
         vmstate, why = _describe(command, folder / "vmstate.json")
         stream = folder / "fresh.mig"
-        with fresh_qemu(command) as target, create(str(stream), force=False) as out:
-            try:
-                capture(target.monitor, out)
-            except InputError as error:
-                raise target.ended() or error from None
+        save_fresh(command, stream)
         yield FreshTarget(stream, vmstate, why)
+
+
+def save_fresh(command: Sequence[str], stream: Path) -> None:
+    """Start `command` paused, write its stream to a new file, and end it. Raises as `fresh_target` does."""
+    with fresh_qemu(command) as target, create(str(stream), force=False) as out:
+        try:
+            capture(target.monitor, out)
+        except InputError as error:
+            raise target.ended() or error from None
 
 
 def _describe(command: Sequence[str], path: Path) -> tuple[VmstateFile | None, str | None]:
