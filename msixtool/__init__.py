@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from msixtool.containers.base import bars as bars
     from msixtool.containers.base import believed_ratio as believed_ratio
     from msixtool.containers.base import told as told
     from msixtool.devices.config_space import MsixCapability as MsixCapability
@@ -167,6 +168,7 @@ _HOMES = {
     "Vectors": "library.reading",
     "Verdict": "tasks.trace",
     "address_of": "library.capturing",
+    "bars": "containers.base",
     "believed_ratio": "containers.base",
     "capture": "library.capturing",
     "captured": "library.capturing",

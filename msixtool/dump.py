@@ -6,10 +6,11 @@ import fnmatch
 import os
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from msixtool.containers.base import Progress, Source, told
+from msixtool.containers.base import Progress, Source, bar_of, told
 from msixtool.containers.open import open_source
 from msixtool.containers.opened import Opened
 from msixtool.devices.device import MsixDevice
@@ -73,7 +74,9 @@ class Dump:
         Raises InputError where there is no stream to be read, UsageError for an offset or a
         snapshot that is not there. Damage further on is in `damage`.
         """
-        return cls(open_source(path, offset=offset, snapshot=snapshot, progress=progress), walk=walk)
+        what = str(path) if isinstance(path, str | os.PathLike) else "stream"
+        with bar_of(what) if progress is None else nullcontext(progress) as seen:
+            return cls(open_source(path, offset=offset, snapshot=snapshot, progress=seen), walk=walk)
 
     @property
     def path(self) -> str:

@@ -45,14 +45,12 @@ def inspect(
     FILE may be a folder: then there is a table of one row a stream, or a line of JSON for each.
     """
     from msixtool import Dump
-    from msixtool.cli.progress import progress_bar
 
     as_json = as_json and not xml
     page = Page(html, force, inputs=files)
 
     def opened(file: str) -> Dump:
-        with progress_bar(file) as progress:
-            return Dump.open(file, offset=offset, snapshot=snapshot, progress=progress)
+        return Dump.open(file, offset=offset, snapshot=snapshot)
 
     def show(dump: Dump) -> None:
         if xml:

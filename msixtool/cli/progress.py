@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from msixtool.cli.screen import asked
+
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, TaskID
 
@@ -49,7 +51,7 @@ class _Bar:
         self._wanted = sys.stderr.isatty()
 
     def update(self, done: int, total: int) -> None:
-        if not self._wanted or time.monotonic() - self._began < DELAY:
+        if not self._wanted or asked.quiet or time.monotonic() - self._began < DELAY:
             return
         if self._progress is None or self._task is None:
             from rich.progress import DownloadColumn
@@ -60,6 +62,7 @@ class _Bar:
         self._progress.update(self._task, completed=done, total=total or None)
 
     def close(self) -> None:
+        self._wanted = False
         if self._progress is not None:
             self._progress.stop()
 
@@ -79,7 +82,7 @@ class CountBar:
     def update(self, done: int) -> None:
         """That many are done."""
         now = time.monotonic()
-        if not self._wanted or now - self._began < DELAY or now - self._drawn < INTERVAL:
+        if not self._wanted or asked.quiet or now - self._began < DELAY or now - self._drawn < INTERVAL:
             return
         self._drawn = now
         if self._progress is None:

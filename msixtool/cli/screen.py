@@ -46,6 +46,11 @@ def screened() -> Iterator[None]:
     paged = Paged(terminal) if terminal.isatty() else None
     if paged is not None:
         out.below = paged
+    if sys.stderr.isatty():
+        from msixtool import bars
+        from msixtool.cli.progress import progress_bar
+
+        bars.set(progress_bar)
     try:
         yield
     finally:

@@ -59,7 +59,6 @@ def show(
     """
     from msixtool import open_input
     from msixtool.cli.output import console, for_each, heading, print_json, report
-    from msixtool.cli.progress import progress_bar
     from msixtool.errors import UsageError
 
     vm = living.meant(files, qmp, domain, connect)
@@ -76,8 +75,7 @@ def show(
         return watching.watch(watch_vm(vm, device, every=watch), draw, watch, as_json=as_json)
 
     def one(file: str | PathLike[str]) -> ExitStatus:
-        with progress_bar(str(file)) as progress:
-            given = open_input(file, offset=offset, snapshot=snapshot, kind=kind, progress=progress)
+        given = open_input(file, offset=offset, snapshot=snapshot, kind=kind)
         with given:
             answer = given.show(device)
             if as_json:

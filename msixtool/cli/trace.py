@@ -110,15 +110,12 @@ def _of_files(
     file: str, later: str | None, device: str | None, vector: int | None, offset: int, snapshot: str | None
 ) -> Tracing:
     from msixtool import Dump
-    from msixtool.cli.progress import progress_bar
 
     with ExitStack() as opened:
-        with progress_bar(file) as progress:
-            dump = opened.enter_context(Dump.open(file, offset=offset, snapshot=snapshot, progress=progress))
+        dump = opened.enter_context(Dump.open(file, offset=offset, snapshot=snapshot))
         second = None
         if later is not None:
-            with progress_bar(later) as progress:
-                second = opened.enter_context(Dump.open(later, progress=progress))
+            second = opened.enter_context(Dump.open(later))
         return dump.trace(device, vector=vector, later=second)
 
 

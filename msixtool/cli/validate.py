@@ -65,18 +65,15 @@ def validate(
 
     from msixtool import Dump, check_rules, open_input
     from msixtool.cli.output import console, print_json
-    from msixtool.cli.progress import progress_bar
 
     check_rules(ignore)
     many = options.are_many(files)
 
     def answer(file: str, table: bool) -> tuple[ExitStatus, Validation]:
         """The status; what is found is printed unless a `table` is to be made of it: of streams alone."""
-        with progress_bar("validate") as progress:
-            # What is found in a folder counts where it is a stream; what is named may be a saved state, too.
-            opening = partial(open_input, kind=kind) if file in files else Dump.open
-            given = opening(file, offset=offset, snapshot=snapshot, walk=True, progress=progress)
-        with given:
+        # What is found in a folder counts where it is a stream; what is named may be a saved state, too.
+        opening = partial(open_input, kind=kind) if file in files else Dump.open
+        with opening(file, offset=offset, snapshot=snapshot, walk=True) as given:
             found = given.validate(ignore=ignore, severity=severity)
         if as_json:
             print_json(found.document(), one_line=many)

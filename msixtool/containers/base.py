@@ -7,6 +7,7 @@ memory stays flat whatever the size of the file.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -26,6 +27,15 @@ WINDOW = 1 << 20
 
 Progress = Callable[[int, int], None]
 """Called with the bytes of the outer file that are read so far, and its size (0 where it has none)."""
+
+bars: ContextVar[Callable[[str], AbstractContextManager[Progress]] | None] = ContextVar("bars", default=None)
+"""Makes a progress bar for work on what is named; None where nobody looks."""
+
+
+def bar_of(what: str) -> AbstractContextManager[Progress | None]:
+    """A progress bar for what may take a while, where somebody looks."""
+    make = bars.get()
+    return nullcontext() if make is None else make(what)
 
 
 class Source(Protocol):

@@ -9,11 +9,11 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 
-from msixtool.containers.base import Progress, Source
+from msixtool.containers.base import Progress, Source, bar_of
 from msixtool.containers.file import ObjectSource, file_offset
 from msixtool.containers.forward import ForwardSource
 from msixtool.containers.libvirt import LibvirtSource
@@ -51,12 +51,12 @@ def open_base(
 
     Raises InputError where there is no stream, and where it is damaged unless `damaged` allows it.
     """
-    with _file(path) as file:
+    with _file(path) as file, ExitStack() as bar:
         begin = file.tell()  # standard input may have been read before
-        opened = open_source(
-            cast("BinaryIO", file), offset=begin + offset, snapshot=snapshot, progress=progress
-        )
+        seen = progress or bar.enter_context(bar_of(path))
+        opened = open_source(cast("BinaryIO", file), offset=begin + offset, snapshot=snapshot, progress=seen)
         with Dump(opened) as dump:
+            bar.close()
             if not damaged and dump.damage:
                 first = dump.damage[0]
                 raise InputError(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from msixtool.containers.base import Progress, bar_of
 from msixtool.dump import Dump
 from msixtool.errors import FormatError
 from msixtool.formats import qevm
@@ -92,8 +93,21 @@ def digest_ram(dump: Dump) -> tuple[list[BlockDigest], list[Damage]]:
     Reads all of RAM. Pages that the stream does not hold (shared ones that were ignored, those on
     other multifd channels) count as zero.
     """
-    reader = _Reader(dump)
     damage: list[Damage] = []
+    with bar_of(f"RAM of {dump.path}") as progress:
+        reader = _Reader(dump, progress or _unseen)
+        _read(reader, damage)
+        reader.progress(dump.index.end, dump.index.end)
+    return [reader.blocks[block.idstr].digest(block) for block in dump.index.blocks], damage
+
+
+def _unseen(_: int, __: int) -> None:
+    """Nobody looks at the progress."""
+
+
+def _read(reader: _Reader, damage: list[Damage]) -> None:
+    """Have the reader read all of RAM; what stops it is damage."""
+    dump = reader.dump
     try:
         if dump.index.mapped_ram:
             for block in dump.index.blocks:
@@ -104,12 +118,12 @@ def digest_ram(dump: Dump) -> tuple[list[BlockDigest], list[Damage]]:
                     reader.parts(item)
     except FormatError as error:
         damage.append(Damage.of(error, reader.offset, DamageRule.RAM_RECORD, fmt.SECTION))
-    return [reader.blocks[block.idstr].digest(block) for block in dump.index.blocks], damage
 
 
 class _Reader:
-    def __init__(self, dump: Dump) -> None:
+    def __init__(self, dump: Dump, progress: Progress) -> None:
         self.dump = dump
+        self.progress = progress
         self.source = dump.source
         self.window = Window(dump.source)
         self.page_size = dump.index.page_size or PAGE_SIZE
@@ -149,6 +163,7 @@ class _Reader:
                 offset = self.record(offset, header - flags, flags)
             if offset - kept > 1 << 20:
                 self.source.drop(kept, offset)
+                self.progress(offset, self.dump.index.end)
                 kept = offset
 
     def run(self, offset: int) -> int:

@@ -6,12 +6,15 @@ import io
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from msixtool.cli import progress
+from msixtool.cli import progress, run
 from msixtool.cli.progress import count_bar
+from tests.conftest import REPOSITORY
 
+OTHER = REPOSITORY / "samples" / "q35-net-4-vectors-7.2.mig.xz"
 ERASED = "\x1b[2K"
 
 
@@ -109,3 +112,46 @@ def test_it_waits_a_while(on: Callable[..., Screen], monkeypatch: pytest.MonkeyP
     with count_bar("streams", 3) as bar:
         bar.update(3)
     assert screen.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["inspect", "{a}"],
+        ["show", "{a}"],
+        ["fields", "{a}"],
+        ["validate", "{a}"],
+        ["load", "{a}"],
+        ["load", "{a}", "-o", "{out}"],
+        ["save", "{a}", "-d", "e1000e", "-o", "{out}"],
+        ["diff", "{a}", "{b}"],
+        ["compat", "{a}", "{b}"],
+        ["compat", "{a}", "--to", "11.1"],
+        ["cmdline", "{a}"],
+        ["trace", "{a}"],
+        ["trace", "{a}", "--later", "{b}"],
+        ["forge", "{a}", "-d", "e1000e", "--pending", "1", "-o", "{out}"],
+        ["replay", "--record", "{a}", "-d", "e1000e"],
+        ["explain", "--text", "load of migration failed: Invalid argument", "--stream", "{a}"],
+    ],
+    ids=lambda words: " ".join(words[:1]),
+)
+def test_each_command_shows_how_far_it_has_read(
+    arguments: list[str], on: Callable[..., Screen], sample: Path, tmp_path: Path
+) -> None:
+    """A stream in xz is read to its end, whatever is asked."""
+    places = {"a": sample, "b": OTHER, "out": tmp_path / "out"}
+    words = [word.format(**places) for word in arguments]
+    screen = on()
+    run(words)
+    shown = screen.new()
+    assert len(words) < 2 or "━" in shown
+    screen = on()
+    run([*words, "--quiet", *(["--force"] if "{out}" in arguments else [])])
+    assert "━" not in screen.new()
+
+
+def test_diff_of_fields_shows_how_far_it_is_through_ram(on: Callable[..., Screen], tmp_path: Path) -> None:
+    screen = on()
+    run(["diff", "--fields", str(OTHER), str(OTHER)])
+    assert "RAM of" in screen.new()

@@ -18,7 +18,7 @@ PAGE = REPOSITORY / "docs" / "library.md"
 MARK = "<!-- Below: python -m tests.library.reference -->\n"
 
 GROUPS = {
-    "Opening": "Dump open_input Saved ALTERNATIVE believed_ratio told",
+    "Opening": "Dump open_input Saved ALTERNATIVE believed_ratio told bars",
     "One stream in, one document out": "inspect validate compat",
     "Questions without a stream": (
         "load explain replay capture captured address_of Address trace_vm watch_vm target_of Target "
