@@ -205,7 +205,8 @@ if not TYPE_CHECKING:  # what it does not know, a type checker is to say
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:
             raise AttributeError(f"module 'msixtool' has no attribute {name!r}")
-        return getattr(import_module(f"msixtool.{_HOMES[name]}"), name)
+        found = globals()[name] = getattr(import_module(f"msixtool.{_HOMES[name]}"), name)
+        return found
 
 
 def __dir__() -> list[str]:

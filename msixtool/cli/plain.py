@@ -93,7 +93,7 @@ class Plain:
         else:
             self._out.write("\n".join(lines) + end)
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Columns that text is folded at."""
         return self._console.width
@@ -125,9 +125,10 @@ def _lines(what: Any, soft_wrap: bool) -> list[str] | None:
     """The lines of text or of a table that rich would print just so; None where it has to see to them."""
     if isinstance(what, Rows):
         return what.lines()
-    if not isinstance(what, str):
+    text = what if isinstance(what, str) else getattr(what, "plain", None)  # of rich's Text, which has styles
+    if not isinstance(text, str):
         return None
-    lines = what.split("\n")
+    lines = text.split("\n")
     fit = (_is_simple(line) and (soft_wrap or len(line) <= WIDTH) for line in lines)
     return lines if all(fit) else None
 

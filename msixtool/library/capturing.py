@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
 
 from msixtool.documents import Document, Origin, capture_document
 from msixtool.errors import InputError, UsageError
@@ -99,8 +98,12 @@ def capture(
 @contextmanager
 def captured(vm: Address, *, devices: bool = False, progress: Progress | None = None) -> Iterator[Capture]:
     """The stream of a running VM in a file that is there for the length of the block (`path`)."""
-    with TemporaryDirectory(prefix="msixtool-") as folder:
-        yield capture(vm, f"{folder}/captured.mig", devices=devices, progress=progress)
+    from msixtool.tasks.fresh import passing_file
+
+    with passing_file() as (descriptor, path):
+        out = OutputFile(descriptor, str(path), patchable=True)
+        taken = task.capture(vm, out, devices=devices, progress=progress)
+        yield Capture(out.path, out.position, taken, fresh=False)
 
 
 def _fresh(

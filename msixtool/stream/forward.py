@@ -283,7 +283,7 @@ class ForwardReader:
                 self.index.report(Damage(text, offset, DamageRule.VMDESC_MISMATCH, *key))
 
     def _vmdescription(self, offset: int, length: int) -> None:
-        end = min(offset + 5 + length, scan.readable_end(self.source, offset))
+        end = scan.readable_end(self.source, offset, offset + 5 + length)
         try:
             if end < offset + 5 + length:
                 raise TruncatedError(

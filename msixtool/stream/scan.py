@@ -30,6 +30,10 @@ _PRINTABLE = re.compile(rb"[\x20-\x7e]+\Z")
 _OVERLAP = HEADER_MAX + FOOTER_SIZE
 
 
+_NEAR = 2048
+"""Bytes in which a footer is looked for first: most sections are small."""
+
+
 class SectionHeader(NamedTuple):
     """A START or FULL header as it stands in the stream; `size` in bytes."""
 
@@ -108,11 +112,13 @@ def find_footer(source: Source, offset: int, section_id: int, known_ids: Set[int
     """
     needle = qevm.footer(section_id)
     doubtful: int | None = None
+    span = _NEAR
     while True:
-        window = source.read(offset, WINDOW + _OVERLAP)
-        at_end = len(window) < WINDOW + _OVERLAP
+        window = source.read(offset, span + _OVERLAP)
+        at_end = len(window) < span + _OVERLAP
+        reach = len(window) if at_end else span
         position = -1
-        while 0 <= (position := window.find(needle, position + 1)) < _reach(window):
+        while 0 <= (position := window.find(needle, position + 1)) < reach:
             behind = window[position + FOOTER_SIZE : position + _OVERLAP]
             if plausible_item(behind, known_ids, at_end):
                 return offset + position
@@ -120,7 +126,7 @@ def find_footer(source: Source, offset: int, section_id: int, known_ids: Set[int
                 doubtful = offset + position
         if at_end:
             return doubtful
-        offset += WINDOW
+        offset, span = offset + span, WINDOW
 
 
 def find_header(source: Source, offset: int, seen_ids: Set[int], limit: int | None = None) -> int | None:
@@ -171,11 +177,22 @@ def _behind_a_footer(source: Source, offset: int, known_ids: Set[int]) -> int | 
         offset += WINDOW
 
 
-def readable_end(source: Source, offset: int) -> int:
-    """The offset up to which a damaged source can be read, at or after `offset`."""
+def readable_end(source: Source, offset: int, end: int | None = None) -> int:
+    """The offset up to which a source can be read, at or after `offset` and up to `end` where that is asked.
+
+    Where the source has a size and something at its last byte, what is before that is not read: a file
+    or a disk may go on for gigabytes behind its stream.
+    """
     try:
-        while data := source.read(offset, WINDOW):
+        if not source.sequential:
+            last = source.size if end is None else min(end, source.size)
+            if last <= offset or source.read(last - 1, 1):
+                return max(last, offset)
+    except InputError:
+        pass
+    try:
+        while (end is None or offset < end) and (data := source.read(offset, WINDOW)):
             offset += len(data)
     except InputError:
         pass
-    return offset
+    return offset if end is None else min(offset, end)

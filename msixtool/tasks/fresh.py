@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
 
 from msixtool.errors import InputError
 
@@ -85,15 +87,39 @@ def fresh_qemu(command: Sequence[str], *, incoming: bool = False) -> Iterator[Fr
         os.close(log)
 
 
-def _start(command: list[str], log: int, channel: int) -> subprocess.Popen[bytes]:
-    """Start QEMU so that it dies with this process, however that ends."""
+@contextmanager
+def passing_file() -> Iterator[tuple[int, Path]]:
+    """A file without a name, which is gone with this process, however that ends.
+
+    Its descriptor, and a path that other processes of the same user can open meanwhile. Raises InputError
+    where there is no place for it.
+    """
+    try:
+        file = TemporaryFile(buffering=0)  # noqa: SIM115 (it is closed below)
+    except OSError as error:
+        raise InputError("no place for a temporary file", found=error.strerror) from None
+    with file:
+        yield file.fileno(), Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
+
+
+def dying_with_us(command: Sequence[str]) -> list[str]:
+    """A command that runs `command` and dies with this process, however that ends.
+
+    Raises InputError where there is no such program.
+    """
     if shutil.which(command[0]) is None:
         reason = os.strerror(errno.EACCES if os.path.exists(command[0]) else errno.ENOENT)
         raise InputError("cannot be started", path=command[0], found=reason)
+    return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
+
+
+def _start(command: list[str], log: int, channel: int) -> subprocess.Popen[bytes]:
+    """Start QEMU so that it dies with this process."""
+    words = dying_with_us(command)
     try:
         # A session of its own: ctrl-C is for msixtool, which ends QEMU in order.
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command],
+            words,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import unicodedata
@@ -18,7 +19,7 @@ import pytest
 from msixtool.cli import COMMANDS, cli
 from msixtool.cli.guard import escaped
 from tests.cli.conftest import Result
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, SAMPLES
 
 Tool = Callable[..., Result]
 
@@ -94,15 +95,86 @@ def test_no_name_reaches_a_pipe_raw(
         ["inspect", "--xml", "libvirt.save"],
         ["compat", "vmstate.json", "other.json"],
         ["replay", "evil.replay"],
+        ["cmdline", "ramblock.mig"],
+        ["trace", "ramblock.mig"],
     ],
     ids=" ".join,
 )
 def test_no_name_reaches_a_terminal_raw(arguments: list[str]) -> None:
     shown = _on_a_terminal([str(HOSTILE / word) if "." in word else word for word in arguments])
+    _is_harmless(shown)
+    assert "\x1b[1;31m" not in shown
+
+
+def _is_harmless(shown: str) -> None:
+    """What a terminal was given: the hostile words, and nothing that it obeys."""
     assert "PWNED" in shown
     assert _obeyed(OWN.sub("", shown)) == set()
-    assert "\x1b[1;31m" not in shown
+    assert "\x1b[1;31mno" not in shown
     assert "\n/etc/vm.mig" not in shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["inspect", "capabilities.mig"],
+        ["inspect", "ramblock.mig"],
+        ["diff", "--fields", "fields.mig", "fields2.mig"],
+    ],
+    ids=" ".join,
+)
+def test_no_name_reaches_a_page_raw(arguments: list[str], msixtool: Tool, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    msixtool(*[HOSTILE / word if "." in word else word for word in arguments], "--html", page)
+    _is_harmless(page.read_text())
+
+
+SAYS = r"""#!/bin/sh
+case "$*" in
+*--version*) echo QEMU emulator version 7.2.22; exit ;;
+esac
+printf '\033]0;PWNED\007\033[1;31mno\233such\342\200\256thing\n/etc/vm.mig: ok\n' >&2
+"""
+"""A QEMU whose words a terminal would obey: the beginning of a script."""
+
+
+@pytest.fixture
+def evil_qemu(tmp_path: Path) -> Callable[[str], str]:
+    """A QEMU that says those words, and what it does then."""
+
+    def made(end: str) -> str:
+        path = tmp_path / "qemu"
+        path.write_text(SAYS + end)
+        path.chmod(0o755)
+        return str(path)
+
+    return made
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compat", "SOURCE", "--qemu", "QEMU"],
+        ["compat", "SOURCE", "--qemu", "QEMU", "--try"],
+        ["compat", "SOURCE", "--on", "QEMU"],
+        ["cmdline", "SOURCE", "--check", "QEMU"],
+        ["capture", "-o", "OUTPUT", "--run", "--", "QEMU"],
+    ],
+    ids=" ".join,
+)
+def test_no_word_of_a_qemu_that_does_not_start_reaches_a_terminal_raw(
+    arguments: list[str], evil_qemu: Callable[[str], str], tmp_path: Path
+) -> None:
+    words = {"SOURCE": str(SAMPLES[0]), "QEMU": evil_qemu("exit 1"), "OUTPUT": str(tmp_path / "out")}
+    _is_harmless(_on_a_terminal([words.get(word, word) for word in arguments]))
+
+
+@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU is installed")
+def test_no_word_of_a_qemu_that_refuses_reaches_a_terminal_raw(evil_qemu: Callable[[str], str]) -> None:
+    command = evil_qemu('exec qemu-system-x86_64 "$@"') + " -M q35"
+    shown = _on_a_terminal(["compat", str(SAMPLES[0]), "--qemu", command, "--try"])
+    assert "QEMU refused it" in shown
+    _is_harmless(shown)
 
 
 def test_json_keeps_the_name_that_it_escapes(msixtool: Tool) -> None:

@@ -6,6 +6,7 @@ import io
 import lzma
 import struct
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -132,6 +133,22 @@ def test_of_snapshots_of_one_moment_the_last_is_the_newest() -> None:
     for index in (0, 1):
         put(data, entry(data, index) + 16, 0)
     assert chosen(data).name == "running"
+
+
+def test_a_snapshot_table_is_as_large_as_qemu_reads_it_at_most(tmp_path: Path) -> None:
+    """64 MiB: fewer entries than QEMU takes, with longer names than it writes."""
+    path = tmp_path / "long-names.qcow2"
+    size, table = 40 + 65528, 1 << 16
+    count = (64 << 20) // size + 2
+    head = put(put(image("v3")[:512], HEADER_SNAPSHOTS, count, 4), HEADER_SNAPSHOTS_OFFSET, table)
+    with path.open("wb") as file:
+        file.write(head)
+        for number in range(count):
+            file.seek(table + number * size)
+            file.write(struct.pack(">QIHHIIQII", 0, 0, 0, 65528, 0, 0, 0, 0, 0))
+        file.truncate(table + count * size)
+    with pytest.raises(ContainerError, match="qcow2 snapshot table: expected at most 67108864 bytes"):
+        open_source(str(path))
 
 
 def test_entries_begin_at_multiples_of_eight() -> None:

@@ -90,6 +90,10 @@ def test_the_page_of_compat_has_reason_and_advice(tmp_path: Path) -> None:
     assert "vectors=" in text
 
 
+def test_the_page_of_compat_names_a_release(tmp_path: Path) -> None:
+    assert "11.1" in page_of(tmp_path, "compat", THREE, "--to", "11.1").text
+
+
 def test_the_page_of_a_folder_counts_who_loads_by_cause(tmp_path: Path) -> None:
     text = page_of(tmp_path, "compat", SAMPLES, FOUR).text
     assert f"1 of {len(list(SAMPLES.rglob('*.mig.xz')))} streams would load" in text

@@ -11,10 +11,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from msixtool.dump import Dump
 from msixtool.errors import FormatError, InputError
@@ -22,8 +19,9 @@ from msixtool.formats.idstr import Idstr
 from msixtool.tasks.cmdline import CommandLine
 from msixtool.tasks.cmdline.words import Note, joined
 from msixtool.tasks.compat import Comparison, compare
-from msixtool.tasks.compat.qemu_target import Trial, save_fresh, try_load
+from msixtool.tasks.compat.qemu_target import Trial, fresh_stream, try_load
 from msixtool.tasks.finding import Code, Finding, Severity
+from msixtool.tasks.fresh import dying_with_us
 
 MOST_STARTS = 200
 """The most QEMUs that are started to find what a command lacks."""
@@ -56,7 +54,6 @@ class _Change:
 class _Closing:
     program: Sequence[str]
     source: Dump
-    home: Path
     command: CommandLine
     starts: int = 0
     deadline: float = 0.0
@@ -95,15 +92,11 @@ class _Closing:
     def _errors(self, args: Sequence[str]) -> list[Finding] | None:
         """What stops the load, by a fresh stream; None where the command does not start."""
         self.starts += 1
-        stream = self.home / f"fresh-{self.starts}"
         try:
-            save_fresh([*self.program, *args], stream)
-            with Dump.open(stream) as target:
+            with fresh_stream([*self.program, *args]) as stream, Dump.open(stream) as target:
                 found: Comparison = compare(self.source, target, target_version=self.command.version)
         except (InputError, FormatError):
             return None
-        finally:
-            stream.unlink(missing_ok=True)
         return [each for each in found.findings if each.severity is Severity.ERROR]
 
     def _candidates(self, wrong: Finding) -> Iterator[_Change]:
@@ -152,7 +145,7 @@ class _Closing:
         if (said := self.helps.get(option + asked)) is None:
             try:
                 run = subprocess.run(
-                    [*self.program, option, asked],
+                    dying_with_us([*self.program, option, asked]),
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
                     text=True,
@@ -161,7 +154,7 @@ class _Closing:
                     check=False,
                 )
                 said = run.stdout
-            except (OSError, subprocess.TimeoutExpired):
+            except (InputError, OSError, subprocess.TimeoutExpired):
                 said = ""
             self.helps[option + asked] = said
         return said
@@ -172,9 +165,7 @@ def close(program: Sequence[str], command: CommandLine, source: Dump) -> tuple[C
 
     The notes say what was changed, and what stays. Raises InputError where QEMU does not start.
     """
-    with ExitStack() as stack:
-        home = Path(stack.enter_context(TemporaryDirectory(prefix="msixtool-")))
-        return _Closing(program, source, home, command).close()
+    return _Closing(program, source, command).close()
 
 
 def _properties(said: str, wrong: Finding) -> list[str]:

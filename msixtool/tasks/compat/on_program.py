@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from msixtool.dump import Dump
 from msixtool.errors import InputError
@@ -25,6 +24,7 @@ from msixtool.tasks.compat.closing import close
 from msixtool.tasks.compat.qemu_target import Trial, fresh_target, try_load, words_of
 from msixtool.tasks.compat.vmstate_file import VmstateFile
 from msixtool.tasks.finding import Code, Finding
+from msixtool.tasks.fresh import dying_with_us, passing_file
 
 VERSION_TIMEOUT = 10.0
 """Seconds within which a QEMU says its version."""
@@ -34,10 +34,11 @@ _NO_MACHINE = ("unsupported machine type", "Machine type not supported", "is not
 
 def version_of(program: Sequence[str]) -> Version:
     """The version of a QEMU. Raises InputError for a program that is none, or does not answer."""
+    words = dying_with_us([*program, "--version"])
     try:
         # A session of its own, so that what a script has started ends with it.
         run = subprocess.Popen(
-            [*program, "--version"],
+            words,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -88,11 +89,13 @@ class OnProgram:
         default_factory=dict
     )
 
+    _blanks: dict[int, Path] = field(default_factory=dict)
+    """Firmware of zeros, by size in bytes."""
+
     def __enter__(self) -> OnProgram:
         self._words = words_of(self.program)
         plain = self._words[:-2] if self._words[-2:] == ["-display", "none"] else self._words
         self._release = version_of(plain)
-        self._home = Path(self._stack.enter_context(TemporaryDirectory(prefix="msixtool-")))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -135,11 +138,11 @@ class OnProgram:
     def _with_firmware(self, command: CommandLine) -> CommandLine:
         if command.firmware is None:
             return command
-        blank = self._home / f"blank-{command.firmware}"
-        if not blank.exists():
-            with blank.open("wb") as out:
-                out.truncate(command.firmware)
-        return replace(command, args=(*command.args, "-bios", str(blank)))
+        if command.firmware not in self._blanks:
+            descriptor, path = self._stack.enter_context(passing_file())
+            os.truncate(descriptor, command.firmware)
+            self._blanks[command.firmware] = path
+        return replace(command, args=(*command.args, "-bios", str(self._blanks[command.firmware])))
 
     def _target(self, words: list[str]) -> tuple[Dump, VmstateFile | None]:
         key = tuple(words)

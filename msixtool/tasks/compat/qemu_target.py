@@ -14,17 +14,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from msixtool.dump import Dump
 from msixtool.errors import FormatError, InputError, UsageError
-from msixtool.output.files import create
+from msixtool.output.files import OutputFile
 from msixtool.tasks.capture import capture
 from msixtool.tasks.compat import vmstate_file
 from msixtool.tasks.compat.vmstate_file import VmstateFile
-from msixtool.tasks.fresh import FreshQemu, fresh_qemu
+from msixtool.tasks.fresh import FreshQemu, dying_with_us, fresh_qemu, passing_file
 
 if TYPE_CHECKING:
     from qemu.qmp import QMPClient
@@ -79,28 +78,33 @@ def fresh_target(command: Sequence[str]) -> Iterator[FreshTarget]:
 
     Raises InputError, with QEMU's own words, where it does not start or cannot be saved.
     """
-    with TemporaryDirectory(prefix="msixtool-") as name:
-        folder = Path(name)
-        vmstate, why = _describe(command, folder / "vmstate.json")
-        stream = folder / "fresh.mig"
-        save_fresh(command, stream)
+    with passing_file() as (_, description):
+        vmstate, why = _describe(command, description)
+    with fresh_stream(command) as stream:
         yield FreshTarget(stream, vmstate, why)
 
 
-def save_fresh(command: Sequence[str], stream: Path) -> None:
-    """Start `command` paused, write its stream to a new file, and end it. Raises as `fresh_target` does."""
-    with fresh_qemu(command) as target, create(str(stream), force=False) as out:
-        try:
-            capture(target.monitor, out)
-        except InputError as error:
-            raise target.ended() or error from None
+@contextmanager
+def fresh_stream(command: Sequence[str]) -> Iterator[Path]:
+    """Start `command` paused, take its stream, and end it; the file is there as long as the context is.
+
+    Raises as `fresh_target` does.
+    """
+    with passing_file() as (descriptor, stream):
+        with fresh_qemu(command) as target:
+            try:
+                capture(target.monitor, OutputFile(descriptor, str(stream), patchable=True))
+            except InputError as error:
+                raise target.ended() or error from None
+        yield stream
 
 
 def _describe(command: Sequence[str], path: Path) -> tuple[VmstateFile | None, str | None]:
     """The vmstate description of the command's QEMU and machine, or why there is none."""
+    words = dying_with_us([*command, "-dump-vmstate", str(path)])
     try:
         run = subprocess.run(
-            [*command, "-dump-vmstate", str(path)],
+            words,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -65,26 +65,31 @@ def _blames_the_description(dump: Dump) -> bool:
     return any(damage.rule == DamageRule.VMDESC for damage in dump.damage)
 
 
+PADDING = 16 << 20
+"""Bytes behind the end of the stream that are looked at: a disk goes on for as long as it is large."""
+
+
 def _behind_the_end(dump: Dump) -> Iterator[RuleFinding]:
     end = dump.index.end
     try:
         rest = dump.source.size - end
-        zeros = rest > 0 and not _any_but_zero(dump, end)
+        zeros = rest > 0 and _zeros(dump, end, end + PADDING)
     except MsixtoolError:
         return  # The container is damaged there, which is said already.
     if rest > 0:
-        padding = "all zero as padding is" if zeros else "which QEMU does not read"
+        seen = "all" if rest <= PADDING else f"the first {PADDING >> 20} MiB"
+        padding = f"{seen} zero as padding is" if zeros else "which QEMU does not read"
         severity = Severity.INFO if zeros else Severity.WARNING
         text = f"{plural(rest, 'byte')} behind the end of the stream, {padding}"
         yield _finding("trailing-bytes", text, severity=severity, offset=end)
 
 
-def _any_but_zero(dump: Dump, offset: int) -> bool:
-    while data := dump.source.read(offset, WINDOW):
-        if data.strip(b"\0"):
-            return True
+def _zeros(dump: Dump, offset: int, end: int) -> bool:
+    while data := dump.source.read(offset, min(WINDOW, end - offset)):
+        if data != bytes(len(data)):
+            return False
         offset += len(data)
-    return False
+    return True
 
 
 def _unfinished(dump: Dump) -> Iterator[RuleFinding]:
