@@ -7,15 +7,16 @@ The environment's words for colour are NO_COLOR (https://no-color.org), CLICOLOR
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Literal, TextIO, cast
+from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 
 from msixtool.cli.guard import Guarded, below
+
+if TYPE_CHECKING:
+    import subprocess
 
 Color = Literal["auto", "always", "never"]
 Format = Literal["table", "json", "csv"]
@@ -112,10 +113,12 @@ class Paged:
     """A terminal whose text is held back until it is more than a screen, and goes into a pager then."""
 
     def __init__(self, out: TextIO) -> None:
+        from shutil import get_terminal_size  # with archives in tow: not for a run into a pipe
+
         self.out = out
         self._held: list[tuple[TextIO, str]] | None = []
         self._lines = 0
-        self._width, self._height = shutil.get_terminal_size()
+        self._width, self._height = get_terminal_size()
         self._pager: subprocess.Popen[str] | None = None
 
     def write(self, text: str) -> int:
@@ -176,6 +179,8 @@ class Paged:
     def _start(self) -> None:
         command = _command() if asked.pager else None
         if command is not None:
+            import subprocess
+
             environment = {"LESS": "FRX", "LV": "-c", **os.environ}
             with suppress(OSError):
                 self._pager = subprocess.Popen(
@@ -196,4 +201,6 @@ def _command() -> str | None:
     for name in ("MSIXTOOL_PAGER", "PAGER"):
         if name in os.environ:
             return None if os.environ[name] in ("", "cat") else os.environ[name]
-    return "less" if shutil.which("less") else None
+    from shutil import which
+
+    return "less" if which("less") else None
