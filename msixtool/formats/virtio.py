@@ -44,8 +44,8 @@ CORE = Struct(
 )
 """The part common to all transports, up to the queues. guest_features has the low 32 bits."""
 
-DRIVER_OK = 4
-"""Bit of `status`: the driver is ready."""
+DRIVER = 2
+"""Bit of `status`: a driver has taken the device."""
 
 CORE_FIXED_SIZE = 12
 """Bytes of CORE before the device's configuration."""

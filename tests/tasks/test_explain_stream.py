@@ -10,12 +10,14 @@ import pytest
 
 from msixtool.dump import Dump
 from msixtool.qemu.kinds import DeviceKind, kind_of
+from msixtool.tasks.compat import compare
 from msixtool.tasks.explain import Finding, explain
 from msixtool.tasks.explain.evidence import layout_of
 from tests.conftest import REPOSITORY, SAMPLES, stream_id, unpacked
 
 NET = "0000:00:02.0/virtio-net"
 NIC = "0000:00:04.0/e1000e"
+REFUSED = REPOSITORY / "tests" / "data" / "refused"
 PORTS = REPOSITORY / "samples" / "q35-root-ports-10.0.mig.xz"
 
 
@@ -227,3 +229,24 @@ def test_an_unknown_subsection_is_named_from_the_streams_own_list() -> None:
     assert (found.told.code, found.told.field) == ("subsection-unknown", "cpu/poll_control_msr")
     assert "cpu/poll_control_msr" in found.told.message
     assert "poll_control_msr" not in explain(io.BytesIO(log))[0].told.message
+
+
+def test_a_subsection_that_the_target_does_not_know_is_named_from_the_stream() -> None:
+    log = (
+        b"qemu-system-x86_64: error while loading state for instance 0x0 of device 'ps2kbd'\n"
+        b"qemu-system-x86_64: load of migration failed: No such file or directory\n"
+    )
+    found = told(log, unpacked(REFUSED / "ps2-queue-source.mig.xz"))
+    assert (found.code, found.section) == ("subsection-unknown", "ps2kbd")
+    assert "ps2kbd/command_reply_queue" in found.message
+    assert "save again a moment later" in str(found.advice)
+
+
+def test_compat_names_that_subsection_before_the_load() -> None:
+    source, target = (REFUSED / f"ps2-queue-{side}.mig.xz" for side in ("source", "target"))
+    with Dump.open(str(source)) as here, Dump.open(str(target)) as there:
+        first = compare(here, there).first
+    assert first is not None
+    assert (first.code, first.section, first.field) == (
+        "subsection-unknown", "ps2kbd", "ps2kbd/command_reply_queue"
+    )  # fmt: skip

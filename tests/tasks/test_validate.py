@@ -231,3 +231,12 @@ def test_every_rule_is_documented_with_its_severity() -> None:
     text = (REPOSITORY / "docs" / "validate.md").read_text()
     documented = dict(re.findall(r"^### `([a-z0-9-]+)` \((error|warning|info)", text, re.MULTILINE))
     assert documented == {rule.id: rule.severity.value for rule in RULES.values()}
+
+
+def test_vectors_that_nothing_uses_count_as_soon_as_there_is_a_driver(tmp_path: Path) -> None:
+    for status, expected in ((3, 1), (1, 0), (0, 0)):
+        edit = Editor(CASES["vectors-unused"].edit(Editor(sample())))
+        edit.put(edit.virtio("core_offset"), status)
+        for queue in range(2):
+            data = edit.put(edit.queue(queue, 4), *bytes(8))
+        assert len(of("vectors-unused", findings(tmp_path / str(status), data))) == expected, status

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from msixtool.devices.device import MsixDevice
 from msixtool.formats import msix
-from msixtool.formats.virtio import DRIVER_OK
+from msixtool.formats.virtio import DRIVER
 from msixtool.formats.x86 import is_x86_msi
 from msixtool.msix.state import MsixEntry
 from msixtool.tasks.finding import Severity
@@ -60,13 +60,13 @@ def _entry(device: MsixDevice, vector: int, entry: MsixEntry, x86: bool) -> Iter
 
 
 def _unused(device: MsixDevice) -> Iterator[RuleFinding]:
-    """A virtio device with a driver and live vectors, none of which is any queue's: no queue interrupts."""
+    """A virtio device with a driver and live vectors, none of which anything uses: it will not interrupt."""
     state = device.virtio
-    if state is None or device.function_masked is not False or not state.core.status & DRIVER_OK:
+    if state is None or device.function_masked is not False or not state.core.status & DRIVER:
         return
     live = sum(1 for entry in device.state.entries if entry.address and not entry.masked)
     used = any(vector is not None for vector in (device.config_vector, *device.queue_vectors))
-    if live and not used and any(queue.desc for queue in state.queues):
+    if live and not used:
         text = (
             f"{plural(live, 'vector')} live, and no queue has one: the device will not interrupt (QEMU gives"
             " none to a queue whose driver asked for a vector that there is not)"
