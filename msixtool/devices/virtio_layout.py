@@ -24,6 +24,7 @@ from msixtool.errors import FormatError
 from msixtool.formats import Buffer, described, msix, parse, pci, sizeof, virtio_types
 from msixtool.formats import virtio as fmt
 from msixtool.formats.layout import Layout
+from msixtool.formats.opaque import OPAQUE
 
 DEVICE = "device"
 """The name under which the state of the device type is given."""
@@ -274,6 +275,16 @@ def measure(schema: Any, data: bytes, at: int, parameters: dict[str, Any]) -> tu
     except FormatError:
         return None
     return made.value, at + made.end
+
+
+def opaque(type_name: str, data: bytes) -> Layout | None:
+    """The layout of a field of a type in OPAQUE, given its bytes; None where no schema has that size."""
+    schema, choices = OPAQUE[type_name]
+    for parameters in choices:
+        made = measure(schema, data, 0, parameters)
+        if made is not None and made[1] == len(data):
+            return Layout.of_schema(schema, made[0])
+    return None
 
 
 def _nested(records: Iterable[Part]) -> list[dict[str, Any]]:

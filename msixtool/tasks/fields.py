@@ -12,6 +12,7 @@ from msixtool.dump import Dump, matches
 from msixtool.errors import FormatError, UsageError
 from msixtool.formats import vmstate
 from msixtool.formats.layout import Layout
+from msixtool.formats.opaque import OPAQUE
 from msixtool.stream.items import Damage, DamageRule, Item
 from msixtool.tasks.field_tree import Elements, Group, Inside, Leaf, Node, build_tree
 
@@ -114,7 +115,7 @@ def section_layout(dump: Dump, item: Item) -> Layout | None:
 
 
 def openers(dump: Dump, item: Item) -> dict[str, Inside]:
-    """What describes those fields of a section that its vmdesc does not: the virtio blob."""
+    """What describes those fields of a section that its vmdesc does not: the virtio blob, and OPAQUE."""
     found = dump.device_at.get(item.offset)
     capability = found.capability if found else None
 
@@ -122,7 +123,10 @@ def openers(dump: Dump, item: Item) -> dict[str, Inside]:
         found = virtio_layout.read(data[offset : offset + size], item.named.kind, capability)
         return found.layout() if found else None
 
-    return {"virtio": virtio}
+    def opaque(type_name: str) -> Inside:
+        return lambda data, offset, size: virtio_layout.opaque(type_name, data[offset : offset + size])
+
+    return {"virtio": virtio, **{each: opaque(each) for each in OPAQUE}}
 
 
 def find(section: Section, path: str) -> Leaf:

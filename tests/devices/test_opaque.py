@@ -1,0 +1,56 @@
+"""Fields whose inside no vmdesc describes are read by what is in them."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+
+from msixtool.devices.virtio_layout import opaque
+from msixtool.tasks.field_tree import build_tree
+
+
+def values(type_name: str, data: bytes) -> dict[str, Any] | None:
+    """The field's parts by name."""
+    layout = opaque(type_name, data)
+    return None if layout is None else build_tree(layout, data).value(data)
+
+
+@pytest.mark.parametrize("framebuffers", [False, True], ids=["before-8.2", "since-8.2"])
+def test_what_a_guest_has_drawn_and_where_it_is_shown(framebuffers: bool) -> None:
+    drawing = struct.pack(">5I", 7, 4, 2, 2, 1) + struct.pack(">QI", 0x1000, 4096) + bytes(range(32))
+    scanout = struct.pack(">3I2i5I", 7, 4, 2, -1, 0, 0, 0, 0, 5, 6)
+    shown = struct.pack(">6I", 2, 4, 4, 2, 16, 0) if framebuffers else b""
+    data = drawing + bytes(4) + struct.pack(">iI", 1, 1) + scanout + shown
+    found = values("virtio-gpu", data)
+    assert found is not None
+    first, last = found["resources"]
+    assert (first["resource_id"], first["width"], first["height"]) == (7, 4, 2)
+    assert first["pages"] == [{"addr": 0x1000, "length": 4096}]
+    assert first["pixels"] == bytes(range(32)).hex()
+    assert last == {"resource_id": 0}
+    assert found["max_outputs"] == 1
+    (output,) = found["scanouts"]
+    assert (output["x"], output["cursor.pos.y"]) == (-1, 6)
+    assert ("fb" in output) is framebuffers
+
+
+def test_requests_of_a_disk_that_wait() -> None:
+    write = bytes([2]) + bytes([0x2A]).ljust(16, b"\0") + struct.pack(">II", 5, 0)
+    write += struct.pack(">QII", 100, 1, 512) + bytes(range(256)) * 2
+    read = bytes([1]) + bytes([0x28]).ljust(16, b"\0") + struct.pack(">II", 6, 0)
+    read += struct.pack(">QII", 200, 8, 4096)
+    found = values("scsi-requests", write + read + b"\0")
+    assert found is not None
+    first, second, last = found["requests"]
+    assert (first["tag"], first["sector"], len(first["sent"])) == (5, 100, 1024)
+    assert (second["tag"], second["sector_count"], "sent" in second) == (6, 8, False)
+    assert last == {"more": 0}
+    assert values("scsi-requests", b"\0") == {"requests": [{"more": 0}]}
+
+
+@pytest.mark.parametrize("type_name", ["virtio-gpu", "scsi-requests"])
+def test_what_fits_no_schema_stays_as_it_is(type_name: str) -> None:
+    for data in (b"", b"\1", b"\xff" * 300, bytes(3)):
+        assert opaque(type_name, data) is None
