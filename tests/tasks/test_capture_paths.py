@@ -38,7 +38,8 @@ class Alone(PlayedVm):
     def _xen_save_devices_state(self, arguments: dict[str, Any]) -> Any:
         self.opened.append(arguments["filename"])
         if self._folder is None or not arguments["filename"].startswith(str(self._folder)):
-            return self.refuse(f"Unable to open {arguments['filename']}: {self._words}")
+            said = f"Unable to open {arguments['filename']}: {self._words}"
+            return self.refuse(self._words if self._words.startswith("Could") else said)
         Path(arguments["filename"]).write_bytes(STREAM + b"\0")
         return {}
 
@@ -73,6 +74,7 @@ def test_the_folder_of_its_own_socket_is_the_first(folders: Path) -> None:
     [
         ("Permission denied", "there: a security module keeps QEMU from it"),
         ("No space left on device", "devices: No space left on device"),
+        ("Could not create 'devices': Is a directory", "there: Could not create"),
     ],
 )
 def test_where_it_may_write_nowhere_each_place_is_told_in_one_line(

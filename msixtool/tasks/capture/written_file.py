@@ -22,7 +22,7 @@ Save = Callable[[Monitor, str], Awaitable[None]]
 FOLDERS = ("/var/tmp", "/tmp")
 """Where QEMU may write if it may nowhere else."""
 MOST_FOLDERS = 8
-_OPENING = ("unable to open", "could not open", "failed to open")
+_OPENING = ("unable to open", "unable to create", "could not open", "could not create", "failed to open")
 """How QEMU's words begin where it cannot open a file, and has stopped nothing yet."""
 
 
