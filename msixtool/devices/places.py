@@ -10,7 +10,6 @@ Source: QEMU hw/pci/pci.c, vmstate_pci_device; hw/virtio/virtio.c, virtio_save; 
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 from msixtool.containers.base import Source
@@ -18,7 +17,7 @@ from msixtool.devices import virtio
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.formats import build, msix, parse, pci, qevm, sizeof
 from msixtool.formats.layout import Layout
-from msixtool.qemu.kinds import kind_of, kinds
+from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import Msix, MsixPlace
 from msixtool.stream.items import Item
 from msixtool.stream.iterable import vfio_config
@@ -26,10 +25,6 @@ from msixtool.stream.window import Window
 
 _VERSION_SIZE = 4
 """Bytes of a PCIDevice before its configuration space."""
-_EXPRESS_SUBSECTION = build(
-    qevm.SUBSECTION_HEADER, {"name": "vmxnet3/pcie", "version_id": 0}, what="subsection header"
-)[: -sizeof(qevm.VERSION_ID)]
-"""The subsection of a vmxnet3 on PCI Express (2.6 to 4.1), up to its version: its PCIDevice follows that."""
 _COMPANION_MAX = 1 << 16
 
 
@@ -124,18 +119,18 @@ def _apart(source: Source, item: Item, profile: Msix) -> Places:
     return Places(at + _VERSION_SIZE, pci.EXPRESS_CONFIG_SIZE, table)
 
 
-@lru_cache(maxsize=1)
-def _config_holders() -> frozenset[str]:
-    """Kinds that may hold the configuration space of a device whose MSI-X state is in another section."""
-    return frozenset(kind.msix.config_in for kind in kinds() if kind.msix and kind.msix.config_in)
+def _subsection_head(name: str) -> bytes:
+    """The header of a subsection up to its version."""
+    made = build(qevm.SUBSECTION_HEADER, {"name": name, "version_id": 0}, what="subsection header")
+    return made[: -sizeof(qevm.VERSION_ID)]
 
 
 def _profiled(source: Source, item: Item, profile: Msix) -> Places:
-    if item.named.kind in _config_holders():
-        data = source.read(item.data_offset, min(item.data_length, _COMPANION_MAX))
-        at = data.find(_EXPRESS_SUBSECTION)
+    if profile.config_subsection is not None:
+        head = _subsection_head(profile.config_subsection)
+        at = source.read(item.data_offset, min(item.data_length, _COMPANION_MAX)).find(head)
         if at >= 0:
-            behind = at + len(_EXPRESS_SUBSECTION) + sizeof(qevm.VERSION_ID)
+            behind = at + len(head) + sizeof(qevm.VERSION_ID)
             return Places(behind + _VERSION_SIZE, pci.EXPRESS_CONFIG_SIZE)
     size = profile.config_size or _config_size(source, item)
     table = pci.device_vmstate_size(size)

@@ -6,6 +6,9 @@ import json
 
 import pytest
 
+from msixtool.formats.pci import CapabilityId
+from msixtool.qemu.kinds import kind_of, kinds
+from msixtool.qemu.kinds.facts import POWER_ALL, Bar
 from msixtool.qemu.recorded import releases
 from msixtool.qemu.versions import Version
 from msixtool.qemu.vmstates import SUBSECTIONS, minimum_version
@@ -60,3 +63,21 @@ def test_the_oldest_version_that_a_release_reads(
     vmsd: str, release: Version | None, minimum: int | None
 ) -> None:
     assert minimum_version(vmsd, release) == minimum
+
+
+def test_a_kind_has_the_configuration_space_that_was_recorded() -> None:
+    kind = kind_of("e1000e")
+    assert kind.function is not None
+    assert kind.function.bars == {0: Bar(0x20000, 0), 1: Bar(0x20000, 0), 2: Bar(0x20, 1), 3: Bar(0x4000, 0)}
+    assert kind.function.power_control == POWER_ALL
+    (found,) = kind.capabilities
+    assert (int(CapabilityId.MSIX), 0xA0) in found.listed
+    assert kind_of("pcie-root-port").function == kind_of("pcie-root-port").function
+    assert kind_of("pcie-root-port").capabilities[0].header == 1
+
+
+def test_every_kind_that_can_be_probed_is_recorded() -> None:
+    probed = {kind.section for kind in kinds() if kind.probed}
+    newest = list(releases().values())[-1]["functions"]
+    assert probed == set(newest)
+    assert all(kind_of(section).function is not None for section in probed)

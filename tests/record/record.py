@@ -13,6 +13,7 @@ from typing import Any
 
 import msixtool.qemu.recorded
 from tests.live.devices import version
+from tests.record.probe import functions
 
 FOLDER = Path(msixtool.qemu.recorded.__file__).parent
 _NO_DEVICE = "vmschkmachine"
@@ -27,6 +28,7 @@ def record(binary: str) -> Record:
         "release": ".".join(map(str, version(binary))),
         "vmsds": dict(sorted(_vmsds(dumped).items())),
         "subsections": sorted(set(_subsections(dumped))),
+        "functions": functions(binary),
     }
 
 

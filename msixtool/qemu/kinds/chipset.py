@@ -41,12 +41,12 @@ def _integrated(section: str, **facts: Any) -> DeviceKind:
 
 
 register(
-    _integrated("I440FX", function=PciFunction()),
-    _integrated("PIIX3", function=PciFunction()),
+    _integrated("I440FX", pci=PciFunction()),
+    _integrated("PIIX3", pci=PciFunction()),
     _integrated("PIIX4"),
     _integrated(
         "piix4_pm",
-        function=PciFunction(),
+        pci=PciFunction(),
         by_property=frozenset(
             {
                 "acpi_pci_hotplug.acpi_index",
@@ -63,15 +63,15 @@ register(
             " PIIX4_PM.x-not-migrate-acpi-index=on, as machine types up to 6.2 have it."
         ),
     ),
-    _integrated("mch", function=PciFunction()),
+    _integrated("mch", pci=PciFunction()),
     _integrated(
         "ICH9LPC",
-        function=PciFunction(),
+        pci=PciFunction(),
         advice=Advice(
             f"Give the target the source's -smp with its maxcpus= and -m with its slots=; and use {MACHINE}."
         ),
     ),
-    _integrated("ich9_smb", function=PciFunction({4: io(0x40)})),
+    _integrated("ich9_smb", pci=PciFunction({4: io(0x40)})),
     _integrated("eeprom"),
     _integrated("VMBusBridge"),
     DeviceKind(
@@ -109,32 +109,27 @@ register(
             Compat((10, 0), "vfio-pci,x-migration-load-config-after-iter=off", "when its state is loaded"),
         ),
     ),
-    DeviceKind("ctucan_pci", {"": "ctucan_pci"}, backend=Backend.CAN_PAIR),
-    DeviceKind("kvaser_pci", {"": "kvaser_pci"}, backend=Backend.CAN),
-    DeviceKind("mioe3680_pci", {"": "mioe3680_pci"}, backend=Backend.CAN_PAIR),
-    DeviceKind("pcm3680i_pci", {"": "pcm3680_pci"}, backend=Backend.CAN_PAIR),
+    DeviceKind("ctucan_pci", {"": "ctucan_pci"}, backend=Backend.CAN_PAIR, probed=True),
+    DeviceKind("kvaser_pci", {"": "kvaser_pci"}, backend=Backend.CAN, probed=True),
+    DeviceKind("mioe3680_pci", {"": "mioe3680_pci"}, backend=Backend.CAN_PAIR, probed=True),
+    DeviceKind("pcm3680i_pci", {"": "pcm3680_pci"}, backend=Backend.CAN_PAIR, probed=True),
     DeviceKind("ipoctal232", {"": "ipoctal232"}),
     DeviceKind("acpi-erst", {"": "acpi-erst"}, backend=Backend.MEMDEV),
-    DeviceKind("i6300esb_wdt", {"": "i6300esb"}, function=PciFunction({0: memory(0x10)})),
+    DeviceKind("i6300esb_wdt", {"": "i6300esb"}, probed=True),
     DeviceKind("ib700_wdt", {"": "ib700"}),
     DeviceKind("iommu-intel", {"": "intel-iommu"}),
     DeviceKind("ipmi-interface-pci-bt", {"": "pci-ipmi-bt"}, backend=Backend.BMC),
     DeviceKind("ipmi-interface-pci-kcs", {"": "pci-ipmi-kcs"}, backend=Backend.BMC),
     DeviceKind("ivshmem-plain", {"": "ivshmem-plain"}, lambda _: {"master": "on"}, Backend.MEMDEV),
     DeviceKind("parallel_isa", {"": "isa-parallel"}, backend=Backend.CHARDEV),
-    DeviceKind(
-        "pci-serial",
-        {"": "pci-serial"},
-        backend=Backend.CHARDEV,
-        function=PciFunction({0: io(0x8)}),
-    ),
+    DeviceKind("pci-serial", {"": "pci-serial"}, backend=Backend.CHARDEV, probed=True),
     DeviceKind("pci-serial-multi", {"1b36:0003": "pci-serial-2x", "": "pci-serial-4x"}),
-    DeviceKind("pvpanic-pci", {"": "pvpanic-pci"}),
+    DeviceKind("pvpanic-pci", {"": "pvpanic-pci"}, probed=True),
     DeviceKind("serial", {"": "isa-serial"}, backend=Backend.CHARDEV),
     DeviceKind(
         "tpci200",
         {"": "tpci200"},
-        function=PciFunction(
+        pci=PciFunction(
             {
                 0: memory(0x80),
                 1: io(0x80),

@@ -18,7 +18,6 @@ from msixtool.qemu.kinds.facts import (
     PciFunction,
     give,
     memory,
-    prefetch,
 )
 
 if TYPE_CHECKING:
@@ -86,24 +85,18 @@ register(
         _std,
         rom=True,
         named=_vga,
-        function=PciFunction({2: memory(0x1000)}, framebuffer=0),
+        pci=PciFunction({2: memory(0x1000)}, framebuffer=0),
         advice=Advice(registers={BARS: give("vgamem_mb")}),
     ),
-    DeviceKind(
-        "cirrus_vga",
-        {"": "cirrus-vga"},
-        _memory(4),
-        rom=True,
-        function=PciFunction({0: prefetch(0x2000000), 1: memory(0x1000)}),
-    ),
+    DeviceKind("cirrus_vga", {"": "cirrus-vga"}, _memory(4), rom=True, probed=True),
     DeviceKind("vmware_vga", {"": "vmware-svga"}, _vga_memory, rom=True),
     DeviceKind(
         "bochs-display",
         {"": "bochs-display"},
         _bochs,
         rom=True,
-        function=PciFunction({2: memory(0x1000)}, framebuffer=0),
-        capabilities=(Capabilities(((0x10, 0x80),)),),
+        pci=PciFunction({2: memory(0x1000)}, framebuffer=0),
+        listed=(Capabilities(((0x10, 0x80),)),),
         advice=Advice(registers={BARS: give("vgamem")}),
     ),
     DeviceKind("qxl", {"": "qxl-vga"}, _qxl, rom=True),
@@ -113,9 +106,8 @@ register(
         "intel-hda",
         {"": "intel-hda", "8086:293e": "ich9-intel-hda"},
         _hda,
-        function=PciFunction({0: memory(0x4000)}),
-        capabilities=(Capabilities(((0x05, 0x60),)),),
         advice=Advice(registers={CAPABILITY_LIST: give("msi")}),
+        probed=True,
     ),
     DeviceKind("hda-audio", {"": "hda-duplex"}, backend=Backend.AUDIODEV, named=_codec, sound=True),
     *(

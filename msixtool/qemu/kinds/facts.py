@@ -64,6 +64,8 @@ class Msix(NamedTuple):
     """The table size of the capability may be below the number of vectors saved."""
     config_in: str | None = None
     """The kind of the section that holds the configuration space, where it is another one."""
+    config_subsection: str | None = None
+    """The subsection with a PCIDevice of 4096 bytes, where the MSI-X state has a section of its own."""
     paged: bool = False
     """Table and pending bits begin on pages of their own, in a BAR that they share with registers."""
     needed_since: Version | None = None

@@ -12,19 +12,12 @@ from msixtool.qemu.kinds import Backend, DeviceKind, Options, register
 from msixtool.qemu.kinds.facts import (
     CAPABILITY_LIST,
     MSIX_PLACEMENT,
-    POWER_ALL,
     Advice,
-    Capabilities,
     Compat,
     Msix,
     MsixPlace,
-    PciFunction,
     UsedAtLoad,
     give,
-    io,
-    memory,
-    prefetch,
-    wide,
 )
 
 if TYPE_CHECKING:
@@ -78,16 +71,10 @@ def _net(section: str, devices: dict[str, str] | str, **facts: Any) -> DeviceKin
 
 
 _SUBSYSTEM = {"": give("subsys", "subsys_ven"), "subsys": give("subsys"), "subsys_ven": give("subsys_ven")}
-_I82559ER = {
-    "function": PciFunction({0: prefetch(0x1000), 1: io(0x40), 2: memory(0x20000)}),
-    "capabilities": (Capabilities(((0x01, 0xDC),)),),
-}
-
 register(
     _net(
         "e1000",
         {"": "e1000", "8086:100c": "e1000-82544gc", "8086:100f": "e1000-82545em"},
-        function=PciFunction({0: memory(0x20000), 1: io(0x40)}),
         advice=Advice(
             subsections={
                 "e1000/tx_tso_state": "is kept out by migrate_tso_props=off on the source, as in machine"
@@ -95,6 +82,7 @@ register(
                 " to 2.11."
             }
         ),
+        probed=True,
     ),
     DeviceKind(
         "slirp",
@@ -108,14 +96,6 @@ register(
         "e1000e",
         options=_serial(_E1000E),
         msix=Msix(UsedAtLoad.ALL, vectors=5),
-        function=PciFunction(
-            {0: memory(0x20000), 1: memory(0x20000), 2: io(0x20), 3: memory(0x4000)}, power_control=POWER_ALL
-        ),
-        capabilities=(
-            Capabilities(
-                ((0x01, 0xC8), (0x05, 0xD0), (0x10, 0xE0), (0x11, 0xA0)), ((0x1, 0x100), (0x3, 0x140))
-            ),
-        ),
         changes=(Compat((7, 2), "e1000e,migrate-timadj=off", "8 bytes less in its section"),),
         equal_after_load={"subsys": "subsystem ID", "subsys_ven": "subsystem vendor ID"},
         by_property=frozenset({"core.timadj"}),
@@ -123,38 +103,30 @@ register(
             give("migrate-timadj") + " It is off for machine types up to 7.2.",
             fields=_SUBSYSTEM,
         ),
+        probed=True,
     ),
     _net(
         "igb",
         "igb",
         options=_serial(_E1000E),
         msix=Msix(UsedAtLoad.ALL, vectors=10),
-        function=PciFunction(
-            {0: memory(0x20000), 1: memory(0x20000), 2: io(0x20), 3: wide(0x4000)}, power_control=POWER_ALL
-        ),
-        capabilities=(
-            Capabilities(
-                ((0x01, 0x40), (0x05, 0x50), (0x11, 0x70), (0x10, 0xA0)),
-                ((0x1, 0x100), (0xE, 0x150), (0x10, 0x160)),
-            ),
-        ),
         since=(8, 0),
         changes=(
             Compat((8, 0), "pci-device,x-pcie-ari-nextfn-1=on", "next function in the ARI capability"),
             Compat((8, 1), "igb,x-pcie-flr-init=off", "function level reset in Device Capabilities"),
         ),
+        probed=True,
     ),
-    _net("ne2000", "ne2k_pci", function=PciFunction({0: io(0x100)})),
-    _net("pcnet", "pcnet", function=PciFunction({0: io(0x20), 1: memory(0x20)})),
-    _net("rtl8139", "rtl8139", options=_rtl8139, function=PciFunction({0: io(0x100), 1: memory(0x100)})),
-    DeviceKind("tulip", {"": "tulip"}, backend=Backend.NETDEV),
+    _net("ne2000", "ne2k_pci", probed=True),
+    _net("pcnet", "pcnet", probed=True),
+    _net("rtl8139", "rtl8139", options=_rtl8139, probed=True),
+    DeviceKind("tulip", {"": "tulip"}, backend=Backend.NETDEV, probed=True),
     _net(
         "vmxnet3",
         "vmxnet3",
         options=_serial(_VMXNET3),
-        msix=Msix(UsedAtLoad.ALL, config_size=None, vectors=25),
-        function=PciFunction({0: memory(0x1000), 1: memory(0x1000), 2: memory(0x2000)}),
-        capabilities=(Capabilities(((0x10, 0x48), (0x11, 0x9C), (0x05, 0x84)), ((0x3, 0x100),)),),
+        # On PCI Express 2.6 to 4.1 saved its PCIDevice in a subsection.
+        msix=Msix(UsedAtLoad.ALL, config_size=None, vectors=25, config_subsection="vmxnet3/pcie"),
         changes=(
             Compat((2, 5), "vmxnet3,x-old-msi-offsets=on", "MSI-X capability and PBA placed otherwise"),
             Compat((2, 5), "x-disable-pcie=on", "256 bytes of configuration space"),
@@ -166,11 +138,12 @@ register(
                 CAPABILITY_LIST: give("x-disable-pcie", "x-old-msi-offsets"),
             },
         ),
+        probed=True,
     ),
     # QEMU 1.5 to 4.1 saved it apart from the rest of the device.
     DeviceKind(
         "vmxnet3-msix",
         msix=Msix(UsedAtLoad.ALL, MsixPlace.ALONE, None, vectors=25, config_in="vmxnet3"),
     ),
-    *(_net(model, model, **(_I82559ER if model == "i82559er" else {})) for model in _EEPRO100.split()),
+    *(_net(model, model, probed=True) for model in _EEPRO100.split()),
 )

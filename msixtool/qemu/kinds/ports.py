@@ -21,8 +21,6 @@ from msixtool.qemu.kinds.facts import (
     PciFunction,
     UsedAtLoad,
     give,
-    memory,
-    wide,
 )
 
 if TYPE_CHECKING:
@@ -102,9 +100,7 @@ _SWITCH = (Capabilities(((0x10, 0x90), (0x0D, 0x80), (0x05, 0x70)), _AER, _BRIDG
 
 
 def _express(section: str, device: str, **facts: Any) -> DeviceKind:
-    return DeviceKind(
-        section, {"": device}, port=True, **{"function": PciFunction(error_reporting=True), **facts}
-    )
+    return DeviceKind(section, {"": device}, port=True, **{"pci": PciFunction(error_reporting=True), **facts})
 
 
 register(
@@ -114,10 +110,6 @@ register(
         options=_root_port,
         numbered=True,
         msix=Msix(UsedAtLoad.ALL, MsixPlace.AFTER_AER, vectors=1),
-        function=PciFunction({0: memory(0x1000)}, error_reporting=True),
-        capabilities=(
-            Capabilities(((0x10, 0x54), (0x11, 0x48), (0x0D, 0x40)), (*_AER, (0xD, 0x148)), _BRIDGE),
-        ),
         changes=(
             Compat((2, 9), "pcie-root-port,x-migrate-msix=false", "17 bytes less in its section"),
             Compat((3, 1), "pcie-root-port,x-speed=2_5,x-width=1", "Link Capabilities"),
@@ -133,48 +125,35 @@ register(
             give("x-migrate-msix") + " It is off for machine types up to 2.9.",
             registers={"capability ID": f"Use {MACHINE}."},
         ),
+        probed=True,
     ),
-    _express(
-        "ioh-3240-express-root-port",
-        "ioh3420",
-        options=_port,
-        numbered=True,
-        capabilities=(Capabilities(((0x10, 0x90), (0x05, 0x60), (0x0D, 0x40)), _AER, _BRIDGE),),
-    ),
-    _express("xio3130-express-upstream-port", "x3130-upstream", capabilities=_SWITCH),
+    _express("ioh-3240-express-root-port", "ioh3420", options=_port, numbered=True, probed=True),
+    _express("xio3130-express-upstream-port", "x3130-upstream", listed=_SWITCH),
     _express(
         "xio3130-express-downstream-port",
         "xio3130-downstream",
         options=_port,
         numbered=True,
-        capabilities=_SWITCH,
+        listed=_SWITCH,
     ),
     DeviceKind(
         "pci_bridge",
         {"1b36:000a": "pci-bridge-seat", "": "pci-bridge"},
         _bridge,
         port=True,
-        function=PciFunction({0: wide(0x100)}),
-        capabilities=(Capabilities(((0x05, 0x4C), (0x04, 0x48), (0x0C, 0x40)), (), _BRIDGE),),
         changes=(
             Compat((2, 8), "pci-bridge,shpc=on", "hot-plug capability of bridges"),
             Compat((8, 1), "pci-bridge,x-pci-express-writeable-slt-bug=true", "secondary latency timer"),
         ),
         advice=Advice(registers={CAPABILITY_LIST: give("msi", "shpc")}),
+        probed=True,
     ),
     _express(
         "pcie-pci-bridge",
         "pcie-pci-bridge",
         options=_pcie_bridge,
-        function=PciFunction({0: wide(0x100)}, error_reporting=True),
-        capabilities=(Capabilities(((0x05, 0x8C), (0x01, 0x84), (0x10, 0x48), (0x0C, 0x40)), _AER, _BRIDGE),),
         advice=Advice(registers={CAPABILITY_LIST: give("msi")}),
+        probed=True,
     ),
-    DeviceKind(
-        "i82801b11_bridge",
-        {"": "i82801b11-bridge"},
-        port=True,
-        function=PciFunction(),
-        capabilities=(Capabilities(((0x0D, 0x50),), (), _BRIDGE),),
-    ),
+    DeviceKind("i82801b11_bridge", {"": "i82801b11-bridge"}, port=True, probed=True),
 )

@@ -20,8 +20,6 @@ from msixtool.qemu.kinds.facts import (
     PciFunction,
     UsedAtLoad,
     give,
-    io,
-    memory,
     wide,
 )
 
@@ -66,46 +64,35 @@ register(
     DeviceKind(
         "ich9_ahci",
         {"": "ich9-ahci"},
-        function=PciFunction({4: io(0x20), 5: memory(0x1000)}),
-        capabilities=(Capabilities(((0x05, 0x80), (0x12, 0xA8))),),
         advice=Advice("Give the target the source's drives on the same ports."),
+        probed=True,
     ),
     DeviceKind(
         "ide",
         {"8086:7010": "piix3-ide", "8086:7111": "piix4-ide"},
-        function=PciFunction({4: io(0x10)}),
         advice=Advice("Give the target the source's drives on the same units."),
+        probed=True,
     ),
     DeviceKind("isa-ide", {"": "isa-ide"}),
-    DeviceKind(
-        "lsiscsi",
-        {"1000:0012": "lsi53c895a", "1000:0001": "lsi53c810"},
-        function=PciFunction({0: io(0x100), 1: memory(0x400), 2: memory(0x2000)}),
-    ),
+    DeviceKind("lsiscsi", {"1000:0012": "lsi53c895a", "1000:0001": "lsi53c810"}, probed=True),
     DeviceKind(
         "megasas",
         {"": "megasas"},
         _interrupts,
         msix=Msix(UsedAtLoad.FIRST, config_size=256, vectors=15, recovery=_MEGASAS),
-        function=PciFunction({0: wide(0x4000), 2: io(0x100), 3: wide(0x40000)}),
-        capabilities=(Capabilities(((0x11, 0x68), (0x05, 0x50))),),
         advice=_MEGASAS_ADVICE,
+        probed=True,
     ),
     DeviceKind(
         "megasas-gen2",
         {"": "megasas-gen2"},
         _interrupts,
         msix=Msix(UsedAtLoad.FIRST, vectors=15, recovery=_MEGASAS),
-        function=PciFunction({0: io(0x100), 1: wide(0x4000), 3: wide(0x40000)}),
-        capabilities=(Capabilities(((0x10, 0xA0), (0x11, 0x68), (0x05, 0x50))),),
         advice=_MEGASAS_ADVICE,
+        probed=True,
     ),
     DeviceKind(
-        "mptsas",
-        {"": "mptsas1068"},
-        function=PciFunction({0: io(0x100), 1: memory(0x4000), 2: memory(0x10000)}),
-        capabilities=(Capabilities(((0x05, 0x40),)),),
-        advice=Advice(registers={CAPABILITY_LIST: give("msi")}),
+        "mptsas", {"": "mptsas1068"}, advice=Advice(registers={CAPABILITY_LIST: give("msi")}), probed=True
     ),
     DeviceKind(
         "nvme",
@@ -121,8 +108,8 @@ register(
                 " completion on the queue raises it again; otherwise the driver's timeout polls the queue."
             ),
         ),
-        function=PciFunction({0: wide(0x2000)}, error_reporting=True, power_control=POWER_STATE),
-        capabilities=(Capabilities(((0x11, 0x40), (0x10, 0x80), (0x01, 0x60))),),
+        pci=PciFunction({0: wide(0x2000)}, error_reporting=True, power_control=POWER_STATE),
+        listed=(Capabilities(((0x11, 0x40), (0x10, 0x80), (0x01, 0x60))),),
         since=(11, 0),
         changes=(Compat((5, 2), "nvme,msix-exclusive-bar=on", "MSI-X in BAR 4 instead of BAR 0"),),
         advice=Advice(
@@ -140,22 +127,21 @@ register(
     DeviceKind(
         "pciespscsi",
         {"": "am53c974"},
-        function=PciFunction({0: io(0x80)}),
         advice=Advice(
             "Use a target of the source's QEMU version: its state has changed, and no machine type keeps it"
             " as it was."
         ),
+        probed=True,
     ),
     DeviceKind(
         "pvscsi",
         {"": "pvscsi"},
-        function=PciFunction({0: memory(0x8000)}),
-        capabilities=(Capabilities(((0x10, 0x40), (0x05, 0x7C))),),
         changes=(Compat((2, 5), "x-disable-pcie=on", "256 bytes of configuration space"),),
         by_property=frozenset({"parent_obj"}),
         advice=Advice(_PVSCSI, registers={CAPABILITY_LIST: _PVSCSI}),
+        probed=True,
     ),
     DeviceKind("scsi-disk", {"": "scsi-hd"}, backend=Backend.DRIVE, note="disk or CD"),
     DeviceKind("sd-card", {"": "sd-card"}, backend=Backend.CARD, named=_card),
-    DeviceKind("sdhci", {"": "sdhci-pci"}, function=PciFunction({0: memory(0x100)})),
+    DeviceKind("sdhci", {"": "sdhci-pci"}, probed=True),
 )

@@ -17,8 +17,6 @@ from msixtool.qemu.kinds.facts import (
     PciFunction,
     UsedAtLoad,
     give,
-    io,
-    memory,
     wide,
 )
 
@@ -63,8 +61,8 @@ register(
                 " vector again; a driver that waits for this one alone sees its transfer time out."
             ),
         ),
-        function=PciFunction({0: wide(0x4000)}),
-        capabilities=(Capabilities(((0x11, 0x90), (0x10, 0xA0), (0x05, 0x70))),),
+        pci=PciFunction({0: wide(0x4000)}),
+        listed=(Capabilities(((0x11, 0x90), (0x10, 0xA0), (0x05, 0x70))),),
         advice=Advice(
             give("p2", "p3", "slots"),
             fields={"msix": "Leave msix= of the USB controller at its default, on both sides."},
@@ -76,9 +74,7 @@ register(
         ),
     ),
     DeviceKind(
-        "ehci",
-        {"": "usb-ehci", "8086:293a": "ich9-usb-ehci1", "8086:293c": "ich9-usb-ehci2"},
-        function=PciFunction({0: memory(0x1000)}),
+        "ehci", {"": "usb-ehci", "8086:293a": "ich9-usb-ehci1", "8086:293c": "ich9-usb-ehci2"}, probed=True
     ),
     DeviceKind(
         "uhci",
@@ -88,9 +84,9 @@ register(
             "1106:3038": "vt82c686b-usb-uhci",
             **UHCI,
         },
-        function=PciFunction({4: io(0x20)}),
+        probed=True,
     ),
-    DeviceKind("ohci", {"": "pci-ohci"}),
+    DeviceKind("ohci", {"": "pci-ohci"}, probed=True),
     DeviceKind("usb-audio", {"": "usb-audio"}, backend=Backend.AUDIODEV),
     DeviceKind("usb-braille", {"": "usb-braille"}, backend=Backend.CHARDEV),
     DeviceKind("usb-ccid", {"": "usb-ccid"}),

@@ -309,7 +309,7 @@ _REGISTERS = {
 def virtio(
     section: str,
     *,
-    function: PciFunction = _FUNCTION,
+    pci: PciFunction = _FUNCTION,
     changes: tuple[Compat, ...] = (),
     advice: Advice = _NO_ADVICE,
     registers: Mapping[str, str] = NOTHING,
@@ -320,8 +320,8 @@ def virtio(
         section,
         is_virtio=True,
         msix=_MSIX,
-        function=function,
-        capabilities=_CAPABILITIES,
+        pci=pci,
+        listed=_CAPABILITIES,
         changes=tuple(sorted((*_CHANGES, *changes), key=lambda change: change.until)),
         advice=advice._replace(registers={**_REGISTERS, **registers}, subsections=_SUBSECTIONS),
         **{"host_features": section.startswith(_BESIDE_QEMU), **facts},
@@ -472,7 +472,7 @@ register(
         named=_gpu_name,
         rom=True,
         features=features.GPU,
-        function=_FUNCTION._replace(framebuffer=0),
+        pci=_FUNCTION._replace(framebuffer=0),
         only_equal="max_outputs",
         changes=(
             Compat((8, 2), "virtio-gpu-device,x-scanout-vmstate-version=1", "bytes saved of each output"),
