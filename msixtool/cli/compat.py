@@ -192,7 +192,7 @@ class _Screen:
             status = max(ExitStatus.DONE if answer.ok else ExitStatus.REPORT, damage)
             facts = compat_facts(answer)
             row = compat_row(answer.document(), facts[0]) if self.page.is_asked else None
-            return many.Seen(status, bool(damage), facts, row)
+            return many.Seen(status, bool(damage), facts, row, answer.source.domain)
 
         damage = ExitStatus.DONE if target.origin is None else report_damage(target.origin)
         status = many.run(

@@ -109,7 +109,8 @@ def _inspect_many(
                 print_json(document, one_line=True)
             status = report(answer, brief=not whole_text)
             row = fleet_row(document) if page.is_asked else None
-            return many.Seen(status, bool(status), inspect_facts(document) if summary else None, row)
+            facts = inspect_facts(document) if summary else None
+            return many.Seen(status, bool(status), facts, row, answer.origin.domain)
 
     status = many.run(files, one, jobs=jobs, summary=summary, rows=page.rows)
     if page.is_asked:
@@ -137,6 +138,8 @@ def _print_stream(out: Console, dump: Dump) -> None:
     heading = f"{visible(dump.path)}: QEMU migration stream" + (f" in {layers}" if layers else "")
     out.print(heading, style="bold", soft_wrap=True)
     facts = Rows(Column(whole=True, style="dim"), Column(), heading=False)
+    if domain := next((layer["domain"] for layer in dump.layers if layer.get("domain")), None):
+        facts.add_row("domain", domain)
     facts.add_row("machine", index.machine or "not in the stream")
     facts.add_row("written by", _writer(dump))
     facts.add_row("size", _sizes(dump))

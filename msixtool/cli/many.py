@@ -43,6 +43,8 @@ class Seen:
     """For the row and the totals of its summary, where there is one."""
     row: Any = None
     """What a page is to keep of it, where there is one."""
+    domain: str | None = None
+    """libvirt's name of the VM, where a save image tells it."""
 
 
 class Fate(Enum):
@@ -197,7 +199,7 @@ class _Report:
             return
         _put(below(sys.stdout), self._rows(answer.out) if asked.format == "csv" else answer.out)
         if self.summary is not None and answer.fate is Fate.READ:
-            self.summary.add(source.path, seen.facts)
+            self.summary.add(source.path, seen.facts, seen.domain)
         sys.stdout.flush()
         _put(sys.stderr, answer.err)
 

@@ -25,7 +25,9 @@ def _inspect(document: Document) -> Iterator[list[Any]]:
     stream, devices = document["stream"], document["devices"]
     writer = stream["writer"]
     counts = [sum(device[key] for device in devices) for key in ("vectors", "pending")]
-    yield [stream["machine"], writer["min"], writer["max"], len(devices), *counts, len(document["damage"])]
+    domain = next((layer["domain"] for layer in document["source"]["layers"] if "domain" in layer), None)
+    facts = [domain, stream["machine"], writer["min"], writer["max"]]
+    yield [*facts, len(devices), *counts, len(document["damage"])]
 
 
 def _validate(document: Document) -> Iterator[list[Any]]:
@@ -54,7 +56,7 @@ def _trace(document: Document) -> Iterator[list[Any]]:
 
 
 _TABLES: dict[str, tuple[str, Rows]] = {
-    "inspect": ("machine qemu_min qemu_max devices vectors pending damage", _inspect),
+    "inspect": ("domain machine qemu_min qemu_max devices vectors pending damage", _inspect),
     "validate": ("severity rule device instance vector offset message", _validate),
     "compat": ("compatible errors warnings code section message", _compat),
     "trace": ("device instance vector use queue cpus cpu_vector owed where verdict", _trace),

@@ -60,9 +60,12 @@ class Summary:
         self._rest = max(least, room - self._name) if open_ended else 0
         self._print("Stream", [column.heading for column in self.columns])
 
-    def add(self, path: str, facts: Any) -> None:
-        """Print the row of a stream, and count it."""
-        self._print(self._shown(path), self.row(facts))
+    def add(self, path: str, facts: Any, domain: str | None = None) -> None:
+        """Print the row of a stream, and count it; `domain` is libvirt's name of it, where one is known."""
+        name = self._shown(path)
+        if domain is not None and domain not in os.path.basename(path):
+            name += f" ({visible(domain)})"
+        self._print(name, self.row(facts))
 
     def end(self, totals: str) -> None:
         """Print `totals`, and what this table counted."""

@@ -99,7 +99,7 @@ def _validate_many(
     def one(file: str) -> many.Seen:
         status, found = answer(file, summary is not None)
         facts = None if summary is None else validate_facts(found)
-        return many.Seen(status, bool(found.origin.damage), facts)
+        return many.Seen(status, bool(found.origin.damage), facts, domain=found.origin.domain)
 
     return many.run(files, one, jobs=jobs, summary=summary)
 

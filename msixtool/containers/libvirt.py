@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from msixtool.containers.base import WINDOW, Source, read_exactly
 from msixtool.containers.file import SliceSource
-from msixtool.errors import ContainerError
+from msixtool.errors import ContainerError, InputError
 from msixtool.formats import libvirt as fmt
 from msixtool.formats import parse
 
 MAX_DATA = 64 << 20
 """Bytes of XML and padding that are believed: libvirt writes the XML and 64 KiB."""
+
+_XML_HEAD = 1 << 16
+"""Bytes of the XML that are looked through for the name, which libvirt writes first."""
 
 MAX_HOLE = WINDOW
 """Bytes of zeros that may stand between the padding and the stream, to align it."""
@@ -46,9 +50,27 @@ class LibvirtSource(SliceSource):
         raw = read_exactly(self.base, fmt.HEADER_SIZE, self._xml_size, "domain XML of the save image")
         return raw.partition(b"\0")[0].decode(errors="replace")
 
+    @cached_property
+    def domain(self) -> str | None:
+        """The name of the domain, as its XML has it; None where that cannot be read."""
+        from xml.etree import ElementTree
+
+        parser: Any = ElementTree.XMLPullParser(("start", "end"))
+        depth = 0
+        try:
+            parser.feed(self.base.read(fmt.HEADER_SIZE, min(self._xml_size, _XML_HEAD)).partition(b"\0")[0])
+            for event, element in parser.read_events():
+                depth += 1 if event == "start" else -1
+                if event == "end" and depth == 1 and element.tag == "name":
+                    return str(element.text or "")
+        except (ElementTree.ParseError, InputError, ValueError):
+            pass
+        return None
+
     def details(self) -> dict[str, Any]:
-        """Version, format, and whether the domain ran and the save was completed."""
+        """The domain's name, version, format, and whether the domain ran and the save was completed."""
         return {
+            "domain": self.domain,
             "version": self.version,
             "format": self.format,
             "was_running": self.was_running,

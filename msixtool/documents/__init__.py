@@ -52,6 +52,11 @@ class Origin:
         layers, warnings = tuple(dump.layers), tuple(dump.warnings)
         return cls(dump.path, dump.size, layers, damage, warnings, dump.base_offset)
 
+    @property
+    def domain(self) -> str | None:
+        """libvirt's name of the VM, where a save image tells it."""
+        return next((layer["domain"] for layer in self.layers if "domain" in layer), None)
+
     def document(self) -> Document:
         """`source`: the path, the size, the layers."""
         return {"path": self.path, "size": self.size, "layers": list(self.layers)}

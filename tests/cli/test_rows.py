@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Result
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, unpacked
 
 Tool = Callable[..., Result]
 SAMPLES = REPOSITORY / "samples"
@@ -41,6 +41,7 @@ def test_a_row_of_inspect_is_a_stream(msixtool: Tool, folder: Path) -> None:
     assert [Path(row["path"]).name for row in found] == ["cut.mig.xz", *(path.name for path in STREAMS)]
     assert found[-1] | {"path": ""} == {
         "path": "",
+        "domain": "",
         "machine": "pc-q35-7.2",
         "qemu_min": "7.2",
         "qemu_max": "8.1",
@@ -118,3 +119,17 @@ def test_one_stream_cannot_be_chosen_among(msixtool: Tool, sample: Path) -> None
     result = msixtool("validate", "--only", "failing", sample)
     assert (result.status, result.out) == (2, "")
     assert "--only chooses among several streams" in result.error_line
+
+
+def test_a_save_image_is_called_as_its_domain_is(msixtool: Tool, tmp_path: Path) -> None:
+    image = unpacked(REPOSITORY / "tests" / "data" / "containers" / "libvirt-raw.xz")
+    (tmp_path / "auto1.save").write_bytes(image)
+    (tmp_path / "small.save").write_bytes(image)
+    for command in (("inspect",), ("validate",), ("compat", "--to", "11.1")):
+        table = msixtool(*command, tmp_path).out
+        assert "auto1.save (small)" in table
+        assert "small.save (small)" not in table
+    assert "domain        small" in msixtool("inspect", tmp_path / "auto1.save").out
+    assert [row["domain"] for row in rows(msixtool("inspect", "--format", "csv", tmp_path))] == ["small"] * 2
+    layers = msixtool("inspect", "--json", tmp_path / "auto1.save").json["source"]["layers"]
+    assert layers[0]["domain"] == "small"

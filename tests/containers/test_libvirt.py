@@ -72,7 +72,14 @@ def test_the_stream_of_a_raw_image_has_its_place_in_the_file() -> None:
 def test_either_byte_order_is_read(order: str) -> None:
     with opened(image(stream(), order=order, kind=3, cookie=0)) as file:
         assert file.layers == [
-            {"kind": "libvirt", "version": 2, "format": "xz", "was_running": True, "complete": True}
+            {
+                "kind": "libvirt",
+                "domain": "one",
+                "version": 2,
+                "format": "xz",
+                "was_running": True,
+                "complete": True,
+            }
         ]
         assert file.save_image is not None
         assert file.save_image.xml().encode() == XML
@@ -134,3 +141,26 @@ def test_the_format_is_found_by_content_and_not_by_the_number_in_the_header() ->
         with opened(image(recorded("stream.xz"), kind=number)) as file:
             assert kinds(file) == ["libvirt", "xz"]
             assert everything(file) == stream()
+
+
+@pytest.mark.parametrize(
+    ("xml", "name"),
+    [
+        (b"<domain type='kvm'>\n  <name>a &amp; b</name>\n</domain>", "a & b"),
+        (b"<domain><metadata><name>no</name></metadata><name>yes</name>", "yes"),
+        (b"<domain><devices><name>no</name></devices></domain>", None),
+        (b"<domain><name>cut", None),
+        (b"<<<<", None),
+        (b"", None),
+        (b"<!DOCTYPE d [<!ENTITY a 'x'><!ENTITY b '&a;&a;'>]><domain><name>&b;</name></domain>", "xx"),
+    ],
+)
+def test_the_domain_is_called_as_its_xml_says(xml: bytes, name: str | None) -> None:
+    with opened(image_of(xml)) as file:
+        assert file.layers[0]["domain"] == name
+
+
+def image_of(xml: bytes) -> bytes:
+    """A save image with this XML."""
+    data = (xml + b"\0").ljust(512, b"\0")
+    return b"LibvirtQemudSave" + struct.pack("<5I56x", 2, len(data), 1, 0, 0) + data + stream()
