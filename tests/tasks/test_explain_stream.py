@@ -250,3 +250,22 @@ def test_compat_names_that_subsection_before_the_load() -> None:
     assert (first.code, first.section, first.field) == (
         "subsection-unknown", "ps2kbd", "ps2kbd/command_reply_queue"
     )  # fmt: skip
+
+
+READ_ERROR = (
+    f"qemu-kvm: error while loading state for instance 0x0 of device '{NIC}'\n"
+    "qemu-kvm: load of migration failed: Input/output error"
+).encode()
+
+
+def test_an_error_that_a_stream_ends_with_is_a_cut_only_where_the_stream_is_cut(sample: Path) -> None:
+    data = unpacked(sample)
+    where, _ = config_of(data, NIC)
+    cut = told(READ_ERROR, data[: where + 100])
+    assert cut.code == "stream"
+    assert "as the one given does" in cut.message
+    whole = told(READ_ERROR, data)
+    assert whole.code == "other"
+    assert "no reason by itself" in whole.message
+    assert "The stream given is whole." in whole.message
+    assert told(READ_ERROR).code == "other"
