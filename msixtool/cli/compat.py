@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import zip_longest
 from os import PathLike, path
 from typing import TYPE_CHECKING
 
@@ -214,17 +215,24 @@ def _print(out: Console, answer: Compatibility) -> None:
     others = [finding for finding in answer.findings if finding not in answer.errors]
     if answer.errors:
         out.print(f"The load fails: {plural(len(answer.errors), 'reason')}.", style="bold red")
-        for number, finding in enumerate(answer.errors, 1):
-            _print_finding(out, f"{number}. ", finding)
+        _print_findings(out, answer.errors, [f"{number}. " for number, _ in enumerate(answer.errors, 1)])
     else:
         out.print("Nothing was found that stops the load.", style="bold")
-    for finding in others:
-        _print_finding(out, f"{finding.severity.value}: ", finding)
+    # What one step mends stands together, above that step.
+    advised = list(dict.fromkeys(finding.advice for finding in others))
+    others.sort(key=lambda finding: advised.index(finding.advice))
+    _print_findings(out, others, [f"{finding.severity.value}: " for finding in others])
     if answer.trial is not None:
         _print_trial(out, answer, answer.trial)
 
 
-def _print_finding(out: Console, mark: str, finding: Finding) -> None:
+def _print_findings(out: Console, findings: Sequence[Finding], marks: Sequence[str]) -> None:
+    """One after another, each behind its mark; the advice that neighbours share stands once, below them."""
+    for mark, finding, after in zip_longest(marks, findings, findings[1:]):
+        _print_finding(out, mark, finding, advise=after is None or after.advice != finding.advice)
+
+
+def _print_finding(out: Console, mark: str, finding: Finding, *, advise: bool) -> None:
     instance = f"@{finding.instance}" if finding.instance else ""
     at = "" if finding.config_offset is None else f" at {finding.config_offset:#x}"
     section = f"{finding.section}{instance}: " if finding.section else ""
@@ -232,7 +240,7 @@ def _print_finding(out: Console, mark: str, finding: Finding) -> None:
     code = "" if finding.code == "undecided" else f"{finding.code.value}{at}"
     _wrapped(out, f"{mark}{section}{code}".rstrip(": "), indent="", style="bold")
     _wrapped(out, finding.message, indent="   ")
-    if finding.advice:
+    if finding.advice and advise:
         _wrapped(out, finding.advice, indent="   ", style="green")
 
 

@@ -196,17 +196,22 @@ def validate_facts(answer: Validation) -> dict[tuple[str, str], int]:
     return dict(sorted(found.items(), key=lambda item: SEVERITIES.index(item[0][0])))
 
 
-def compat_facts(answer: Compatibility) -> tuple[str | None, str, int]:
-    """What CompatSummary needs: the cause of the first error, what it says, how many errors there are."""
+_BELOW = " " * 6
+"""Where what is said of a cause begins, below it."""
+
+
+def compat_facts(answer: Compatibility) -> tuple[str | None, str, int, str | None]:
+    """What CompatSummary needs: the cause of the first error, what it says, how many errors there are, and
+    what to do about the first."""
     if not answer.errors:
-        return None, "", 0
+        return None, "", 0, None
     first = answer.errors[0]
     section = f"{first.section}: " if first.section else ""
-    return answer.cause, f"{section}{first.message}", len(answer.errors)
+    return answer.cause, f"{section}{first.message}", len(answer.errors), first.advice
 
 
 class CompatSummary(Summary):
-    """Of `compat`: whether each loads, and what stops it first."""
+    """Of `compat`: whether each loads, what stops it first, and what all that one cause stops have to do."""
 
     columns = (FixedColumn("Loads", 5), FixedColumn("Reasons", 7, right=True), FixedColumn("First reason"))
 
@@ -214,15 +219,28 @@ class CompatSummary(Summary):
         super().__init__()
         self._loads = 0
         self._causes: Counter[str] = Counter()
+        self._advice: dict[str, set[str | None]] = {}
 
     def row(self, facts: Any) -> list[str]:
-        cause, message, count = facts
+        cause, message, count, advice = facts
         if cause is None:
             self._loads += 1
             return ["yes", "-", ""]
         self._causes[cause] += 1
+        self._advice.setdefault(cause, set()).add(advice)
         return ["no", str(count), message]
 
     def totals(self) -> list[str]:
-        causes = [f"{count:4}  {cause}" for cause, count in self._causes.most_common()]
-        return [f"{self._loads} would load", *causes]
+        lines = [f"{self._loads} would load"]
+        for cause, count in self._causes.most_common():
+            lines.append(f"{count:4}  {cause}")
+            if len(self._advice[cause]) == 1:
+                (advice,) = self._advice[cause]
+                lines += textwrap.wrap(
+                    advice or "",
+                    WIDTH,
+                    initial_indent=_BELOW,
+                    subsequent_indent=_BELOW,
+                    break_on_hyphens=False,
+                )
+        return lines

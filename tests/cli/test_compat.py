@@ -199,3 +199,20 @@ def test_without_a_target_all_is_warnings(msixtool: Tool) -> None:
 
 def test_the_page_shows_what_the_command_prints(tmp_path: Path) -> None:
     check_examples("compat.md", tmp_path, 3)
+
+
+def test_advice_that_several_doubts_share_is_given_once(msixtool: Tool) -> None:
+    out = msixtool("compat", SAMPLES / "q35-nvme-igb-11.1.mig.xz", "--to", "5.2").out
+    assert out.count("warning: ") == 4
+    assert out.count("Load it in a QEMU at least as new as the one that saved it") == 1
+    assert out.count("Unplug it before the VM moves") == 1
+
+
+def test_a_table_says_what_to_do_about_a_cause(msixtool: Tool) -> None:
+    out = msixtool("compat", FOUR, VIRTIO, "--to", "5.2").out
+    (cause,) = [
+        number for number, line in enumerate(out.splitlines()) if line.startswith("   2  machine-type")
+    ]
+    assert (
+        out.splitlines()[cause + 1] == "      Start VMs that are to move there with -machine …-5.2 or older."
+    )
