@@ -174,7 +174,7 @@ EXTENDED_CAPABILITY_HEADER = Struct(
 
 
 class Register(NamedTuple):
-    """A register of the header: offset in configuration space and size, in bytes."""
+    """A register: offset in configuration space and size, in bytes."""
 
     offset: int
     size: int
@@ -182,6 +182,10 @@ class Register(NamedTuple):
     def value(self, config: bytes) -> int:
         """What it holds."""
         return int.from_bytes(config[self.offset : self.offset + self.size], "little")
+
+    def packed(self, value: int) -> bytes:
+        """Its bytes when it holds `value`."""
+        return value.to_bytes(self.size, "little")
 
 
 _COMMON = members(HEADER)
@@ -197,6 +201,7 @@ def register(name: str, layout: HeaderType = HeaderType.DEVICE) -> Register:
     return _REGISTERS[layout][name]
 
 
+VENDOR_ID, DEVICE_ID = map(register, ("vendor_id", "device_id"))
 COMMAND, STATUS, HEADER_TYPE = map(register, ("command", "status", "header_type"))
 CAPABILITY_POINTER = register("capability_pointer")
 BAR_SIZE = 4

@@ -80,6 +80,8 @@ LIST_TYPES = frozenset({"qtailq", "qlist"})
 TREE_TYPE = "gtree"
 """A tree: a 32-bit number of nodes; for each 0x01, its key, its value; then 0x00. A key that the
 vmdesc does not describe is 64 bits."""
+NODES = Int32ub
+"""What a tree begins with: how many nodes follow."""
 MORE, NO_MORE = b"\x01", b"\x00"
 
 _FIXED: dict[str, Any] = {BOOL: Flag, **INTEGERS, **FLOATS}

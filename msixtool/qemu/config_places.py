@@ -74,7 +74,7 @@ def places(layout: Capabilities, kind: str | None, config: bytes | None) -> Iter
     for identifier, base in layout.extended:
         extended = masks.EXTENDED_CAPABILITIES.get(identifier, masks.unknown_extended_capability)
         name = extended_capability_name(identifier)
-        data = _data(config, base) or identifier.to_bytes(2, "little") + b"\x02"
+        data = _data(config, base) or pci.Register(0, 3).packed(identifier | 2 << 16)
         for register in extended(data.ljust(pci.CONFIG_SIZE, b"\0"), context):
             yield PlacedRegister(register.at(base), name, base)
 

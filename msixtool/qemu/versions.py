@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from msixtool.errors import UsageError
 
 Version = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetime:
+class Lifetime(NamedTuple):
     """`absent` is the last release without it, `present` the first that has it; None for older than 5.2."""
 
     absent: Version | None = None

@@ -120,9 +120,8 @@ def device_of(
     config = None
     if bus_master is not None:
         command = int(pci.Command.BUS_MASTER) if bus_master else 0
-        config = ConfigSpace(
-            bytes(pci.COMMAND.offset) + command.to_bytes(pci.CONFIG_SIZE - pci.COMMAND.offset, "little")
-        )
+        head = bytes(pci.COMMAND.offset) + pci.COMMAND.packed(command)
+        config = ConfigSpace(head.ljust(pci.CONFIG_SIZE, b"\0"))
     return MsixDevice(item, 0, state, config, capability=capability)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, overload
 
 from msixtool.errors import FormatError
-from msixtool.formats import qevm, vmstate
+from msixtool.formats import parse, qevm, vmstate
 from msixtool.formats.layout import Field, Layout
 
 MAX_VALUES = 1 << 19
@@ -286,7 +286,7 @@ class _Builder:
 
     def tree(self, each: Field, offset: int, end: int) -> Elements:
         """A tree: for each node `key` and `value`, where the key is a number or a struct."""
-        count = int.from_bytes(self.data[offset : offset + 4], "big")
+        count = parse(vmstate.NODES, self.data[offset : offset + 4], what=f"field {each.name!r}")
         layouts = each.in_line
         if len(layouts) not in (count, 2 * count):
             raise FormatError(f"vmdesc of field {each.name!r}", expected=f"{count} nodes", found=len(layouts))

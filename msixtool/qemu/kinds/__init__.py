@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from msixtool.errors import UsageError, meant
+from msixtool.formats import pci
 from msixtool.formats.idstr import Idstr
 from msixtool.qemu.kinds.facts import NOTHING, Advice, Bar, Capabilities, Compat, Msix, PciFunction
 from msixtool.qemu.kinds.features import COMMON, Feature
@@ -172,7 +173,7 @@ _LISTS = ("capabilities", "extended")
 
 def ids(config: bytes) -> str:
     """`8086:100e` of a configuration space."""
-    return f"{int.from_bytes(config[:2], 'little'):04x}:{int.from_bytes(config[2:4], 'little'):04x}"
+    return f"{pci.VENDOR_ID.value(config):04x}:{pci.DEVICE_ID.value(config):04x}"
 
 
 _kinds: dict[str, DeviceKind] = {}

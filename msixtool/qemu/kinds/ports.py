@@ -40,8 +40,8 @@ def _port(seen: Seen) -> Options:
     at = seen.capability(pci.CapabilityId.EXPRESS)
     if at is None:
         return {}
-    link = int.from_bytes(seen.config[at + _LINK_CAPABILITIES : at + _LINK_CAPABILITIES + 4], "little")
-    slot = int.from_bytes(seen.config[at + _SLOT_CAPABILITIES : at + _SLOT_CAPABILITIES + 4], "little")
+    link = pci.Register(at + _LINK_CAPABILITIES, 4).value(seen.config)
+    slot = pci.Register(at + _SLOT_CAPABILITIES, 4).value(seen.config)
     options = {"port": hex(link >> 24)}
     if slot >> 19:
         options["slot"] = str(slot >> 19)
@@ -59,7 +59,7 @@ def _link(seen: Seen) -> Options:
     at = seen.capability(pci.CapabilityId.EXPRESS)
     if at is None:
         return {}
-    link = int.from_bytes(seen.config[at + _LINK_CAPABILITIES : at + _LINK_CAPABILITIES + 4], "little")
+    link = pci.Register(at + _LINK_CAPABILITIES, 4).value(seen.config)
     speed, width = link & 15, link >> 4 & 63
     old = seen.machine is not None and seen.machine <= (3, 1)
     if (speed, width) == ((1, 1) if old else (4, 32)) or speed not in _SPEEDS or seen.version < (4, 0):
@@ -73,7 +73,7 @@ def _reserved(seen: Seen) -> Options:
         return {}
     options = {}
     for name, offset, size in (*_RESERVE, _PREF64):
-        value = int.from_bytes(seen.config[at + offset : at + offset + size], "little")
+        value = pci.Register(at + offset, size).value(seen.config)
         if value != (1 << 8 * size) - 1:
             options[name] = str(value)
     return options

@@ -40,7 +40,7 @@ def _nvme(seen: Seen) -> Options:
     options = {"serial": "msixtool"}
     at = seen.capability(pci.CapabilityId.MSIX)
     if at is not None:
-        size = (int.from_bytes(seen.config[at + 2 : at + 4], "little") & 0x7FF) + 1
+        size = (pci.Register(at + 2, 2).value(seen.config) & 0x7FF) + 1
         options["msix_qsize"] = str(size)
     queues = seen.elements("sq")
     if queues is not None and queues > 1:

@@ -49,7 +49,7 @@ def _transport(seen: Seen, *, transitional: bool) -> Options:
     options: Options = {}
     modern = seen.virtio.has(_EXTRA)
     if transitional:
-        legacy = int.from_bytes(seen.config[2:4], "little") < _MODERN_IDS
+        legacy = pci.DEVICE_ID.value(seen.config) < _MODERN_IDS
         old = seen.machine is not None and seen.machine <= (2, 6)
         if old or not modern or legacy == seen.behind_port:
             options |= {
@@ -77,7 +77,7 @@ def _multiplier(seen: Seen) -> int | None:
         if at < pci.HEADER_SIZE or at + 20 > pci.CONFIG_SIZE:
             return None
         if seen.config[at] == _VENDOR and seen.config[at + 3] == _NOTIFY:
-            return int.from_bytes(seen.config[at + 16 : at + 20], "little")
+            return pci.Register(at + 16, 4).value(seen.config)
         at = seen.config[at + 1] & 0xFC
     return None
 

@@ -184,13 +184,13 @@ class PciTree:
 
     def _companion(self, device: SeenDevice) -> dict[str, str]:
         """A UHCI that shares the ports of an EHCI in its slot, as ICH9 has them."""
-        name = f"8086:{int.from_bytes(device.config[2:4], 'little'):04x}"
+        name = f"8086:{pci.DEVICE_ID.value(device.config):04x}"
         if device.kind != "uhci" or name not in UHCI:
             return {}
         for path, other in self.present.items():
             if other.kind != "ehci" or path.rpartition(".")[0] != device.path.rpartition(".")[0]:
                 continue
-            first, count = COMPANIONS.get(f"8086:{int.from_bytes(other.config[2:4], 'little'):04x}", ("", 0))
+            first, count = COMPANIONS.get(f"8086:{pci.DEVICE_ID.value(other.config):04x}", ("", 0))
             number = int(name[5:], 16) - int(first[5:] or "0", 16)
             if 0 <= number < count and path in self.ids:
                 return {"masterbus": f"{self.ids[path]}.0", "firstport": str(2 * number)}
