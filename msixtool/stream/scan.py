@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Set
-from functools import lru_cache
-from typing import NamedTuple
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import InputError
@@ -61,10 +61,16 @@ def section_header(data: bytes) -> SectionHeader | None:
     return _header(data[: end + 8])
 
 
+@cache
+def _compiled() -> Any:
+    """The schema as construct compiles it: a stream may have tens of thousands of sections."""
+    return qevm.SECTION_HEADER.compile()
+
+
 @lru_cache(1 << 10)
 def _header(data: bytes) -> SectionHeader:
     """Machines alike have the same headers: a fleet of them is read once."""
-    raw = parse(qevm.SECTION_HEADER, data, what="section header")
+    raw = parse(_compiled(), data, what="section header")
     return SectionHeader(raw.type, raw.section_id, raw.idstr, raw.instance_id, raw.version_id, len(data))
 
 

@@ -134,10 +134,18 @@ def test_a_damaged_source_is_a_finding_and_status_2(msixtool: Tool, tmp_path: Pa
     cut = tmp_path / "cut.mig"
     data = unpacked(FOUR)
     cut.write_bytes(data[: len(data) // 2])
-    result = msixtool("compat", cut, FOUR, "--json")
-    assert result.status == 2
-    assert result.json["compatible"] is False
-    assert result.json["findings"][0]["code"] == "stream"
+    for target in ([FOUR], ["--to", "11.1"]):
+        result = msixtool("compat", cut, *target, "--json")
+        assert result.status == 2
+        assert result.json["compatible"] is False
+        assert result.json["findings"][0]["code"] == "stream"
+
+
+def test_an_image_that_libvirt_refuses_does_not_load(msixtool: Tool) -> None:
+    image = REPOSITORY / "tests" / "data" / "containers" / "libvirt-incomplete.xz"
+    result = msixtool("compat", image, "--to", "11.1", "--json")
+    assert (result.status, result.json["compatible"]) == (1, False)
+    assert "libvirt marked the image as incomplete" in result.json["findings"][0]["message"]
 
 
 @pytest.mark.parametrize(
