@@ -11,4 +11,4 @@ from tests.cli.examples import check_examples
 
 def test_the_page_shows_what_commands_and_scripts_print(tmp_path: Path) -> None:
     pytest.importorskip("dask")
-    check_examples("many-files.md", tmp_path, 10, errors=True)
+    check_examples("many-files.md", tmp_path, 11, errors=True)
