@@ -69,7 +69,7 @@ ACTIONS: list[tuple[str, str, str, str]] = [
     (DEVICE, "mask-all", HELD, "masked all"),
     (DEVICE + "set-pending 0", "handle-mask-update 0 on", "pending-cleared:0 message:0", ""),
     (DEVICE + "set-pending 0", "handle-mask-update 0 off", "", "pending 0"),
-    (DEVICE + "restore-config 0 on", "update-function-masked", f"function-mask {HELD}", ""),
+    (DEVICE + "restore-config 3 on", "update-function-masked", f"function-mask {HELD}", ""),
     (DEVICE, "notifiers on", USED, ""),
     (DEVICE, "notifiers on poll=on", f"{USED} poll-notifier", ""),
     (DEVICE, "notifiers on failing=1", f"{USED} release-notifier:0 error", "error"),
@@ -79,6 +79,7 @@ ACTIONS: list[tuple[str, str, str, str]] = [
     ("init-exclusive-bar 2", "uninit-exclusive-bar", "", "absent"),
     (DEVICE, "save here", "", "state here"),
     (DEVICE, "restore-config 0x4003 off", "", "function-masked off; bus-master off"),
+    (DEVICE, "restore-config 0x4007 off", "error", "error EINVAL; bus-master on"),
     (
         DEVICE + "set-pending 0\nsave here\nnew-process\ninit 4\nuse all",
         "load here",

@@ -344,6 +344,10 @@ def save(bench: Bench, name: str) -> Events:
 @action("restore-config CONTROL on|off")
 def restore_config(bench: Bench, control: int, on: bool) -> Events:
     """Message Control and bus mastering come from a stream: nothing is set off until load."""
+    # The count is read-only: get_pci_config_device refuses another.
+    vectors, given = bench.function.nr_vectors_allocated(), (control & fmt.CONTROL_QSIZE) + 1
+    if given != vectors:
+        return (ev.Error(f"EINVAL: Message Control is of {given} vectors, the device has {vectors}"),)
     bench.function.restore_config(control, bus_master=on)
     return ()
 
