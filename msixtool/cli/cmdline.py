@@ -14,6 +14,8 @@ EXAMPLES = """\b
 Examples:
   msixtool cmdline vm.mig
   msixtool cmdline vm.mig --qemu-version 10.0 --bios OVMF.fd
+  msixtool cmdline vm.mig --check qemu-system-x86_64
+  msixtool cmdline vm.mig --libvirt > vm.xml && virsh define vm.xml
   msixtool cmdline vm.mig --json"""
 
 
@@ -26,6 +28,7 @@ Examples:
 @click.option(
     "--check", metavar="PROGRAM", help="Load FILE into this QEMU with the command, paused, and end it."
 )
+@click.option("--libvirt", is_flag=True, help="Print a libvirt domain's XML instead.")
 @options.container_options
 @options.json_option
 @options.common_options
@@ -36,6 +39,7 @@ def cmdline(
     bios: str | None,
     like_target: str | None,
     check: str | None,
+    libvirt: bool,
     offset: int,
     snapshot: str | None,
     as_json: bool,
@@ -53,7 +57,12 @@ def cmdline(
         Dump.open(file, offset=offset, snapshot=snapshot) as dump,
     ):
         answer = dump.cmdline(
-            qemu_version=qemu_version, program=program, bios=bios, like_target=like_target, check=check
+            qemu_version=qemu_version,
+            program=program,
+            bios=bios,
+            like_target=like_target,
+            check=check,
+            libvirt=libvirt,
         )
     if answer.trial is not None and not answer.ok:
         for line in answer.trial.stderr.splitlines()[-4:]:
@@ -61,7 +70,7 @@ def cmdline(
     if as_json:
         print_json(answer.document())
     else:
-        click.echo(answer.shell())
+        click.echo(answer.shell() if answer.domain is None else answer.domain)
         for note in answer.notes:
             warn(f"{note.option}: {note.message}")
     return report(answer)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from msixtool import dump as door
@@ -15,6 +17,7 @@ from msixtool.words import plural
 
 if TYPE_CHECKING:
     from msixtool.tasks.cmdline.words import Note
+    from msixtool.tasks.compat.on_program import OnProgram
     from msixtool.tasks.compat.qemu_target import Trial
 
 
@@ -24,6 +27,8 @@ class Command(OfOne):
 
     line: CommandLine
     trial: Trial | None = None
+    domain: str | None = None
+    """The XML of a libvirt domain, where that was asked for."""
 
     @property
     def program(self) -> str:
@@ -51,7 +56,8 @@ class Command(OfOne):
 
     def document(self) -> Document:
         """`msixtool.cmdline/1`."""
-        return cmdline_document(self.origin, self.line)
+        document = cmdline_document(self.origin, self.line)
+        return document if self.domain is None else document | {"domain": self.domain}
 
     def summary(self) -> str:
         return f"{self.program}, {plural(len(self.args), 'word')}, {plural(len(self.notes), 'note')}"
@@ -65,17 +71,26 @@ def command_for(
     bios: str | None,
     like_target: str | None,
     check: str | None,
+    libvirt: bool,
 ) -> Command:
     """The command line for an opened stream. Raises as `Dump.cmdline` does."""
     version = parse_version(qemu_version) if qemu_version else None
     like = parse_version(like_target) if like_target else None
-    if check is None:
+    trial = None
+    with nullcontext() if check is None else _program(check) as target:
+        version = version or (None if target is None else target.release)
         line = command_line(dump, version=version, program=program, bios=bios, like=like)
-        return Command(Origin.of(dump), line)
+        if target is not None:
+            line, trial = target.closed(dump, line)
+    if not libvirt:
+        return Command(Origin.of(dump), line, trial)
+    from msixtool.tasks.cmdline.libvirt import domain_of
+
+    domain, line = domain_of(line, PurePath(dump.path).name)
+    return Command(Origin.of(dump), line, trial, domain)
+
+
+def _program(check: str) -> OnProgram:
     from msixtool.tasks.compat.on_program import OnProgram
 
-    with OnProgram(check) as target:
-        version = version or target.release
-        line = command_line(dump, version=version, program=program, bios=bios, like=like)
-        line, trial = target.closed(dump, line)
-    return Command(Origin.of(dump), line, trial)
+    return OnProgram(check)

@@ -160,13 +160,15 @@ class Dump(door.Dump):
         bios: str | None = None,
         like_target: str | None = None,
         check: str | None = None,
+        libvirt: bool = False,
     ) -> Command:
         """The command line of a QEMU that loads the stream: machine, memory, every device at its place.
 
         `qemu_version` is the QEMU that takes it (None: the oldest that can have written the stream),
         `program` what it is called, `bios` the file of a firmware that is not QEMU's own; with `like_target`
         the machine type is the nearest that such a QEMU has. `check` is a QEMU that then loads the stream
-        with it, paused, and is ended.
+        with it, paused, and is ended: what it refuses changes the command, as far as that helps. `libvirt`
+        gives the same machine as the XML of a domain, too.
 
         Raises InputError for a stream without machine type, or where `check` does not start.
         """
@@ -179,6 +181,7 @@ class Dump(door.Dump):
             bios=bios,
             like_target=like_target,
             check=check,
+            libvirt=libvirt,
         )
 
     def save(

@@ -64,6 +64,13 @@ def joined(first: str, options: Mapping[str, str]) -> str:
     return ",".join(parts + [f"{name}={value.replace(',', ',,')}" for name, value in options.items()])
 
 
+def parsed(value: str) -> tuple[str, dict[str, str]]:
+    """What `joined` made: the first word, and the options."""
+    parts = [part.replace("\0", ",") for part in value.replace(",,", "\0").split(",")]
+    first = "" if "=" in parts[0] else parts.pop(0)
+    return first, dict(part.partition("=")[::2] for part in parts)
+
+
 def size_text(size: int) -> str:
     """`24M`, `64K` or bytes."""
     for unit, letter in ((1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")):

@@ -18,9 +18,12 @@ from typing import Any
 
 from msixtool.dump import Dump
 from msixtool.errors import InputError, UsageError
-from msixtool.tasks.cmdline.words import joined
+from msixtool.tasks.cmdline.words import joined, parsed
+from msixtool.tasks.compat.domain_networks import network_words, without_networks
 
-VIRSH_TIMEOUT = 60.0
+VIRSH_TIMEOUT = 300.0
+"""Seconds within which virsh has to answer. A libvirt that has just been installed asks every emulator of the
+host what it can do before it does: 6 s where there are 19, minutes on a busy host."""
 _MIB = 1 << 20
 _MOST_XML = 16 << 20
 _TAKEN_OUT = frozenset(
@@ -58,9 +61,17 @@ def domain_command(xml: str, source: Dump, *, connect: str = "qemu:///system") -
 
     Raises InputError where virsh is not there, does not answer, or does not take the XML.
     """
-    words = _native(xml, connect)
+    plain, cards, root = without_networks(xml)
+    words = _native(plain, connect)
     flash = {b.idstr: b.used_length for b in source.index.blocks if b.idstr.startswith("system.flash")}
-    return _Harmless(flash).made(words)
+    made = _Harmless(flash).made(words)
+    if root is None or not cards:
+        return made
+    try:
+        more, said = network_words(cards, root, taps=os.geteuid() == 0)
+    except ValueError as error:
+        raise InputError("the domain's XML is not taken", path="interface", found=error) from None
+    return DomainCommand((*made.words, *more), (*made.changed, *said))
 
 
 def xml_of(path: str, source: Dump) -> str:
@@ -224,8 +235,5 @@ def _parsed(value: str) -> tuple[str, dict[str, Any]]:
             found = {}
         kind = found.get("driver") or found.get("qom-type") or found.get("type") or ""
         return str(kind), found
-    parts = [part.replace("\0", ",") for part in value.replace(",,", "\0").split(",")]
-    options: dict[str, Any] = dict(part.partition("=")[::2] for part in parts)
-    first = parts[0]
-    named = first if "=" not in first else options.get("driver") or options.get("qom-type") or ""
-    return str(named), options
+    first, options = parsed(value)
+    return first or options.get("driver") or options.get("qom-type") or "", options

@@ -1,0 +1,57 @@
+"""Domains of a real libvirt: the XML that cmdline writes, and compat with a domain as the target."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from msixtool import Dump
+from msixtool.cli import run
+from msixtool.tasks.compat.qemu_target import save_fresh
+from tests.live.test_capture_libvirt import virsh
+
+MACHINES = {
+    "pc": "-M pc -netdev user,id=n -device e1000,netdev=n,addr=9,romfile="
+    " -device virtio-rng-pci,addr=7,vectors=0",
+    "q35": "-M q35 -device pcie-root-port,id=p,port=16,chassis=1,addr=4,x-speed=8 -netdev user,id=n"
+    " -device virtio-net-pci,netdev=n,bus=p,mac=52:54:00:12:34:99,vectors=5,rx_queue_size=512"
+    " -device qemu-xhci,id=u,addr=6 -device usb-tablet,bus=u.0,port=2"
+    " -device virtio-serial-pci,id=s,addr=7 -chardev null,id=c -device virtserialport,bus=s.0,nr=3,chardev=c",
+    "what libvirt has no words for": "-M q35,sata=off -device tpci200,addr=5 -device vmcoreinfo"
+    " -device pcie-pci-bridge,id=b,addr=6 -device ES1370,bus=b,addr=2",
+}
+
+
+@pytest.fixture
+def libvirt() -> None:
+    if shutil.which("virsh") is None or virsh("list").returncode:
+        pytest.skip("no libvirt answers here (.ci/run starts one)")
+
+
+@pytest.mark.usefixtures("libvirt")
+@pytest.mark.parametrize("words", MACHINES.values(), ids=list(MACHINES))
+def test_libvirt_takes_the_domain_and_makes_the_same_machine_of_it(
+    qemu: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    """Defined, turned into a command by virsh, started, and loaded."""
+    saved, domain = tmp_path / f"{tmp_path.name}.mig", tmp_path / "vm.xml"
+    save_fresh([qemu, "-nodefaults", "-display", "none", *words.split()], saved)
+    assert run(["cmdline", str(saved), "--libvirt"]) == 0
+    domain.write_text(capsys.readouterr().out.replace("/usr/bin/qemu-system-x86_64", qemu))
+    defined = virsh("define", str(domain))
+    assert defined.returncode == 0, defined.stderr
+    assert virsh("undefine", saved.name).returncode == 0
+    status = run(["compat", str(saved), "--domain", str(domain), "--try", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert document["tried"]["loaded"], document["tried"]["stderr"]
+    assert status == 0, document["findings"]
+
+
+def test_a_name_in_the_xml_is_one_that_libvirt_takes(tmp_path: Path, qemu: str) -> None:
+    saved = tmp_path / "a <b>&'\"\n$(x).mig"
+    save_fresh([qemu, "-nodefaults", "-display", "none", "-M", "pc"], saved)
+    with Dump.open(saved) as dump:
+        assert "<name>a-b-x-.mig</name>" in (dump.cmdline(libvirt=True).domain or "")
