@@ -10,10 +10,11 @@ import pytest
 from msixtool import Dump
 from msixtool.cli import run
 from msixtool.tasks.cmdline import command_line
-from msixtool.tasks.compat.qemu_target import fresh_target, save_fresh, try_load
+from msixtool.tasks.compat.qemu_target import fresh_target, try_load
 from tests.conftest import REPOSITORY
 
 from .devices import version
+from .saved import save_fresh
 
 RECORDED = sorted((REPOSITORY / "tests" / "data" / "cmdline").glob("*/source.mig.xz"))
 
@@ -79,7 +80,7 @@ def test_a_property_that_is_not_known_is_found_by_trying(
     qemu: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, found: list[str]
 ) -> None:
     saved = tmp_path / "saved.mig"
-    save_fresh([qemu, "-nodefaults", "-display", "none", *words.split()], saved)
+    save_fresh(qemu, words, saved)
     status = run(["cmdline", str(saved), "--check", qemu, "--json"])
     document = json.loads(capsys.readouterr().out)
     assert status == 0

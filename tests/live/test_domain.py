@@ -10,7 +10,7 @@ import pytest
 
 from msixtool import Dump
 from msixtool.cli import run
-from msixtool.tasks.compat.qemu_target import save_fresh
+from tests.live.saved import save_fresh
 from tests.live.test_capture_libvirt import virsh
 
 MACHINES = {
@@ -38,7 +38,7 @@ def test_libvirt_takes_the_domain_and_makes_the_same_machine_of_it(
 ) -> None:
     """Defined, turned into a command by virsh, started, and loaded."""
     saved, domain = tmp_path / f"{tmp_path.name}.mig", tmp_path / "vm.xml"
-    save_fresh([qemu, "-nodefaults", "-display", "none", *words.split()], saved)
+    save_fresh(qemu, words, saved)
     assert run(["cmdline", str(saved), "--libvirt"]) == 0
     domain.write_text(capsys.readouterr().out.replace("/usr/bin/qemu-system-x86_64", qemu))
     defined = virsh("define", str(domain))
@@ -52,6 +52,6 @@ def test_libvirt_takes_the_domain_and_makes_the_same_machine_of_it(
 
 def test_a_name_in_the_xml_is_one_that_libvirt_takes(tmp_path: Path, qemu: str) -> None:
     saved = tmp_path / "a <b>&'\"\n$(x).mig"
-    save_fresh([qemu, "-nodefaults", "-display", "none", "-M", "pc"], saved)
+    save_fresh(qemu, "-M pc", saved)
     with Dump.open(saved) as dump:
         assert "<name>a-b-x-.mig</name>" in (dump.cmdline(libvirt=True).domain or "")

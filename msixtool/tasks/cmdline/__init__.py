@@ -33,6 +33,8 @@ _UPSTREAM = re.compile(r"pc-(?:i440fx|q35)-[0-9]+\.[0-9]+(?:\.[0-9]+)?")
 _COUNTED_APICS = (2, 6)
 """Up to this machine type APICs have instance ids in the order in which they were made, not their own."""
 _RESET_EIP = 0xFFF0
+_ARM_MODELS = ((220, "cortex-a15"), (259, "cortex-a57"), (270, "cortex-a76"))
+"""Up to how many registers a model has in its state (QEMU 7.2: 197, 258, 260; `max` 304)."""
 MOST_DEVICES = 4096
 """The most sections that are put on a command line; real streams have a few hundred."""
 
@@ -187,10 +189,24 @@ class _Maker:
             if self.version >= (4, 1):
                 where = {"socket-id": str(socket), "die-id": "0"} | where
             self.words.add("-device", joined("qemu64-x86_64-cpu", where))
-        if self._has_run():
+        model = self._arm_model()
+        if model is not None:
+            self.words.add("-cpu", model)
+            self.words.note("-cpu", f"{model}, or another one with as many registers: the stream has no more")
+        elif self._has_run():
             self.words.note(
                 "-cpu", "the CPU model is not in the stream: the guest has run, and may need the one it had"
             )
+
+    def _arm_model(self) -> str | None:
+        """The plainest model of Arm with the number of registers that the stream has; None for others."""
+        if "mach-virt.ram" not in self.tree.blocks:
+            return None
+        first = next((device for device in self.devices if device.kind == "cpu"), None)
+        count = None if first is None else first.value("cpreg_vmstate_array_len")
+        if not isinstance(count, int):
+            return None
+        return next((model for most, model in _ARM_MODELS if count <= most), "max")
 
     def _has_run(self) -> bool:
         """Whether the first CPU has left the place where an x86 CPU starts; undecided counts as so."""
