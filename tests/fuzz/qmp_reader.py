@@ -70,7 +70,8 @@ _WORDS = (
 
 _HOW = "how"
 _WAYS = ("whole", "devices", "look")
-"""What is asked of the VM: all of it, its devices, or its devices and a few bytes of its memory."""
+"""What is asked of the VM: all of it (by older findings, too), its devices, or its devices and a few
+bytes of its memory."""
 
 STREAM = b"QEVM\0\0\0\3\0"
 
@@ -108,7 +109,7 @@ def read(made: Input) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="msixtool-fuzz-") as folder:
         try:
             with create(f"{folder}/out") as out:
-                _ask(ours, out, talk[_HOW])
+                _ask(ours, out, talk.get(_HOW, _WAYS[0]))
         except BaseException:
             if os.listdir(folder):
                 raise MisreadError(f"left behind: {os.listdir(folder)}") from None
