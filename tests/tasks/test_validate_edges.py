@@ -255,7 +255,7 @@ def test_config_and_queue_vectors(vector: int, sound: bool, tmp_path: Path) -> N
         [] if sound else [("virtio-vector", vector, place) for place in places]
     )
     assert [f.message.split(" is ")[0] for f in found] == (
-        [] if sound else ["config_vector", "the vector of queue 2"]
+        [] if sound else ["config_vector", "queue 2 vector"]
     )
 
 

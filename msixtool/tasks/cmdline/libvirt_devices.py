@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from msixtool.qemu.kinds import Backend, kinds
 from msixtool.qemu.kinds.facts import NOTHING
 
 Attributes = Mapping[str, str]
@@ -87,19 +88,12 @@ DEVICES: Mapping[str, Shape] = {
         driver={"rx_queue_size": "rx_queue_size", "tx_queue_size": "tx_queue_size"} | _VIRTIO,
         generations=True,
     ),
+    # libvirt hands the name of any other model on to QEMU as it is.
     **{
         name: _network(name)
-        for name in (
-            "e1000",
-            "e1000e",
-            "igb",
-            "rtl8139",
-            "ne2k_pci",
-            "pcnet",
-            "vmxnet3",
-            "e1000-82545em",
-            "tulip",
-        )
+        for kind in kinds()
+        if kind.backend is Backend.NETDEV and not kind.is_virtio
+        for name in kind.devices.values()
     },
     "virtio-blk-pci": Shape(
         "disk",
