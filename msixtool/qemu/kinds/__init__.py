@@ -215,7 +215,7 @@ def kind_of(section: str | None) -> DeviceKind:
 @lru_cache(maxsize=256)
 def _stranger(name: str) -> DeviceKind:
     if name.startswith(VIRTIO_SECTIONS):
-        from msixtool.qemu.kinds.virtio import virtio
+        from msixtool.qemu.kinds.transport import virtio
 
         return virtio(name)
     return DeviceKind(name)

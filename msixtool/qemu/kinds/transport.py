@@ -1,0 +1,234 @@
+"""What all virtio devices on PCI have: MSI-X, registers, changes, advice, and the properties of virtio-pci.
+
+Source: QEMU hw/virtio/virtio-pci.c (virtio_pci_realize, virtio_pci_device_plugged) and virtio-pci.h; Virtual
+I/O Device 1.2, section 4.1.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from msixtool.formats import pci
+from msixtool.qemu.kinds import DeviceKind, Options, no_options
+from msixtool.qemu.kinds.facts import (
+    BARS,
+    CAPABILITY_LIST,
+    MACHINE,
+    MSIX_PLACEMENT,
+    NOTHING,
+    POWER_STATE,
+    Advice,
+    Capabilities,
+    Compat,
+    Msix,
+    MsixPlace,
+    PciFunction,
+    UsedAtLoad,
+    give,
+)
+
+if TYPE_CHECKING:
+    from msixtool.qemu.kinds.seen import Seen
+
+_VENDOR = 0x09
+_NOTIFY = 2
+_MODERN_IDS = 0x1040
+_AER, _ATS = 0x01, 0x0F
+_IOMMU_PLATFORM = 33
+_PAGE = 4096
+_EXTRA = "virtio_pci/modern_state"
+
+
+def properties(seen: Seen, *, transitional: bool) -> Options:
+    """The properties of virtio-pci."""
+    assert seen.virtio is not None
+    options: Options = {}
+    modern = seen.virtio.has(_EXTRA)
+    if transitional:
+        legacy = pci.DEVICE_ID.value(seen.config) < _MODERN_IDS
+        old = seen.machine is not None and seen.machine <= (2, 6)
+        if old or not modern or legacy == seen.behind_port:
+            options |= {
+                "disable-legacy": "off" if legacy else "on",
+                "disable-modern": "off" if modern else "on",
+            }
+    multiplier = _multiplier(seen)
+    default = _PAGE if seen.machine is not None and seen.machine <= (2, 7) else 4
+    if multiplier not in (None, default):
+        options["page-per-vq"] = "on" if multiplier == _PAGE else "off"
+    if seen.virtio.has("virtio/packed_virtqueues"):
+        options["packed"] = "on"
+    if seen.virtio.features >> _IOMMU_PLATFORM & 1:
+        options["iommu_platform"] = "on"
+    for name, number in (("aer", _AER), ("ats", _ATS)):
+        if seen.extended(number) is not None:
+            options[name] = "on"
+    return options
+
+
+def _multiplier(seen: Seen) -> int | None:
+    """Bytes between two queues' notify registers, of the capability that tells."""
+    at = seen.config[0x34]
+    for _ in range(48):
+        if at < pci.HEADER_SIZE or at + 20 > pci.CONFIG_SIZE:
+            return None
+        if seen.config[at] == _VENDOR and seen.config[at + 3] == _NOTIFY:
+            return pci.Register(at + 16, 4).value(seen.config)
+        at = seen.config[at + 1] & 0xFC
+    return None
+
+
+def vectors(seen: Seen) -> Options:
+    assert seen.virtio is not None
+    return {"vectors": str(seen.virtio.vectors)}
+
+
+def size(seen: Seen, queue: int, name: str, default: int) -> Options:
+    """The size of a queue, where it is one that can be asked for and not the default."""
+    assert seen.virtio is not None
+    sizes = seen.virtio.sizes
+    size = sizes[queue] if queue < len(sizes) else 0
+    if size == default or size < 2 or size > 1024 or size & (size - 1):
+        return {}
+    return {name: str(size)}
+
+
+def since(version: tuple[int, int]) -> Callable[[Seen], Options]:
+    return lambda seen: vectors(seen) if seen.version >= version else {}
+
+
+_MSIX = Msix(
+    UsedAtLoad.NONE,
+    MsixPlace.VIRTIO,
+    None,
+    recovery=(
+        "virtio marks its vectors used only after msix_load. The guest hears of the work when the"
+        " device next notifies the same queue, or when its driver looks at the ring (a kick, a timeout,"
+        " a reset of the device); a queue that waits for nothing else may hang."
+    ),
+)
+
+FUNCTION = PciFunction(error_reporting=True, link_control=True, power_control=POWER_STATE, is_virtio=True)
+"""Of every virtio device; its BARs follow from its capabilities."""
+
+_STRUCTURES = ((0x09, 0x84), (0x09, 0x70), (0x09, 0x60), (0x09, 0x50), (0x09, 0x40))
+_EXPRESS = (
+    *((0x09, 0xC8), (0x09, 0xB4), (0x09, 0xA4), (0x09, 0x94), (0x09, 0x84)),
+    *((0x01, 0x7C), (0x10, 0x40)),
+)
+_CAPABILITIES = (
+    Capabilities(((0x11, 0x98), *_STRUCTURES)),
+    Capabilities(((0x11, 0xDC), *_EXPRESS)),
+    Capabilities(((0x11, 0x40),)),
+)
+"""Modern, modern behind a PCI Express port, and with disable-modern=on."""
+
+_CHANGES = (
+    Compat((2, 3), "virtio-…-pci,any_layout=off", "offers ANY_LAYOUT later"),
+    Compat((2, 4), "virtio-pci,x-disable-pcie=on", "no PCI Express capability behind a port"),
+    Compat((2, 4), "virtio-pci,migrate-extra=off", "no virtio/extra_state in the stream"),
+    Compat(
+        (2, 6),
+        "virtio-pci,disable-modern=on,disable-legacy=off",
+        "MSI-X capability at 0x40 instead of 0x98, no virtio structures",
+    ),
+    Compat((2, 7), "virtio-pci,page-per-vq=on", "notifications spread over a larger BAR"),
+    Compat((2, 8), "virtio-pci,x-pcie-deverr-init=off", "error reporting not writable"),
+    Compat((4, 0), "virtio-device,use-started=false", "no virtio/started in the stream"),
+    Compat((4, 1), "virtio-pci,x-pcie-flr-init=off", "function level reset in Device Capabilities"),
+    Compat((5, 1), "virtio-pci,x-ats-page-aligned=off", "ATS capability"),
+    Compat((9, 0), "virtio-pci,x-pcie-pm-no-soft-reset=off", "Power Management Control/Status, bit 3"),
+)
+"""Of every virtio device."""
+
+_NO_ADVICE = Advice()
+_TRANSITIONAL = give("disable-legacy", "disable-modern")
+_SUBSECTIONS = {
+    "virtio/disabled": "is sent of a device whose bus mastering is off: use-disabled-flag=off on the source's"
+    " device keeps it out, as machine types up to 4.2 do (up to 4.1 in 5.0 and 5.1).",
+    "virtio/started": "is sent of a device that its driver has started: use-started=off keeps it out, as"
+    " machine types up to 4.0 do.",
+}
+
+
+def legacy_bar(properties: str = "properties") -> str:
+    """On BAR 0, which holds the device's own configuration where it has a legacy interface."""
+    return (
+        "BAR 0 is the legacy interface, whose size follows from the length of the device's own configuration:"
+        f" give the target's device the source's {properties}, and use {MACHINE}. With disable-legacy=on"
+        f" on both"
+        " sides the BAR is not there."
+    )
+
+
+def without_msix(machine: str) -> dict[str, str]:
+    """On the capabilities of a device that got MSI-X after `machine`."""
+    own = f"vectors=0 is what machine types up to {machine} have."
+    return {CAPABILITY_LIST: f"{_REGISTERS[CAPABILITY_LIST]} {own}"}
+
+
+_REGISTERS = {
+    "MSI-X table size": give(
+        "vectors", also=" and number of queues, from which the number follows without it"
+    ),
+    MSIX_PLACEMENT: give("vectors"),
+    BARS: give("vectors", "page-per-vq", "modern-pio-notify", "disable-legacy"),
+    "BAR 0": legacy_bar(),
+    CAPABILITY_LIST: give("disable-modern", "disable-legacy", "vectors")
+    + " Put it behind a PCI Express port on both sides or on neither; some virtio devices have"
+    " MSI-X for newer machine types alone.",
+    "device ID": _TRANSITIONAL
+    + " Transitional devices have other ids than modern ones, and a device behind a PCI Express port is"
+    " modern by default.",
+    "revision ID": _TRANSITIONAL,
+    "virtio structure type": give("disable-modern", "modern-pio-notify"),
+    "virtio structure BAR": give("modern-pio-notify"),
+    "virtio structure offset": give("page-per-vq", "modern-pio-notify"),
+    "virtio structure length": give("page-per-vq", "modern-pio-notify"),
+    "virtio notify multiplier": give("page-per-vq"),
+    "class code": give("class"),
+}
+
+
+def virtio(
+    section: str,
+    *,
+    pci: PciFunction = FUNCTION,
+    changes: tuple[Compat, ...] = (),
+    advice: Advice = _NO_ADVICE,
+    registers: Mapping[str, str] = NOTHING,
+    **facts: Any,
+) -> DeviceKind:
+    """A kind of virtio device: what all have, and what is its own."""
+    return DeviceKind(
+        section,
+        is_virtio=True,
+        msix=_MSIX,
+        pci=pci,
+        listed=_CAPABILITIES,
+        changes=tuple(sorted((*_CHANGES, *changes), key=lambda change: change.until)),
+        advice=advice._replace(registers={**_REGISTERS, **registers}, subsections=_SUBSECTIONS),
+        **{"host_features": section.startswith(_BESIDE_QEMU), **facts},
+    )
+
+
+_BESIDE_QEMU = ("vhost", "virtio-vhost")
+
+
+def device(
+    section: str,
+    name: str,
+    options: Callable[[Seen], Options] = no_options,
+    *,
+    transitional: bool = True,
+    **facts: Any,
+) -> DeviceKind:
+    """One that a `-device` makes."""
+
+    def made(seen: Seen) -> Options:
+        if seen.virtio is None:
+            return {}
+        return options(seen) | properties(seen, transitional=transitional)
+
+    return virtio(section, devices={"": name}, options=made, **facts)
