@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 FAMILIES = ("chipset", "display", "net", "ports", "storage", "usb", "virtio")
 """The modules of this package whose import fills the registry."""
 
+ISA = "isa"
+"""Key of `DeviceKind.devices`."""
+
 Options = dict[str, str]
 """Properties of a `-device`, in the order in which they are printed."""
 
@@ -64,7 +67,8 @@ class DeviceKind(NamedTuple):
 
     # On a command line
     devices: Mapping[str, str] = NOTHING
-    """Names for `-device` by PCI ids (`vendor:device`), under "" for all others; empty where it is none."""
+    """Names for `-device` by PCI ids (`vendor:device`), under "" for all others, under ISA for that bus;
+    empty where it is none."""
     options: Callable[[Seen], Options] = no_options
     backend: Backend = Backend.NONE
     rom: bool = False
@@ -73,6 +77,8 @@ class DeviceKind(NamedTuple):
     """Whether there is a PCI bus behind it."""
     numbered: bool = False
     """Whether it has a slot: the pair of chassis and slot is its alone."""
+    alone: bool = False
+    """Whether a section without a path is a device to be asked for: one on ISA, or on no bus."""
     integrated: bool = False
     """Whether it comes with the machine, or with another section's device."""
     note: str | None = None

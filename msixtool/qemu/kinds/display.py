@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from msixtool.formats import pci
-from msixtool.qemu.kinds import Backend, DeviceKind, Options, register
+from msixtool.qemu.kinds import ISA, Backend, DeviceKind, Options, register
 from msixtool.qemu.kinds.facts import (
     BARS,
     CAPABILITY_LIST,
@@ -88,7 +88,9 @@ register(
         pci=PciFunction({2: memory(0x1000)}, framebuffer=0),
         advice=Advice(registers={BARS: give("vgamem_mb")}),
     ),
-    DeviceKind("cirrus_vga", {"": "cirrus-vga"}, _memory(4), rom=True, probed=True),
+    DeviceKind(
+        "cirrus_vga", {"": "cirrus-vga", ISA: "isa-cirrus-vga"}, _memory(4), rom=True, probed=True, alone=True
+    ),
     DeviceKind("vmware_vga", {"": "vmware-svga"}, _vga_memory, rom=True),
     DeviceKind(
         "bochs-display",
@@ -100,8 +102,8 @@ register(
         advice=Advice(registers={BARS: give("vgamem")}),
     ),
     DeviceKind("qxl", {"": "qxl-vga"}, _qxl, rom=True),
-    DeviceKind("vga-isa", {"": "isa-vga"}),
-    DeviceKind("ramfb-dev", {"": "ramfb"}),
+    DeviceKind("vga-isa", {"": "isa-vga"}, alone=True),
+    DeviceKind("ramfb-dev", {"": "ramfb"}, alone=True),
     DeviceKind(
         "intel-hda",
         {"": "intel-hda", "8086:293e": "ich9-intel-hda"},
@@ -112,12 +114,10 @@ register(
     DeviceKind("hda-audio", {"": "hda-duplex"}, backend=Backend.AUDIODEV, named=_codec, sound=True),
     *(
         DeviceKind(section, {"": device}, backend=Backend.AUDIODEV, sound=True)
-        for section, device in (
-            ("ac97", "AC97"),
-            ("es1370", "ES1370"),
-            ("sb16", "sb16"),
-            ("cs4231a", "cs4231a"),
-            ("gus", "gus"),
-        )
+        for section, device in (("ac97", "AC97"), ("es1370", "ES1370"))
+    ),
+    *(
+        DeviceKind(section, {"": section}, backend=Backend.AUDIODEV, sound=True, alone=True)
+        for section in ("sb16", "cs4231a", "gus")
     ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from msixtool.qemu.kinds import Backend, DeviceKind, Options, register
+from msixtool.qemu.kinds import ISA, Backend, DeviceKind, Options, register
 from msixtool.qemu.kinds.facts import (
     CAPABILITY_LIST,
     MSIX_PLACEMENT,
@@ -117,7 +117,7 @@ register(
         ),
         probed=True,
     ),
-    _net("ne2000", "ne2k_pci", probed=True),
+    _net("ne2000", {"": "ne2k_pci", ISA: "ne2k_isa"}, probed=True, alone=True),
     _net("pcnet", "pcnet", probed=True),
     _net("rtl8139", "rtl8139", options=_rtl8139, probed=True),
     DeviceKind("tulip", {"": "tulip"}, backend=Backend.NETDEV, probed=True),

@@ -73,7 +73,7 @@ register(
         advice=Advice("Give the target the source's drives on the same units."),
         probed=True,
     ),
-    DeviceKind("isa-ide", {"": "isa-ide"}),
+    DeviceKind("isa-ide", {"": "isa-ide"}, alone=True),
     DeviceKind("lsiscsi", {"1000:0012": "lsi53c895a", "1000:0001": "lsi53c810"}, probed=True),
     DeviceKind(
         "megasas",
@@ -142,6 +142,6 @@ register(
         probed=True,
     ),
     DeviceKind("scsi-disk", {"": "scsi-hd"}, backend=Backend.DRIVE, note="disk or CD"),
-    DeviceKind("sd-card", {"": "sd-card"}, backend=Backend.CARD, named=_card),
+    DeviceKind("sd-card", {"": "sd-card"}, backend=Backend.CARD, named=_card, alone=True),
     DeviceKind("sdhci", {"": "sdhci-pci"}, probed=True),
 )

@@ -97,5 +97,5 @@ register(
     DeviceKind("usb-redir", {"": "usb-redir"}, backend=Backend.CHARDEV),
     DeviceKind("usb-serial", {"": "usb-serial"}, backend=Backend.CHARDEV),
     DeviceKind("usb-storage", {"": "usb-storage"}, backend=Backend.DRIVE),
-    DeviceKind("ccid-card-passthru", {"": "ccid-card-passthru"}, backend=Backend.CHARDEV),
+    DeviceKind("ccid-card-passthru", {"": "ccid-card-passthru"}, backend=Backend.CHARDEV, alone=True),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from msixtool.qemu.kinds import Backend, device_kind
+from msixtool.qemu.kinds import ISA, Backend, device_kind
 from msixtool.tasks.cmdline.pci import PciTree
 from msixtool.tasks.cmdline.seen import PCI_PATH, SeenDevice
 from msixtool.tasks.cmdline.words import joined
@@ -20,20 +20,6 @@ _ON_MMIO = re.compile(r"virtio-mmio@([0-9a-f]{16})")
 _TRANSPORTS = ((0xFEB00000, 0x200), (0x0A000000, 0x200), (0x10001000, 0x1000))
 """Where virtio's transports without PCI begin, and how far apart: on microvm, Arm's and RISC-V's virt."""
 _BUILT_IN = frozenset({"ps2kbd", "ps2mouse", "pckbd", "vmmouse", "port92"})
-_IPMI = {
-    "ipmi-interface": "isa-ipmi-kcs",
-    "ipmi-interface-isa-bt": "isa-ipmi-bt",
-    "smbus-ipmi": "smbus-ipmi",
-}
-_PLAIN = frozenset(
-    {
-        "cirrus_vga", "cs4231a", "gus", "ib700_wdt", "ipoctal232", "isa-ide", "ne2000", "parallel_isa",
-        "ramfb-dev", "sb16",
-        "sd-card", "serial", "vga-isa", "vmclock", "vmcoreinfo", "vmgenid", "ccid-card-passthru",
-    }
-)  # fmt: skip
-"""Kinds of sections without a path that are devices to be asked for."""
-_ISA_NAMES = {"cirrus_vga": "isa-cirrus-vga", "ne2000": "ne2k_isa"}
 _MOST_PORTS = 511
 
 
@@ -68,11 +54,8 @@ class Others:
             self._floppy()
         elif device.kind == "ipmi-bmc-sim":
             self.tree.backends.of(Backend.BMC)
-        elif device.kind in _IPMI:
-            bmc = self.tree.backends.of(Backend.BMC)
-            self.words.add("-device", joined(_IPMI[device.kind], bmc))
-        elif not device.path and device.kind in _PLAIN and self.tree.isa:
-            self._plain(device)
+        elif not device.path and self.tree.isa:
+            self._alone(device)
 
     def _mmio(self, device: SeenDevice) -> None:
         """A virtio device without PCI, on the transport that has its address."""
@@ -92,11 +75,15 @@ class Others:
         options = {"id": self.words.id("dev"), "bus": bus} | self.tree.backends.of(kind.backend)
         self.words.add("-device", joined(name.replace("-pci", "-device"), options))
 
-    def _plain(self, device: SeenDevice) -> None:
+    def _alone(self, device: SeenDevice) -> None:
+        """One on ISA, or on no bus."""
         kind = device_kind(device.kind)
-        assert kind is not None
-        name = _ISA_NAMES.get(device.kind) or kind.device(device)
+        if kind is None or not kind.alone:
+            return
+        name = kind.devices.get(ISA) or kind.device(device)
         self.words.add("-device", joined(str(name), self.tree.backends.of(kind.backend)))
+        if kind.note:
+            self.words.note("-device", f"{device.item.idstr}: {kind.note}")
 
     def _floppy(self) -> None:
         """The first controller of an i440FX comes with the machine."""
