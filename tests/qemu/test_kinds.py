@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import msixtool
-from msixtool.qemu.kinds import DeviceKind, check_kind, device_kind, kind_of, kinds
+from msixtool.qemu.kinds import ISA, DeviceKind, check_kind, device_kind, kind_of, kinds
+from tests.stream.build import Stream
 
 PACKAGE = Path(msixtool.__file__).parent
 ELSEWHERE = 2
@@ -84,3 +85,13 @@ def test_the_declarations_hold_together() -> None:
             framebuffer = kind.function.framebuffer
             assert framebuffer is None or framebuffer not in kind.function.bars
             assert all(bar.size & bar.size - 1 == 0 for bar in kind.function.bars.values())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in kinds() if kind.alone], ids=lambda kind: kind.section)
+def test_a_section_without_a_path_is_asked_for_by_its_kind_alone(kind: DeviceKind, tmp_path: Path) -> None:
+    path = tmp_path / "vm.mig"
+    path.write_bytes(bytes(Stream().full(1, "apic", b"\0").full(2, kind.section, bytes(64))))
+    with msixtool.Dump.open(path) as dump:
+        words = dump.cmdline().document()["args"]
+    asked = [words[at + 1].split(",")[0] for at, word in enumerate(words) if word == "-device"]
+    assert kind.devices.get(ISA, kind.devices[""]) in asked

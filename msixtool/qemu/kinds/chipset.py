@@ -144,6 +144,12 @@ register(
             own_capabilities=True,
         ),
     ),
+    DeviceKind(
+        "uefi-vars-sysbus",
+        {"": "uefi-vars-x64"},
+        alone=True,
+        note="where UEFI's variables are kept (jsonfile=) is not in the stream",
+    ),
     DeviceKind("vmclock", {"": "vmclock"}, alone=True),
     DeviceKind("vmcoreinfo", {"": "vmcoreinfo"}, alone=True),
     DeviceKind("vmgenid", {"": "vmgenid"}, alone=True),
