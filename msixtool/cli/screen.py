@@ -34,6 +34,10 @@ class Screen:
     verbose: bool = False
     pager: bool = True
 
+    def forget(self) -> None:
+        """What was asked for in a run before this one."""
+        vars(self).update(vars(Screen()))
+
 
 asked = Screen()
 
@@ -41,7 +45,7 @@ asked = Screen()
 @contextmanager
 def screened() -> Iterator[None]:
     """A run on standard output, which is guarded: options are forgotten behind it, a pager is waited for."""
-    asked.__init__()  # type: ignore[misc]
+    asked.forget()
     out: Any = sys.stdout
     terminal = out.below
     paged = Paged(terminal) if terminal.isatty() else None
