@@ -60,7 +60,7 @@ class Pauses:
         if not runs:
             self._stopped = now
         elif self._stopped is not None:
-            self.milliseconds = (self.milliseconds or 0.0) + (now - self._stopped) / 1000
+            self.milliseconds = round((self.milliseconds or 0.0) + (now - self._stopped) / 1000, 3)
             self._stopped = None
 
 
