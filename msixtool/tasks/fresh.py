@@ -113,6 +113,22 @@ def dying_with_us(command: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
 
 
+def ask_program(command: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:
+    """What a program that reads nothing says, whatever its status.
+
+    Raises OSError where it cannot be started, subprocess.TimeoutExpired after `timeout` seconds.
+    """
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        check=False,
+    )
+
+
 def _start(command: list[str], log: int, channel: int) -> subprocess.Popen[bytes]:
     """Start QEMU so that it dies with this process."""
     words = dying_with_us(command)

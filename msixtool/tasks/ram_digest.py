@@ -95,14 +95,10 @@ def digest_ram(dump: Dump) -> tuple[list[BlockDigest], list[Damage]]:
     """
     damage: list[Damage] = []
     with bar_of(f"RAM of {dump.path}") as progress:
-        reader = _Reader(dump, progress or _unseen)
+        reader = _Reader(dump, progress)
         _read(reader, damage)
-        reader.progress(dump.index.end, dump.index.end)
+        reader.reached(dump.index.end)
     return [reader.blocks[block.idstr].digest(block) for block in dump.index.blocks], damage
-
-
-def _unseen(_: int, __: int) -> None:
-    """Nobody looks at the progress."""
 
 
 def _read(reader: _Reader, damage: list[Damage]) -> None:
@@ -121,7 +117,7 @@ def _read(reader: _Reader, damage: list[Damage]) -> None:
 
 
 class _Reader:
-    def __init__(self, dump: Dump, progress: Progress) -> None:
+    def __init__(self, dump: Dump, progress: Progress | None) -> None:
         self.dump = dump
         self.progress = progress
         self.source = dump.source
@@ -132,6 +128,11 @@ class _Reader:
         self.limits = {block.idstr: block.used_length for block in dump.index.blocks}
         self.current: str | None = None
         self.offset = 0
+
+    def reached(self, offset: int) -> None:
+        """Show how far it is, where somebody looks."""
+        if self.progress is not None:
+            self.progress(offset, self.dump.index.end)
 
     def hash(self, data: bytes) -> bytes:
         """The hash of a page's content; all zero for a page that is."""
@@ -163,7 +164,7 @@ class _Reader:
                 offset = self.record(offset, header - flags, flags)
             if offset - kept > 1 << 20:
                 self.source.drop(kept, offset)
-                self.progress(offset, self.dump.index.end)
+                self.reached(offset)
                 kept = offset
 
     def run(self, offset: int) -> int:

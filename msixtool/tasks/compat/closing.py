@@ -21,7 +21,7 @@ from msixtool.tasks.cmdline.words import Note, joined
 from msixtool.tasks.compat import Comparison, compare
 from msixtool.tasks.compat.qemu_target import Trial, fresh_stream, try_load
 from msixtool.tasks.finding import Code, Finding, Severity
-from msixtool.tasks.fresh import dying_with_us
+from msixtool.tasks.fresh import ask_program, dying_with_us
 
 MOST_STARTS = 200
 """The most QEMUs that are started to find what a command lacks."""
@@ -144,15 +144,7 @@ class _Closing:
         asked = f"{model},help" if model else "help"
         if (said := self.helps.get(option + asked)) is None:
             try:
-                run = subprocess.run(
-                    dying_with_us([*self.program, option, asked]),
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    text=True,
-                    errors="replace",
-                    timeout=_HELP_TIMEOUT,
-                    check=False,
-                )
+                run = ask_program(dying_with_us([*self.program, option, asked]), _HELP_TIMEOUT)
                 said = run.stdout
             except (InputError, OSError, subprocess.TimeoutExpired):
                 said = ""

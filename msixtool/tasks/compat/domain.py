@@ -20,6 +20,7 @@ from msixtool.dump import Dump
 from msixtool.errors import InputError, UsageError
 from msixtool.tasks.cmdline.words import joined, parsed
 from msixtool.tasks.compat.domain_networks import network_words, without_networks
+from msixtool.tasks.fresh import ask_program
 
 VIRSH_TIMEOUT = 300.0
 """Seconds within which virsh has to answer. A libvirt that has just been installed asks every emulator of the
@@ -96,14 +97,9 @@ def _native(xml: str, connect: str) -> list[str]:
         file.write(xml)
         file.flush()
         try:
-            run = subprocess.run(
+            run = ask_program(
                 ["virsh", "-q", "-c", connect, "domxml-to-native", "qemu-argv", "--xml", file.name],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=VIRSH_TIMEOUT,
-                check=False,
+                VIRSH_TIMEOUT,
             )
         except OSError as error:
             raise InputError("cannot be started", path="virsh", found=error.strerror) from None

@@ -23,7 +23,7 @@ from msixtool.output.files import OutputFile
 from msixtool.tasks.capture import capture
 from msixtool.tasks.compat import vmstate_file
 from msixtool.tasks.compat.vmstate_file import VmstateFile
-from msixtool.tasks.fresh import FreshQemu, dying_with_us, fresh_qemu, passing_file
+from msixtool.tasks.fresh import FreshQemu, ask_program, dying_with_us, fresh_qemu, passing_file
 
 if TYPE_CHECKING:
     from qemu.qmp import QMPClient
@@ -103,15 +103,7 @@ def _describe(command: Sequence[str], path: Path) -> tuple[VmstateFile | None, s
     """The vmstate description of the command's QEMU and machine, or why there is none."""
     words = dying_with_us([*command, "-dump-vmstate", str(path)])
     try:
-        run = subprocess.run(
-            words,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=DESCRIBE_TIMEOUT,
-            check=False,
-        )
+        run = ask_program(words, DESCRIBE_TIMEOUT)
         return vmstate_file.read(str(path)), None
     except OSError as error:
         raise InputError("cannot be started", path=command[0], found=error.strerror) from None
