@@ -118,6 +118,11 @@ class Dump:
         """The snapshot that is read, of a qcow2 image."""
         return None if self._opened.image is None else self._opened.image.snapshot
 
+    @property
+    def domain(self) -> str | None:
+        """libvirt's name of the VM, where a save image tells it."""
+        return None if self._opened.save_image is None else self._opened.save_image.domain
+
     def domain_xml(self) -> str | None:
         """The domain's XML in a libvirt save image; None for anything else.
 

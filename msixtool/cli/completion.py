@@ -6,7 +6,6 @@ prints what the shell has to be told.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from msixtool.errors import MsixtoolError
@@ -14,10 +13,6 @@ from msixtool.errors import MsixtoolError
 if TYPE_CHECKING:
     import click
     from click.shell_completion import CompletionItem
-
-MAX_PACKED = 64 << 20
-"""Bytes of a file that is no bare stream up to which it is read for the names in it."""
-_MAGIC = b"QEVM"
 
 
 def files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -35,9 +30,9 @@ def devices(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str
     given = [each for each in (*ctx.params.values(), *ctx.args) if each]
     words = [word for each in given for word in (each if isinstance(each, tuple) else (each,))]
     found: list[str] = []
-    for path in filter(_is_quick, words):
+    for path in (word for word in words if isinstance(word, str)):
         try:
-            found += device_names(path)
+            found += device_names(path, quick=True)
         except (MsixtoolError, OSError):
             continue
     return _fitting(found, incomplete)
@@ -59,14 +54,3 @@ def rules(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
 
 def _fitting(names: list[str], incomplete: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
-
-
-def _is_quick(path: object) -> bool:
-    """Whether it is a file whose devices are found in a moment: RAM of a bare stream is not read."""
-    if not isinstance(path, str) or not os.path.isfile(path):
-        return False
-    try:
-        with open(path, "rb") as file:
-            return file.read(len(_MAGIC)) == _MAGIC or os.path.getsize(path) <= MAX_PACKED
-    except OSError:
-        return False

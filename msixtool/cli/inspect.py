@@ -138,8 +138,8 @@ def _print_stream(out: Console, dump: Dump) -> None:
     heading = f"{visible(dump.path)}: QEMU migration stream" + (f" in {layers}" if layers else "")
     out.print(heading, style="bold", soft_wrap=True)
     facts = Rows(Column(whole=True, style="dim"), Column(), heading=False)
-    if domain := next((layer["domain"] for layer in dump.layers if layer.get("domain")), None):
-        facts.add_row("domain", domain)
+    if dump.domain:
+        facts.add_row("domain", dump.domain)
     facts.add_row("machine", index.machine or "not in the stream")
     facts.add_row("written by", _writer(dump))
     facts.add_row("size", _sizes(dump))
