@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 import tracemalloc
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from msixtool.errors import InputError
 from msixtool.output.files import create
 from msixtool.tasks.capture import Captured, capture, monitor, state, whole
+from msixtool.tasks.capture.monitor import SocketMonitor
 from tests.tasks.capture_monitor import STREAM, PlayedVm
 
 pytest.importorskip("qemu.qmp")
@@ -175,3 +177,31 @@ class TestAfterACaptureThatWasKilled:
         vm.bandwidth = (1 << 63) - 1
         assert take(vm).notes == ()
         assert "migrate-set-parameters" not in vm.asked
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_signal_that_comes_with_an_answer_is_not_lost(turns: int) -> None:
+    """Whatever the loop has done with the answer by then: the capture ends now or at its next step."""
+
+    async def asked_twice() -> bool:
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+
+        class Client:
+            async def execute(self, *_: object) -> dict[str, Any]:
+                return await answer
+
+        async def capture_on() -> None:
+            await SocketMonitor(Client(), "vm").ask("query-migrate")  # type: ignore[arg-type]
+            await asyncio.Event().wait()
+
+        task = asyncio.create_task(capture_on())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        answer.set_result({})
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=60)
+        return task.cancelled()
+
+    assert asyncio.run(asked_twice())

@@ -106,7 +106,8 @@ class SocketMonitor(Monitor):
         from qemu.qmp import ExecuteError, QMPError
 
         try:
-            return await asyncio.wait_for(self._client.execute(command, dict(arguments or {})), TIMEOUT)
+            async with asyncio.timeout(TIMEOUT):
+                return await self._client.execute(command, dict(arguments or {}))
         except TimeoutError:  # An OSError, too: so it comes first.
             raise InputError(f"QEMU does not answer {command} within {TIMEOUT:g} seconds") from None
         except ExecuteError as error:
@@ -149,7 +150,8 @@ async def at_socket(address: str | socket.socket) -> AsyncIterator[Monitor]:
     try:
         connection = await _connection(address)
         monitor.peer = peer_of(connection)
-        await asyncio.wait_for(client.connect(connection), TIMEOUT)
+        async with asyncio.timeout(TIMEOUT):
+            await client.connect(connection)
     except TimeoutError:
         raise InputError(
             f"no QMP greeting within {TIMEOUT:g} seconds",
@@ -162,7 +164,8 @@ async def at_socket(address: str | socket.socket) -> AsyncIterator[Monitor]:
         yield monitor
     finally:
         with suppress(QMPError, *_LOST, TimeoutError):
-            await asyncio.wait_for(client.disconnect(), TIMEOUT)
+            async with asyncio.timeout(TIMEOUT):
+                await client.disconnect()
 
 
 async def _connection(address: str | socket.socket) -> socket.socket:
@@ -172,8 +175,8 @@ async def _connection(address: str | socket.socket) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.setblocking(False)
-        connecting = asyncio.get_running_loop().sock_connect(connection, address)
-        await asyncio.wait_for(connecting, TIMEOUT)
+        async with asyncio.timeout(TIMEOUT):
+            await asyncio.get_running_loop().sock_connect(connection, address)
     except BaseException:
         connection.close()
         raise

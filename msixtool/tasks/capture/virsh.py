@@ -87,7 +87,8 @@ class VirshMonitor(Monitor):
         first = commands[0][0]
         virsh = await _started(self._domain, [script], handed)
         try:
-            out, err = await asyncio.wait_for(virsh.communicate(), monitor.TIMEOUT)
+            async with asyncio.timeout(monitor.TIMEOUT):
+                out, err = await virsh.communicate()
         except TimeoutError:
             raise InputError(
                 f"libvirt does not answer {first} within {monitor.TIMEOUT:g} seconds", path=self.name
@@ -196,7 +197,8 @@ async def through_virsh(domain: Domain) -> AsyncIterator[Monitor]:
         with suppress(ProcessLookupError):
             events.send_signal(signal.SIGINT)
         with suppress(TimeoutError):
-            out, _ = await asyncio.wait_for(events.communicate(), monitor.TIMEOUT)
+            async with asyncio.timeout(monitor.TIMEOUT):
+                out, _ = await events.communicate()
             for name, seconds, micro in _EVENT.findall(out.decode(errors="replace")):
                 vm.pauses.moved(name == "RESUME", int(seconds), int(micro))
 

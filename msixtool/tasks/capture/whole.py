@@ -193,7 +193,8 @@ async def _migrated(
 async def _end_of(pump: asyncio.Future[None], out: OutputFile) -> None:
     """Wait until all that QEMU wrote is in `out`. Raises OutputError where nobody takes it."""
     try:
-        await asyncio.wait_for(pump, monitor.TIMEOUT)
+        async with asyncio.timeout(monitor.TIMEOUT):
+            await pump
     except TimeoutError:
         raise OutputError(
             f"cannot be written: nothing was taken for {monitor.TIMEOUT:g} seconds", path=out.path

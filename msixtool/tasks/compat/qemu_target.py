@@ -145,7 +145,8 @@ async def _load(target: FreshQemu, source: Dump, reader: int, feeder: Thread) ->
 
     vm = QMPClient("msixtool")
     try:
-        await asyncio.wait_for(vm.connect(target.monitor), _ANSWER_TIMEOUT)
+        async with asyncio.timeout(_ANSWER_TIMEOUT):
+            await vm.connect(target.monitor)
         await _prepare(vm, source)
         if source.index.mapped_ram:
             await _incoming(vm, f"file:{Path(source.path).absolute()},offset={source.base_offset}")
@@ -162,7 +163,8 @@ async def _load(target: FreshQemu, source: Dump, reader: int, feeder: Thread) ->
         raise InputError("QEMU does not answer", expected=f"within {_ANSWER_TIMEOUT:.0f} s") from None
     finally:
         with suppress(QMPError, OSError, EOFError, TimeoutError):
-            await asyncio.wait_for(vm.disconnect(), _ANSWER_TIMEOUT)
+            async with asyncio.timeout(_ANSWER_TIMEOUT):
+                await vm.disconnect()
 
 
 async def _prepare(vm: QMPClient, source: Dump) -> None:
@@ -173,7 +175,8 @@ async def _prepare(vm: QMPClient, source: Dump) -> None:
 
 
 async def _ask(vm: QMPClient, command: str, arguments: dict[str, Any] | None = None) -> Any:
-    return await asyncio.wait_for(vm.execute(command, arguments), _ANSWER_TIMEOUT)
+    async with asyncio.timeout(_ANSWER_TIMEOUT):
+        return await vm.execute(command, arguments)
 
 
 async def _incoming(vm: QMPClient, uri: str) -> None:
