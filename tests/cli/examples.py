@@ -40,7 +40,7 @@ def check_examples(page: str, folder: Path, count: int, *, errors: bool = False)
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if errors else subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert errors or (run.returncode < 2, run.stderr) == (True, ""), command

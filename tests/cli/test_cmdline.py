@@ -133,7 +133,7 @@ def test_a_program_that_is_no_qemu_is_an_error_of_one_line(msixtool: Tool, tmp_p
 def test_a_program_that_does_not_answer_is_ended(
     msixtool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("msixtool.tasks.compat.on_program.VERSION_TIMEOUT", 0.5)
+    monkeypatch.setattr("msixtool.tasks.compat.on_program.VERSION_TIMEOUT", 5.0)
     hanging = program(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 1000")
     result = msixtool("compat", RECORDED[0], "--on", hanging)
     assert result.status == 2

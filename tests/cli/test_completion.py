@@ -67,7 +67,7 @@ def offered(shell: str, script: str, environment: dict[str, str]) -> list[str]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     return [line.partition("\t")[0] for line in run.stdout.splitlines()]

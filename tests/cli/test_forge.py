@@ -120,16 +120,16 @@ def test_standard_output_and_standard_input(raw_sample: Path, tmp_path: Path) ->
     spec.write_text('{"devices": [{"name": "e1000e", "function_mask": true}]}')
     forge = [*MSIXTOOL, "forge", "-o", "-"]
     by_name = subprocess.run(
-        [*forge, "--spec", "-", raw_sample], input=spec.read_bytes(), capture_output=True, timeout=60
+        [*forge, "--spec", "-", raw_sample], input=spec.read_bytes(), capture_output=True, timeout=120
     )
     piped = subprocess.run(
-        [*forge, "--spec", spec, "-"], input=raw_sample.read_bytes(), capture_output=True, timeout=60
+        [*forge, "--spec", spec, "-"], input=raw_sample.read_bytes(), capture_output=True, timeout=120
     )
     longer = tmp_path / "longer"
     longer.write_bytes(b"read before" + raw_sample.read_bytes())
     with longer.open("rb", buffering=0) as file:
         file.read(11)
-        redirected = subprocess.run([*forge, "-"], stdin=file, capture_output=True, timeout=60)
+        redirected = subprocess.run([*forge, "-"], stdin=file, capture_output=True, timeout=120)
     assert (by_name.returncode, piped.returncode, redirected.returncode) == (0, 0, 0)
     assert by_name.stdout == piped.stdout != redirected.stdout == raw_sample.read_bytes()
     assert by_name.stderr == b"-incoming 'exec:cat FILE'\n"
@@ -141,7 +141,7 @@ def test_a_reader_that_goes_away_is_not_worth_a_word(raw_sample: Path) -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.close()
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=120)
     assert err == b""
 
 
@@ -255,7 +255,7 @@ def test_the_examples_of_the_docs_print_what_they_show(tmp_path: Path) -> None:
     assert len(blocks) == 3
     for command, shown in blocks:
         run = subprocess.run(
-            [*MSIXTOOL, *shlex.split(command)], cwd=tmp_path, capture_output=True, text=True, timeout=60
+            [*MSIXTOOL, *shlex.split(command)], cwd=tmp_path, capture_output=True, text=True, timeout=120
         )
         lost = "LOST" in run.stdout
         assert (run.returncode, run.stderr) == (int(lost), "")

@@ -64,7 +64,7 @@ def test_a_folder_gives_the_document_of_each_stream_in_the_order_of_paths(
     behind = COMMANDS[command]
     alone = [msixtool(command, "--json", path, *behind).json for path in in_order(fleet)]
     with shell(command, "--json", "--jobs", jobs, fleet, *behind) as run:
-        out, _ = run.communicate(timeout=60)
+        out, _ = run.communicate(timeout=120)
     assert [json.loads(line) for line in out.splitlines()] == alone
     assert len(alone) == 5
 
@@ -257,7 +257,7 @@ def test_memory_that_runs_out_is_one_line(
 def test_the_target_of_many_may_be_a_pipe(packed: bool, fleet: Path) -> None:
     target = THREE.read_bytes() if packed else unpacked(THREE)
     with shell("compat", "--json", "--jobs", 2, fleet, "-", stdin=subprocess.PIPE) as run:
-        out, _ = run.communicate(target, timeout=60)
+        out, _ = run.communicate(target, timeout=120)
     loads = {
         os.path.basename(d["source"]["path"]): d["compatible"] for d in map(json.loads, out.splitlines())
     }
@@ -306,7 +306,7 @@ def test_a_name_that_is_no_utf8_comes_back_whole_from_json(tmp_path: Path) -> No
     name = os.path.join(os.fsencode(tmp_path), b"caf\xe9.mig")
     shutil.copy(THREE, name)
     with shell("inspect", "--json", tmp_path, env=BUFFERED | {"PYTHONIOENCODING": "utf-8:strict"}) as run:
-        out, err = run.communicate(timeout=60)
+        out, err = run.communicate(timeout=120)
     assert (run.returncode, err) == (0, b"")
     assert os.fsencode(json.loads(out.decode("utf-8"))["source"]["path"]) == name
 
@@ -371,7 +371,7 @@ def test_a_worker_that_is_killed_is_named_with_its_file_and_the_rest_goes_on(
 ) -> None:
     work = held("--jobs", jobs)
     os.kill(work.reader(), signal.SIGKILL)
-    out, err = work.run.communicate(timeout=60)
+    out, err = work.run.communicate(timeout=120)
     paths = [json.loads(line)["source"]["path"] for line in out.splitlines()]
     assert (work.run.returncode, paths) == (2, [str(SAMPLES[0]), str(SAMPLES[1])])
     assert err.decode() == (
@@ -386,7 +386,7 @@ def test_a_signal_ends_all_processes_at_once(held: Callable[..., Held], number: 
     workers = work.workers
     # A terminal sends its signals to all processes, `kill` to one.
     (os.kill if number == signal.SIGTERM else os.killpg)(work.run.pid, number)
-    _, err = work.run.communicate(timeout=60)
+    _, err = work.run.communicate(timeout=120)
     assert work.run.returncode == -number
     assert err.decode() == f"msixtool: ended by {number.name}\n"
     assert not work.has_reader()
@@ -413,7 +413,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(held: Callable[..., Held]) -> N
     work.out.close()
     os.write(work.writer.fileno(), unpacked(THREE)[:4096])
     work.writer.close()
-    assert work.run.wait(60) == 0
+    assert work.run.wait(120) == 0
     assert work.run.stderr is not None
     assert work.run.stderr.read() == b""
 
@@ -442,7 +442,7 @@ def test_a_program_with_threads_is_not_copied(fleet: Path) -> None:
         "status = run(['inspect', '--json', '--jobs', '2', sys.argv[1]]); end.set(); sys.exit(status)"
     )
     with shell("inspect", "--json", "--jobs", 2, fleet) as alone:
-        out, _ = alone.communicate(timeout=60)
+        out, _ = alone.communicate(timeout=120)
     ran = program(code, fleet)
     assert (ran.returncode, ran.stdout) == (alone.returncode, out.decode())
     assert "a fork" not in ran.stderr

@@ -42,7 +42,7 @@ def test_the_text_names_device_and_purpose_of_each_vector(
 
 def test_standard_output(sample: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "msixtool", "save", sample, "--device", "e1000e", "-o", "-"]
-    run = subprocess.run(command, capture_output=True, timeout=60)
+    run = subprocess.run(command, capture_output=True, timeout=120)
     assert (run.returncode, run.stderr, len(run.stdout)) == (0, b"", 81)
 
 

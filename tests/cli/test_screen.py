@@ -59,7 +59,7 @@ def on_a_terminal(*arguments: object, keys: bool = True, lines: int = 24, **envi
         if not piece:
             break
         pieces.append(piece)
-    process.wait(60)
+    process.wait(120)
     os.close(ours)
     return b"".join(pieces).decode().replace("\r\n", "\n")
 

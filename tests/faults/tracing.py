@@ -53,7 +53,7 @@ class Traced:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         )
         calls = re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.MULTILINE)

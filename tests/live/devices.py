@@ -85,7 +85,7 @@ KINDS = (
 def device_names(binary: str) -> frozenset[str]:
     """The names that `-device help` of this QEMU lists."""
     listing = subprocess.run(
-        [binary, "-device", "help"], capture_output=True, text=True, timeout=60, check=True
+        [binary, "-device", "help"], capture_output=True, text=True, timeout=120, check=True
     )
     return frozenset(line.split('"')[1] for line in listing.stdout.splitlines() if line.startswith('name "'))
 
@@ -105,7 +105,7 @@ def package(binary: str) -> str:
 
 
 def _version_line(binary: str) -> str:
-    run = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    run = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=120, check=True)
     return run.stdout.splitlines()[0]
 
 

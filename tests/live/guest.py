@@ -71,7 +71,7 @@ class Guest:
         binary: str | None = None,
         memory: int = 8,
         incoming: bool = False,
-        timeout: float = 30.0,
+        timeout: float = 120.0,
     ) -> None:
         found = binary or find_qemu()
         if found is None:

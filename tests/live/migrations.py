@@ -122,7 +122,7 @@ def finish(guest: Guest) -> None:
 
 def wait(guest: Guest, enough: Callable[[dict[str, Any]], bool]) -> None:
     """Wait until a migration is over, or `enough` says of its status that it need not be."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         status = guest.qmp.execute("query-migrate")
         if status.get("status") in ("failed", "cancelled"):

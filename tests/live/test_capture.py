@@ -27,6 +27,8 @@ from tests.live.wire import Qmp
 pytest.importorskip("qemu.qmp")
 
 Tool = Callable[..., Result]
+A_WHILE = 120.0
+"""Seconds that what surely happens may take on a busy machine."""
 DEVICES = ("-device", "e1000e,romfile=", "-device", "virtio-net-pci,romfile=")
 
 
@@ -54,7 +56,7 @@ class Vm:
 
 def _connected(path: Path) -> socket.socket:
     """The monitor at `path`, as soon as QEMU listens on it."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + A_WHILE
     while True:
         client = socket.socket(socket.AF_UNIX)
         try:
@@ -81,7 +83,7 @@ def vm(qemu: str, *arguments: str) -> Iterator[Vm]:
         ]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
-            yield Vm(folder, Qmp(_connected(folder / "watch"), timeout=20))
+            yield Vm(folder, Qmp(_connected(folder / "watch"), timeout=A_WHILE))
         finally:
             process.kill()
             process.wait()
@@ -144,12 +146,12 @@ def test_a_capture_that_is_interrupted_in_the_middle_leaves_the_vm_running(
         reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
         command = [sys.executable, "-m", "msixtool", "capture", str(machine.socket), "-o", str(pipe)]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + A_WHILE
         while machine.ask("query-migrate").get("status") not in ("active", "device"):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(number)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=A_WHILE)
         os.close(reader)
         assert process.returncode != 0
         assert "Traceback" not in stderr
@@ -176,7 +178,7 @@ def test_a_reader_that_stops_reading_amid_device_state_does_not_keep_the_vm(
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         time.sleep(2)
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.wait(A_WHILE)
         os.close(reader)
         assert machine.running
 

@@ -187,7 +187,7 @@ def test_a_qemu_that_was_started_dies_with_a_msixtool_that_is_killed(qemu: str, 
     command = [sys.executable, "-m", "msixtool", "capture", "-o", str(pipe), "--run", "--", qemu]
     command += ["-M", "q35", "-nodefaults", "-display", "none", "-pidfile", str(pidfile)]
     process = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(temporary)})
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (pidfile.exists() and pidfile.read_text().strip()):
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -20,7 +20,7 @@ URI = "qemu:///system"
 
 
 def virsh(*words: str, uri: str = URI) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["virsh", "-q", "-c", uri, *words], capture_output=True, text=True, timeout=60)
+    return subprocess.run(["virsh", "-q", "-c", uri, *words], capture_output=True, text=True, timeout=120)
 
 
 def xml(name: str, qemu: str) -> str:

@@ -111,7 +111,7 @@ def test_the_vmstate_description_of_a_real_qemu_is_read(qemu: str, tmp_path: Pat
         [qemu, "-machine", "q35", "-display", "none", "-dump-vmstate", str(path)],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=120,
     )
     described = read(str(path))
     assert described.machine.startswith("pc-q35-")

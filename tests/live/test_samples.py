@@ -58,6 +58,6 @@ def test_a_sample_that_is_there_is_not_written_over(qemu: str, tmp_path: Path) -
 
 
 def test_an_unknown_sample_is_refused_with_a_list() -> None:
-    result = subprocess.run([*MAKE, "--qemu", "true", "nosuch"], capture_output=True, text=True, timeout=60)
+    result = subprocess.run([*MAKE, "--qemu", "true", "nosuch"], capture_output=True, text=True, timeout=120)
     assert result.returncode == 2
     assert "no such sample: nosuch" in result.stderr

@@ -20,7 +20,7 @@ from .guest import Guest
 
 pytest.importorskip("qemu.qmp")
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 ENTER, LEAVE, CHANGED = "\x1b[?1049h", "\x1b[?1049l", "\x1b[1;32m"
 
 

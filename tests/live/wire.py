@@ -53,7 +53,7 @@ class Lines:
 class Qmp:
     """A QMP session: commands are answered in order, events are kept in `events`."""
 
-    def __init__(self, connection: socket.socket, *, timeout: float = 30.0) -> None:
+    def __init__(self, connection: socket.socket, *, timeout: float = 120.0) -> None:
         self._lines = Lines(connection, what="QMP", timeout=timeout)
         self.events: list[dict[str, Any]] = []
         self.greeting: dict[str, Any] = json.loads(self._lines.receive())["QMP"]
@@ -94,7 +94,7 @@ class Qmp:
 class Qtest:
     """The guest's side of the machine: I/O ports and physical memory, as its CPU would reach them."""
 
-    def __init__(self, connection: socket.socket, *, timeout: float = 30.0) -> None:
+    def __init__(self, connection: socket.socket, *, timeout: float = 120.0) -> None:
         self._lines = Lines(connection, what="qtest", timeout=timeout)
 
     def command(self, text: str) -> str:

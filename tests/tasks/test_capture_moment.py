@@ -125,7 +125,7 @@ def test_what_moves_around_the_pause_is_left_out(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("command", ["stop", "xen-save-devices-state", "human-monitor-command", "cont"])
 @pytest.mark.parametrize("how", ["refused", "silent"])
 def test_whatever_fails_the_vm_runs_on(monkeypatch: pytest.MonkeyPatch, command: str, how: str) -> None:
-    monkeypatch.setattr(monitor, "TIMEOUT", 0.3)
+    monkeypatch.setattr(monitor, "TIMEOUT", 1.0)
     vm = Looked()
     once: list[bool] = []
 

@@ -132,7 +132,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
         preexec_fn=small_files_only,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert "OutputError" in run.stderr
     assert "cannot be written: found File too large" in run.stderr

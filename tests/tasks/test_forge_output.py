@@ -103,7 +103,7 @@ def test_the_formats_own_tool_unpacks_what_was_packed(base: str, tmp_path: Path,
     if kind == "lzop":
         pytest.importorskip("lzallright")
     data = Path(base).read_bytes()
-    run = subprocess.run([kind, "-dc"], input=packed(kind, data), capture_output=True, timeout=60)
+    run = subprocess.run([kind, "-dc"], input=packed(kind, data), capture_output=True, timeout=120)
     assert (run.returncode, run.stderr) == (0, b"")
     assert run.stdout == data
 
