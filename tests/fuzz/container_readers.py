@@ -71,40 +71,6 @@ def packed_names() -> list[str]:
     return [name for name, _ in _packed()]
 
 
-def lzop_names() -> list[str]:
-    return [name for name, _ in _lzops()]
-
-
-@cache
-def _lzops() -> list[tuple[str, bytes]]:
-    """Files of lzop's alone, and a short one, of which most is header and block lengths."""
-    found = [(name, data) for name, data in _packed() if name.endswith(".lzop")]
-    return [*found, *((f"lzop of {base.name}", _lzop(base.data)) for base in bases.excerpts()[::30])]
-
-
-_LZOP_HEAD = struct.pack(">3H2B4IB", 0x1030, 0x20A0, 0x0940, 1, 5, 0, 0o644, 0, 0, 0)
-
-
-def _lzop(data: bytes) -> bytes:
-    """As lzop packs without checksums of blocks, so that what is changed in them is unpacked."""
-    compressor = import_module("lzallright").LZOCompressor()
-    pieces = [b"\x89LZO\0\r\n\x1a\n", _LZOP_HEAD, struct.pack(">I", zlib.adler32(_LZOP_HEAD))]
-    for at in range(0, len(data), 4096):
-        block = data[at : at + 4096]
-        packed = compressor.compress(block)
-        packed = packed if len(packed) < len(block) else block
-        pieces += [struct.pack(">2I", len(block), len(packed)), packed]
-    return b"".join((*pieces, bytes(4)))
-
-
-def lzop(rng: Random) -> Input:
-    """A file of lzop's with other flags, lengths or checksums."""
-    name, data = rng.choice(_lzops())
-    places: list[Place] = [(at, 4) for at in range(len(_LZOP_HEAD) + 13, 80)]
-    low = 0 if rng.random() < 0.1 else len(_LZOP_HEAD) + 13
-    return Input(name, octets.mutate(rng, data, places, low=low))
-
-
 def packed(rng: Random) -> Input:
     """A compressed file with something changed, the more often near its start, where its header is."""
     if rng.random() < 0.001:

@@ -188,6 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         target.worker.CPU_LIMIT *= 2  # What counts what it reaches takes about twice as long.
         target.worker.set_alarms()
         target.worker.prepare(target.reader)
+        target.worker.MEMORY_LIMIT += target.worker.peak_memory()  # What counts takes some 150 MiB itself.
         words = [f"-seed={asked.seed}", f"-max_len={_LONGEST}", "-timeout=0", "-rss_limit_mb=0"]
         words += [f"-artifact_prefix={asked.artifacts}", "-handle_int=0", "-handle_term=0", asked.corpus]
         atheris.Setup([sys.argv[0], *words], target.one, custom_mutator=target.mutate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from tests.fuzz import container_readers as containers
-from tests.fuzz import disks, logs, qmp_reader, stream_inputs
+from tests.fuzz import disks, logs, lzops, qmp_reader, stream_inputs
 from tests.fuzz import stream_readers as streams
 from tests.fuzz import text_readers as texts
 from tests.fuzz import trace_readers as traces
@@ -57,7 +57,7 @@ _ALL = (
         containers.packed_names,
         1.5,
     ),
-    Reader("lzop", "lzop", containers.lzop, containers.read, containers.lzop_names, 3),
+    Reader("lzop", "lzop", lzops.file, containers.read, lzops.names, 3, lzops.mutate),
     Reader("libvirt", "libvirt's save image", containers.image, containers.read, containers.image_names, 4),
     Reader("qcow2", "qcow2 and its snapshots", disks.image, containers.read, disks.names, 8, disks.mutate),
     Reader(
