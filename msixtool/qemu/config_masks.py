@@ -24,7 +24,8 @@ from msixtool.qemu.versions import Version
 class Register:
     """`size` bytes at `offset` of configuration space, or of a capability; little-endian.
 
-    Of the bits in `unsure` it cannot be told whether they are compared.
+    Of the bits in `unsure` it cannot be told whether they are compared; those of them in `placed` differ from
+    a fresh machine's on each one whose guest runs.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Register:
     size: int
     free: int = 0
     unsure: int = 0
+    placed: int = 0
 
     def at(self, base: int) -> Register:
         """The same register of a capability that stands at `base`."""
@@ -65,6 +67,7 @@ BRIDGE = (
 BAR_OFFSET = pci.register("bars").offset
 ROM_OFFSET = {layout: pci.register("rom_address", layout).offset for layout in pci.BARS}
 _ROM_ENABLE = 1
+_BAR_TYPE = 0xF
 
 
 def bar(number: int, size: int, *, wide: bool) -> Register:
@@ -78,7 +81,14 @@ def bar(number: int, size: int, *, wide: bool) -> Register:
 def bar_of_unknown_size(number: int, known: int, *, wide: bool) -> Register:
     """A BAR whose size is not known, or not even whether it is registered: bits in `known` are compared."""
     length = 8 if wide else 4
-    return Register(f"BAR {number}", BAR_OFFSET + 4 * number, length, unsure=(1 << 8 * length) - 1 & ~known)
+    every = (1 << 8 * length) - 1
+    return Register(
+        f"BAR {number}",
+        BAR_OFFSET + 4 * number,
+        length,
+        unsure=every & ~known,
+        placed=every & ~(known or _BAR_TYPE),
+    )
 
 
 def rom(size: int, header: pci.HeaderType) -> Register:

@@ -37,9 +37,9 @@ def test_what_a_guest_has_drawn_and_where_it_is_shown(framebuffers: bool) -> Non
 
 
 def test_requests_of_a_disk_that_wait() -> None:
-    write = bytes([2]) + bytes([0x2A]).ljust(16, b"\0") + struct.pack(">II", 5, 0)
+    write = request("2a 00 00 00 00 00 00 00 02", 5)
     write += struct.pack(">QII", 100, 1, 512) + bytes(range(256)) * 2
-    read = bytes([1]) + bytes([0x28]).ljust(16, b"\0") + struct.pack(">II", 6, 0)
+    read = request("28 00 00 00 00 00 00 00 08", 6, retried=True)
     read += struct.pack(">QII", 200, 8, 4096)
     found = values("scsi-requests", write + read + b"\0")
     assert found is not None
@@ -48,6 +48,32 @@ def test_requests_of_a_disk_that_wait() -> None:
     assert (second["tag"], second["sector_count"], "sent" in second) == (6, 8, False)
     assert last == {"more": 0}
     assert values("scsi-requests", b"\0") == {"requests": [{"more": 0}]}
+
+
+def request(cdb: str, tag: int, *, retried: bool = False) -> bytes:
+    """What stands of each request in front of its controller's part."""
+    return bytes([1 if retried else 2]) + bytes.fromhex(cdb).ljust(16, b"\0") + struct.pack(">II", tag, 0)
+
+
+def test_of_what_a_disk_emulates_old_releases_save_no_more_than_the_command() -> None:
+    flush = request("35", 7)
+    write = request("2a 00 00 00 00 00 00 00 01", 8) + struct.pack(">QII", 9, 1, 512) + bytes(512)
+    old = values("scsi-requests", flush + write + b"\0")
+    assert old is not None
+    assert [each.get("sector") for each in old["requests"]] == [None, 9, None]
+    new = values("scsi-requests", flush + struct.pack(">QIII", 0, 0, 4096, 2) + b"ab" + write + b"\0")
+    assert new is not None
+    assert [each.get("received") for each in new["requests"]] == [b"ab".hex(), None, None]
+
+
+def test_an_mptsas_adds_its_own_request_and_where_the_data_lies() -> None:
+    own = bytes([3, 0, 0, 0, 10]) + bytes(43) + struct.pack(">IQQ", 1, 0x8000, 512)
+    read = request("28 00 00 00 00 00 00 00 01", 5, retried=True) + own + struct.pack(">QII", 9, 1, 512)
+    found = values("scsi-requests", read + b"\0")
+    assert found is not None
+    (waiting, _) = found["requests"]
+    assert (waiting["scsi_io"]["TargetID"], waiting["scsi_io"]["CDBLength"]) == (3, 10)
+    assert (waiting["sg"], waiting["sector"]) == ([{"base": 0x8000, "len": 512}], 9)
 
 
 @pytest.mark.parametrize("type_name", ["virtio-gpu", "scsi-requests"])

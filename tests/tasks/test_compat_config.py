@@ -77,7 +77,31 @@ def test_of_a_stranger_the_bits_that_a_guest_may_have_written_are_unsure() -> No
     stream[0x12] ^= 0x02  # BAR 0
     (power, bar) = sorted(mismatches(stranger, bytes(stream)), key=lambda found: -found.offset)
     assert (power.offset, power.sure, bar.offset, bar.sure) == (0xCC, False, 0x12, False)
+    assert (power.evident, bar.evident) == (True, False), "every guest places its BARs"
     assert not list(mismatches(known, bytes(stream)))
+
+
+@pytest.mark.parametrize(
+    ("own", "stream", "sure", "evident"),
+    [
+        (0x00000000, 0xFEBF1000, False, False),
+        (0x00000001, 0x0000C00D, False, False),
+        (0x00000008, 0xFD000008, False, False),
+        (0x00000000, 0x0000C001, False, True),
+        (0x00000000, 0xFD000008, False, True),
+        (0x00000001, 0xFEBF1000, True, True),
+    ],
+    ids=["memory", "ports", "prefetchable", "ports, none there", "prefetchable, none there", "another type"],
+)
+def test_that_a_guest_placed_a_strangers_bar_is_no_evidence_but_its_type_is(
+    own: int, stream: int, sure: bool, evident: bool
+) -> None:
+    config = bytearray(example("e1000e").config)
+    config[0x10:0x14] = own.to_bytes(4, "little")
+    source = bytearray(config)
+    source[0x10:0x14] = stream.to_bytes(4, "little")
+    (found,) = mismatches(TargetDevice("stranger", bytes(config)), bytes(source))
+    assert (found.register.name, found.sure, found.evident) == ("BAR 0", sure, evident)
 
 
 def test_a_bar_of_a_smaller_size_shows_where_its_address_has_lower_bits() -> None:

@@ -23,13 +23,15 @@ from msixtool.tasks.finding import Code, Finding, Severity
 @dataclass(frozen=True, slots=True)
 class Mismatch:
     """A register that differs: `offset` is that of its first byte that does, `source` and `target` are the
-    register's values. `sure` is false where it cannot be told whether QEMU compares it."""
+    register's values. `sure` is false where it cannot be told whether QEMU compares it; `evident` too where a
+    guest that runs is enough to make it differ."""
 
     register: Register
     offset: int
     source: int
     target: int
     sure: bool
+    evident: bool = True
 
 
 def compare(load: Load, stream: bytes, own: bytes, *, legacy_bar: int | None = None) -> None:
@@ -61,7 +63,8 @@ def mismatches(device: registers.TargetDevice, stream: bytes) -> Iterator[Mismat
         if not differs:
             continue
         first = ((sure or differs) & -(sure or differs)).bit_length() - 1 >> 3
-        yield Mismatch(register, register.offset + first, source, target, bool(sure))
+        evident = bool(differs & ~register.placed)
+        yield Mismatch(register, register.offset + first, source, target, bool(sure), evident)
         if register.name == CAPABILITY_ID.name:
             # Another capability stands there: its registers mean nothing in this one's place.
             skipped = range(register.offset, _end_of_capability(device.config, register.offset))
@@ -87,7 +90,13 @@ def _finding(load: Load, mismatch: Mismatch, stream: bytes, own: bytes) -> Findi
     if mismatch.sure:
         return made
     why = "whether QEMU compares this cannot be told from a fresh stream"
-    return replace(made, severity=Severity.WARNING, code=Code.UNDECIDED, message=f"{made.message}; {why}")
+    return replace(
+        made,
+        severity=Severity.WARNING,
+        code=Code.UNDECIDED,
+        message=f"{made.message}; {why}",
+        evident=mismatch.evident,
+    )
 
 
 def _in_words(mismatch: Mismatch, stream: bytes, own: bytes) -> str:
