@@ -165,13 +165,13 @@ def test_calls_that_are_interrupted_are_made_again_or_named(start: Start) -> Non
 
 def test_where_no_second_link_can_be_made_a_rename_takes_the_name(start: Start) -> None:
     case = start(*SAVE, named=True)
-    run = case.tool.run(*SAVE, faults=("link:error=EPERM",))
+    run = case.tool.run(*SAVE, faults=("link,linkat:error=EPERM",))
     assert (run.status, run.err) == (0, "")
     assert "renameat2" in run.calls
     assert "rename" not in run.calls
     assert (case.folder / "out").read_bytes() == case.made
     case.prepare()
-    run = case.tool.run(*SAVE, faults=("link:error=EPERM", "renameat2:error=ENOSYS"))
+    run = case.tool.run(*SAVE, faults=("link,linkat:error=EPERM", "renameat2:error=ENOSYS"))
     assert (run.status, run.err) == (0, "")
     assert run.calls[run.calls.index("renameat2") + 1] == "rename"
     case.check("by rename", may_leave=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from msixtool import Dump
 from msixtool.cli import run
+from msixtool.errors import InputError
 from msixtool.tasks.cmdline import command_line
 from msixtool.tasks.compat.qemu_target import fresh_target, try_load
 from tests.conftest import REPOSITORY
@@ -80,7 +82,12 @@ def test_a_property_that_is_not_known_is_found_by_trying(
     qemu: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, found: list[str]
 ) -> None:
     saved = tmp_path / "saved.mig"
-    save_fresh(qemu, words, saved)
+    try:
+        save_fresh(qemu, words, saved)
+    except InputError as error:
+        if re.search("Property '[^']*' not found", str(error)) is None:
+            raise
+        pytest.skip("this QEMU has the property no longer")
     status = run(["cmdline", str(saved), "--check", qemu, "--json"])
     document = json.loads(capsys.readouterr().out)
     assert status == 0
