@@ -24,10 +24,13 @@ _OBEYED = re.compile(
     r"\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
 """What a terminal obeys or does not show, but for the newline and the tab."""
+_OBEYED_ASCII = [each for each in map(chr, range(128)) if _OBEYED.match(each)]
 
 
 def escaped(text: str) -> str:
     """Text with the escapes of JSON for what a terminal would obey: JSON stays JSON, of the same value."""
+    if text.isascii() and not any(map(text.__contains__, _OBEYED_ASCII)):
+        return text
     return _OBEYED.sub(_escape, text)
 
 

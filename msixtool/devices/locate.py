@@ -82,7 +82,7 @@ def _may_hold_a_device(item: Item) -> bool:
 
 
 def _keeps_config_elsewhere(item: Item) -> bool:
-    profile = kind_of(item.named.kind).msix
+    profile = kind_of(item.idstr).msix
     return profile is not None and profile.config_in is not None
 
 
@@ -192,7 +192,7 @@ def _vector_count(
         damage.append(_damage(item, text, DamageRule.VECTOR_LIMIT))
         return 0
     if capability is not None and capability.vectors != vectors:
-        profile = kind_of(item.named.kind).msix
+        profile = kind_of(item.idstr).msix
         smaller = capability.vectors < vectors and profile is not None and profile.capability_may_be_smaller
         if not smaller:
             damage.append(

@@ -54,7 +54,7 @@ def places_of(source: Source, item: Item) -> Places:
     found = NOWHERE if layout is None else _described(source, item, layout)
     if found.virtio is not None or found.table is not None:
         return found
-    profile = kind_of(item.named.kind).msix
+    profile = kind_of(item.idstr).msix
     if profile is not None and profile.place in (MsixPlace.ALONE, MsixPlace.VFIO):
         return _apart(source, item, profile)
     if layout is not None:
@@ -82,6 +82,8 @@ def _described(source: Source, item: Item, layout: Layout) -> Places:
     config, table, blob = layout.landmarks
     if blob is not None:
         return _virtio(source, item, blob.offset, blob.size)
+    if config is None and table is None:
+        return NOWHERE
     return Places(
         config.offset if config else None,
         config.size if config else 0,

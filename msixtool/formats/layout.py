@@ -132,7 +132,7 @@ class Layout:
         """The name of the vmsd; empty where it has none."""
         return str(self.described.get("vmsd_name", ""))
 
-    @property
+    @cached_property
     def idstr(self) -> str:
         """The idstr of the section that it is of, on the outermost level; else empty."""
         return str(self.described.get("name", ""))

@@ -8,7 +8,7 @@ from the section's grammar, or from its footer.
 from __future__ import annotations
 
 from enum import IntEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from construct import (
     Bytes,
@@ -47,7 +47,7 @@ class ItemType(IntEnum):
     COMMAND = 0x08
     SECTION_FOOTER = 0x7E
 
-    @property
+    @cached_property
     def word(self) -> str:
         """As documents and screens have it: `full` of SECTION_FULL."""
         return self.name.removeprefix("SECTION_").lower()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from msixtool.containers.base import WINDOW, Source
+from msixtool.containers.base import WINDOW
 from msixtool.errors import FormatError
 from msixtool.formats import build, qevm
 from msixtool.formats import ram as ram_format
@@ -22,6 +22,7 @@ from msixtool.stream import runs, scan
 from msixtool.stream.forward import ForwardReader
 from msixtool.stream.items import Item
 from msixtool.stream.ram import RamWalker
+from msixtool.stream.window import WindowBehind
 
 _SWITCHOVER = build(
     qevm.COMMAND, {"command": CommandType.SWITCHOVER_START.value, "payload": b""}, what="command"
@@ -74,30 +75,30 @@ def _tail(reader: ForwardReader, description: vmdesc.Vmdesc, middle: int) -> lis
             return None
     if len(early) > len(devices):
         return None
-    source = reader.source
+    late = devices[len(early) :]
+    footer = qevm.FOOTER_SIZE if reader.index.footers else 0
     end = description.offset - 1
-    if source.read(end, 1) != bytes([ItemType.EOF]):
+    start = end - sum(_length(layout, footer) for layout in late)
+    source = WindowBehind(reader.source, start, description.offset)
+    if start < middle or source.read(end, 1) != bytes([ItemType.EOF]):
         return None
     items: list[Item] = []
-    for layout in reversed(devices[len(early) :]):
-        found = _section_before(source, end, layout, bool(reader.index.footers))
-        if found is None or found.offset < middle:
+    for layout in reversed(late):
+        found = _section_before(source, end, layout, footer)
+        if found is None:
             return None
         items.append(found)
         end = found.offset
     return items[::-1]
 
 
-def _section_before(source: Source, end: int, layout: Layout, footers: bool) -> Item | None:
-    """The FULL section that `layout` is of and that ends at `end`, if it stands there."""
-    size, footer = layout.size, qevm.FOOTER_SIZE if footers else 0
-    offset = end - footer - size - scan.header_size(layout.idstr)
-    if offset < 0:
-        return None
+def _section_before(source: WindowBehind, end: int, layout: Layout, footer: int) -> Item | None:
+    """The FULL section that `layout` is of and that ends at `end`, footer and all, if it stands there."""
+    offset = end - _length(layout, footer)
     header = scan.section_header(source.read(offset, scan.HEADER_MAX))
     if header is None or header.type != ItemType.SECTION_FULL or header.idstr != layout.idstr:
         return None
-    if footers and source.read(end - footer, footer) != qevm.footer(header.section_id):
+    if footer and source.read(end - footer, footer) != qevm.footer(header.section_id):
         return None
     return Item(
         ItemType.SECTION_FULL,
@@ -108,9 +109,14 @@ def _section_before(source: Source, end: int, layout: Layout, footers: bool) -> 
         header.instance_id,
         header.version_id,
         offset + header.size,
-        size,
+        layout.size,
         layout,
     )
+
+
+def _length(layout: Layout, footer: int) -> int:
+    """Bytes of a whole FULL section with a footer of so many."""
+    return scan.header_size(layout.idstr) + layout.size + footer
 
 
 def _between(reader: ForwardReader, start: int, end: int) -> list[Item] | None:

@@ -57,3 +57,21 @@ class Window:
             self._data = self._source.read(offset, max(length, WINDOW)) if offset < MAX_OFFSET else b""
             self._start, index = offset, 0
         return index
+
+
+class WindowBehind:
+    """A buffer on what stands in a source from `start` to `end`, which is read from the end on."""
+
+    def __init__(self, source: Source, start: int, end: int) -> None:
+        self._source = source
+        self._first, self._last = start, end
+        self._start = end
+        self._data = b""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes from `offset`; fewer only at the end of all."""
+        end = min(offset + length, self._last)
+        if offset < self._start or end > self._start + len(self._data):
+            self._start = min(offset, max(self._first, end - WINDOW))
+            self._data = self._source.read(self._start, end - self._start)
+        return self._data[offset - self._start : end - self._start]

@@ -208,6 +208,7 @@ VIRTIO_SECTIONS = ("virtio-", "vhost-")
 """What the sections of virtio devices begin with."""
 
 
+@lru_cache(maxsize=1024)
 def kind_of(section: str | None) -> DeviceKind:
     """The kind of a section by its idstr or the last part of it.
 
@@ -215,11 +216,8 @@ def kind_of(section: str | None) -> DeviceKind:
     """
     name = Idstr(section or "").kind
     found = _registry().get(name)
-    return _stranger(name) if found is None else found
-
-
-@lru_cache(maxsize=256)
-def _stranger(name: str) -> DeviceKind:
+    if found is not None:
+        return found
     if name.startswith(VIRTIO_SECTIONS):
         from msixtool.qemu.kinds.transport import virtio
 
