@@ -29,7 +29,7 @@ _OBEYED_ASCII = [each for each in map(chr, range(128)) if _OBEYED.match(each)]
 
 def escaped(text: str) -> str:
     """Text with the escapes of JSON for what a terminal would obey: JSON stays JSON, of the same value."""
-    if text.isascii() and not any(map(text.__contains__, _OBEYED_ASCII)):
+    if text.isascii() and (text.isprintable() or not any(map(text.__contains__, _OBEYED_ASCII))):
         return text
     return _OBEYED.sub(_escape, text)
 

@@ -86,7 +86,8 @@ class Plain:
 
     def print(self, what: Any = "", *, soft_wrap: bool = False, end: str = "\n", **styles: Any) -> None:
         """Print text or a table; `soft_wrap` text is not folded."""
-        what = plain_line(what) if isinstance(what, str) else what
+        if isinstance(what, str):
+            what = plain_line(what)
         lines = _lines(what, soft_wrap)
         if lines is None:
             self._console.print(what, soft_wrap=soft_wrap, end=end, **styles)

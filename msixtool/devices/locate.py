@@ -31,10 +31,9 @@ def find_devices(source: Source, index: StreamIndex) -> tuple[list[MsixDevice], 
     devices: list[MsixDevice] = []
     damage: list[Damage] = []
     others = _Named(index)
-    apart = {item.named.path for item in index.full_sections() if _keeps_config_elsewhere(item)}
-    for item in index.items:
-        if not _may_hold_a_device(item):
-            continue
+    held = [item for item in index.items if _may_hold_a_device(item)]
+    apart = {item.named.path for item in held if _keeps_config_elsewhere(item)}
+    for item in held:
         if apart and item.named.path in apart and not _keeps_config_elsewhere(item):
             continue
         trouble: list[Damage] = []

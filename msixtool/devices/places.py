@@ -16,7 +16,7 @@ from msixtool.containers.base import Source
 from msixtool.devices import virtio
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.formats import build, msix, parse, pci, qevm, sizeof
-from msixtool.formats.layout import Layout
+from msixtool.formats.layout import NO_LANDMARKS, Layout
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import Msix, MsixPlace
 from msixtool.stream.items import Item
@@ -79,7 +79,10 @@ def config_space(source: Source, item: Item) -> ConfigSpace | None:
 
 def _described(source: Source, item: Item, layout: Layout) -> Places:
     """By the types of the vmdesc's fields."""
-    config, table, blob = layout.landmarks
+    found = layout.landmarks
+    if found is NO_LANDMARKS:
+        return NOWHERE
+    config, table, blob = found
     if blob is not None:
         return _virtio(source, item, blob.offset, blob.size)
     if config is None and table is None:

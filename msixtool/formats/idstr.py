@@ -12,6 +12,11 @@ _PCI_PATH = re.compile(r":[0-9a-f]{2}\.[0-7]\Z")
 """How the path of a device on a PCI bus ends: slot and function."""
 
 
+def kind_of_section(idstr: str) -> str:
+    """The part of an idstr after the last slash."""
+    return idstr.rpartition("/")[2]
+
+
 class Idstr(str):
     """An idstr, or the name of a RAM block, which is made in the same way."""
 
@@ -25,7 +30,7 @@ class Idstr(str):
     @property
     def kind(self) -> str:
         """The part after the last slash."""
-        return self.rpartition("/")[2]
+        return kind_of_section(self)
 
     @property
     def bus(self) -> str:

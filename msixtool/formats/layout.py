@@ -113,6 +113,9 @@ class Landmarks(NamedTuple):
     virtio: Placed | None = None
 
 
+NO_LANDMARKS = Landmarks()
+
+
 @dataclass(frozen=True)
 class Layout:
     """A vmsd as it was written: made from the vmdesc's object for a section, a struct or a subsection."""
@@ -222,7 +225,7 @@ class Layout:
                 found.setdefault("config", placed)
             elif placed.type == "msix state" and placed.size:
                 found.setdefault("table", placed)
-        return Landmarks(**found)
+        return Landmarks(**found) if found else NO_LANDMARKS
 
     def structs(self) -> Iterator[Layout]:
         """This one and all in it: those of fields, whatever their size, then subsections.
@@ -322,7 +325,9 @@ def _nested(entry: dict[str, Any], kind: str) -> dict[str, Any] | None:
 
 def _objects_of(entry: dict[str, Any], key: str) -> list[dict[str, Any]]:
     """The list of objects under `key`; empty where it is absent. Raises FormatError where it is none."""
-    found = entry.get(key) or []
+    found = entry.get(key)
+    if not found:
+        return []
     if not isinstance(found, list) or not all([isinstance(each, dict) for each in found]):  # noqa: C419
         name = entry.get("vmsd_name") or entry.get("name") or "a struct"
         raise FormatError(f"vmdesc: {key} of {name}", expected="a list of objects")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError
@@ -129,7 +130,7 @@ def _parse(tail: bytes, start: int, header: int) -> Vmdesc:
 def parse(text: bytes, offset: int) -> Vmdesc:
     """The vmdesc whose 0x06 stands at `offset`. Raises FormatError where it is damaged."""
     try:
-        contents = _kept(text) if len(text) <= KEPT_SIZE else _contents(text)
+        contents = _kept(text) if len(text) <= KEPT_SIZE else _shared(text)
     except FormatError as error:
         raise error.at(offset=offset) from None
     return Vmdesc(offset, text, contents)
@@ -150,6 +151,15 @@ def _contents(text: bytes) -> Contents:
 
 _kept = lru_cache(_KEPT)(_contents)
 """Machines alike have the same text: what it says is worked out once for a fleet of them."""
+_in_use: WeakValueDictionary[bytes, Contents] = WeakValueDictionary()
+
+
+def _shared(text: bytes) -> Contents:
+    """Of longer texts: what two open streams say alike is worked out once, and forgotten with them."""
+    found = _in_use.get(text)
+    if found is None:
+        found = _in_use[text] = _contents(text)
+    return found
 
 
 def _depth(document: Any) -> int:

@@ -12,6 +12,7 @@ from msixtool.containers.base import Source
 from msixtool.errors import FormatError, InputError, TruncatedError
 from msixtool.formats import qevm
 from msixtool.formats import ram as ram_format
+from msixtool.formats.idstr import kind_of_section
 from msixtool.formats.layout import Layout
 from msixtool.formats.qevm import ItemType
 from msixtool.stream import description as vmdesc
@@ -80,7 +81,7 @@ class EndFinder:
             if item.type != ItemType.SECTION_START:
                 self.index.ram = self.ram.count
             return end, self._footer(end, item)
-        grammar = GRAMMARS.get(item.named.kind)
+        grammar = GRAMMARS.get(kind_of_section(item.idstr or ""))
         if grammar is not None and (item.type != ItemType.SECTION_FULL or grammar.full):
             end = grammar.end(self.window, item.data_offset, item.type)
             if item.type == ItemType.SECTION_FULL and self._entries is not None:
@@ -212,6 +213,8 @@ class EndFinder:
     def _footer(self, offset: int, item: Item) -> int:
         """Check the footer at `offset`; its size there: 5, or 0 where it is missing."""
         data = self.window.peek(offset, qevm.FOOTER_SIZE)
+        if self.index.footers and data == qevm.footer(item.section_id or 0):
+            return qevm.FOOTER_SIZE
         is_footer = data[:1] == qevm.FOOTER_MARK
         if is_footer and self.index.footers is False and self._plausible(data):
             is_footer = False

@@ -274,7 +274,7 @@ class ForwardReader:
         """The sections that the vmdesc describes and that never came."""
         if self.index.description is None:
             return
-        came = Counter((item.idstr, item.instance_id) for item in self.index.full_sections())
+        came = Counter([(item.idstr, item.instance_id) for item in self.index.full_sections()])
         for layout in self.index.description.contents.devices:
             key = layout.idstr, layout.instance_id
             came[key] -= 1

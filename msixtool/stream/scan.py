@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Set
-from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
 from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import InputError
-from msixtool.formats import parse, qevm
+from msixtool.formats import qevm
 from msixtool.formats.qevm import CONTINUING, FOOTER_SIZE, MAGIC, OPENING, ItemType
 
 SMALL = 0xFFFF
@@ -61,17 +61,10 @@ def section_header(data: bytes) -> SectionHeader | None:
     return _header(data[: end + 8])
 
 
-@cache
-def _compiled() -> Any:
-    """The schema as construct compiles it: a stream may have tens of thousands of sections."""
-    return qevm.SECTION_HEADER.compile()
-
-
 @lru_cache(1 << 10)
 def _header(data: bytes) -> SectionHeader:
     """Machines alike have the same headers: a fleet of them is read once."""
-    raw = parse(_compiled(), data, what="section header")
-    return SectionHeader(raw.type, raw.section_id, raw.idstr, raw.instance_id, raw.version_id, len(data))
+    return SectionHeader(*qevm.section_header(data), len(data))
 
 
 def plausible_header(data: bytes) -> SectionHeader | None:

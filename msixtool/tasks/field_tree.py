@@ -143,6 +143,8 @@ class Repeated(Sequence["Node"]):
 
 Node = Leaf | Group | Elements
 
+_VARIABLE = frozenset((vmstate.TREE_TYPE, *vmstate.LIST_TYPES))
+
 Inside = Callable[[bytes, int, int], Layout | None]
 """What describes a field of some type that the vmdesc does not: it takes the section's data and the
 field's offset and size in it, and gives its layout, or None."""
@@ -160,7 +162,6 @@ class _Builder:
     def __init__(self, data: bytes, inside: dict[str, Inside]) -> None:
         self.data = data
         self.inside = inside
-        self.variable = {*inside, vmstate.TREE_TYPE, *vmstate.LIST_TYPES}
         self.values = 0
 
     def group(self, layout: Layout, offset: int, end: int) -> Group:
@@ -224,7 +225,7 @@ class _Builder:
 
     def is_fixed(self, each: Field) -> bool:
         """Whether the vmdesc alone says how such an element is laid out, and nothing in the data."""
-        if each.type in self.variable or each.type in vmstate.NULL_TYPES:
+        if self.is_variable(each) or each.type in vmstate.NULL_TYPES:
             return False
         inner = each.inside
         return inner is None or (not inner.subsections and all(map(self.is_fixed, inner.fields)))
@@ -236,7 +237,11 @@ class _Builder:
 
     def is_plain(self, each: Field) -> bool:
         """Whether elements of this kind are plain values."""
-        return each.type != vmstate.IRQ_STATE and each.type not in self.variable and each.inside is None
+        return each.type != vmstate.IRQ_STATE and not self.is_variable(each) and each.inside is None
+
+    def is_variable(self, each: Field) -> bool:
+        """Whether it is what is in it that says how long and what such a field is."""
+        return each.type in self.inside or each.type in _VARIABLE
 
     def is_valid_marker(self, each: Field, offset: int) -> bool:
         """Whether this is the byte that says that the next field object is the element."""

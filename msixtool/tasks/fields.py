@@ -123,10 +123,14 @@ def openers(dump: Dump, item: Item) -> dict[str, Inside]:
         found = virtio_layout.read(data[offset : offset + size], item.named.kind, capability)
         return found.layout() if found else None
 
-    def opaque(type_name: str) -> Inside:
-        return lambda data, offset, size: virtio_layout.opaque(type_name, data[offset : offset + size])
+    return {"virtio": virtio, **_OPENERS}
 
-    return {"virtio": virtio, **{each: opaque(each) for each in OPAQUE}}
+
+def _opener(type_name: str) -> Inside:
+    return lambda data, offset, size: virtio_layout.opaque(type_name, data[offset : offset + size])
+
+
+_OPENERS = {each: _opener(each) for each in OPAQUE}
 
 
 def find(section: Section, path: str) -> Leaf:

@@ -181,3 +181,22 @@ def test_vmdesc_keeps_objects_whose_names_repeat(spaced: bool) -> None:
 def test_a_vmdesc_that_is_no_vmdesc_is_one_error(text: bytes) -> None:
     with pytest.raises(FormatError, match="vmdesc"):
         vmdesc.parse(text)
+
+
+@given(
+    st.sampled_from(OPENING),
+    st.integers(0, 2**32 - 1),
+    st.binary(max_size=255),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**32 - 1),
+)
+def test_headers_and_footers_in_bulk_are_those_of_the_schemas(
+    kind: ItemType, section_id: int, name: bytes, instance: int, version: int
+) -> None:
+    values = (kind, section_id, name.decode("latin-1"), instance, version)
+    names = ("type", "section_id", "idstr", "instance_id", "version_id")
+    head = build(qevm.SECTION_HEADER, dict(zip(names, values, strict=True)), what="header")
+    assert qevm.section_header(head) == values
+    assert qevm.footer(section_id) == build(qevm.FOOTER, {"section_id": section_id}, what="footer")
+    part = {"type": ItemType.SECTION_END.value, "section_id": section_id}
+    assert qevm.part_header(ItemType.SECTION_END, section_id) == build(qevm.PART_HEADER, part, what="part")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msixtool.errors import UsageError, meant
 from msixtool.formats import pci
-from msixtool.formats.idstr import Idstr
+from msixtool.formats.idstr import kind_of_section
 from msixtool.qemu.kinds.facts import NOTHING, Advice, Bar, Capabilities, Compat, Msix, PciFunction
 from msixtool.qemu.kinds.features import COMMON, Feature
 from msixtool.qemu.recorded import function_of
@@ -214,7 +214,7 @@ def kind_of(section: str | None) -> DeviceKind:
 
     Of a stranger nothing is known but what is so of all virtio devices, where it is named as they are.
     """
-    name = Idstr(section or "").kind
+    name = kind_of_section(section or "")
     found = _registry().get(name)
     if found is not None:
         return found
@@ -222,7 +222,11 @@ def kind_of(section: str | None) -> DeviceKind:
         from msixtool.qemu.kinds.transport import virtio
 
         return virtio(name)
-    return DeviceKind(name)
+    return _STRANGER
+
+
+_STRANGER = DeviceKind("")
+"""All that is known of a kind of which nothing is."""
 
 
 def device_kind(section: str) -> DeviceKind | None:

@@ -32,10 +32,11 @@ def findings(source: Side, target: Target) -> Iterator[Finding]:
         if own is None:
             yield from _unknown(item, source, target)
             continue
-        refused = list(_versions(item, own, target))
-        yield from refused
-        if any(finding.severity is Severity.ERROR for finding in refused):
-            continue
+        if item.version_id != own.version_id:
+            refused = list(_versions(item, own, target))
+            yield from refused
+            if any(finding.severity is Severity.ERROR for finding in refused):
+                continue
         if item.type == ItemType.SECTION_START:
             if item.idstr == RAM:
                 yield from ram.findings(source, target)
@@ -106,8 +107,6 @@ def _has_sound(side: Side) -> bool:
 def _versions(item: Item, own: Item, target: Target) -> Iterator[Finding]:
     theirs, ours = item.version_id or 0, own.version_id or 0
     of = {"what": f"section {item.idstr}", "field": "version_id"}
-    if theirs == ours:
-        return
     if theirs > ours:
         yield _refused(refusals.SECTION_TOO_NEW, item, source=theirs, target=ours, **of)
         return
