@@ -16,6 +16,7 @@ SIZED_BY: dict[tuple[str, str], str] = {
     ("cpu", "env.regbase"): "env.nwindows",
     ("cpu", "irqstate"): "irqstate_saved_size",
     ("dbus-vmstate", "data"): "data_size",
+    ("hpet", "timer"): "num_timers",
     ("nvme", "aer_reqs"): "outstanding_aers",
     ("openpic", "src"): "max_irq",
     ("spapr_dtb", "fdt_blob"): "fdt_size",
@@ -44,7 +45,7 @@ SIZED_BY: dict[tuple[str, str], str] = {
     ("xen_xenstore", "impl_state"): "impl_state_size",
 }
 """(vmsd, field) of each of them, and the field of the same vmsd that says its length: the target goes by it,
-so that a length that differs is no other layout."""
+so that a length that differs is no other layout. hpet's is num_timers_save since 10.0, which must be equal."""
 
 SIZED_FIELDS = frozenset(field for _, field in SIZED_BY)
 """The names alone: most fields have none of them."""
