@@ -45,7 +45,7 @@ SIZED_BY: dict[tuple[str, str], str] = {
     ("xen_xenstore", "impl_state"): "impl_state_size",
 }
 """(vmsd, field) of each of them, and the field of the same vmsd that says its length: the target goes by it,
-so that a length that differs is no other layout. hpet's is num_timers_save since 10.0, which must be equal."""
+so that a length that differs is no other layout. hpet's is num_timers_save since 10.0, and must be equal."""
 
 SIZED_FIELDS = frozenset(field for _, field in SIZED_BY)
 """The names alone: most fields have none of them."""

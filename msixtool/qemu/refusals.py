@@ -289,6 +289,15 @@ RUN_STATE = Refusal(
     "run-state",
 )
 DEVICE_STATE = Refusal(Code.OTHER, "{name} {source}: {why}", field="{name}", rule="device-state")
+RSS_TABLE = Refusal(
+    Code.OTHER,
+    "an RSS table of {source} entries: QEMU takes a power of two, 128 at most, from 10.0.13 on",
+    "Load it in a QEMU before 10.0; no guest sets such a length, so look where the stream was changed.",
+    "rss_data.indirections_len",
+    "device-state",
+    loads=Lifetime(gone=(10, 0)),
+)
+"""10.0.13 and 11.1 look at it, older ones and 10.2.2 do not."""
 AHCI_ENGINE = Refusal(
     Code.OTHER,
     "port {port}: its {engine} engine runs and is switched off",

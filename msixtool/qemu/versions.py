@@ -11,13 +11,17 @@ Version = tuple[int, int]
 
 
 class Lifetime(NamedTuple):
-    """`absent` is the last release without it, `present` the first that has it; None for older than 5.2."""
+    """`absent` is the last release without it, `present` the first that has it; None for older than 5.2.
+    `gone` is the first that no longer has it, if any."""
 
     absent: Version | None = None
     present: Version | None = None
+    gone: Version | None = None
 
     def covers(self, version: Version) -> bool | None:
         """Whether a release has it; None between the two."""
+        if self.gone is not None and version >= self.gone:
+            return False
         if self.present is None or version >= self.present:
             return True
         return False if self.absent is None or version <= self.absent else None

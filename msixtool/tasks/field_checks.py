@@ -3,7 +3,7 @@
 By the name of the vmsd, wherever it is nested. What a device compares with its own properties is compat's.
 
 Source: the post_load of QEMU hw/char/serial.c, hw/ide/core.c, hw/net/vmxnet3.c, hw/pci/pcie_aer.c,
-hw/scsi/lsi53c895a.c and mptsas.c, the same in 5.2, 7.2, 10.0 and 10.2.
+hw/scsi/lsi53c895a.c, mptsas.c and hw/timer/hpet.c, the same in 5.2, 7.2, 10.0 and 10.2.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ _TRANSFER_ENDS = 6
 _MESSAGE_BYTES = 8
 _DOORBELL, _FIFO, _DIAGNOSTIC = 256, 129, 4
 _MOST_QUEUES, _VECTORS = 8, 25
+_LEAST_TIMERS, _MOST_TIMERS = 3, 32
 
 
 class Wrong(NamedTuple):
@@ -29,7 +30,7 @@ class Wrong(NamedTuple):
 
 
 _KINDS = """
-serial pci-serial pci-serial-2x pci-serial-4x ide piix3-ide ich9_ahci ahci vmxnet3 lsiscsi mptsas
+serial pci-serial pci-serial-2x pci-serial-4x ide piix3-ide ich9_ahci ahci vmxnet3 lsiscsi mptsas hpet
 pcie-root-port ioh3420 xio3130-express-upstream-port xio3130-express-downstream-port
 """
 KINDS = frozenset(_KINDS.split())
@@ -126,8 +127,16 @@ def _aer(values: Values) -> Iterator[Found]:
         yield "log_num", count, f"log_max is {most}"
 
 
+def _hpet(values: Values) -> Iterator[Found]:
+    for name in ("num_timers", "num_timers_save"):
+        count = values.get(name)
+        if isinstance(count, int) and not _LEAST_TIMERS <= count <= _MOST_TIMERS:
+            yield name, count, f"an HPET has {_LEAST_TIMERS} to {_MOST_TIMERS} timers"
+
+
 _CHECKS: dict[str, Callable[[Values], Iterator[Found]]] = {
     "PCIE_AER_ERROR_LOG": _aer,
+    "hpet": _hpet,
     "ide_drive/pio_state": _pio,
     "lsiscsi": _lsi,
     "mptsas": _mptsas,

@@ -4,8 +4,8 @@ The checks that a device makes after the load of its own fields (post_load), wha
 list for `load`, `validate` and `compat`; docs/refusals.md has all of them, and those that no stream shows.
 
 Source: QEMU hw/ide/ahci.c (ahci_state_post_load), migration/global_state.c (global_state_post_load),
-hw/virtio/virtio.c (virtio_load, where it looks at the rings), softmmu/physmem.c (address_space_map) of 5.2,
-7.2, 10.0 and 10.2.
+hw/virtio/virtio.c (virtio_load, where it looks at the rings), hw/net/virtio-net.c (virtio_net_rss_post_load),
+softmmu/physmem.c (address_space_map) of 5.2, 7.2, 10.0 and 10.2.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _STATES = """
 debug inmigrate internal-error io-error paused postmigrate prelaunch finish-migrate restore-vm running save-vm
 shutdown suspended watchdog guest-panicked colo preconfig
 """
+MAX_RSS_TABLE = 128
 RUN_STATES = frozenset(_STATES.split())
 """RunState of qapi/run-state.json; preconfig up to 7.1 or so."""
 
@@ -69,6 +70,7 @@ def troubles(dump: Dump) -> list[Refused]:
             found += _fields(dump, item, kind)
         elif (blob := virtio_blob(dump, item)) is not None:
             blobs.append((item, blob))
+            found += _rss(item, blob)
     found += _rings(dump, blobs)
     return sorted(found, key=lambda refused: refused.offset)
 
@@ -87,6 +89,13 @@ def _run_state(dump: Dump, item: Item) -> Iterator[Refused]:
     name = data.split(b"\0", 1)[0].decode("latin-1")
     if len(data) == _STATE_SIZE and name not in RUN_STATES:
         yield _refused(item, refusals.RUN_STATE, name, state=repr(name) if name else "empty, which")
+
+
+def _rss(item: Item, blob: VirtioLayout) -> Iterator[Refused]:
+    rss = blob.subsection("virtio-net-device/rss")
+    length = 1 if rss is None or rss.value is None else int(rss.value.indirections_len)
+    if length.bit_count() != 1 or length > MAX_RSS_TABLE:
+        yield _refused(item, refusals.RSS_TABLE, length)
 
 
 def _fields(dump: Dump, item: Item, kind: str) -> Iterator[Refused]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import pytest
 
@@ -13,6 +14,8 @@ from msixtool.tasks.finding import Code, Severity
 from msixtool.tasks.refusals import refusals, warnings
 from msixtool.tasks.section_checks import troubles
 from msixtool.tasks.validate import is_valid, validate
+from tests.devices.test_virtio_layout import FEATURES, NET, NET_FLAGS, blob
+from tests.tasks.compat_build import Field, Machine, section
 from tests.tasks.rule_streams import CASES, Editor, refused
 
 
@@ -42,6 +45,22 @@ def test_a_refusal_is_told_by_all_three(name: str, target: str, section: str, me
         first = compare(source, other).first
         assert first is not None
         assert (first.section, first.message, first.advice) == (section, told.message, told.advice)
+
+
+@pytest.mark.parametrize(
+    ("entries", "version", "refused_there"),
+    [(128, (11, 1), False), (1, (11, 1), False), (3, (11, 1), True), (3, (10, 0), True), (3, (7, 2), False)],
+)
+def test_an_rss_table_has_a_power_of_two_of_entries_for_those_that_look(
+    entries: int, version: Version, refused_there: bool
+) -> None:
+    rss = struct.pack(">BBBIHH40x", 1, 0, 0, 0x3F, entries, 0) + bytes(2 * entries)
+    record = b"\5\x15virtio-net-device/rss" + struct.pack(">I", 1) + rss
+    state = blob(NET + NET_FLAGS, more=record + FEATURES)
+    machine = Machine([section("0000:00:02.0/virtio-net", Field("virtio", "virtio", state))])
+    found = [each.message for each in refusals(machine.dump(), version)]
+    assert bool(found) == refused_there
+    assert not found or found[0].startswith("an RSS table of 3 entries")
 
 
 @pytest.mark.parametrize("version", [(5, 2), (7, 2), (8, 0), (10, 0), (11, 1)])
