@@ -24,6 +24,7 @@ def main() -> None:
     _forget_errors_unsaid()
     if status > 128:
         _die(status - 128)
+    gc.freeze()  # Python would look for garbage once more, among all that it gives back anyhow.
     sys.exit(status)
 
 

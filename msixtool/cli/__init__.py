@@ -17,6 +17,7 @@ from io import TextIOWrapper
 import click
 
 from msixtool.cli.guard import escaped, guarded
+from msixtool.cli.options import help_option
 from msixtool.cli.screen import say, screened
 from msixtool.cli.status import ExitStatus
 from msixtool.errors import MsixtoolError, visible
@@ -99,7 +100,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 @click.group(
     cls=_LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": []},  # options.help_option stands for it
     epilog=ExitStatus.help_text(),
 )
 @click.option(
@@ -111,6 +112,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     help="Show the version, and those of Python and of what msixtool uses.",
 )
 @click.option(TRACEBACK, is_flag=True, help="Show a Python traceback with an error.")
+@help_option
 def cli(traceback: bool) -> None:
     """Read, forge and compare QEMU migration streams, centred on MSI-X device state.
 

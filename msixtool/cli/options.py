@@ -219,12 +219,30 @@ _traceback_option = click.option(
 )
 
 
+def _show_help(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(ctx.get_help(), color=ctx.color)
+        ctx.exit()
+
+
+help_option = click.option(
+    "--help",
+    "-h",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_help,
+    help="Show this message and exit.",
+)
+"""As click's own, which reads the catalogues of translations for its one sentence, at each start."""
+
+
 def _common(*verbose: str) -> Callable[[Command], Command]:
     """The options of every command, about its screen."""
     verbose_option = click.option(
         *verbose, is_flag=True, expose_value=False, callback=_be_verbose, help="Say how inputs are read."
     )
-    return _chain(_color_option, _quiet_option, verbose_option, _pager_option, _traceback_option)
+    return _chain(_color_option, _quiet_option, verbose_option, _pager_option, _traceback_option, help_option)
 
 
 common_options = _common("--verbose", "-v")

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from msixtool.qemu.versions import Version, parse_version
@@ -28,6 +27,7 @@ Record = Mapping[str, Any]
 def releases() -> dict[Version, Record]:
     """The records by release, the oldest first."""
     import json
+    from pathlib import Path
 
     paths = Path(__file__).parent.glob("*.json")
     found = {parse_version(path.stem): json.loads(path.read_text("utf-8")) for path in paths}
