@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
 from msixtool.errors import FormatError, TruncatedError
-from msixtool.formats import msix, parse, pci
+from msixtool.formats import msix, parse, pci, sizeof
 from msixtool.formats import virtio as fmt
 from msixtool.formats.records import Records
 
@@ -78,21 +78,29 @@ def read(data: bytes, *, offset: int = 0, capability: MsixCapability | None = No
     raw = parse(transport, data, what="virtio transport state", offset=offset)
     msix_offset = pci.device_vmstate_size(size)
     core_offset = msix_offset + (msix.vmstate_size(vectors) + 2 if vectors else 0)
+    config_vector = raw.config_vector if vectors else None
+    queue = fmt.QUEUE_WITH_VECTOR if vectors else fmt.QUEUE
+    return _behind(data, offset, core_offset, queue, (space, capability, msix_offset, config_vector))
+
+
+def read_mmio(data: bytes) -> VirtioState:
+    """Read the blob of a virtio device on virtio-mmio, which has no configuration space and no vectors.
+
+    Raises FormatError or TruncatedError as `read` does.
+    """
+    core_offset = sizeof(fmt.MMIO_TRANSPORT)
+    return _behind(data, 0, core_offset, fmt.QUEUE_ON_MMIO, (ConfigSpace(b""), None, core_offset, None))
+
+
+_Transport = tuple[ConfigSpace, MsixCapability | None, int, int | None]
+
+
+def _behind(data: bytes, offset: int, core_offset: int, queue: Any, transport: _Transport) -> VirtioState:
+    """The core and the queues behind what the transport wrote."""
     core = _core(data, core_offset, offset)
     queues_offset = core_offset + fmt.CORE_FIXED_SIZE + core.config_len + 4
-    schema = fmt.QUEUE_WITH_VECTOR if vectors else fmt.QUEUE
-    queues, end = _queues(data, queues_offset, core.num_queues, schema, offset)
-    return VirtioState(
-        space,
-        capability,
-        msix_offset,
-        raw.config_vector if vectors else None,
-        core_offset,
-        core,
-        queues_offset,
-        queues,
-        end,
-    )
+    queues, end = _queues(data, queues_offset, core.num_queues, queue, offset)
+    return VirtioState(*transport, core_offset, core, queues_offset, queues, end)
 
 
 def _core(data: bytes, at: int, base: int) -> Any:

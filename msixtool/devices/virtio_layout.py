@@ -152,17 +152,20 @@ class VirtioLayout:
 _RING_SIZE = sizeof(fmt.RING)
 
 
-def read(data: Buffer, kind: str = "", capability: MsixCapability | None = None) -> VirtioLayout | None:
-    """The layout of the blob `data` of a section of this kind; None where it is none of a virtio-pci device.
+def read(
+    data: Buffer, kind: str = "", capability: MsixCapability | None = None, *, on_mmio: bool = False
+) -> VirtioLayout | None:
+    """The layout of the blob `data` of a section of this kind; None where it is none of a virtio-pci device,
+    or, with `on_mmio`, of a virtio-mmio one.
 
     `capability` overrides what the capability list says, for lists that are damaged.
     """
     blob = bytes(data)
     try:
-        state = virtio.read(blob, capability=capability)
+        state = virtio.read_mmio(blob) if on_mmio else virtio.read(blob, capability=capability)
     except FormatError:
         return None
-    if not _is_pci_function(blob[: state.msix_offset]):
+    if not on_mmio and not _is_pci_function(blob[: state.msix_offset]):
         return None
     places = _Subsections(blob, state.end)
     own, used = _own_state(blob, kind, state, places)
@@ -302,14 +305,15 @@ def _nested(records: Iterable[Part]) -> list[dict[str, Any]]:
 
 
 def _head(state: VirtioState) -> list[dict[str, Any]]:
-    """PCIDevice, MSI-X, core and queues."""
+    """PCIDevice, or the transport's registers, MSI-X, core and queues."""
     device = [
         {"name": "version_id", "type": "int32 le", "size": 4},
         {"name": "config", "type": "pci config", "size": len(state.config_space.data)},
         {"name": "irq_state", "type": "pci irq state", "size": 4 * pci.INTX_PINS},
     ]
-    fields = [described.struct_field("pci", device)]
-    queue = fmt.QUEUE
+    on_pci = bool(state.config_space.data)
+    fields = [described.struct_field("pci", device)] if on_pci else described.fields_of(fmt.MMIO_TRANSPORT)
+    queue = fmt.QUEUE if on_pci else fmt.QUEUE_ON_MMIO
     if state.vectors:
         fields.append({"name": "msix", "type": "msix state", "size": msix.vmstate_size(state.vectors)})
         fields.append({"name": "config_vector", "type": "uint16", "size": 2})

@@ -33,6 +33,11 @@ def transport(config_size: int, vectors: int) -> Any:
     )
 
 
+MMIO_TRANSPORT = Struct(
+    "host_features_sel" / Int32ub, "guest_features_sel" / Int32ub, "guest_page_shift" / Int32ub
+)
+"""What stands before the core on virtio-mmio (hw/virtio/virtio-mmio.c, virtio_mmio_save_config)."""
+
 CORE = Struct(
     "status" / Int8ub,
     "isr" / Int8ub,
@@ -61,6 +66,9 @@ QUEUE = Struct(*_QUEUE_FIELDS)
 
 QUEUE_WITH_VECTOR = Struct(*_QUEUE_FIELDS, "vector" / Int16ub)
 """One queue of a device with MSI-X."""
+
+QUEUE_ON_MMIO = Struct(_QUEUE_FIELDS[0], "align" / Int32ub, *_QUEUE_FIELDS[1:])
+"""One queue of a device on virtio-mmio, whose driver may choose the alignment of a legacy ring."""
 
 VERSION_1, RING_PACKED = 32, 34
 """Numbers of feature bits: a modern device, and packed rings."""

@@ -44,7 +44,10 @@ MAIN_MEMORY = (*_PC_MAIN, *_BASES)
 _OBJECTS = "/objects/"
 """Before the id of a memory backend in the names of blocks, where canonical paths are used."""
 _OF_THE_MACHINE = frozenset(
-    {"pc.bios", "pc.rom", "isa-bios", "system.flash0", "system.flash1", "vmclock_page"}
+    {
+        *("pc.bios", "pc.rom", "isa-bios", "system.flash0", "system.flash1"),
+        *("vmclock_page", "tpm-ppi", "tpm-crb-cmd"),
+    }
 )
 
 

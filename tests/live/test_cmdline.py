@@ -50,6 +50,12 @@ MACHINES = {
     "microvm": "-M microvm -device virtio-rng-device",
     "microvm with PCI": "-M microvm,pit=off,pic=off,pcie=on -device virtio-net-pci -device virtio-rng-device",
     "microvm with USB": "-M microvm,acpi=off,rtc=off -netdev user,id=n -device virtio-net-device,netdev=n",
+    "microvm with a bus behind a transport": "-M microvm -device virtio-scsi-device,id=s,num_queues=3"
+    " -drive if=none,id=d,driver=null-co,size=1M -device scsi-hd,bus=s.0,drive=d,scsi-id=2"
+    " -device virtio-serial-device,id=v,max_ports=5 -chardev null,id=c"
+    " -device virtserialport,bus=v.0,nr=3,chardev=c",
+    "two baseboard controllers": "-M pc -device ipmi-bmc-sim,id=a -device isa-ipmi-kcs,bmc=a"
+    " -device ipmi-bmc-sim,id=b -device pci-ipmi-bt,bmc=b",
     "an empty expander": "-M q35,cxl=on -device pxb-cxl,id=x,bus_nr=52 -device virtio-rng-pci,bus=pcie.0",
     "a CAN bus": "-M pc -object can-bus,id=c -device kvaser_pci,canbus=c",
     "a bridge for a seat": "-M pc -device pci-bridge-seat,id=s,chassis_nr=3 -device e1000,bus=s,addr=2",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -20,6 +21,11 @@ MACHINES = {
     " -device virtio-net-pci,netdev=n,bus=p,mac=52:54:00:12:34:99,vectors=5,rx_queue_size=512"
     " -device qemu-xhci,id=u,addr=6 -device usb-tablet,bus=u.0,port=2"
     " -device virtio-serial-pci,id=s,addr=7 -chardev null,id=c -device virtserialport,bus=s.0,nr=3,chardev=c",
+    "main memory of another name": "-M q35,memory-backend=mem -m 24M"
+    " -object memory-backend-ram,id=mem,size=24M -device virtio-rng-pci,addr=5",
+    "NUMA nodes": "-M pc -m 24M -smp 2 -object memory-backend-ram,id=ram-node0,size=8M"
+    " -object memory-backend-ram,id=ram-node1,size=16M -numa node,cpus=0,memdev=ram-node0"
+    " -numa node,cpus=1,memdev=ram-node1",
     "what libvirt has no words for": "-M q35,sata=off -device tpci200,addr=5 -device vmcoreinfo"
     " -device pcie-pci-bridge,id=b,addr=6 -device ES1370,bus=b,addr=2",
 }
@@ -37,7 +43,7 @@ def test_libvirt_takes_the_domain_and_makes_the_same_machine_of_it(
     qemu: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str
 ) -> None:
     """Defined, turned into a command by virsh, started, and loaded."""
-    saved, domain = tmp_path / f"{tmp_path.name}.mig", tmp_path / "vm.xml"
+    saved, domain = tmp_path / f"{uuid4()}.mig", tmp_path / "vm.xml"
     save_fresh(qemu, words, saved)
     assert run(["cmdline", str(saved), "--libvirt"]) == 0
     domain.write_text(capsys.readouterr().out.replace("/usr/bin/qemu-system-x86_64", qemu))

@@ -51,6 +51,7 @@ class Backend(StrEnum):
     RNG = "rng"
     FSDEV = "fsdev"
     BMC = "bmc"
+    TPM = "tpmdev"
     CAN = "canbus"
     CAN_PAIR = "canbus0"
 

@@ -129,6 +129,8 @@ register(
     DeviceKind("pci-serial-multi", {"1b36:0003": "pci-serial-2x", "": "pci-serial-4x"}),
     DeviceKind("pvpanic-pci", {"": "pvpanic-pci"}, probed=True),
     DeviceKind("serial", {"": "isa-serial"}, backend=Backend.CHARDEV, alone=True),
+    DeviceKind("tpm-crb", {"": "tpm-crb"}, backend=Backend.TPM, alone=True),
+    DeviceKind("tpm-tis", {"": "tpm-tis"}, backend=Backend.TPM, alone=True),
     DeviceKind(
         "tpci200",
         {"": "tpci200"},

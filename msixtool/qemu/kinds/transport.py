@@ -229,6 +229,9 @@ def device(
     def made(seen: Seen) -> Options:
         if seen.virtio is None:
             return {}
-        return options(seen) | properties(seen, transitional=transitional)
+        own = options(seen)
+        if not seen.is_pci:
+            return {name: value for name, value in own.items() if name != "vectors"}
+        return own | properties(seen, transitional=transitional)
 
     return virtio(section, devices={"": name}, options=made, **facts)

@@ -116,7 +116,7 @@ class _Maker:
         if self.machine.startswith("pc"):
             machine = machines.machine_options(self.sections, self.version, self.q35)
         elif self.machine == "microvm":
-            machine = machines.microvm_options(self.sections)
+            machine = machines.microvm_options(self.sections, self.version)
         power = self._power()
         self._processors(power)
         self._firmware()

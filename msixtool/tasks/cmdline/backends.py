@@ -16,6 +16,8 @@ from msixtool.tasks.cmdline.seen import SeenDevice
 from msixtool.tasks.cmdline.words import Words, is_id, joined, size_text
 
 _DISK_SIZES = {Backend.DRIVE: "1M", Backend.FLOPPY: "1440K", Backend.CARD: "64M"}
+TPM_SOCKET = "swtpm-sock"
+"""Where a TPM has to listen."""
 _OWN_MEMORY = 64 << 10
 _SECTOR = 512
 _MOST_PAIRS = 256
@@ -30,11 +32,11 @@ class Backends:
     names: frozenset[str]
     blocks: Sequence[RamBlock]
     networks: int = 0
-    bmc: str = ""
-    """The baseboard controller that interfaces have in common."""
+    bmcs: list[str] = field(default_factory=list)
+    """Baseboard controllers that no interface has taken: one serves one interface."""
     taken: set[str] = field(default_factory=set)
 
-    def of(self, kind: Backend, device: Seen | None = None, _: str = "") -> dict[str, str]:
+    def of(self, kind: Backend, device: Seen | None = None) -> dict[str, str]:
         """The property of a device whose backend has been made just now."""
         made = getattr(self, f"_{kind.value}", None)
         result: dict[str, str] = {} if made is None else made(device)
@@ -100,10 +102,26 @@ class Backends:
         return {"fsdev": name, "mount_tag": name}
 
     def _bmc(self, _: SeenDevice | None) -> dict[str, str]:
-        if not self.bmc:
-            self.bmc = self.words.id("bmc")
-            self.words.add("-device", joined("ipmi-bmc-sim", {"id": self.bmc}))
-        return {"bmc": self.bmc}
+        if not self.bmcs:
+            self.add_bmc()
+        return {"bmc": self.bmcs.pop(0)}
+
+    def add_bmc(self) -> None:
+        """A controller for the next interface."""
+        name = self.words.id("bmc")
+        self.bmcs.append(name)
+        self.words.add("-device", joined("ipmi-bmc-sim", {"id": name}))
+
+    def _tpmdev(self, _: SeenDevice | None) -> dict[str, str]:
+        character, name = self.words.id("chr"), self.words.id("tpm")
+        self.words.add("-chardev", joined("socket", {"id": character, "path": TPM_SOCKET}))
+        self.words.add("-tpmdev", joined("emulator", {"id": name, "chardev": character}))
+        self.words.note(
+            "-tpmdev",
+            f"{name}: a new swtpm has to listen at {TPM_SOCKET} first; the state is in the stream"
+            f" (swtpm socket --tpm2 --tpmstate dir=FOLDER --ctrl type=unixio,path={TPM_SOCKET})",
+        )
+        return {"tpmdev": name}
 
     def _canbus(self, _: SeenDevice | None) -> dict[str, str]:
         name = self.words.id("can")

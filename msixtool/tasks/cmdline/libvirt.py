@@ -26,6 +26,9 @@ _BACKENDS = frozenset({"drive", "netdev", "chardev", "audiodev", "rng", "fsdev",
 _FEATURES = {"smm": "smm", "vmport": "vmport"}
 _TIMERS = {"hpet": "hpet"}
 _ALIAS = "ua-"
+_MAIN = "pc.ram"
+_NODES = "ram-node"
+"""What libvirt calls main memory, and that of NUMA nodes, with the number of each."""
 _SINGLE = frozenset({"video", "watchdog", "memballoon", "panic"})
 """Elements of which there is one, but for displays that are not the first."""
 _WORDS = frozenset({"id", "addr", "bus", "mac", "serial", "name", "masterbus", *_BACKENDS})
@@ -117,7 +120,13 @@ class _Domain:
             _add(self.cpu, "topology", **topology)
         if nodes:
             numa = _add(self.cpu, "numa")
-            for node in nodes:
+            for number, node in enumerate(nodes):
+                if node.get("memdev") != f"{_NODES}{number}":
+                    self._note(
+                        "-numa",
+                        f"libvirt calls it {_NODES}{number}, the stream {node.get('memdev')}:"
+                        " this domain cannot load it",
+                    )
                 size = self._size_of(node.get("memdev", ""))
                 cell = _add(numa, "cell", id=node.get("nodeid", "0"), memory=str(size >> 10), unit="KiB")
                 if "cpus" in node:
@@ -146,8 +155,9 @@ class _Domain:
             if name in options:
                 _add(clock, "timer", name=element, present="no" if options.pop(name) == "off" else "yes")
         backend = options.pop("memory-backend", None)
-        if backend not in (None, "pc.ram"):
-            self._note("-machine", f"libvirt calls main memory pc.ram, and the stream {backend!r}")
+        if backend not in (None, _MAIN):
+            self.rest += self._backend("memdev", str(backend))
+            options["memory-backend"] = backend
         if options:
             words = ",".join(f"{name}={value}" for name, value in options.items())
             self.rest += ["-machine", words]

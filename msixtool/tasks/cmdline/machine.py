@@ -6,6 +6,7 @@ hw/acpi/cpu.c and memory_hotplug.c (an element of the state for each possible CP
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ _DIMM_ALIGNMENT = GIB
 _MOST_SIDES = 16
 """The most blocks whose sums are tried for main memory."""
 _MOST_SLOTS = 256
+_NUMBERED = re.compile(r"(.*?)([0-9]{1,9})")
 
 
 class Sections(NamedTuple):
@@ -73,7 +75,7 @@ def machine_options(sections: Sections, version: Version, q35: bool) -> dict[str
     return options
 
 
-def microvm_options(sections: Sections) -> dict[str, str]:
+def microvm_options(sections: Sections, version: Version) -> dict[str, str]:
     """The same for microvm, which has little unless it is asked for."""
     kinds = sections.kinds
     options = {
@@ -87,7 +89,7 @@ def microvm_options(sections: Sections) -> dict[str, str]:
         if section not in kinds
     }
     options |= {name: "on" for name, kind in (("pcie", "PCIHost"), ("usb", "xhci-sysbus")) if kind in kinds}
-    if "acpi-ged" in kinds and len(sections.by_name.get("ioapic", ())) == 1:
+    if version >= (6, 0) and "acpi-ged" in kinds and len(sections.by_name.get("ioapic", ())) == 1:
         options["ioapic2"] = "off"
     return options
 
@@ -99,9 +101,9 @@ def add_memory(
     blocks = [block for block in backends(sections.dump.index.blocks) if block.idstr not in taken]
     default = [b for b in sections.dump.index.blocks if b.idstr in MAIN_MEMORY]
     total = _total(sections)
-    main = default or _adding_up(blocks, total)
+    main = default or _numbered(_adding_up(blocks, total))
     size = sum(block.used_length for block in main) or total or 128 * MIB
-    dimms = [block for block in blocks if block not in main]
+    dimms = _numbered([block for block in blocks if block not in main])
     memory = {"size": size_text(size)}
     slots = max(len(dimms), power.slots or 0)
     if slots:
@@ -137,6 +139,16 @@ def _add_main(words: Words, machine: dict[str, str], main: Sequence[RamBlock], s
         words.add("-numa", joined("node", where | {"memdev": _backend(words, block)}))
     if main:
         words.note("-numa", "which CPU is in which node, and the nodes' order, are not in the stream")
+
+
+def _numbered(blocks: list[RamBlock]) -> list[RamBlock]:
+    """Ordered by the numbers at the end of their names, where those differ in nothing else, as libvirt's do:
+    a stream has them by size."""
+    found = [_NUMBERED.fullmatch(block.idstr) for block in blocks]
+    if None in found or len({each[1] for each in found if each}) > 1:
+        return blocks
+    numbers = {block.idstr: int(each[2]) for block, each in zip(blocks, found, strict=True) if each}
+    return sorted(blocks, key=lambda block: numbers[block.idstr])
 
 
 def _backend(words: Words, block: RamBlock) -> str:

@@ -11,12 +11,11 @@ import re
 
 from msixtool.qemu.kinds import ISA, Backend, device_kind
 from msixtool.tasks.cmdline.pci import PciTree
-from msixtool.tasks.cmdline.seen import PCI_PATH, SeenDevice
+from msixtool.tasks.cmdline.seen import MMIO_PATH, PCI_PATH, SeenDevice
 from msixtool.tasks.cmdline.words import joined
 
 _ON_USB = re.compile(rf"({PCI_PATH.pattern}|)/?([0-9]+(?:\.[0-9]+)*)")
 _ON_SCSI = re.compile(r"(.+)/([0-9]+):([0-9]+):([0-9]+)")
-_ON_MMIO = re.compile(r"virtio-mmio@([0-9a-f]{16})")
 _TRANSPORTS = ((0xFEB00000, 0x200), (0x0A000000, 0x200), (0x10001000, 0x1000))
 """Where virtio's transports without PCI begin, and how far apart: on microvm, Arm's and RISC-V's virt."""
 _BUILT_IN = frozenset({"ps2kbd", "ps2mouse", "pckbd", "vmmouse", "port92"})
@@ -46,20 +45,21 @@ class Others:
             self._scsi(device)
         elif device.path and _ON_USB.fullmatch(device.path):
             self._usb(device)
-        elif _ON_MMIO.fullmatch(device.path):
+        elif MMIO_PATH.fullmatch(device.path):
             self._mmio(device)
+            self.behind(device)
         elif device.kind == "hda-audio":
             self._codec(device)
         elif device.kind == "fdc":
             self._floppy()
         elif device.kind == "ipmi-bmc-sim":
-            self.tree.backends.of(Backend.BMC)
+            self.tree.backends.add_bmc()
         elif not device.path and self.tree.isa:
             self._alone(device)
 
     def _mmio(self, device: SeenDevice) -> None:
         """A virtio device without PCI, on the transport that has its address."""
-        found = _ON_MMIO.fullmatch(device.path)
+        found = MMIO_PATH.fullmatch(device.path)
         assert found is not None
         address, kind = int(found[1], 16), device_kind(device.kind)
         start, apart = next(
@@ -72,7 +72,9 @@ class Others:
             return
         assert kind is not None
         bus = f"virtio-mmio-bus.{(address - start) // apart}"
-        options = {"id": self.words.id("dev"), "bus": bus} | self.tree.backends.of(kind.backend)
+        self.tree.ids[device.path] = own = self.words.id("dev")
+        options = {"id": own, "bus": bus} | kind.options(device)
+        options |= self.tree.backends.of(kind.backend, device)
         self.words.add("-device", joined(name.replace("-pci", "-device"), options))
 
     def _alone(self, device: SeenDevice) -> None:

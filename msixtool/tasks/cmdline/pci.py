@@ -53,7 +53,7 @@ class PciTree:
     def built_in(self, device: SeenDevice) -> bool:
         """Whether the machine has this function anyway."""
         name = device.item.named
-        own = name.bus == _ROOT and name.address in _BUILT_IN[self.q35]
+        own = self.isa and name.bus == _ROOT and name.address in _BUILT_IN[self.q35]
         return own or kind_of(name).integrated
 
     def add_expanders(self, devices: list[SeenDevice]) -> None:
@@ -99,7 +99,7 @@ class PciTree:
         options = {"id": own, "bus": bus} | self._place(device)
         options |= self._numbers(device, kind) | kind.options(device) | self._rom(device, kind)
         options |= self._companion(device)
-        options |= self.backends.of(kind.backend, device, joined("", {}))
+        options |= self.backends.of(kind.backend, device)
         name = self._transitional(device, name)
         if name == "am53c974" and f"{device.path}/eeprom" in self.backends.names:
             name = "dc390"

@@ -22,6 +22,8 @@ from msixtool.tasks.fields import MAX_SECTION, read_section, section_layout
 _HOP = r"[0-9a-f]{2}\.[0-7]"
 PCI_PATH = re.compile(rf"([0-9a-f]{{4}}):([0-9a-f]{{2}})((?::{_HOP})+)")
 """Domain, number of the root bus, and a hop for each bus down to the device."""
+MMIO_PATH = re.compile(r"virtio-mmio@([0-9a-f]{16})")
+"""The address of a virtio transport that is not on PCI."""
 
 _AT_REST = 16
 """Bytes of a section that a PCIDevice takes besides configuration space: version and four levels."""
@@ -114,10 +116,11 @@ class SeenDevice:
 
     @cached_property
     def virtio(self) -> VirtioSeen | None:
-        if not self.is_pci or self.length > MAX_SECTION:
+        on_mmio = MMIO_PATH.fullmatch(self.path) is not None
+        if not (self.is_pci or on_mmio) or self.length > MAX_SECTION:
             return None
         data = self.dump.source.read(self.item.data_offset, self.length)
-        layout = virtio_layout.read(data, self.kind)
+        layout = virtio_layout.read(data, self.kind, on_mmio=on_mmio)
         return None if layout is None else Virtio(layout)
 
     @property
