@@ -2,7 +2,8 @@
 
 Source: all VMSTATE_*VARRAY* and *VBUFFER* of QEMU 5.2, 7.2, 10.0 and 10.2, without those whose length must be
 equal on both sides (…_EQUAL) or is the device's own (ahci's ports, xhci's slots, sdhci's fifo and others:
-there it is layout); nvme's is of 11.1.
+there it is layout); nvme's, vhost-inflight-region's and uefi-variable-digest's are of 11.1, by what it
+writes with -dump-vmstate.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ SIZED_BY: dict[tuple[str, str], str] = {
     ("tpm-spapr", "buffer"): "numbytes",
     ("uefi-var-policy", "entry"): "entry_size",
     ("uefi-variable", "data"): "data_size",
+    ("uefi-variable-digest", "digest"): "digest_size",
     ("uefi-variable", "name"): "name_size",
     ("uefi-vars", "pio_xfer_buffer"): "buf_size",
     ("vdagent", "msgbuf"): "msgsize",
     ("vdagent", "xbuf"): "xsize",
     ("vdagent/bytearray", "data"): "len",
+    ("vhost-inflight-region/buffer", "addr"): "size",
     ("vmbus-dev", "channels"): "num_channels",
     ("vmbus/gpadl", "gfns"): "num_gfns",
     ("vmbus/vmbus_chan_req", "msg"): "msglen",

@@ -1,10 +1,10 @@
 """Fields whose inside no vmdesc describes, by their type in it: a virtio-gpu's drawings, a disk's requests.
 
-Source: QEMU hw/display/virtio-gpu.c (virtio_gpu_save), hw/scsi/scsi-bus.c (put_scsi_requests),
-hw/scsi/scsi-disk.c (scsi_disk_save_request, scsi_disk_emulate_save_request), hw/scsi/virtio-scsi.c
-(virtio_scsi_save_request), hw/scsi/mptsas.c (mptsas_save_request), hw/scsi/mpi.h, of 5.2 to 10.2. What
-nothing in the field tells is a parameter, of which all values are tried: right is the one whose end is the
-field's.
+Source: QEMU hw/display/virtio-gpu.c (virtio_gpu_save, virtio_gpu_blob_save), hw/scsi/scsi-bus.c
+(put_scsi_requests), hw/scsi/scsi-disk.c (scsi_disk_save_request, scsi_disk_emulate_save_request),
+hw/scsi/virtio-scsi.c (virtio_scsi_save_request), hw/scsi/mptsas.c (mptsas_save_request), hw/scsi/mpi.h, of
+5.2 to 10.2. What nothing in the field tells is a parameter, of which all values are tried: right is the one
+whose end is the field's.
 """
 
 from __future__ import annotations
@@ -29,6 +29,18 @@ _RESOURCE = Struct(
     "iov_cnt" / If(_THERE, Int32ub),
     "pages" / If(_THERE, Array(this.iov_cnt, _PAGE)),
     "pixels" / If(_THERE, Bytes(lambda context: _PIXEL_SIZE * context.width * context.height)),
+)
+_BLOBS = Struct(
+    "resources"
+    / RepeatUntil(
+        lambda resource, *_: not resource.resource_id,
+        Struct(
+            "resource_id" / Int32ub,
+            "blob_size" / If(_THERE, Int32ub),
+            "iov_cnt" / If(_THERE, Int32ub),
+            "pages" / If(_THERE, Array(this.iov_cnt, _PAGE)),
+        ),
+    )
 )
 _FRAMEBUFFER = Struct(
     "format" / Int32ub,
@@ -129,10 +141,13 @@ _REQUESTS = Struct("requests" / RepeatUntil(lambda request, *_: not request.more
 """more is 1 for a request to be tried again, 2 for another, 0 behind the last. A virtio-scsi adds the queue
 and what it took of it, an mptsas1068 its own request, a disk what it transfers."""
 
+BLOBS = "blob"
+"""Of virtio-gpu/blob (blob=on): drawings that lie in guest memory."""
 SCSI_REQUESTS = "scsi-requests"
 
 OPAQUE: dict[str, tuple[Any, list[dict[str, int]]]] = {
     GPU: (_GPU, [{"framebuffers": each} for each in (1, 0)]),
+    BLOBS: (_BLOBS, [{}]),
     SCSI_REQUESTS: (
         _REQUESTS,
         [

@@ -36,6 +36,16 @@ def test_what_a_guest_has_drawn_and_where_it_is_shown(framebuffers: bool) -> Non
     assert ("fb" in output) is framebuffers
 
 
+def test_drawings_that_lie_in_guest_memory() -> None:
+    one = struct.pack(">3IQIQI", 3, 8192, 2, 0x1000, 4096, 0x5000, 4096)
+    found = values("blob", one + bytes(4))
+    assert found is not None
+    first, last = found["resources"]
+    assert (first["resource_id"], first["blob_size"]) == (3, 8192)
+    assert first["pages"] == [{"addr": 0x1000, "length": 4096}, {"addr": 0x5000, "length": 4096}]
+    assert last == {"resource_id": 0}
+
+
 def test_requests_of_a_disk_that_wait() -> None:
     write = request("2a 00 00 00 00 00 00 00 02", 5)
     write += struct.pack(">QII", 100, 1, 512) + bytes(range(256)) * 2

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from msixtool.formats import virtio_types
 from msixtool.formats.layout import Field, Layout
+from msixtool.formats.opaque import OPAQUE
 
 POINTER = "ptr-marker"
 
-DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "scsi-requests", "bitmap", "virtio", virtio_types.GPU})
+DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "bitmap", "virtio", *OPAQUE})
 """Field types whose length is the content's, not the layout's."""
 
 
