@@ -8,7 +8,7 @@ between them are open.
 from __future__ import annotations
 
 from msixtool.qemu.kinds import kind_of, kinds
-from msixtool.qemu.recorded import Record, releases
+from msixtool.qemu.recorded import minimum_versions, releases, subsections
 from msixtool.qemu.versions import Lifetime, Version
 
 _UNRECORDED = """
@@ -53,11 +53,10 @@ _UNRECORDED_SINCE: dict[str, tuple[Version, Version]] = {
 
 def _recorded() -> dict[str, Lifetime]:
     """By name, of those that the newest release that is recorded still has."""
-    known = releases()
-    *_, newest = known.values()
+    known = list(releases())
     found = {}
-    for name in newest["subsections"]:
-        without = [release for release, record in known.items() if name not in record["subsections"]]
+    for name in subsections(known[-1]):
+        without = [release for release in known if name not in subsections(release)]
         later = [release for release in known if not without or release > without[-1]]
         found[name] = Lifetime(without[-1], later[0]) if without else Lifetime()
     return found
@@ -82,13 +81,9 @@ def minimum_version(vmsd: str, version: Version | None) -> int | None:
         return None
     before = [record for release, record in known.items() if release <= version][-1:]
     after = [record for release, record in known.items() if release >= version][:1]
-    found = {_minimum(record, vmsd) for record in before + after}
-    return found.pop() if len(found) == 1 else None
-
-
-def _minimum(record: Record, vmsd: str) -> int | None:
-    versions = record["vmsds"].get(vmsd)
-    return None if versions is None else int(versions[1])
+    said = [minimum_versions(record, vmsd) for record in before + after]
+    found = set().union(*said)
+    return found.pop() if len(found) == 1 and all(said) else None
 
 
 REGISTERED_ALWAYS = frozenset({"dirty-bitmap", "globalstate", "ram"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -11,6 +12,8 @@ from tests.record.record import FOLDER, record
 
 
 def test_a_qemu_says_what_is_recorded_of_its_release(qemu: str) -> None:
+    if shutil.which("qemu-img") is None:
+        pytest.skip("no qemu-img is installed")
     path = FOLDER / f"{'.'.join(map(str, version(qemu)))}.json"
     if not path.exists():
         pytest.skip(f"{path.name} is not recorded: python -m tests.record {qemu}")

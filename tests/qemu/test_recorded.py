@@ -9,7 +9,8 @@ import pytest
 from msixtool.formats.pci import CapabilityId
 from msixtool.qemu.kinds import kind_of, kinds
 from msixtool.qemu.kinds.facts import POWER_ALL, Bar
-from msixtool.qemu.recorded import releases
+from msixtool.qemu.kinds.space import unpacked
+from msixtool.qemu.recorded import releases, subsections
 from msixtool.qemu.versions import Version
 from msixtool.qemu.vmstates import SUBSECTIONS, minimum_version
 from tests.record.record import FOLDER, text_of
@@ -42,8 +43,20 @@ def test_a_subsection_is_known_from_the_first_release_on_that_has_it(
 
 @pytest.mark.parametrize("name", ["esp/pdma", "qxl/monitors-config"])
 def test_of_a_subsection_that_is_gone_again_nothing_is_said(name: str) -> None:
-    assert name in releases()[7, 2]["subsections"]
+    assert name in subsections((7, 2))
     assert name not in SUBSECTIONS
+
+
+@pytest.mark.parametrize("release", releases())
+def test_every_vmsd_that_is_named_is_there(release: Version) -> None:
+    record = releases()[release]
+    rows = record["vmsds"]
+    named = [*record["types"].values()]
+    for _, _, fields, below in rows.values():
+        named += [*below, *(field[5] for field in fields if len(field) > 5)]
+    assert set(named) == set(rows)
+    assert [name for name in rows if "PCIDevice" in name] == ["PCIDevice"]
+    assert rows["PCIDevice"][2][1:3] == [["config", 0, 256, 1], ["config", 0, 4096, 1]]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +90,36 @@ def test_a_kind_has_the_configuration_space_that_was_recorded() -> None:
 
 
 def test_every_kind_that_can_be_probed_is_recorded() -> None:
-    probed = {kind.section for kind in kinds() if kind.probed}
+    probed = {kind.section for kind in kinds() if kind.probes}
     newest = list(releases().values())[-1]["functions"]
     assert probed == set(newest)
     assert all(kind_of(section).function is not None for section in probed)
+    assert all(len(kind.probes) == len(newest[kind.section]) for kind in kinds() if kind.probes)
+
+
+@pytest.mark.parametrize("release", releases())
+def test_what_a_guest_can_write_is_not_compared(release: Version) -> None:
+    for section, variants in releases()[release]["functions"].items():
+        for variant in variants:
+            written, compared = (unpacked(variant.get(name, {})) for name in ("written", "compared"))
+            assert not any(written.get(at, 0) & byte for at, byte in compared.items()), section
+
+
+def test_of_a_kind_with_several_variants_only_what_is_so_of_all_counts() -> None:
+    nvme = kind_of("nvme").function
+    assert nvme is not None
+    assert nvme.bars == {0: Bar(0x2000, 0x4)}, "with msix-exclusive-bar=on; 16 KiB without"
+    modern, behind_port, legacy = kind_of("virtio-blk").capabilities
+    assert [layout.listed[0] for layout in (modern, behind_port, legacy)] == [
+        (0x11, 0x98),
+        (0x11, 0xDC),
+        (0x11, 0x40),
+    ]
+    assert CapabilityId.EXPRESS in dict(behind_port.listed)
+
+
+def test_what_machine_types_set_is_recorded_where_a_release_tells_it() -> None:
+    assert releases()[7, 2]["compat"] == {}
+    assert releases()[10, 0]["compat"]["7.2"]["e1000e,migrate-timadj"] == "off"
+    assert releases()[11, 1]["compat"]["7.2"]["e1000e,migrate-timadj"] == "off"
+    assert releases()[7, 2]["defaults"]["virtio-blk-pci"]["queue-size"] == 256

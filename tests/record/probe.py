@@ -1,150 +1,132 @@
-"""A device's configuration space, probed through qtest: which of its bits a guest can change.
+"""The configuration spaces of a QEMU's devices: what stands in them, what is compared, what can be written.
 
-Source: docs/devel/qtest.rst; PCI Local Bus Specification 3.0, sections 3.2.2.3.2 (0xCF8) and 6.2.5.1 (a BAR's
-size); Intel 3 Series datasheet, section 5.1.16 (PCIEXBAR).
+Source: PCI Local Bus Specification 3.0, section 6.2.5.1 (a BAR's size); QEMU's -device help.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from collections.abc import Sequence
-from types import TracebackType
-from typing import IO, Any
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.formats import pci
 from msixtool.qemu.kinds import Backend, DeviceKind, kinds
+from msixtool.qemu.kinds.facts import Probe
 from tests.live.devices import device_names
+from tests.live.wire import GuestError
+from tests.record.still import Bytes, Config, StillQemu
 
-_SLOT = 4
-_ADDRESS, _DATA = 0xCF8, 0xCFC
-_EXBAR, _WINDOW = 0x60, 0xB0000000
-_ONES = 0xFFFFFFFF
+_SLOT, _PORT = 4, 3
 _BACKENDS = {
     Backend.CHARDEV: ("-chardev", "null,id=back"),
     Backend.CAN: ("-object", "can-bus,id=back"),
     Backend.CAN_PAIR: ("-object", "can-bus,id=back"),
+    Backend.DRIVE: ("-drive", "if=none,id=back,driver=null-co,size=1M,read-only=on"),
 }
-_NEEDS = {"pci_bridge": "chassis_nr=1"}
-"""Those without which a device does not start."""
+_AT_ONCE = 2
 
 
-class StillQemu:
-    """A QEMU that stands still and answers qtest. Raises OSError where it does not start."""
-
-    def __init__(self, binary: str, arguments: Sequence[str]) -> None:
-        still = ["-nodefaults", "-display", "none", "-accel", "tcg", "-S", "-m", "128,slots=2,maxmem=1G"]
-        self._run = subprocess.Popen(
-            [binary, "-machine", "q35", *still, *arguments, "-qtest", "stdio", "-qtest-log", "/dev/null"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    def __enter__(self) -> StillQemu:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._run.kill()
-        self._run.communicate()
-
-    def ask(self, words: str) -> int:
-        """The number in an answer, 0 for one without. Raises OSError where there is no answer."""
-        into, out = self._run.stdin, self._run.stdout
-        assert into is not None
-        assert out is not None
-        print(words, file=into, flush=True)
-        answer = _answer(out).split()
-        return int(answer[1], 16) if len(answer) > 1 else 0
+def functions(binary: str) -> dict[str, list[dict[str, Any]]]:
+    """By kind that can be probed: what each of its variants is like, as qemu/recorded has it."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        chosen = sorted((kind for kind in kinds() if kind.probes), key=lambda kind: kind.section)
+        found = pool.map(partial(_variants, binary), chosen)
+        return {kind.section: variants for kind, variants in zip(chosen, found, strict=True) if variants}
 
 
-def _answer(out: IO[str]) -> str:
-    while line := out.readline():
-        if line.startswith("OK"):
-            return line
-        if line.startswith(("FAIL", "ERR")):
-            raise OSError(line)
-    raise OSError("QEMU ended")
-
-
-class _Config:
-    """The configuration space of the device in the slot, by way of memory."""
-
-    def __init__(self, qtest: StillQemu) -> None:
-        self._qtest = qtest
-        qtest.ask(f"outl {_ADDRESS:#x} {1 << 31 | _EXBAR:#x}")
-        qtest.ask(f"outl {_DATA:#x} {_WINDOW | 1:#x}")
-        self._base = _WINDOW + (_SLOT << 15)
-
-    def read(self, at: int) -> int:
-        return self._qtest.ask(f"readl {self._base + at:#x}")
-
-    def writable(self, at: int) -> int:
-        """The bits of a register that can be 1 and 0."""
-        before, found = self.read(at), [0, 0]
-        for index, value in enumerate((_ONES, 0)):
-            self._qtest.ask(f"writel {self._base + at:#x} {value:#x}")
-            found[index] = self.read(at)
-        self._qtest.ask(f"writel {self._base + at:#x} {before:#x}")
-        return found[0] & ~found[1]
-
-
-def functions(binary: str) -> dict[str, dict[str, Any]]:
-    """By kind that can be probed: its BARs, where its capabilities are, and what of them is live."""
-    names, found = device_names(binary), {}
-    for kind in kinds():
-        device = kind.devices.get("", next(iter(kind.devices.values()), ""))
-        if not kind.probed or device not in names:
+def _variants(binary: str, kind: DeviceKind) -> list[dict[str, Any]]:
+    found = []
+    for probe in kind.probes:
+        device = probe.device or next(iter(kind.devices.values()), "")
+        if device and device not in device_names(binary):
             continue
+        start = partial(StillQemu, binary, [*_arguments(kind, probe, device)])
         try:
-            with StillQemu(binary, _arguments(kind, device)) as qtest:
-                found[kind.section] = _function(_Config(qtest))
-        except OSError as error:
-            print(f"{kind.section} does not start: {error}", file=sys.stderr)
-    return dict(sorted(found.items()))
+            with start() as qemu:
+                row = _layout(qemu, probe)
+            with start() as qemu:
+                found.append(row | _saved(qemu, kind, probe))
+        except GuestError as error:
+            print(f"{kind.section} {probe.options}: {error}", file=sys.stderr)
+    return found
 
 
-def _arguments(kind: DeviceKind, device: str) -> list[str]:
-    backend = _BACKENDS.get(kind.backend, ())
-    options = [device, f"addr={_SLOT:#x}"]
+def _arguments(kind: DeviceKind, probe: Probe, device: str) -> Iterator[str]:
+    yield from ("-machine", probe.machine)
+    if not device:
+        return
+    if probe.behind_port:
+        yield from ("-device", f"pcie-root-port,id=above,chassis=1,addr={_PORT:#x}")
+    yield from _BACKENDS.get(kind.backend, ())
+    options = [device, *(("bus=above,addr=0",) if probe.behind_port else (f"addr={_SLOT:#x}",))]
     if kind.rom:
         options.append("romfile=")
     if kind.numbered:
         options.append("chassis=9")
-    if kind.section in _NEEDS:
-        options.append(_NEEDS[kind.section])
-    if backend:
+    if kind.backend in _BACKENDS:
         options.append(f"{kind.backend.value}=back")
     if kind.backend is Backend.CAN_PAIR:
         options.append("canbus1=back")
-    return [*backend, "-device", ",".join(options)]
+    yield from ("-device", ",".join(filter(None, (*options, probe.options))))
 
 
-def _function(config: _Config) -> dict[str, Any]:
-    data = b"".join(config.read(at).to_bytes(4, "little") for at in range(0, 4096, 4))
-    space = ConfigSpace(data if any(data[256:]) and data[256:] != b"\xff" * 3840 else data[:256])
-    express, power = space.find(pci.CapabilityId.EXPRESS), space.find(pci.CapabilityId.PM)
-    return {
+def _place(probe: Probe) -> tuple[int | None, int, int]:
+    """The port in front of it, its slot and function."""
+    if probe.behind_port:
+        return (_PORT, 0, 0)
+    return (None, *(probe.at or (_SLOT, 0)))
+
+
+def _layout(qemu: StillQemu, probe: Probe) -> dict[str, Any]:
+    port, slot, function = _place(probe)
+    config = Config(qemu.qtest, slot, function, q35=probe.machine == "q35", port=port)
+    space = ConfigSpace(config.data())
+    found = {
         "header": space.header.layout,
         "capabilities": [[each.id, each.offset] for each in space.capabilities],
         "extended": [list(each) for each in space.extended_capabilities],
         "bars": _bars(config, space),
-        "power": 0 if power is None else config.writable(power + 4) & 0xFFFF,
-        "errors": express is not None and config.writable(express + 8) & 0xF == 0xF,
-        "link": express is not None and config.writable(express + 16) & 0xC0 == 0xC0,
     }
+    # QEMU 5.2 ends where all of a chipset's own registers are set.
+    with suppress(GuestError):
+        found["written"] = packed(config.written(len(space.data)))
+    return found
 
 
-def _bars(config: _Config, space: ConfigSpace) -> dict[str, list[int]]:
+def _saved(qemu: StillQemu, kind: DeviceKind, probe: Probe) -> dict[str, Any]:
+    """What a stream has of it and is compared, where it can be saved."""
+    blocked = qemu.save()
+    if blocked:
+        print(f"{kind.section} is not saved: {blocked}", file=sys.stderr)
+        return {}
+    port, slot, function = _place(probe)
+    above = "" if port is None else f"{port:02x}.0:"
+    saved = qemu.saved_config(f"0000:00:{above}{slot:02x}.{function:x}/{kind.section}")
+    fresh = {at: byte for at, byte in enumerate(saved) if byte}
+    return {"config": packed(fresh), "compared": packed(qemu.compared(saved))}
+
+
+def packed(found: Bytes) -> dict[str, str]:
+    """Hexadecimal text of each run of bytes, by its offset."""
+    runs: dict[int, list[int]] = {}
+    start = end = -1
+    for at, byte in sorted(found.items()):
+        if at != end:
+            start = at
+        runs.setdefault(start, []).append(byte)
+        end = at + 1
+    return {hex(at): bytes(run).hex() for at, run in runs.items()}
+
+
+def _bars(config: Config, space: ConfigSpace) -> dict[str, list[int]]:
     """Size and type of each that is registered."""
     found = {}
     for bar in pci.bars(space.data):
-        at = 0x10 + 4 * bar.number
-        mask = config.writable(at) | (config.writable(at + 4) << 32 if bar.wide else 0)
+        mask = config.writable(bar.register) | (config.writable(bar.register + 4) << 32 if bar.wide else 0)
         if mask:
             found[str(bar.number)] = [mask & -mask, bar.word & 0xF]
     return found

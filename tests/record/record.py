@@ -1,33 +1,46 @@
-"""One QEMU, asked: its vmstates by -dump-vmstate, and the configuration spaces of its devices by qtest.
+"""One QEMU, asked: its vmstates by -dump-vmstate, properties by QMP, configuration spaces by trial.
 
-Source: QEMU system/vl.c and migration/savevm.c (dump_vmstate_json_to_file), docs/devel/qtest.rst.
+Source: QEMU migration/savevm.c (dump_vmstate_json_to_file), qapi/qdev.json (device-list-properties),
+qapi/machine.json (query-machines, whose compat-props came with 9.1).
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msixtool.qemu.recorded
-from tests.live.devices import version
+from msixtool.qemu.kinds import kinds
+from msixtool.qemu.versions import Version, format_version, machine_version
+from tests.live.devices import device_names, version
+from tests.live.wire import GuestError, Qmp
 from tests.record.probe import functions
+from tests.record.still import StillQemu
 
 FOLDER = Path(msixtool.qemu.recorded.__file__).parent
 _NO_DEVICE = "vmschkmachine"
+_TELLS_COMPAT: Version = (9, 1)
+_FAMILY = "pc-q35-"
 
 Record = dict[str, Any]
 
 
 def record(binary: str) -> Record:
     """All that the package reads of a QEMU: JSON of the documented form of qemu/recorded."""
-    dumped = _dump(binary)
+    descriptions = _Descriptions()
+    types = {name: descriptions.add(device["Description"]) for name, device in sorted(_dump(binary).items())}
+    with StillQemu(binary, ["-machine", "none"]) as qemu:
+        compat = _compat(qemu.qmp) if version(binary) >= _TELLS_COMPAT else {}
+        defaults = _defaults(qemu.qmp, device_names(binary))
     return {
-        "release": ".".join(map(str, version(binary))),
-        "vmsds": dict(sorted(_vmsds(dumped).items())),
-        "subsections": sorted(set(_subsections(dumped))),
+        "release": format_version(version(binary)),
+        "types": types,
+        "vmsds": dict(sorted(descriptions.rows.items())),
+        "defaults": defaults,
+        "compat": compat,
         "functions": functions(binary),
     }
 
@@ -38,10 +51,11 @@ def text_of(made: Record) -> str:
     for key, value in made.items():
         text = json.dumps(value)
         if isinstance(value, dict):
-            rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in value.items())
+            rows = ",\n".join(
+                f"  {json.dumps(name)}: {json.dumps(row, separators=(',', ':'))}"
+                for name, row in value.items()
+            )
             text = f"{{\n{rows}\n }}"
-        elif isinstance(value, list):
-            text = "[\n" + ",\n".join(f"  {json.dumps(row)}" for row in value) + "\n ]"
         parts.append(f' "{key}": {text}')
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
@@ -54,25 +68,82 @@ def _dump(binary: str) -> dict[str, Any]:
     return {name: device for name, device in dumped.items() if "Description" in device}
 
 
-def _vmsds(dumped: dict[str, Any]) -> dict[str, list[int]]:
-    """version_id and minimum_version_id of each device's vmsd, but of those that two have in two versions."""
-    found: dict[str, set[tuple[int, int]]] = {}
-    for device in dumped.values():
-        vmsd = device["Description"]
-        versions = (vmsd["version_id"], vmsd["minimum_version_id"])
-        found.setdefault(vmsd["name"], set()).add(versions)
-    return {name: list(versions.pop()) for name, versions in found.items() if len(versions) == 1}
+class _Descriptions:
+    """Each vmsd once, by its name; where several have one name, by the name and a number."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[Any]] = {}
+
+    def add(self, vmsd: dict[str, Any]) -> str:
+        """The name under which a vmsd of a -dump-vmstate stands, with all that are in it."""
+        row = [
+            vmsd["version_id"],
+            vmsd["minimum_version_id"],
+            [self._field(field) for field in vmsd.get("Fields", ())],
+            [self.add(subsection) for subsection in vmsd.get("Subsections", ())],
+        ]
+        key, number = str(vmsd["name"]), 1
+        while self.rows.setdefault(key, row) != row:
+            number += 1
+            key = f"{vmsd['name']}#{number}"
+        return key
+
+    def _field(self, field: dict[str, Any]) -> list[Any]:
+        """Name, version, size, whether a function is asked for it, elements, vmsd: up to the last known."""
+        inside = self.add(field["Description"]) if "Description" in field else None
+        row = [field["field"], field["version_id"], field["size"], int(field["field_exists"])]
+        row += [field.get("num"), inside]
+        while row[-1] is None:
+            row.pop()
+        return row
 
 
-def _subsections(dumped: dict[str, Any]) -> Iterator[str]:
-    for device in dumped.values():
-        yield from _inside(device["Description"])
+def _compat(qmp: Qmp) -> dict[str, dict[str, str]]:
+    """By the version of machine types: what those up to it set otherwise than later ones, of q35's."""
+    own: dict[Version, dict[str, str]] = {}
+    for machine in qmp.execute("query-machines", compat_props=True):
+        of = machine_version(machine["name"])
+        if of is not None and machine["name"].startswith(_FAMILY):
+            settings = machine.get("compat-props", ())
+            own[of] = {f"{each['qom-type']},{each['property']}": each["value"] for each in settings}
+    found, later = {}, dict[str, str]()
+    for of, settings in sorted(own.items(), reverse=True):
+        changed = {name: value for name, value in settings.items() if later.get(name) != value}
+        if changed and later:
+            found[str(format_version(of))] = dict(sorted(changed.items()))
+        later = settings
+    return dict(reversed(found.items()))
 
 
-def _inside(vmsd: dict[str, Any]) -> Iterator[str]:
-    for subsection in vmsd.get("Subsections", ()):
-        yield subsection["name"]
-        yield from _inside(subsection)
-    for field in vmsd.get("Fields", ()):
-        if "Description" in field:
-            yield from _inside(field["Description"])
+_SHARED = {"pci-device": "", "virtio-pci": "virtio-"}
+"""Types whose properties all devices on PCI have that are named so, and which stand once."""
+_ON_PCI = "rombar"
+"""A property that devices on PCI have, and no others."""
+
+
+def _defaults(qmp: Qmp, there: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The defaults of properties by the device of a kind, or by the type that it shares them with."""
+    wanted = {name for kind in kinds() for name in kind.devices.values()} & set(there)
+    found = {name: _properties(qmp, name) for name in sorted(wanted)}
+    on_pci = [name for name, own in found.items() if _ON_PCI in own]
+    shared = {}
+    for parent, prefix in _SHARED.items():
+        children = [found[name] for name in on_pci if name.startswith(prefix)]
+        shared[parent] = {
+            name: value
+            for name, value in children[0].items()
+            if all(name in own and own[name] == value for own in children)
+        }
+        for own in children:
+            for name in shared[parent]:
+                del own[name]
+    return shared | {name: own for name, own in found.items() if own}
+
+
+def _properties(qmp: Qmp, device: str) -> dict[str, Any]:
+    try:
+        listed = qmp.execute("device-list-properties", typename=device)
+    except GuestError:
+        return {}
+    found = {each["name"]: each["default-value"] for each in listed if "default-value" in each}
+    return dict(sorted(found.items()))

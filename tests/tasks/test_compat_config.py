@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from msixtool.qemu.versions import parse_version
+from msixtool.formats.pci import CONFIG_SIZE, EXPRESS_CONFIG_SIZE
+from msixtool.qemu.kinds.space import unpacked
+from msixtool.qemu.recorded import releases
+from msixtool.qemu.versions import Version, parse_version
 from msixtool.tasks.compat.pci_config import mismatches
 from msixtool.tasks.compat.registers import TargetDevice, registers
 from tests.conftest import REPOSITORY
@@ -40,6 +43,25 @@ def masks_of(device: TargetDevice) -> tuple[bytes, bytes]:
             compared[register.offset + index] = 0xFF & ~free & ~open_
             unsure[register.offset + index] = open_
     return bytes(compared), bytes(unsure)
+
+
+@pytest.mark.parametrize("release", releases())
+def test_of_every_kind_that_is_recorded_the_same_bits_are_compared(release: Version) -> None:
+    wrong, tried = {}, 0
+    for kind, variants in releases()[release]["functions"].items():
+        for variant in variants:
+            if not variant.get("config"):
+                continue  # not in a stream of that release
+            fresh, compared = unpacked(variant["config"]), unpacked(variant["compared"])
+            size = EXPRESS_CONFIG_SIZE if max(fresh | compared) >= CONFIG_SIZE else CONFIG_SIZE
+            device = TargetDevice(kind, bytes(fresh.get(at, 0) for at in range(size)), version=release)
+            for at, (ours, open_) in enumerate(zip(*masks_of(device), strict=True)):
+                theirs = compared.get(at, 0)
+                tried += theirs.bit_count()
+                if (ours ^ theirs) & ~open_:
+                    wrong[kind, hex(at)] = (hex(ours), hex(theirs))
+    assert not wrong
+    assert tried > 10000
 
 
 def record_id(record: dict[str, Any]) -> str:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from msixtool.errors import UsageError, meant
 from msixtool.formats import pci
 from msixtool.formats.idstr import kind_of_section
-from msixtool.qemu.kinds.facts import NOTHING, Advice, Bar, Capabilities, Compat, Msix, PciFunction
+from msixtool.qemu.kinds.facts import NOTHING, Advice, Capabilities, Compat, Msix, PciFunction, Probe
 from msixtool.qemu.kinds.features import COMMON, Feature
-from msixtool.qemu.recorded import function_of
+from msixtool.qemu.kinds.space import recorded_function, recorded_layouts
 from msixtool.qemu.versions import Lifetime, Version
 
 if TYPE_CHECKING:
@@ -89,12 +89,11 @@ class DeviceKind(NamedTuple):
 
     # In a stream
     msix: Msix | None = None
-    probed: bool = False
-    """Whether its configuration space is as it was recorded (qemu/recorded), whatever its properties."""
-    pci: PciFunction | None = None
-    """What of its configuration space is compared, where that is not recorded."""
-    listed: tuple[Capabilities, ...] = ()
-    """Where it may have its capabilities, the likeliest first, where that is not recorded."""
+    probes: tuple[Probe, ...] = ()
+    """How its configuration space is recorded (qemu/recorded), the likeliest layout first. Those of virtio
+    are all as the one of them that is."""
+    framebuffer: int | None = None
+    """The BAR of a display's memory, which is a RAM block of its own with `vram` in its name."""
     is_virtio: bool = False
     features: Mapping[int, Feature] = NOTHING
     """virtio feature bits that are of this device type."""
@@ -136,46 +135,26 @@ class DeviceKind(NamedTuple):
     @property
     def function(self) -> PciFunction | None:
         """What of its configuration space is compared; None where that is not known."""
-        return recorded_function(self.section) if self.probed else self.pci
+        record = self._record
+        if record is None:
+            return None
+        return recorded_function(record, self.framebuffer, is_virtio=self.is_virtio)
 
     @property
     def capabilities(self) -> tuple[Capabilities, ...]:
         """Where it may have its capabilities, the likeliest first; none where that is not known."""
-        if self.listed or not self.probed:
-            return self.listed or (Capabilities(),)
-        return (recorded_capabilities(self.section),)
+        record = self._record
+        return (Capabilities(),) if record is None else recorded_layouts(record)
+
+    @property
+    def _record(self) -> str | None:
+        if self.is_virtio and not self.probes:
+            return _recorded_virtio()
+        return self.section if self.probes else None
 
     def feature(self, bit: int) -> Feature:
         """What a virtio feature bit is of this device type; one that is not known is called by its number."""
         return COMMON.get(bit) or self.features.get(bit) or Feature(f"bit {bit}")
-
-
-@lru_cache
-def recorded_function(section: str) -> PciFunction:
-    """What a recorded QEMU let a guest change in the configuration space of a kind."""
-    found = function_of(section)
-    power = int(found["power"])
-    return PciFunction(
-        {int(number): Bar(*bar) for number, bar in found["bars"].items()},
-        error_reporting=found["errors"],
-        link_control=found["link"],
-        # A status that is cleared by a 1 goes with its enable bit.
-        power_control=power | (_PME_STATUS if power & _PME_ENABLE else 0),
-    )
-
-
-_PME_ENABLE, _PME_STATUS = 0x0100, 0x8000
-
-
-@lru_cache
-def recorded_capabilities(section: str) -> Capabilities:
-    """Where the capabilities of a kind are, as they were recorded."""
-    found = function_of(section)
-    listed, extended = (tuple((each[0], each[1]) for each in found[name]) for name in _LISTS)
-    return Capabilities(listed, extended, found["header"])
-
-
-_LISTS = ("capabilities", "extended")
 
 
 def ids(config: bytes) -> str:
@@ -203,6 +182,11 @@ def _registry() -> dict[str, DeviceKind]:
 def kinds() -> Iterator[DeviceKind]:
     """All that are known."""
     yield from _registry().values()
+
+
+@lru_cache(maxsize=1)
+def _recorded_virtio() -> str:
+    return next(kind.section for kind in kinds() if kind.is_virtio and kind.probes)
 
 
 VIRTIO_SECTIONS = ("virtio-", "vhost-")

@@ -11,15 +11,14 @@ from typing import Any
 from msixtool.qemu.kinds import Backend, DeviceKind, register
 from msixtool.qemu.kinds.facts import (
     MACHINE,
+    PLAIN,
     Advice,
     Compat,
     Msix,
     MsixPlace,
-    PciFunction,
+    Probe,
     UsedAtLoad,
     give,
-    io,
-    memory,
 )
 
 
@@ -40,13 +39,17 @@ def _integrated(section: str, **facts: Any) -> DeviceKind:
     return DeviceKind(section, integrated=True, **facts)
 
 
+def _on_board(machine: str, slot: int, function: int = 0) -> tuple[Probe, ...]:
+    return (Probe(machine=machine, at=(slot, function)),)
+
+
 register(
-    _integrated("I440FX", pci=PciFunction()),
-    _integrated("PIIX3", pci=PciFunction()),
+    _integrated("I440FX", probes=_on_board("pc", 0)),
+    _integrated("PIIX3", probes=_on_board("pc", 1)),
     _integrated("PIIX4"),
     _integrated(
         "piix4_pm",
-        pci=PciFunction(),
+        probes=_on_board("pc", 1, 3),
         by_property=frozenset(
             {
                 "acpi_pci_hotplug.acpi_index",
@@ -63,15 +66,15 @@ register(
             " PIIX4_PM.x-not-migrate-acpi-index=on, as machine types up to 6.2 have it."
         ),
     ),
-    _integrated("mch", pci=PciFunction()),
+    _integrated("mch", probes=_on_board("q35", 0)),
     _integrated(
         "ICH9LPC",
-        pci=PciFunction(),
+        probes=_on_board("q35", 31),
         advice=Advice(
             f"Give the target the source's -smp with its maxcpus= and -m with its slots=; and use {MACHINE}."
         ),
     ),
-    _integrated("ich9_smb", pci=PciFunction({4: io(0x40)})),
+    _integrated("ich9_smb", probes=_on_board("q35", 31, 3)),
     _integrated("eeprom"),
     _integrated("VMBusBridge"),
     DeviceKind(
@@ -109,13 +112,13 @@ register(
             Compat((10, 0), "vfio-pci,x-migration-load-config-after-iter=off", "when its state is loaded"),
         ),
     ),
-    DeviceKind("ctucan_pci", {"": "ctucan_pci"}, backend=Backend.CAN_PAIR, probed=True),
-    DeviceKind("kvaser_pci", {"": "kvaser_pci"}, backend=Backend.CAN, probed=True),
-    DeviceKind("mioe3680_pci", {"": "mioe3680_pci"}, backend=Backend.CAN_PAIR, probed=True),
-    DeviceKind("pcm3680i_pci", {"": "pcm3680_pci"}, backend=Backend.CAN_PAIR, probed=True),
+    DeviceKind("ctucan_pci", {"": "ctucan_pci"}, backend=Backend.CAN_PAIR, probes=PLAIN),
+    DeviceKind("kvaser_pci", {"": "kvaser_pci"}, backend=Backend.CAN, probes=PLAIN),
+    DeviceKind("mioe3680_pci", {"": "mioe3680_pci"}, backend=Backend.CAN_PAIR, probes=PLAIN),
+    DeviceKind("pcm3680i_pci", {"": "pcm3680_pci"}, backend=Backend.CAN_PAIR, probes=PLAIN),
     DeviceKind("ipoctal232", {"": "ipoctal232"}, alone=True),
     DeviceKind("acpi-erst", {"": "acpi-erst"}, backend=Backend.MEMDEV),
-    DeviceKind("i6300esb_wdt", {"": "i6300esb"}, probed=True),
+    DeviceKind("i6300esb_wdt", {"": "i6300esb"}, probes=PLAIN),
     DeviceKind("ib700_wdt", {"": "ib700"}, alone=True),
     DeviceKind("iommu-intel", {"": "intel-iommu"}),
     DeviceKind("ipmi-interface", {"": "isa-ipmi-kcs"}, backend=Backend.BMC, alone=True),
@@ -125,27 +128,13 @@ register(
     DeviceKind("ipmi-interface-pci-kcs", {"": "pci-ipmi-kcs"}, backend=Backend.BMC),
     DeviceKind("ivshmem-plain", {"": "ivshmem-plain"}, lambda _: {"master": "on"}, Backend.MEMDEV),
     DeviceKind("parallel_isa", {"": "isa-parallel"}, backend=Backend.CHARDEV, alone=True),
-    DeviceKind("pci-serial", {"": "pci-serial"}, backend=Backend.CHARDEV, probed=True),
+    DeviceKind("pci-serial", {"": "pci-serial"}, backend=Backend.CHARDEV, probes=PLAIN),
     DeviceKind("pci-serial-multi", {"1b36:0003": "pci-serial-2x", "": "pci-serial-4x"}),
-    DeviceKind("pvpanic-pci", {"": "pvpanic-pci"}, probed=True),
+    DeviceKind("pvpanic-pci", {"": "pvpanic-pci"}, probes=PLAIN),
     DeviceKind("serial", {"": "isa-serial"}, backend=Backend.CHARDEV, alone=True),
     DeviceKind("tpm-crb", {"": "tpm-crb"}, backend=Backend.TPM, alone=True),
     DeviceKind("tpm-tis", {"": "tpm-tis"}, backend=Backend.TPM, alone=True),
-    DeviceKind(
-        "tpci200",
-        {"": "tpci200"},
-        pci=PciFunction(
-            {
-                0: memory(0x80),
-                1: io(0x80),
-                2: memory(0x100),
-                3: memory(0x400),
-                4: memory(0x2000000),
-                5: memory(0x1000000),
-            },
-            own_capabilities=True,
-        ),
-    ),
+    DeviceKind("tpci200", {"": "tpci200"}, probes=PLAIN),
     DeviceKind(
         "uefi-vars-sysbus",
         {"": "uefi-vars-x64"},

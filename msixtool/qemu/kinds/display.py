@@ -13,11 +13,10 @@ from msixtool.qemu.kinds import ISA, Backend, DeviceKind, Options, register
 from msixtool.qemu.kinds.facts import (
     BARS,
     CAPABILITY_LIST,
+    PLAIN,
     Advice,
-    Capabilities,
-    PciFunction,
+    Probe,
     give,
-    memory,
 )
 
 if TYPE_CHECKING:
@@ -85,11 +84,17 @@ register(
         _std,
         rom=True,
         named=_vga,
-        pci=PciFunction({2: memory(0x1000)}, framebuffer=0),
+        probes=PLAIN,
+        framebuffer=0,
         advice=Advice(registers={BARS: give("vgamem_mb")}),
     ),
     DeviceKind(
-        "cirrus_vga", {"": "cirrus-vga", ISA: "isa-cirrus-vga"}, _memory(4), rom=True, probed=True, alone=True
+        "cirrus_vga",
+        {"": "cirrus-vga", ISA: "isa-cirrus-vga"},
+        _memory(4),
+        rom=True,
+        probes=PLAIN,
+        alone=True,
     ),
     DeviceKind("vmware_vga", {"": "vmware-svga"}, _vga_memory, rom=True),
     DeviceKind(
@@ -97,8 +102,8 @@ register(
         {"": "bochs-display"},
         _bochs,
         rom=True,
-        pci=PciFunction({2: memory(0x1000)}, framebuffer=0),
-        listed=(Capabilities(((0x10, 0x80),)),),
+        probes=(Probe(behind_port=True), Probe()),
+        framebuffer=0,
         advice=Advice(registers={BARS: give("vgamem")}),
     ),
     DeviceKind("qxl", {"": "qxl-vga"}, _qxl, rom=True),
@@ -109,7 +114,7 @@ register(
         {"": "intel-hda", "8086:293e": "ich9-intel-hda"},
         _hda,
         advice=Advice(registers={CAPABILITY_LIST: give("msi")}),
-        probed=True,
+        probes=PLAIN,
     ),
     DeviceKind("hda-audio", {"": "hda-duplex"}, backend=Backend.AUDIODEV, named=_codec, sound=True),
     *(

@@ -87,30 +87,23 @@ class Bar(NamedTuple):
     type: int
 
 
-def memory(size: int) -> Bar:
-    """In memory space, 32 bits wide."""
-    return Bar(size, 0x0)
+class Probe(NamedTuple):
+    """How a kind is asked for where its configuration space is recorded (qemu/recorded)."""
+
+    options: str = ""
+    device: str = ""
+    """The name for -device, where it is not the first of the kind's."""
+    machine: str = "q35"
+    at: tuple[int, int] | None = None
+    """Slot and function of one that is the machine's own."""
+    behind_port: bool = False
 
 
-def prefetch(size: int) -> Bar:
-    """In memory space, prefetchable."""
-    return Bar(size, 0x8)
+PLAIN = (Probe(),)
+"""Whatever its properties are, its configuration space is laid out in one way."""
 
-
-def wide(size: int) -> Bar:
-    """In memory space, 64 bits wide."""
-    return Bar(size, 0x4)
-
-
-def io(size: int) -> Bar:
-    """In I/O space."""
-    return Bar(size, 0x1)
-
-
-POWER_STATE = 0x0003
-"""Power management's Control and Status: the power state."""
 POWER_ALL = 0x9F03
-"""The same, with PME and data select: all that a device can make live."""
+"""Power management's Control and Status: the power state, PME and data select. No device makes more live."""
 
 
 class PciFunction(NamedTuple):
@@ -126,8 +119,6 @@ class PciFunction(NamedTuple):
     """Link Control is live (pcie_cap_lnkctl_init)."""
     power_control: int = 0
     """The bits of the power management's Control and Status that are writable or write-1-to-clear."""
-    own_capabilities: bool = False
-    """The device filled in its capabilities as plain bytes: none is compared."""
     framebuffer: int | None = None
     """The BAR of a display's memory, which is a RAM block of its own with `vram` in its name."""
     is_virtio: bool = False

@@ -12,6 +12,7 @@ from msixtool.qemu.kinds import ISA, Backend, DeviceKind, Options, register
 from msixtool.qemu.kinds.facts import (
     CAPABILITY_LIST,
     MSIX_PLACEMENT,
+    PLAIN,
     Advice,
     Compat,
     Msix,
@@ -82,7 +83,7 @@ register(
                 " to 2.11."
             }
         ),
-        probed=True,
+        probes=PLAIN,
     ),
     DeviceKind(
         "slirp",
@@ -103,7 +104,7 @@ register(
             give("migrate-timadj") + " It is off for machine types up to 7.2.",
             fields=_SUBSYSTEM,
         ),
-        probed=True,
+        probes=PLAIN,
     ),
     _net(
         "igb",
@@ -115,12 +116,12 @@ register(
             Compat((8, 0), "pci-device,x-pcie-ari-nextfn-1=on", "next function in the ARI capability"),
             Compat((8, 1), "igb,x-pcie-flr-init=off", "function level reset in Device Capabilities"),
         ),
-        probed=True,
+        probes=PLAIN,
     ),
-    _net("ne2000", {"": "ne2k_pci", ISA: "ne2k_isa"}, probed=True, alone=True),
-    _net("pcnet", "pcnet", probed=True),
-    _net("rtl8139", "rtl8139", options=_rtl8139, probed=True),
-    DeviceKind("tulip", {"": "tulip"}, backend=Backend.NETDEV, probed=True),
+    _net("ne2000", {"": "ne2k_pci", ISA: "ne2k_isa"}, probes=PLAIN, alone=True),
+    _net("pcnet", "pcnet", probes=PLAIN),
+    _net("rtl8139", "rtl8139", options=_rtl8139, probes=PLAIN),
+    DeviceKind("tulip", {"": "tulip"}, backend=Backend.NETDEV, probes=PLAIN),
     _net(
         "vmxnet3",
         "vmxnet3",
@@ -138,12 +139,12 @@ register(
                 CAPABILITY_LIST: give("x-disable-pcie", "x-old-msi-offsets"),
             },
         ),
-        probed=True,
+        probes=PLAIN,
     ),
     # QEMU 1.5 to 4.1 saved it apart from the rest of the device.
     DeviceKind(
         "vmxnet3-msix",
         msix=Msix(UsedAtLoad.ALL, MsixPlace.ALONE, None, vectors=25, config_in="vmxnet3"),
     ),
-    *(_net(model, model, probed=True) for model in _EEPRO100.split()),
+    *(_net(model, model, probes=PLAIN) for model in _EEPRO100.split()),
 )

@@ -13,12 +13,12 @@ from msixtool.qemu.kinds import DeviceKind, Options, register
 from msixtool.qemu.kinds.facts import (
     CAPABILITY_LIST,
     MACHINE,
+    PLAIN,
     Advice,
-    Capabilities,
     Compat,
     Msix,
     MsixPlace,
-    PciFunction,
+    Probe,
     UsedAtLoad,
     give,
 )
@@ -94,13 +94,8 @@ def _pcie_bridge(seen: Seen) -> Options:
     return {"msi": "off"} if seen.capability(pci.CapabilityId.MSI) is None else {}
 
 
-_BRIDGE = pci.HeaderType.BRIDGE
-_AER = ((0x1, 0x100),)
-_SWITCH = (Capabilities(((0x10, 0x90), (0x0D, 0x80), (0x05, 0x70)), _AER, _BRIDGE),)
-
-
 def _express(section: str, device: str, **facts: Any) -> DeviceKind:
-    return DeviceKind(section, {"": device}, port=True, **{"pci": PciFunction(error_reporting=True), **facts})
+    return DeviceKind(section, {"": device}, port=True, **{"probes": PLAIN, **facts})
 
 
 register(
@@ -125,16 +120,14 @@ register(
             give("x-migrate-msix") + " It is off for machine types up to 2.9.",
             registers={"capability ID": f"Use {MACHINE}."},
         ),
-        probed=True,
     ),
-    _express("ioh-3240-express-root-port", "ioh3420", options=_port, numbered=True, probed=True),
-    _express("xio3130-express-upstream-port", "x3130-upstream", listed=_SWITCH),
+    _express("ioh-3240-express-root-port", "ioh3420", options=_port, numbered=True),
+    _express("xio3130-express-upstream-port", "x3130-upstream"),
     _express(
         "xio3130-express-downstream-port",
         "xio3130-downstream",
         options=_port,
         numbered=True,
-        listed=_SWITCH,
     ),
     DeviceKind(
         "pci_bridge",
@@ -146,14 +139,13 @@ register(
             Compat((8, 1), "pci-bridge,x-pci-express-writeable-slt-bug=true", "secondary latency timer"),
         ),
         advice=Advice(registers={CAPABILITY_LIST: give("msi", "shpc")}),
-        probed=True,
+        probes=(Probe("chassis_nr=1"),),
     ),
     _express(
         "pcie-pci-bridge",
         "pcie-pci-bridge",
         options=_pcie_bridge,
         advice=Advice(registers={CAPABILITY_LIST: give("msi")}),
-        probed=True,
     ),
-    DeviceKind("i82801b11_bridge", {"": "i82801b11-bridge"}, port=True, probed=True),
+    DeviceKind("i82801b11_bridge", {"": "i82801b11-bridge"}, port=True, probes=PLAIN),
 )

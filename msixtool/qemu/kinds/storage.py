@@ -12,15 +12,13 @@ from msixtool.qemu.kinds import Backend, DeviceKind, Options, register
 from msixtool.qemu.kinds.facts import (
     CAPABILITY_LIST,
     MSIX_PLACEMENT,
-    POWER_STATE,
+    PLAIN,
     Advice,
-    Capabilities,
     Compat,
     Msix,
-    PciFunction,
+    Probe,
     UsedAtLoad,
     give,
-    wide,
 )
 
 if TYPE_CHECKING:
@@ -65,23 +63,23 @@ register(
         "ich9_ahci",
         {"": "ich9-ahci"},
         advice=Advice("Give the target the source's drives on the same ports."),
-        probed=True,
+        probes=PLAIN,
     ),
     DeviceKind(
         "ide",
         {"8086:7010": "piix3-ide", "8086:7111": "piix4-ide"},
         advice=Advice("Give the target the source's drives on the same units."),
-        probed=True,
+        probes=PLAIN,
     ),
     DeviceKind("isa-ide", {"": "isa-ide"}, alone=True),
-    DeviceKind("lsiscsi", {"1000:0012": "lsi53c895a", "1000:0001": "lsi53c810"}, probed=True),
+    DeviceKind("lsiscsi", {"1000:0012": "lsi53c895a", "1000:0001": "lsi53c810"}, probes=PLAIN),
     DeviceKind(
         "megasas",
         {"": "megasas"},
         _interrupts,
         msix=Msix(UsedAtLoad.FIRST, config_size=256, vectors=15, recovery=_MEGASAS),
         advice=_MEGASAS_ADVICE,
-        probed=True,
+        probes=PLAIN,
     ),
     DeviceKind(
         "megasas-gen2",
@@ -89,10 +87,10 @@ register(
         _interrupts,
         msix=Msix(UsedAtLoad.FIRST, vectors=15, recovery=_MEGASAS),
         advice=_MEGASAS_ADVICE,
-        probed=True,
+        probes=PLAIN,
     ),
     DeviceKind(
-        "mptsas", {"": "mptsas1068"}, advice=Advice(registers={CAPABILITY_LIST: give("msi")}), probed=True
+        "mptsas", {"": "mptsas1068"}, advice=Advice(registers={CAPABILITY_LIST: give("msi")}), probes=PLAIN
     ),
     DeviceKind(
         "nvme",
@@ -108,8 +106,7 @@ register(
                 " completion on the queue raises it again; otherwise the driver's timeout polls the queue."
             ),
         ),
-        pci=PciFunction({0: wide(0x2000)}, error_reporting=True, power_control=POWER_STATE),
-        listed=(Capabilities(((0x11, 0x40), (0x10, 0x80), (0x01, 0x60))),),
+        probes=(Probe("serial=any"), Probe("serial=any,msix-exclusive-bar=on")),
         since=(11, 0),
         changes=(Compat((5, 2), "nvme,msix-exclusive-bar=on", "MSI-X in BAR 4 instead of BAR 0"),),
         advice=Advice(
@@ -131,7 +128,7 @@ register(
             "Use a target of the source's QEMU version: its state has changed, and no machine type keeps it"
             " as it was."
         ),
-        probed=True,
+        probes=PLAIN,
     ),
     DeviceKind(
         "pvscsi",
@@ -139,9 +136,9 @@ register(
         changes=(Compat((2, 5), "x-disable-pcie=on", "256 bytes of configuration space"),),
         by_property=frozenset({"parent_obj"}),
         advice=Advice(_PVSCSI, registers={CAPABILITY_LIST: _PVSCSI}),
-        probed=True,
+        probes=PLAIN,
     ),
     DeviceKind("scsi-disk", {"": "scsi-hd"}, backend=Backend.DRIVE, note="disk or CD"),
     DeviceKind("sd-card", {"": "sd-card"}, backend=Backend.CARD, named=_card, alone=True),
-    DeviceKind("sdhci", {"": "sdhci-pci"}, probed=True),
+    DeviceKind("sdhci", {"": "sdhci-pci"}, probes=PLAIN),
 )

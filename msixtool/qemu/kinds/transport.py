@@ -17,13 +17,11 @@ from msixtool.qemu.kinds.facts import (
     MACHINE,
     MSIX_PLACEMENT,
     NOTHING,
-    POWER_STATE,
     Advice,
-    Capabilities,
     Compat,
     Msix,
     MsixPlace,
-    PciFunction,
+    Probe,
     UsedAtLoad,
     give,
 )
@@ -109,20 +107,8 @@ _MSIX = Msix(
     ),
 )
 
-FUNCTION = PciFunction(error_reporting=True, link_control=True, power_control=POWER_STATE, is_virtio=True)
-"""Of every virtio device; its BARs follow from its capabilities."""
-
-_STRUCTURES = ((0x09, 0x84), (0x09, 0x70), (0x09, 0x60), (0x09, 0x50), (0x09, 0x40))
-_EXPRESS = (
-    *((0x09, 0xC8), (0x09, 0xB4), (0x09, 0xA4), (0x09, 0x94), (0x09, 0x84)),
-    *((0x01, 0x7C), (0x10, 0x40)),
-)
-_CAPABILITIES = (
-    Capabilities(((0x11, 0x98), *_STRUCTURES)),
-    Capabilities(((0x11, 0xDC), *_EXPRESS)),
-    Capabilities(((0x11, 0x40),)),
-)
-"""Modern, modern behind a PCI Express port, and with disable-modern=on."""
+LAYOUTS = (Probe(), Probe(behind_port=True), Probe("disable-modern=on"))
+"""Modern, modern behind a PCI Express port, and without what is modern."""
 
 _CHANGES = (
     Compat((2, 3), "virtio-…-pci,any_layout=off", "offers ANY_LAYOUT later"),
@@ -194,7 +180,6 @@ _REGISTERS = {
 def virtio(
     section: str,
     *,
-    pci: PciFunction = FUNCTION,
     changes: tuple[Compat, ...] = (),
     advice: Advice = _NO_ADVICE,
     registers: Mapping[str, str] = NOTHING,
@@ -205,8 +190,6 @@ def virtio(
         section,
         is_virtio=True,
         msix=_MSIX,
-        pci=pci,
-        listed=_CAPABILITIES,
         changes=tuple(sorted((*_CHANGES, *changes), key=lambda change: change.until)),
         advice=advice._replace(registers={**_REGISTERS, **registers}, subsections=_SUBSECTIONS),
         **{"host_features": section.startswith(_BESIDE_QEMU), **facts},

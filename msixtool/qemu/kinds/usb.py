@@ -11,13 +11,12 @@ from msixtool.formats import pci
 from msixtool.qemu.kinds import Backend, DeviceKind, Options, ids, register
 from msixtool.qemu.kinds.facts import (
     CAPABILITY_LIST,
+    PLAIN,
     Advice,
-    Capabilities,
     Msix,
-    PciFunction,
+    Probe,
     UsedAtLoad,
     give,
-    wide,
 )
 
 if TYPE_CHECKING:
@@ -61,8 +60,7 @@ register(
                 " vector again; a driver that waits for this one alone sees its transfer time out."
             ),
         ),
-        pci=PciFunction({0: wide(0x4000)}),
-        listed=(Capabilities(((0x11, 0x90), (0x10, 0xA0), (0x05, 0x70))),),
+        probes=(Probe(), Probe(device="nec-usb-xhci")),
         advice=Advice(
             give("p2", "p3", "slots"),
             fields={"msix": "Leave msix= of the USB controller at its default, on both sides."},
@@ -74,7 +72,7 @@ register(
         ),
     ),
     DeviceKind(
-        "ehci", {"": "usb-ehci", "8086:293a": "ich9-usb-ehci1", "8086:293c": "ich9-usb-ehci2"}, probed=True
+        "ehci", {"": "usb-ehci", "8086:293a": "ich9-usb-ehci1", "8086:293c": "ich9-usb-ehci2"}, probes=PLAIN
     ),
     DeviceKind(
         "uhci",
@@ -84,9 +82,9 @@ register(
             "1106:3038": "vt82c686b-usb-uhci",
             **UHCI,
         },
-        probed=True,
+        probes=PLAIN,
     ),
-    DeviceKind("ohci", {"": "pci-ohci"}, probed=True),
+    DeviceKind("ohci", {"": "pci-ohci"}, probes=PLAIN),
     DeviceKind("usb-audio", {"": "usb-audio"}, backend=Backend.AUDIODEV),
     DeviceKind("usb-braille", {"": "usb-braille"}, backend=Backend.CHARDEV),
     DeviceKind("usb-ccid", {"": "usb-ccid"}),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msixtool.qemu.kinds import Backend, DeviceKind, Options, features, register
 from msixtool.qemu.kinds.facts import MACHINE, Advice, Compat, give
 from msixtool.qemu.kinds.transport import (
-    FUNCTION,
+    LAYOUTS,
     device,
     legacy_bar,
     since,
@@ -164,6 +164,7 @@ register(
         _net,
         backend=Backend.NETDEV,
         rom=True,
+        probes=LAYOUTS,
         features=features.NET,
         # MTU, MQ, HASH_REPORT and RSS, SPEED_DUPLEX
         feature_config={3: 12, 22: 10, 57: 24, 60: 24, 63: 17},
@@ -263,7 +264,7 @@ register(
         named=_gpu_name,
         rom=True,
         features=features.GPU,
-        pci=FUNCTION._replace(framebuffer=0),
+        framebuffer=0,
         only_equal="max_outputs",
         changes=(
             Compat((8, 2), "virtio-gpu-device,x-scanout-vmstate-version=1", "bytes saved of each output"),

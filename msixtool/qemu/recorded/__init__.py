@@ -1,15 +1,23 @@
 """What QEMU's releases said of themselves when they were asked: RELEASE.json for each that was.
 
 `python -m tests.record QEMU` in the repository writes one. Each has
-`vmsds`: version_id and minimum_version_id of the vmsd of each device type, by its name, and
-`subsections`: the names of all subsections that are nested in them, and
-`functions`: of kinds whose configuration space no property changes, by the name of their section: header
-layout, capabilities (id and offset), BARs (size and type), and what a guest can write of power management's
-Control and Status (`power`), of the error reporting in Device Control (`errors`) and of Link Control
-(`link`).
+`vmsds`: each VMStateDescription by its name (`NAME#2` for the second of one name): version_id,
+minimum_version_id, its fields, and the keys of its subsections. A field is its name, version_id, bytes of
+the C type, 1 where QEMU asks a function whether it is there, elements, and the key of the vmsd that it is:
+as many of these as are known;
+`types`: the key of the vmsd of each device type;
+`defaults`: what the properties of devices are unless they are set, by the device, or by the type that it
+shares them with;
+`compat`: by the version of machine types, what those up to it set otherwise than later ones. QEMU tells of
+it since 9.1, for the machine types that it has;
+`functions`: by the name of their section, the configuration space of kinds in each variant that was tried.
+`header`, `capabilities` and `extended` (id and offset) say how it is laid out, `bars` size and type of those
+that are registered. `config` are its fresh bytes, `compared` the bits that a load compares (cmask without
+wmask and w1cmask), `written` those that a guest can make 1 and 0: runs of bytes that are not 0, by the offset
+in hexadecimal. The first two are missing where the release does not save such a device.
 
-Source: the -dump-vmstate of x86_64 builds. What it does not show (CPUs and virtio save themselves in code)
-stands in qemu/vmstates.py.
+Source: x86_64 builds of Debian. What they do not show (CPUs save themselves in code) stands in
+qemu/vmstates.py.
 """
 
 from __future__ import annotations
@@ -34,13 +42,30 @@ def releases() -> dict[Version, Record]:
     return dict(sorted(found.items()))
 
 
-def function_of(section: str) -> Record:
-    """The configuration space of a kind of device in the newest release that has it.
+def functions_of(section: str) -> list[Record]:
+    """The variants of a kind of device in the newest release that says what it compares of them.
 
     Raises LookupError where none was recorded with it.
     """
     for record in reversed(releases().values()):
-        if section in record["functions"]:
-            found: Record = record["functions"][section]
+        found: list[Record] = record["functions"].get(section, [])
+        if found and all("compared" in variant for variant in found):
             return found
     raise LookupError(f"no release is recorded with {section}")
+
+
+def name_of(key: str) -> str:
+    """The name of the vmsd under a key."""
+    return key.partition("#")[0]
+
+
+def minimum_versions(record: Record, vmsd: str) -> set[int]:
+    """The minimum_version_id of each vmsd of this name."""
+    return {row[1] for key, row in record["vmsds"].items() if name_of(key) == vmsd}
+
+
+@lru_cache
+def subsections(release: Version) -> frozenset[str]:
+    """The names of all subsections that a release knows."""
+    rows = releases()[release]["vmsds"].values()
+    return frozenset(name_of(key) for *_, below in rows for key in below)

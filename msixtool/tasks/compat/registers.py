@@ -44,12 +44,11 @@ def registers(device: TargetDevice) -> list[Register]:
     found = [*masks.IDENTITY, *_bars(device, space, own), masks.POINTER]
     if header_type(device.config) == pci.HeaderType.BRIDGE:
         found += masks.BRIDGE
-    if own is None or not own.own_capabilities:
-        express = space.find(pci.CapabilityId.EXPRESS)
-        port = None if express is None else masks.express_port(device.config[express:])
-        context = Context(own, port, device.version)
-        found += _capabilities(device.config, space, context)
-        found += _extended_capabilities(space, context)
+    express = space.find(pci.CapabilityId.EXPRESS)
+    port = None if express is None else masks.express_port(device.config[express:])
+    context = Context(own, port, device.version)
+    found += _capabilities(device.config, space, context)
+    found += _extended_capabilities(space, context)
     return _clipped(found, len(device.config))
 
 
