@@ -82,6 +82,7 @@ RSS = Struct(
     "indirections_table" / Array(this.indirections_len, Int16ub),
 )
 """virtio-net's receive side scaling, where the driver switched it on. Version 2 is of 10.2."""
+RSS_SUBSECTION = "virtio-net-device/rss"
 
 _MAX_SEGMENTS = 1024
 _SEGMENT = Struct("base" / Int64ul, "length" / Int64ul)
@@ -246,7 +247,7 @@ def parameters(kind: str) -> list[dict[str, int]]:
 
 
 SUBSECTIONS: dict[str, Any] = {
-    "virtio-net-device/rss": RSS,
+    RSS_SUBSECTION: RSS,
     "virtio-net-device/backend": BACKEND_STATE,
     "virtio-balloon-device/free-page-report": Struct("cmd_id" / Int32ub, "status" / Int32ub),
     "virtio-balloon-device/page-poison": Struct("poison_val" / Int32ub),

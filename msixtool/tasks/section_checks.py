@@ -19,6 +19,7 @@ from msixtool.devices.virtio import Queue
 from msixtool.devices.virtio_layout import Ring, VirtioLayout
 from msixtool.dump import Dump
 from msixtool.formats import virtio as fmt
+from msixtool.formats import virtio_types
 from msixtool.qemu import refusals
 from msixtool.qemu.refusals import Refusal
 from msixtool.qemu.versions import Lifetime
@@ -92,7 +93,7 @@ def _run_state(dump: Dump, item: Item) -> Iterator[Refused]:
 
 
 def _rss(item: Item, blob: VirtioLayout) -> Iterator[Refused]:
-    rss = blob.subsection("virtio-net-device/rss")
+    rss = blob.subsection(virtio_types.RSS_SUBSECTION)
     length = 1 if rss is None or rss.value is None else int(rss.value.indirections_len)
     if length.bit_count() != 1 or length > MAX_RSS_TABLE:
         yield _refused(item, refusals.RSS_TABLE, length)
