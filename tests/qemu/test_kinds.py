@@ -71,7 +71,7 @@ def test_what_is_virtio_has_one_answer() -> None:
 
 
 def test_of_a_stranger_nothing_is_known() -> None:
-    assert kind_of("0000:00:05.0/no-such-kind") == DeviceKind("no-such-kind")
+    assert kind_of("0000:00:05.0/no-such-kind") == kind_of(None) == DeviceKind("")
     assert device_kind("no-such-kind") is device_kind("mch") is device_kind("virtio-of-tomorrow") is None
 
 
