@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import msixtool.qemu.recorded
-from msixtool.qemu.kinds import kinds
 from msixtool.qemu.versions import Version, format_version, machine_version
 from tests.live.devices import device_names, version
 from tests.live.wire import GuestError, Qmp
@@ -121,14 +120,18 @@ _ON_PCI = "rombar"
 """A property that devices on PCI have, and no others."""
 
 
-def _defaults(qmp: Qmp, there: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The defaults of properties by the device of a kind, or by the type that it shares them with."""
-    wanted = {name for kind in kinds() for name in kind.devices.values()} & set(there)
-    found = {name: _properties(qmp, name) for name in sorted(wanted)}
-    on_pci = [name for name, own in found.items() if _ON_PCI in own]
+_LIKE_ANOTHER = ("-transitional", "-non-transitional")
+"""What the names of devices end in that have the properties of another one."""
+
+
+def _defaults(qmp: Qmp, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The defaults of properties by device on PCI, or by the type that it shares them with."""
+    own_names = sorted(name for name in names if not name.endswith(_LIKE_ANOTHER))
+    listed = ((name, _properties(qmp, name)) for name in own_names)
+    found = {name: own for name, own in listed if _ON_PCI in own}
     shared = {}
     for parent, prefix in _SHARED.items():
-        children = [found[name] for name in on_pci if name.startswith(prefix)]
+        children = [own for name, own in found.items() if name.startswith(prefix)]
         shared[parent] = {
             name: value
             for name, value in children[0].items()
