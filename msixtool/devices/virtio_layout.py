@@ -10,7 +10,7 @@ Source: QEMU hw/virtio/virtio.c, virtio_save; the layouts are those of formats/v
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
@@ -21,9 +21,9 @@ from msixtool.devices import virtio
 from msixtool.devices.config_space import MsixCapability
 from msixtool.devices.virtio import VirtioState
 from msixtool.errors import FormatError
-from msixtool.formats import Buffer, described, msix, parse, pci, sizeof, virtio_types
+from msixtool.formats import Buffer, msix, parse, pci, sizeof, virtio_types
 from msixtool.formats import virtio as fmt
-from msixtool.formats.layout import Layout
+from msixtool.formats.layout import Field, Layout, in_order, is_fixed, struct_field
 from msixtool.formats.opaque import OPAQUE
 
 DEVICE = "device"
@@ -77,12 +77,14 @@ class Part:
     schema: Any = None
     value: Any = None
 
-    def description(self) -> list[dict[str, Any]]:
-        """Its fields as a vmdesc would have them."""
+    def layout(self, subsections: tuple[Layout, ...] = ()) -> Layout:
+        """Its fields, with what is nested in it."""
         if self.schema is not None:
-            return described.fields_of(self.schema, self.value)
-        size = self.end - self.body
-        return [{"name": "data", "type": "buffer", "size": size}] if size else []
+            fields = Layout.of_schema(self.schema, self.value).fields
+        else:
+            size = self.end - self.body
+            fields = (Field("data", "buffer", 0, size),) if size else ()
+        return Layout(self.name, fields, subsections)
 
 
 @dataclass
@@ -143,10 +145,10 @@ class VirtioLayout:
         if self.own is not None and self.own.end > self.own.body:
             if self.own.value is None:
                 size = self.own.end - self.own.body
-                fields.append({"name": DEVICE, "type": "buffer", "size": size})
+                fields.append(Field(DEVICE, "buffer", 0, size))
             else:
-                fields.append(described.struct_field(DEVICE, self.own.description()))
-        return Layout({"vmsd_name": "virtio", "fields": fields, "subsections": _nested(self.subsections)})
+                fields.append(struct_field(DEVICE, self.own.layout().fields))
+        return Layout("virtio", in_order(fields), _nested(self.subsections))
 
 
 _RING_SIZE = sizeof(fmt.RING)
@@ -221,7 +223,7 @@ class _Subsections:
         if schema is None:  # of a QEMU newer than this: up to the next one that fits
             end = min((place for place in self._parts if place >= body), default=self._end)
             return Part(name, offset, body, end)
-        if described.is_fixed(schema):
+        if is_fixed(schema):
             made = (None, body + sizeof(schema))
         else:
             measured = measure(schema, blob, body, {"version": version})
@@ -290,34 +292,31 @@ def opaque(type_name: str, data: bytes) -> Layout | None:
     return None
 
 
-def _nested(records: Iterable[Part]) -> list[dict[str, Any]]:
-    """The records as descriptions, each in the one that its name says it belongs to."""
-    top: list[dict[str, Any]] = []
-    opened: list[tuple[str, dict[str, Any]]] = []
-    for record in records:
-        made = {"vmsd_name": record.name, "fields": record.description(), "subsections": []}
-        while opened and not record.name.startswith(opened[-1][0]):
-            opened.pop()
-        (opened[-1][1]["subsections"] if opened else top).append(made)
-        prefix = _EXTRA_PREFIX if record.name == _EXTRA_STATE else f"{record.name}/"
-        opened.append((prefix, made))
-    return top
+def _nested(records: Sequence[Part]) -> tuple[Layout, ...]:
+    """The layouts of the records, each in the one before it whose subsections its name says it is among."""
+    found: list[Layout] = []
+    while records:
+        first, rest = records[0], records[1:]
+        inner = _EXTRA_PREFIX if first.name == _EXTRA_STATE else f"{first.name}/"
+        count = next((at for at, each in enumerate(rest) if not each.name.startswith(inner)), len(rest))
+        found.append(first.layout(_nested(rest[:count])))
+        records = rest[count:]
+    return tuple(found)
 
 
-def _head(state: VirtioState) -> list[dict[str, Any]]:
+def _head(state: VirtioState) -> list[Field]:
     """PCIDevice, or the transport's registers, MSI-X, core and queues."""
     device = [
-        {"name": "version_id", "type": "int32 le", "size": 4},
-        {"name": "config", "type": "pci config", "size": len(state.config_space.data)},
-        {"name": "irq_state", "type": "pci irq state", "size": 4 * pci.INTX_PINS},
+        Field("version_id", "int32 le", 0, 4),
+        Field("config", "pci config", 0, len(state.config_space.data)),
+        Field("irq_state", "pci irq state", 0, 4 * pci.INTX_PINS),
     ]
     on_pci = bool(state.config_space.data)
-    fields = [described.struct_field("pci", device)] if on_pci else described.fields_of(fmt.MMIO_TRANSPORT)
+    fields = [struct_field("pci", device)] if on_pci else [*Layout.of_schema(fmt.MMIO_TRANSPORT).fields]
     queue = fmt.QUEUE if on_pci else fmt.QUEUE_ON_MMIO
     if state.vectors:
-        fields.append({"name": "msix", "type": "msix state", "size": msix.vmstate_size(state.vectors)})
-        fields.append({"name": "config_vector", "type": "uint16", "size": 2})
+        fields.append(Field("msix", "msix state", 0, msix.vmstate_size(state.vectors)))
+        fields.append(Field("config_vector", "uint16", 0, 2))
         queue = fmt.QUEUE_WITH_VECTOR
-    fields += described.fields_of(fmt.CORE, state.core)
-    queues = described.struct_field("queues", described.fields_of(queue))
-    return [*fields, {**queues, "array_len": len(state.queues)}]
+    fields += Layout.of_schema(fmt.CORE, state.core).fields
+    return [*fields, struct_field("queues", Layout.of_schema(queue).fields, len(state.queues))]

@@ -1,67 +1,192 @@
-"""A construct schema as fields of a vmdesc: what QEMU would say of bytes that its own vmdesc leaves out.
+"""The layout of a section as its vmdesc describes it: looked at only as far as it is asked for.
+
+Most of a vmdesc, which may be hostile, never is. A list or struct that makes no sense raises FormatError
+where it is met.
 
 Source: QEMU migration/vmstate.c (vmsd_desc_field_start), for the form of a field.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
-from construct import Array, Bytes, Const, FormatField, IfThenElse, RepeatUntil, SizeofError, Struct
+from msixtool.errors import FormatError
+from msixtool.formats import vmdesc, vmstate
+from msixtool.formats.layout import Field, Layout
+from msixtool.formats.lengths import SIZED_BY, SIZED_FIELDS
 
-_INTEGERS = {"b": "int8", "h": "int16", "l": "int32", "q": "int64"}
+MAX_ELEMENTS = 1 << 24
+"""The longest array that is believed; QEMU's longest has some 10^5 elements."""
+MAX_FIELD = 1 << 40
+"""The longest field that is believed, in bytes."""
+
+_WHOLE = frozenset((*vmstate.LIST_TYPES, vmstate.TREE_TYPE))
+"""Types whose elements are described in line without their markers: only the size as a whole tells."""
 
 
-def struct_field(name: str, fields: list[dict[str, Any]]) -> dict[str, Any]:
-    """A field of type struct that has `fields` inside."""
-    size = sum(entry["size"] * entry.get("array_len", 1) for entry in fields)
-    return {"name": name, "type": "struct", "struct": {"fields": fields}, "size": size}
+class Described(Layout):
+    """A vmsd as it was written: made from the vmdesc's object for a section, a struct or a subsection."""
+
+    def __init__(self, described: dict[str, Any]) -> None:
+        self.__dict__["described"] = described
+
+    def __eq__(self, other: object) -> bool:
+        return self.described == other.described if isinstance(other, Described) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<Layout {self.name[:60]!r}: {len(self.described.get('fields', ()))} fields>"
+
+    @property
+    def name(self) -> str:
+        return str(self.described.get("vmsd_name", ""))
+
+    @cached_property
+    def idstr(self) -> str:
+        return str(self.described.get("name", ""))
+
+    @property
+    def instance_id(self) -> int:
+        """The instance_id of the section that it is of; 0 where it has none that makes sense."""
+        instance = self.described.get("instance_id", 0)
+        return instance & 0xFFFFFFFF if isinstance(instance, int) else 0
+
+    @property
+    def version(self) -> int | None:
+        version = self.described.get("version")
+        return version if isinstance(version, int) else None
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields in stream order. Raises FormatError where a size is none."""
+        found: list[Field] = []
+        offset = 0
+        for entry in _objects_of(self.described, "fields"):
+            size = _size_of(entry)
+            count = _element_count(entry) if "array_len" in entry else None
+            name, kind = str(entry.get("name", "")), str(entry.get("type", ""))
+            inner = _nested(entry, kind)
+            inside = None if inner is None else Described(inner)
+            sized_by = SIZED_BY.get((self.name, name)) if name in SIZED_FIELDS else None
+            in_line = tuple(map(Described, _in_line(entry))) if kind in _WHOLE else ()
+            found.append(Field(name, kind, offset, size, count, inside, sized_by, "index" in entry, in_line))
+            offset += size if count is None else size * count
+        return tuple(found)
+
+    @cached_property
+    def subsections(self) -> tuple[Described, ...]:
+        """The subsections in stream order. Raises FormatError where there is no list of them."""
+        return tuple(Described(entry) for entry in _objects_of(self.described, "subsections"))
+
+    @property
+    def fields_size(self) -> int:
+        """Bytes of the fields alone: asked of each section of a stream, most of which are not looked into."""
+        fields = _objects_of(self.described, "fields")
+        return sum([_size_of(each) * _element_count(each) for each in fields])
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.described.get("fields")
+
+    @property
+    def is_hollow(self) -> bool:
+        return "fields" not in self.described
+
+    def grown(self, types: tuple[str, ...], by: int) -> Described | None:
+        """The same with `by` bytes more in the first field of one of these types, and in all around it.
+
+        None where there is none, or where it is, or lies in, an array: there the text says one size for many.
+        """
+        for number, field in enumerate(self.known_fields):
+            inner = field.inside.grown(types, by) if isinstance(field.inside, Described) else None
+            if field.type in types or inner is not None:
+                return self._grown_field(number, field, inner, by)
+        for number, subsection in enumerate(self.known_subsections):
+            other = subsection.grown(types, by) if isinstance(subsection, Described) else None
+            if other is not None:
+                return self._with("subsections", number, other.described)
+        return None
+
+    def grown_whole(self, by: int) -> Described | None:
+        """The same of a section that QEMU writes by a function of its own: one buffer; else None."""
+        if not isinstance(self.described.get("size"), int) or len(self.fields) != 1:
+            return None
+        grown = self._grown_field(0, self.fields[0], None, by)
+        return grown and Described({**grown.described, "size": _size_of(self.described) + by})
+
+    def _grown_field(self, number: int, field: Field, inner: Described | None, by: int) -> Described | None:
+        entry = self.described["fields"][number]
+        if field.elements != 1 or isinstance(entry, vmdesc.RepeatedNames):
+            return None
+        changed: dict[str, Any] = {}
+        if inner is not None:
+            changed = {"struct": inner.described} if "struct" in entry else inner.described
+        return self._with("fields", number, {**entry, **changed, "size": field.size + by})
+
+    def _with(self, key: str, number: int, entry: dict[str, Any]) -> Described | None:
+        """The same with another object in one of its lists."""
+        if isinstance(self.described, vmdesc.RepeatedNames):
+            return None
+        entries = list(self.described[key])
+        entries[number] = entry
+        return Described({**self.described, key: entries})
 
 
-def fields_of(schema: Any, value: Any = None) -> list[dict[str, Any]]:
-    """The members of a construct Struct as fields of a vmdesc.
+def _nested(entry: dict[str, Any], kind: str) -> dict[str, Any] | None:
+    """The vmdesc's object inside a field: that of a struct, or the field itself where it is inline."""
+    inner = entry.get("struct")
+    if isinstance(inner, dict):
+        return inner
+    return entry if "fields" in entry and kind not in _WHOLE else None
 
-    `value` is what was parsed: lengths that are not the schema's, and what is there at all, come from it. It
-    may be None for a schema of fixed size.
-    """
+
+def _in_line(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """The objects of a list's or tree's elements: they stand in its own, their keys repeated."""
+    pairs = entry.pairs if isinstance(entry, vmdesc.RepeatedNames) else list(entry.items())
     found: list[dict[str, Any]] = []
-    for member in schema.subcons:
-        name = str(member.name)
-        found += _members(name, member.subcon, None if value is None else value[name])
+    for key, value in pairs:
+        if key == "vmsd_name":
+            found.append({})
+        if found and key in ("vmsd_name", "version", "fields", "subsections"):
+            found[-1][key] = value
     return found
 
 
-def _members(name: str, schema: Any, value: Any) -> list[dict[str, Any]]:
-    """What one member of a Struct is: a field, none, or one for each element of unlike ones."""
-    if isinstance(schema, IfThenElse):
-        return [] if value is None else _members(name, schema.thensubcon, value)
-    if isinstance(schema, RepeatUntil) or (isinstance(schema, Array) and not is_fixed(schema.subcon)):
-        return [
-            {**_field(name, schema.subcon, element), "index": index} for index, element in enumerate(value)
-        ]
-    return [_field(name, schema, value)]
+def _objects_of(entry: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """The list of objects under `key`; empty where it is absent. Raises FormatError where it is none."""
+    found = entry.get(key)
+    if not found:
+        return []
+    if not isinstance(found, list) or not all([isinstance(each, dict) for each in found]):  # noqa: C419
+        name = entry.get("vmsd_name") or entry.get("name") or "a struct"
+        raise FormatError(f"vmdesc: {key} of {name}", expected="a list of objects")
+    return found
 
 
-def is_fixed(schema: Any) -> bool:
-    """Whether a schema has the same size whatever it parses."""
-    try:
-        schema.sizeof()
-    except SizeofError:
-        return False
-    return True
+def _size_of(entry: dict[str, Any]) -> int:
+    """Bytes of one element of a field. Raises FormatError where that is no sane number."""
+    size = _number(entry, "size", None)
+    if size > MAX_FIELD:
+        raise FormatError(
+            f"vmdesc: size of {entry.get('name')!r}", expected=f"at most {MAX_FIELD}", found=size
+        )
+    return size
 
 
-def _field(name: str, schema: Any, value: Any) -> dict[str, Any]:
-    if isinstance(schema, Const):
-        schema = schema.subcon
-    if isinstance(schema, Array):
-        count = schema.count if value is None else len(value)
-        return {**_field(name, schema.subcon, None), "array_len": count}
-    if isinstance(schema, Struct):
-        return struct_field(name, fields_of(schema, value))
-    if isinstance(schema, Bytes):
-        return {"name": name, "type": "buffer", "size": schema.length if value is None else len(value)}
-    assert isinstance(schema, FormatField)
-    code = schema.fmtstr[1]
-    type_name = _INTEGERS[code.lower()]
-    return {"name": name, "type": type_name if code.islower() else f"u{type_name}", "size": schema.length}
+def _element_count(entry: dict[str, Any]) -> int:
+    """How many elements one field object stands for. Raises FormatError where that is no sane number."""
+    count = _number(entry, "array_len", 1)
+    if count > MAX_ELEMENTS:
+        raise FormatError(
+            f"vmdesc: array_len of {entry.get('name')!r}", expected=f"at most {MAX_ELEMENTS}", found=count
+        )
+    return count
+
+
+def _number(entry: dict[str, Any], key: str, default: int | None) -> int:
+    value = entry.get(key, default)
+    if type(value) is not int or value < 0:
+        raise FormatError(f"vmdesc: {key} of field {entry.get('name')!r}", expected="a size", found=value)
+    return value

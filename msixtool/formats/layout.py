@@ -1,8 +1,7 @@
 """How the data of a section is laid out, as one value: fields with their sizes, structs inside, subsections.
 
-A layout is made from what a vmdesc says of a section, or from a construct schema. It is looked at only as far
-as it is asked for: most of a vmdesc, which may be hostile, never is. A list or struct that makes no sense
-raises FormatError where it is met.
+A layout is made from what a vmdesc says of a section (described.py: looked at only as far as it is asked),
+from what -dump-vmstate says of a device type (dump_vmstate.py), or from a construct schema (here).
 
 Source: QEMU migration/vmstate.c, vmstate_save_state_v and vmsd_desc_field_start: a section's data is its
 fields one after another, then its subsections, each behind a header.
@@ -11,24 +10,24 @@ fields one after another, then its subsections, each behind a header.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from construct import Array, Bytes, Const, Struct
+from construct import (
+    Array,
+    Bytes,
+    Const,
+    FormatField,
+    IfThenElse,
+    RepeatUntil,
+    SizeofError,
+    Struct,
+)
 
 from msixtool.errors import FormatError
-from msixtool.formats import build, described, qevm, sizeof, vmdesc, vmstate
-from msixtool.formats.lengths import SIZED_BY, SIZED_FIELDS
-
-MAX_ELEMENTS = 1 << 24
-"""The longest array that is believed; QEMU's longest has some 10^5 elements."""
-MAX_FIELD = 1 << 40
-"""The longest field that is believed, in bytes."""
-
-_WHOLE = frozenset((*vmstate.LIST_TYPES, vmstate.TREE_TYPE))
-"""Types whose elements are described in line without their markers: only the size as a whole tells."""
+from msixtool.formats import build, qevm, sizeof, vmstate
 
 
 class Field(NamedTuple):
@@ -42,12 +41,19 @@ class Field(NamedTuple):
     offset: int
     size: int
     array_len: int | None = None
-    described: dict[str, Any] = {}  # noqa: RUF012
-    """The object of the vmdesc."""
+    """Elements; None too for an array of which -dump-vmstate does not say its length."""
     inside: Layout | None = None
     """The layout of one element: of a struct, or the inline one of a vstruct or tmp."""
     sized_by: str | None = None
     """The field of the stream that its length comes from; None for a length that is fixed."""
+    is_indexed: bool = False
+    """Whether it is one element, with its number, of an array whose elements differ (up to 10.x)."""
+    in_line: tuple[Layout, ...] = ()
+    """The layouts of a list's or tree's elements, where it is one."""
+    since: int = 0
+    """The version of the whole from which on it is there; -dump-vmstate alone says it."""
+    conditional: bool = False
+    """Whether QEMU asks a function if it is there; -dump-vmstate alone says it."""
 
     @property
     def elements(self) -> int:
@@ -60,32 +66,24 @@ class Field(NamedTuple):
         return self.size * self.elements
 
     @property
-    def is_indexed(self) -> bool:
-        """Whether it is one element, with its number, of an array whose elements differ (up to 10.x)."""
-        return "index" in self.described
-
-    @property
     def is_hollow(self) -> bool:
         """Whether it is a struct of which nothing is said: a NULL pointer, up to 9.2."""
-        return self.described.get("struct") == {}
+        return self.inside is not None and self.inside.is_hollow
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The vmdesc's object of it, without what only a list has in line."""
+        entry: dict[str, Any] = {"name": self.name, "type": self.type}
+        if self.array_len is not None:
+            entry["array_len"] = self.array_len
+        if self.inside is not None:
+            entry["struct"] = self.inside.described
+        return {**entry, "size": self.size}
 
     @property
     def may_lack(self) -> bool:
         """Whether it is, or may be, an array of pointers with NULL among them: its sizes may be wrong."""
         return self.type in vmstate.NULL_TYPES or (self.is_hollow and self.length > 0)
-
-    @property
-    def in_line(self) -> tuple[Layout, ...]:
-        """The layouts of a list's or tree's elements: they stand in its object, their keys repeated."""
-        entry = self.described
-        pairs = entry.pairs if isinstance(entry, vmdesc.RepeatedNames) else list(entry.items())
-        found: list[dict[str, Any]] = []
-        for key, value in pairs:
-            if key == "vmsd_name":
-                found.append({})
-            if found and key in ("vmsd_name", "version", "fields", "subsections"):
-                found[-1][key] = value
-        return tuple(map(Layout, found))
 
 
 class Placed(NamedTuple):
@@ -104,6 +102,11 @@ class Placed(NamedTuple):
         """Bytes of all its elements."""
         return self.field.length
 
+    @property
+    def end(self) -> int:
+        """The offset behind it."""
+        return self.offset + self.field.length
+
 
 class Landmarks(NamedTuple):
     """What of PCI and virtio a layout has: the first configuration space, MSI-X state and virtio blob."""
@@ -118,72 +121,55 @@ NO_LANDMARKS = Landmarks()
 
 @dataclass(frozen=True)
 class Layout:
-    """A vmsd as it was written: made from the vmdesc's object for a section, a struct or a subsection."""
+    """A vmsd: its fields and subsections in stream order; of -dump-vmstate, all that there may be."""
 
-    described: dict[str, Any]
+    name: str = ""
+    """The name of the vmsd; empty where it has none."""
+    fields: tuple[Field, ...] = ()
+    subsections: tuple[Layout, ...] = ()
+    version: int | None = None
+    """version_id of the vmsd."""
+    minimum_version: int | None = None
+    """The oldest version that is read; -dump-vmstate alone says it."""
+    idstr: str = ""
+    """The idstr of the section that it is of, on the outermost level; else empty."""
+    instance_id: int = 0
 
     @classmethod
     def of_schema(cls, schema: Any, value: Any = None) -> Layout:
-        """The layout of a construct Struct; `value`, what it parsed, says what its size depends on."""
-        return cls({"fields": described.fields_of(schema, value)})
+        """The layout of a construct Struct.
+
+        `value` is what it parsed: lengths that are not the schema's, and what is there at all, come from it.
+        It may be None for a schema of fixed size.
+        """
+        return cls(fields=in_order(_schema_fields(schema, value)))
 
     def __repr__(self) -> str:
-        return f"<Layout {self.name[:60]!r}: {len(self.described.get('fields', ()))} fields>"
-
-    @property
-    def name(self) -> str:
-        """The name of the vmsd; empty where it has none."""
-        return str(self.described.get("vmsd_name", ""))
+        return f"<Layout {self.name[:60]!r}: {len(self.known_fields)} fields>"
 
     @cached_property
-    def idstr(self) -> str:
-        """The idstr of the section that it is of, on the outermost level; else empty."""
-        return str(self.described.get("name", ""))
-
-    @property
-    def instance_id(self) -> int:
-        """The instance_id of the section that it is of; 0 where it has none that makes sense."""
-        instance = self.described.get("instance_id", 0)
-        return instance & 0xFFFFFFFF if isinstance(instance, int) else 0
-
-    @property
-    def version(self) -> int | None:
-        """version_id of the vmsd."""
-        version = self.described.get("version")
-        return version if isinstance(version, int) else None
-
-    @cached_property
-    def fields(self) -> tuple[Field, ...]:
-        """The fields in stream order. Raises FormatError where a size is none."""
-        found: list[Field] = []
-        offset = 0
-        for entry in _objects_of(self.described, "fields"):
-            size = field_size(entry)
-            count = _element_count(entry) if "array_len" in entry else None
-            name, kind = str(entry.get("name", "")), str(entry.get("type", ""))
-            inner = _nested(entry, kind)
-            inside = None if inner is None else Layout(inner)
-            sized_by = SIZED_BY.get((self.name, name)) if name in SIZED_FIELDS else None
-            found.append(Field(name, kind, offset, size, count, entry, inside, sized_by))
-            offset += size if count is None else size * count
-        return tuple(found)
-
-    @cached_property
-    def subsections(self) -> tuple[Layout, ...]:
-        """The subsections in stream order."""
-        return tuple(Layout(entry) for entry in _objects_of(self.described, "subsections"))
+    def described(self) -> dict[str, Any]:
+        """The vmdesc's object of it."""
+        entry: dict[str, Any] = {"vmsd_name": self.name, "version": self.version} if self.name else {}
+        entry["fields"] = [each.described for each in self.fields]
+        if self.subsections:
+            entry["subsections"] = [each.described for each in self.subsections]
+        return entry
 
     @property
     def header_size(self) -> int:
         """Bytes before the fields of a subsection: 0x05, length, name, 32-bit version."""
         return 6 + len(self.name.encode())
 
+    @property
+    def fields_size(self) -> int:
+        """Bytes of the fields alone."""
+        return sum(each.length for each in self.fields)
+
     @cached_property
     def size(self) -> int:
-        """Bytes of the data, fields and subsections together."""
-        fields = _objects_of(self.described, "fields")
-        end = sum([field_size(each) * _element_count(each) for each in fields])
-        return end + sum(each.header_size + each.size for each in self.subsections)
+        """Bytes of the data, fields and subsections together. Raises FormatError where a size is none."""
+        return self.fields_size + sum([each.header_size + each.size for each in self.subsections])
 
     def walk(self, offset: int = 0, path: tuple[str, ...] = ()) -> Iterator[Placed]:
         """All fields in stream order, structs before what is in them, subsections last.
@@ -234,8 +220,7 @@ class Layout:
         """
         yield self
         for each in self.known_fields:
-            inside = each.in_line if each.type in _WHOLE else () if each.inside is None else (each.inside,)
-            for layout in inside:
+            for layout in each.in_line if each.inside is None else (each.inside,):
                 yield from layout.structs()
         for subsection in self.known_subsections:
             yield from subsection.structs()
@@ -261,14 +246,19 @@ class Layout:
             return ()
 
     @property
-    def is_vmsd(self) -> bool:
-        """Whether it has a name: of a section without, only the device's own code knows what it holds."""
-        return "vmsd_name" in self.described
+    def is_hollow(self) -> bool:
+        """Whether it is of a NULL pointer: of a struct in a vmdesc of which nothing is said."""
+        return False
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is said of its fields."""
-        return not self.described.get("fields")
+        return not self.fields
+
+    @property
+    def is_vmsd(self) -> bool:
+        """Whether it has a name: of a section without, only the device's own code knows what it holds."""
+        return bool(self.name)
 
     @property
     def has_null_pointers(self) -> bool:
@@ -315,47 +305,59 @@ def _schema_of(each: Field) -> Any:
     return Bytes(each.length) if isinstance(one, Bytes) else Array(each.array_len, one)
 
 
-def _nested(entry: dict[str, Any], kind: str) -> dict[str, Any] | None:
-    """The vmdesc's object inside a field: that of a struct, or the field itself where it is inline."""
-    inner = entry.get("struct")
-    if isinstance(inner, dict):
-        return inner
-    return entry if "fields" in entry and kind not in _WHOLE else None
+def in_order(fields: Iterable[Field]) -> tuple[Field, ...]:
+    """The fields one after another: each with the offset behind those before it."""
+    offset, placed = 0, []
+    for each in fields:
+        placed.append(each._replace(offset=offset))
+        offset += each.length
+    return tuple(placed)
 
 
-def _objects_of(entry: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """The list of objects under `key`; empty where it is absent. Raises FormatError where it is none."""
-    found = entry.get(key)
-    if not found:
-        return []
-    if not isinstance(found, list) or not all([isinstance(each, dict) for each in found]):  # noqa: C419
-        name = entry.get("vmsd_name") or entry.get("name") or "a struct"
-        raise FormatError(f"vmdesc: {key} of {name}", expected="a list of objects")
-    return found
+def struct_field(name: str, fields: Iterable[Field], array_len: int | None = None) -> Field:
+    """A field of type struct that has `fields` inside, or an array of such."""
+    inside = Layout(fields=in_order(fields))
+    return Field(name, vmstate.STRUCT, 0, inside.size, array_len, inside)
 
 
-def field_size(entry: dict[str, Any]) -> int:
-    """Bytes of one element of a field. Raises FormatError where that is no sane number."""
-    size = _number(entry, "size", None)
-    if size > MAX_FIELD:
-        raise FormatError(
-            f"vmdesc: size of {entry.get('name')!r}", expected=f"at most {MAX_FIELD}", found=size
-        )
-    return size
+def is_fixed(schema: Any) -> bool:
+    """Whether a schema has the same size whatever it parses."""
+    try:
+        schema.sizeof()
+    except SizeofError:
+        return False
+    return True
 
 
-def _element_count(entry: dict[str, Any]) -> int:
-    """How many elements one field object stands for. Raises FormatError where that is no sane number."""
-    count = _number(entry, "array_len", 1)
-    if count > MAX_ELEMENTS:
-        raise FormatError(
-            f"vmdesc: array_len of {entry.get('name')!r}", expected=f"at most {MAX_ELEMENTS}", found=count
-        )
-    return count
+def _schema_fields(schema: Any, value: Any) -> Iterator[Field]:
+    """The members of a construct Struct."""
+    for member in schema.subcons:
+        name = str(member.name)
+        yield from _members(name, member.subcon, None if value is None else value[name])
 
 
-def _number(entry: dict[str, Any], key: str, default: int | None) -> int:
-    value = entry.get(key, default)
-    if type(value) is not int or value < 0:
-        raise FormatError(f"vmdesc: {key} of field {entry.get('name')!r}", expected="a size", found=value)
-    return value
+def _members(name: str, schema: Any, value: Any) -> Iterator[Field]:
+    """What one member of a Struct is: a field, none, or one for each element of unlike ones."""
+    if isinstance(schema, IfThenElse):
+        if value is not None:
+            yield from _members(name, schema.thensubcon, value)
+    elif isinstance(schema, RepeatUntil) or (isinstance(schema, Array) and not is_fixed(schema.subcon)):
+        for element in value:
+            yield _field(name, schema.subcon, element)._replace(is_indexed=True)
+    else:
+        yield _field(name, schema, value)
+
+
+def _field(name: str, schema: Any, value: Any) -> Field:
+    if isinstance(schema, Const):
+        schema = schema.subcon
+    if isinstance(schema, Array):
+        count: Any = schema.count if value is None else len(value)
+        return _field(name, schema.subcon, None)._replace(array_len=count)
+    if isinstance(schema, Struct):
+        return struct_field(name, _schema_fields(schema, value))
+    if isinstance(schema, Bytes):
+        size: Any = schema.length if value is None else len(value)
+        return Field(name, "buffer", 0, size)
+    assert isinstance(schema, FormatField)
+    return Field(name, vmstate.PLAIN[schema.fmtstr[1]], 0, schema.length)

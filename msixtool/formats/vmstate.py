@@ -62,6 +62,7 @@ FLOATS: dict[str, Any] = {"float64": Float64b, "CPU_Double_U": Float64b}
 """IEEE 754 doubles. One that is no number in JSON (infinite, NaN) is given in hex."""
 
 BOOL = "bool"
+STRUCT = "struct"
 IRQ_STATE = "pci irq state"
 """Four 32-bit levels, one for each INTx pin."""
 IRQ_STATE_TYPE = "uint32"
@@ -88,6 +89,8 @@ _FIXED: dict[str, Any] = {BOOL: Flag, **INTEGERS, **FLOATS}
 _SIZES = {name: sizeof(schema) for name, schema in _FIXED.items()}
 # A section may have 10^5 integers: the same encodings without construct's bookkeeping.
 _CODES = {name: schema.fmtstr[1] for name, schema in INTEGERS.items()}
+PLAIN = {code: name for name, code in reversed(_CODES.items())}
+"""The type of an integer that nothing more is known of, by its code in `struct`."""
 _UNPACK = {name: struct.Struct(f">{code}").unpack for name, code in _CODES.items()}
 
 

@@ -29,9 +29,9 @@ from msixtool.tasks.refusals import TOLD
 from msixtool.words import plural
 
 if TYPE_CHECKING:
+    from msixtool.formats.dump_vmstate import Vmstates
     from msixtool.tasks.compat.on_program import OnProgram
     from msixtool.tasks.compat.qemu_target import Trial
-    from msixtool.tasks.compat.vmstate_file import VmstateFile
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -216,7 +216,7 @@ def compare_vmstates(source: str, target: str) -> Compatibility:
 
 
 def _started(
-    stack: ExitStack, qemu: str, version: Version | None, vmstate: VmstateFile | None, try_it: bool
+    stack: ExitStack, qemu: str, version: Version | None, vmstate: Vmstates | None, try_it: bool
 ) -> Target:
     from msixtool.tasks.compat.qemu_target import fresh_target, words_of
 
@@ -247,7 +247,7 @@ class _Stream(Target):
         self,
         dump: Dump,
         version: Version | None,
-        vmstate: VmstateFile | None,
+        vmstate: Vmstates | None,
         *,
         name: str | None = None,
         command: list[str] | None = None,
@@ -298,7 +298,7 @@ class _OfDomain(Target):
         stack: ExitStack,
         domain: str,
         version: Version | None,
-        vmstate: VmstateFile | None,
+        vmstate: Vmstates | None,
         try_it: bool,
     ) -> None:
         self.stack, self.domain, self.version, self.vmstate, self.try_it = (

@@ -15,7 +15,7 @@ from msixtool.containers.base import WINDOW
 from msixtool.errors import FormatError
 from msixtool.formats import build, qevm
 from msixtool.formats import ram as ram_format
-from msixtool.formats.layout import Layout
+from msixtool.formats.described import Described
 from msixtool.formats.qevm import CommandType, ItemType
 from msixtool.stream import description as vmdesc
 from msixtool.stream import runs, scan
@@ -92,7 +92,7 @@ def _tail(reader: ForwardReader, description: vmdesc.Vmdesc, middle: int) -> lis
     return items[::-1]
 
 
-def _section_before(source: WindowBehind, end: int, layout: Layout, footer: int) -> Item | None:
+def _section_before(source: WindowBehind, end: int, layout: Described, footer: int) -> Item | None:
     """The FULL section that `layout` is of and that ends at `end`, footer and all, if it stands there."""
     offset = end - _length(layout, footer)
     header = scan.section_header(source.read(offset, scan.HEADER_MAX))
@@ -114,7 +114,7 @@ def _section_before(source: WindowBehind, end: int, layout: Layout, footer: int)
     )
 
 
-def _length(layout: Layout, footer: int) -> int:
+def _length(layout: Described, footer: int) -> int:
     """Bytes of a whole FULL section with a footer of so many."""
     return scan.header_size(layout.idstr) + layout.size + footer
 

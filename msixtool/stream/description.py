@@ -1,4 +1,4 @@
-"""The vmdesc of one stream, found from the end. What it says of a section is in formats/layout.py.
+"""The vmdesc of one stream, found from the end. What it says of a section is in formats/described.py.
 
 Source: QEMU migration/savevm.c, qemu_savevm_state_complete_precopy_non_iterable: byte 0x06,
 a 32-bit length, JSON.
@@ -6,7 +6,7 @@ a 32-bit length, JSON.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -15,7 +15,8 @@ from weakref import WeakValueDictionary
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError
 from msixtool.formats import qevm, vmdesc, vmstate
-from msixtool.formats.layout import Field, Layout
+from msixtool.formats.described import Described
+from msixtool.formats.layout import Field
 
 MAX_SIZE = 1 << 24
 """The longest vmdesc that is looked at, in bytes; real ones have some 60 KiB to a few MiB."""
@@ -45,14 +46,20 @@ class Contents:
         return size if isinstance(size, int) and size in qevm.PAGE_SIZES else None
 
     @cached_property
-    def devices(self) -> tuple[Layout, ...]:
+    def devices(self) -> tuple[Described, ...]:
         """The layout of each FULL section, in stream order; entries that are no objects left out."""
-        return tuple(Layout(each) for each in self.document["devices"] if isinstance(each, dict))  # type: ignore[arg-type]
+        return tuple(Described(each) for each in self.document["devices"] if isinstance(each, dict))  # type: ignore[arg-type]
+
+    def replaced(self, others: Mapping[int, Described]) -> vmdesc.Document:
+        """The document with other layouts in place of those of `devices`, by their number there."""
+        by_object = {id(self.devices[number].described): each.described for number, each in others.items()}
+        devices = [by_object.get(id(each), each) for each in self.document["devices"]]
+        return {**self.document, "devices": devices}  # type: ignore[typeddict-item]
 
     @cached_property
-    def entries(self) -> dict[tuple[str, int], Layout]:
+    def entries(self) -> dict[tuple[str, int], Described]:
         """The layouts by idstr and instance_id; of duplicates the first."""
-        table: dict[tuple[str, int], Layout] = {}
+        table: dict[tuple[str, int], Described] = {}
         for layout in self.devices:
             table.setdefault((layout.idstr, layout.instance_id), layout)
         return table
@@ -182,7 +189,7 @@ def _inside(value: Any) -> Any:
 def _array_styles(fields: tuple[Field, ...]) -> Iterator[str]:
     last = {field.name: field for field in fields}
     for before, field in pairwise(fields):
-        if before.name == field.name and field.type == "struct":
+        if before.name == field.name and field.type == vmstate.STRUCT:
             if not before.is_indexed:
                 yield "none"
             elif field.is_indexed:

@@ -12,8 +12,8 @@ from msixtool.containers.base import Source
 from msixtool.errors import FormatError, InputError, TruncatedError
 from msixtool.formats import qevm
 from msixtool.formats import ram as ram_format
+from msixtool.formats.described import Described
 from msixtool.formats.idstr import kind_of_section
-from msixtool.formats.layout import Layout
 from msixtool.formats.qevm import ItemType
 from msixtool.stream import description as vmdesc
 from msixtool.stream import scan
@@ -40,7 +40,7 @@ class EndFinder:
         self.announced: dict[int, scan.SectionHeader] = {}
         """START headers by section_id."""
         self.seen_ids: set[int] = set()
-        self._entries: dict[tuple[str, int], Layout] | None = None
+        self._entries: dict[tuple[str, int], Described] | None = None
         self._page_size_known = self._looked_for_description = False
         self._vain_scans = 0
         self.misled = False

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from msixtool.errors import MsixtoolError, shortened
+from msixtool.formats.described import Described
 from msixtool.formats.idstr import Idstr
-from msixtool.formats.layout import Layout
 from msixtool.formats.qevm import ItemType
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Item:
     version_id: int | None = None
     data_offset: int = 0
     data_length: int = 0
-    layout: Layout | None = None
+    layout: Described | None = None
     """What the vmdesc says of a FULL section; None where it says nothing."""
 
     def __repr__(self) -> str:

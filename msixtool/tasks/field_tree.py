@@ -260,7 +260,7 @@ class _Builder:
         inner = each.inside if opener is None else opener(self.data, offset, size)
         if inner is None:
             return Leaf(kind, offset, size)
-        if "fields" not in inner.described:
+        if inner.is_hollow:
             # A NULL pointer in an array of structs, up to 9.2: the struct is empty.
             return Leaf("nullptr" if size == 1 else kind, offset, size)
         return self.group(inner, offset, offset + size)

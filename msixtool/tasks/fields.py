@@ -11,7 +11,7 @@ from msixtool.devices import virtio_layout
 from msixtool.dump import Dump, matches
 from msixtool.errors import FormatError, UsageError
 from msixtool.formats import vmstate
-from msixtool.formats.layout import Layout
+from msixtool.formats.layout import Field, Layout
 from msixtool.formats.opaque import OPAQUE
 from msixtool.stream.items import Damage, DamageRule, Item
 from msixtool.tasks.field_tree import Elements, Group, Inside, Leaf, Node, build_tree
@@ -110,7 +110,7 @@ def section_layout(dump: Dump, item: Item) -> Layout | None:
         return dump.index.description.contents.entries.get((str(item.idstr), item.instance_id or 0))
     device = dump.device_at.get(item.offset)
     if device is not None and device.virtio:
-        return Layout({"fields": [{"name": "virtio", "type": "virtio", "size": item.data_length}]})
+        return Layout(fields=(Field("virtio", "virtio", 0, item.data_length),))
     return None
 
 

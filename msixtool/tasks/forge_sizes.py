@@ -7,14 +7,13 @@ migration/savevm.c, qemu_savevm_send_packaged (a command that says how many byte
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
-from typing import Any, cast
 
 from msixtool.containers.base import Source
 from msixtool.errors import UsageError
 from msixtool.formats import build, qevm, vmdesc
-from msixtool.formats.layout import Field, Layout, field_size
+from msixtool.formats.described import Described
 from msixtool.formats.qevm import CommandType, ItemType
+from msixtool.stream.description import Contents
 from msixtool.stream.items import Item, StreamIndex
 from msixtool.stream.rewrite import Replacement
 
@@ -54,9 +53,12 @@ def resized_description(index: StreamIndex, growth: Growth) -> list[Replacement]
             "the number of vectors cannot change: the vmdesc is in no style of QEMU's",
             offset=description.offset,
         )
-    document = deepcopy(description.document)
+    contents = description.contents
+    grown = {}
     for item, by in growth.values():
-        _grow_device(_entry_of(index, item, document), item, by)
+        number = _number_of(index, item, contents)
+        grown[number] = _grown(contents.devices[number], item, by)
+    document = contents.replaced(grown)
     text = vmdesc.build(document, spaced=spaced)
     header = build(
         qevm.VMDESC_HEADER, {"type": qevm.ItemType.VMDESCRIPTION.value, "length": len(text)}, what="vmdesc"
@@ -68,51 +70,26 @@ def resized_description(index: StreamIndex, growth: Growth) -> list[Replacement]
     ]
 
 
-def _entry_of(index: StreamIndex, item: Item, document: vmdesc.Document) -> dict[str, Any]:
-    """The vmdesc's entry of a section: of duplicates the one at the same place in their order."""
-    same = [other for other in index.full_sections() if _key(other) == _key(item)]
-    number = next(place for place, other in enumerate(same) if other.offset == item.offset)
-    entries = [
-        entry
-        for entry in cast("list[Any]", document["devices"])
-        if isinstance(entry, dict) and (entry.get("name"), entry.get("instance_id", 0)) == _key(item)
-    ]
-    if number >= len(entries):
+def _number_of(index: StreamIndex, item: Item, contents: Contents) -> int:
+    """Which of the vmdesc's devices a section is: of duplicates the one at the same place in their order."""
+    same = [other.offset for other in index.full_sections() if _key(other) == _key(item)]
+    layouts = enumerate(contents.devices)
+    numbers = [number for number, each in layouts if (each.idstr, each.instance_id) == _key(item)]
+    place = same.index(item.offset)
+    if place >= len(numbers):
         raise UsageError("the number of vectors cannot change: the vmdesc lacks", section=item.idstr)
-    found: dict[str, Any] = entries[number]
-    return found
+    return numbers[place]
 
 
 def _key(item: Item) -> tuple[str | None, int]:
     return item.idstr, item.instance_id or 0
 
 
-def _grow_device(entry: dict[str, Any], item: Item, by: int) -> None:
-    """Add `by` bytes to the field that holds the MSI-X state, and to all that encloses it."""
-    layout = Layout(entry)
-    chain = _chain(layout)
-    if not chain and isinstance(entry.get("size"), int) and len(layout.fields) == 1:
-        # A section that QEMU writes by a function of its own: one buffer.
-        entry["size"] = field_size(entry) + by
-        chain = [layout.fields[0]]
-    if not chain or any(_is_array(field) for field in chain):
+def _grown(layout: Described, item: Item, by: int) -> Described:
+    """`by` bytes more in the field that holds the MSI-X state, and in all that encloses it."""
+    found = layout.grown(_HOLDERS, by) or layout.grown_whole(by)
+    if found is None:
         raise UsageError(
             "the number of vectors cannot change: the vmdesc shows no MSI-X state", section=item.idstr
         )
-    for field in chain:
-        field.described["size"] = field.size + by
-
-
-def _is_array(field: Field) -> bool:
-    return field.elements != 1 or isinstance(field.described, vmdesc.RepeatedNames)
-
-
-def _chain(layout: Layout) -> list[Field]:
-    """The field that holds the MSI-X state, behind all the fields that it lies in; empty for none."""
-    for field in layout.fields:
-        if field.type in _HOLDERS:
-            return [field]
-        below = [] if field.inside is None else _chain(field.inside)
-        if below:
-            return [field, *below]
-    return next((below for each in layout.subsections if (below := _chain(each))), [])
+    return found

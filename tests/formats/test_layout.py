@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from msixtool.dump import Dump
 from msixtool.errors import FormatError
-from msixtool.formats import build, parse, pci
+from msixtool.formats import build, dump_vmstate, parse, pci
+from msixtool.formats.described import Described
 from msixtool.formats.layout import Layout
 from tests.conftest import SAMPLES, STREAMS, stream_id
 
@@ -49,6 +51,28 @@ def test_values_are_read_by_name(sample: Path) -> None:
         assert layout.place("parent_obj[0]/nothing") is None
 
 
+def test_what_dump_vmstate_says_is_a_layout_too() -> None:
+    word = {"field": "a", "version_id": 0, "field_exists": False, "size": 4}
+    inner = {"name": "in", "version_id": 2, "minimum_version_id": 1, "Fields": [{**word, "num": 3}]}
+    top = {
+        "name": "dev",
+        "version_id": 4,
+        "minimum_version_id": 3,
+        "Fields": [word, {**word, "field": "b", "field_exists": True, "size": 12, "Description": inner}],
+        "Subsections": [{"name": "dev/x", "version_id": 1, "minimum_version_id": 1, "Fields": [word]}],
+    }
+    entry = {"version_id": 4, "minimum_version_id": 3, "Description": top}
+    found = dump_vmstate.parse(json.dumps({"vmschkmachine": {"Name": "pc"}, "e1000e": entry}).encode())
+    assert (found.machine, list(found.devices)) == ("pc", ["e1000e"])
+    layout = found.devices["e1000e"].layout
+    assert layout is not None
+    assert (layout.name, layout.version, layout.minimum_version) == ("dev", 4, 3)
+    assert [each.conditional for each in layout.fields] == [False, True]
+    places = [("a", 0, 4), ("b", 4, 12), ("b/a", 4, 12), ("dev/x/a", 27, 4)]
+    assert [("/".join(each.path), each.offset, each.size) for each in layout.walk()] == places
+    assert [each.version for each in found.layouts("in")] == [2]
+
+
 def test_a_construct_schema_is_a_layout_too() -> None:
     schema = Struct("a" / Int8ub, "b" / Struct("c" / Int8ub, "d" / Int8ub[3]))
     layout = Layout.of_schema(schema)
@@ -79,10 +103,10 @@ def test_whatever_is_described_round_trips(
     fields: list[dict[str, Any]], more: list[dict[str, Any]], data: st.DataObject
 ) -> None:
     """Names that repeat, structs and subsections included."""
-    inner = Layout({"vmsd_name": "in", "fields": more})
+    inner = Described({"vmsd_name": "in", "fields": more})
     struct = {"name": "a", "type": "struct", "size": inner.size, "struct": inner.described}
     below = {"vmsd_name": "top/more", "fields": more}
-    layout = Layout({"vmsd_name": "top", "fields": [*fields, struct, struct], "subsections": [below]})
+    layout = Described({"vmsd_name": "top", "fields": [*fields, struct, struct], "subsections": [below]})
     ends = [placed.offset + placed.size for placed in layout.walk()]
     assert max(ends, default=0) <= layout.size
     raw = bytearray(data.draw(st.binary(min_size=layout.size, max_size=layout.size)))
@@ -94,7 +118,7 @@ def test_whatever_is_described_round_trips(
 
 def test_what_nobody_asks_for_is_not_looked_at() -> None:
     broken = {"name": "s", "type": "struct", "size": 4, "struct": {"fields": [{"name": "x", "size": -1}]}}
-    layout = Layout({"fields": [broken]})
+    layout = Described({"fields": [broken]})
     assert layout.size == 4
     with pytest.raises(FormatError, match="size of field 'x'"):
         list(layout.walk())

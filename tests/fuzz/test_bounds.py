@@ -12,6 +12,7 @@ import pytest
 from msixtool import explain
 from msixtool.dump import Dump
 from msixtool.errors import LONGEST, FormatError, InputError, UsageError
+from msixtool.formats import dump_vmstate
 from msixtool.formats.qevm import CommandType
 from msixtool.spec import read as spec
 from msixtool.stream import description, forward, items, ram
@@ -77,8 +78,8 @@ def test_a_section_with_a_name_of_a_kilobyte_is_told_in_a_short_line() -> None:
 
 def test_a_vmstate_description_of_very_much_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "vmstate.json"
-    path.write_text('{"vmschkmachine": {"Name": "pc"}, "x": [' + "0," * vmstate_file.MAX_VALUES + "0]}")
-    with pytest.raises(FormatError, match=f"at most {vmstate_file.MAX_VALUES} values"):
+    path.write_text('{"vmschkmachine": {"Name": "pc"}, "x": [' + "0," * dump_vmstate.MAX_VALUES + "0]}")
+    with pytest.raises(FormatError, match=f"at most {dump_vmstate.MAX_VALUES} values"):
         vmstate_file.read(str(path))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from msixtool.documents.compat import compat_document
 from msixtool.dump import Dump
+from msixtool.formats.dump_vmstate import Vmstates
 from msixtool.spec import new_state, parse_spec, spec_text
 from msixtool.tasks.compat import Comparison, compare, vmstate_file
 from msixtool.tasks.compat.vmstate_diff import compare_files
@@ -262,7 +263,7 @@ def read_vmstate(made: Input) -> Outcome:
 
 
 @cache
-def _whole_vmstate() -> vmstate_file.VmstateFile:
+def _whole_vmstate() -> Vmstates:
     """One that nothing was changed in, to compare with: the longest."""
     text = max((text for _, text in _vmstates()), key=len)
     with tempfile.NamedTemporaryFile(dir=SHM) as file:

@@ -13,7 +13,6 @@ from msixtool.devices.config_space import ConfigSpace
 from msixtool.dump import Dump
 from msixtool.errors import FormatError
 from msixtool.formats import msix, virtio_types
-from msixtool.formats.layout import Layout
 from msixtool.msix.state import MsixState
 from msixtool.spec.saved import Saved
 from msixtool.tasks.load_file import load_saved
@@ -57,9 +56,8 @@ def read_blob(made: Input) -> Outcome:
     layout = virtio_layout.read(made.data, kind, state.capability)
     if layout is None:
         return Outcome.PARTLY
-    described = layout.layout().described
     end = 0
-    for placed in Layout(described).walk():
+    for placed in layout.layout().walk():
         if placed.offset < 0 or placed.size < 0:
             raise MisreadError(f"{placed.path} stands at {placed.offset}")
         end = max(end, placed.offset + placed.size)

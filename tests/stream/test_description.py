@@ -9,7 +9,7 @@ import pytest
 
 from msixtool.containers.file import BytesSource
 from msixtool.errors import FormatError
-from msixtool.formats.layout import Layout
+from msixtool.formats.described import Described
 from msixtool.stream import description as vmdesc
 from tests.stream.build import u32
 
@@ -105,11 +105,11 @@ def test_sizes_add_up_with_the_headers_of_subsections() -> None:
     one = 6 + len("dev/one") + 5
     two = 6 + len("dev/one/two")
     three = 6 + len("dev/three") + 1
-    assert Layout(SECTION).size == fields + one + two + three
+    assert Described(SECTION).size == fields + one + two + three
 
 
 def test_every_field_has_its_place() -> None:
-    places = {"/".join(placed.path): (placed.offset, placed.size) for placed in Layout(SECTION).walk()}
+    places = {"/".join(placed.path): (placed.offset, placed.size) for placed in Described(SECTION).walk()}
     one = 28 + 6 + len("dev/one")
     three = one + 5 + 6 + len("dev/one/two") + 6 + len("dev/three")
     assert places == {
@@ -142,7 +142,7 @@ def test_every_field_has_its_place() -> None:
 )
 def test_sizes_that_are_none_are_errors(wrong: Any) -> None:
     with pytest.raises(FormatError, match="vmdesc: "):
-        assert Layout({"vmsd_name": "dev", "fields": [wrong]}).size
+        assert Described({"vmsd_name": "dev", "fields": [wrong]}).size
 
 
 @pytest.mark.parametrize(
@@ -157,4 +157,4 @@ def test_sizes_that_are_none_are_errors(wrong: Any) -> None:
     ],
 )
 def test_where_null_pointers_may_be(fields: list[dict[str, Any]], expected: bool) -> None:
-    assert Layout({"vmsd_name": "dev", "fields": fields}).has_null_pointers is expected
+    assert Described({"vmsd_name": "dev", "fields": fields}).has_null_pointers is expected

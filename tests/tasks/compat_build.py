@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msixtool import Dump
+from msixtool.formats.dump_vmstate import Vmstates
 from msixtool.qemu.versions import Version
 from msixtool.tasks.compat import Comparison, compare
-from msixtool.tasks.compat.vmstate_file import VmstateFile
 from tests.stream.build import Stream, subsection
 
 PAGE = 4096
@@ -130,7 +130,7 @@ def comparison(
     target: Machine,
     *,
     version: Version | None = None,
-    vmstate: VmstateFile | None = None,
+    vmstate: Vmstates | None = None,
 ) -> Comparison:
     """What `compare` says of two machines."""
     return compare(source.dump(), target.dump(), target_version=version, vmstate=vmstate)

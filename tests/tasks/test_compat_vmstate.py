@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from msixtool.errors import FormatError, InputError
+from msixtool.formats.dump_vmstate import Vmstates
 from msixtool.tasks.compat import vmstate_file
 from msixtool.tasks.compat.vmstate_diff import compare_files
-from msixtool.tasks.compat.vmstate_file import VmstateFile
 from msixtool.tasks.finding import Code, Finding, Severity
 from tests.tasks.compat_build import Machine, Vmsd, comparison, number, section
 
@@ -33,7 +33,7 @@ def vmsd(
     return entry
 
 
-def dumped(folder: Path, name: str, *descriptions: Entry, machine: str = "pc-q35-7.2") -> VmstateFile:
+def dumped(folder: Path, name: str, *descriptions: Entry, machine: str = "pc-q35-7.2") -> Vmstates:
     """A file as -dump-vmstate writes it, with a device type for each description."""
     document: Entry = {"vmschkmachine": {"Name": machine}}
     for entry in descriptions:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from msixtool.dump import Dump
-from msixtool.formats.layout import Layout
+from msixtool.formats.described import Described
 from msixtool.tasks.field_checks import wrong_fields
 from msixtool.tasks.section_checks import troubles
 from tests.conftest import STREAMS, stream_id
@@ -22,7 +22,7 @@ def described(vmsd: str, values: dict[str, Any]) -> dict[str, Any]:
 
 def fields(vmsd: str, **values: Any) -> list[str]:
     named = {name.replace("__", "/"): value for name, value in values.items()}
-    return [wrong.field for wrong in wrong_fields(Layout(described(vmsd, named)), named)]
+    return [wrong.field for wrong in wrong_fields(Described(described(vmsd, named)), named)]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_vmsd_is_found_where_it_is_nested() -> None:
         ],
     }
     values = {"state": {"lsr": 0x60}, "states": [{"lsr": 0x60}, {"lsr": 0}]}
-    assert [wrong.field for wrong in wrong_fields(Layout(outer), values)] == ["states[1]/lsr"]
+    assert [wrong.field for wrong in wrong_fields(Described(outer), values)] == ["states[1]/lsr"]
 
 
 def test_an_ahci_port_of_every_kind_that_is_refused() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from msixtool.errors import FormatError
 from msixtool.formats import vmdesc
-from msixtool.formats.layout import Layout
+from msixtool.formats.described import Described
 from msixtool.tasks import field_tree
 from msixtool.tasks.field_tree import build_tree
 
@@ -22,7 +22,7 @@ def values(fields: str | list[dict[str, Any]], data: str, **rest: Any) -> dict[s
     device = f'{{"devices": [{{"name": "x", "fields": {text}, "rest": {json.dumps(rest)}}}]}}'
     description = dict(vmdesc.parse(device.encode())["devices"][0])
     raw = bytes.fromhex(data)
-    return build_tree(Layout({**description, **rest}), raw).value(raw)
+    return build_tree(Described({**description, **rest}), raw).value(raw)
 
 
 def field(name: str, type_name: str, size: int, **rest: Any) -> dict[str, Any]:
@@ -307,7 +307,7 @@ def described(draw: st.DrawFn, depth: int = 0) -> tuple[list[dict[str, Any]], in
 def test_the_leaves_of_a_tree_cover_the_data_exactly(case: tuple[Any, int], data: st.DataObject) -> None:
     fields, size = case
     raw = data.draw(st.binary(min_size=size, max_size=size))
-    tree = build_tree(Layout({"fields": fields}), raw)
+    tree = build_tree(Described({"fields": fields}), raw)
     reached = 0
     for leaf in leaves(tree):
         assert leaf.offset == reached
@@ -328,7 +328,7 @@ def one_by_one(node: field_tree.Node, raw: bytes) -> Any:
 def test_elements_can_be_counted_and_taken_by_index_and_by_slice() -> None:
     raw = bytes.fromhex("01 0002 03 0004 05 0006")
     pair = struct("pair", 3, field("a", "uint8", 1), field("b", "uint16", 2), array_len=3)
-    array = build_tree(Layout({"fields": [pair]}), raw).members["pair"]
+    array = build_tree(Described({"fields": [pair]}), raw).members["pair"]
     assert isinstance(array, field_tree.Elements)
     assert len(array.elements) == 3
     assert array.elements[-1].value(raw) == {"a": 5, "b": 6}

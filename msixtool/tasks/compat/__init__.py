@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from msixtool.dump import Dump
+from msixtool.formats.dump_vmstate import Vmstates
 from msixtool.qemu import refusals
 from msixtool.qemu.versions import Version
 from msixtool.tasks.compat import machine, sections
 from msixtool.tasks.compat.knowledge import Knowledge, Releases
 from msixtool.tasks.compat.sides import Side, Target
-from msixtool.tasks.compat.vmstate_file import VmstateFile
 from msixtool.tasks.finding import Code, Finding, Severity, finding_of
 from msixtool.tasks.refusals import HARMLESS, TOLD
 
@@ -54,7 +54,7 @@ def compare(
     target: Dump,
     *,
     target_version: Version | None = None,
-    vmstate: VmstateFile | None = None,
+    vmstate: Vmstates | None = None,
 ) -> Comparison:
     """Predict whether the QEMU that wrote `target`, a fresh stream of its command line, loads `source`.
 

@@ -7,79 +7,66 @@ list, a queue, a virtio device), the source's vmdesc says how long it is.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from msixtool.formats.layout import Layout
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A field of the source: `start` and `end` are offsets in the stream, in bytes.
-
-    `vmsd` is the name of the description that is nested in it, or that it is (a subsection).
-    """
-
-    name: str
-    type: str
-    start: int
-    end: int
-    vmsd: str | None
-    is_leaf: bool
-    layout: Layout | None = None
-    """What is nested in it."""
-
-    @property
-    def size(self) -> int:
-        return self.end - self.start
-
+from msixtool.formats.layout import Field, Layout, Placed
 
 SUBSECTION = "subsection"
-"""The type of a node that is a subsection, its header included."""
+"""The type of a field that is a subsection, its header included."""
 BODY = "subsection's fields"
 
 
 class Guide:
-    """All fields of one section by their offset."""
+    """All fields of one section by their offset in the stream, in bytes."""
 
     def __init__(self, layout: Layout | None, offset: int) -> None:
-        self._at: dict[int, list[Node]] = {}
+        self._at: dict[int, list[Placed]] = {}
         if layout is not None:
-            end = offset + layout.size
-            self._at[offset] = [Node("", BODY, offset, end, layout.name, False, layout)]
-            for node in _nodes(layout, offset, ""):
-                self._at.setdefault(node.start, []).append(node)
+            self._at[offset] = [_body(layout, offset, ())]
+            for placed in _walk(layout, offset, ()):
+                self._at.setdefault(placed.offset, []).append(placed)
 
     def __bool__(self) -> bool:
         return bool(self._at)
 
-    def of_type(self, offset: int, type_name: str) -> Node | None:
+    def of_type(self, offset: int, type_name: str) -> Placed | None:
         """The outermost field of this type that begins at `offset`."""
-        return next((node for node in self._at.get(offset, ()) if node.type == type_name), None)
+        return next((placed for placed in self._at.get(offset, ()) if placed.type == type_name), None)
 
-    def of_vmsd(self, offset: int, vmsd: str) -> list[Node]:
-        """The structs of this vmsd that begin at `offset`, the outermost first."""
-        nodes = self._at.get(offset, ())
-        return [node for node in nodes if node.vmsd == vmsd and node.type != SUBSECTION]
+    def of_vmsd(self, offset: int, vmsd: str) -> list[tuple[Placed, Layout]]:
+        """The structs of this vmsd that begin at `offset`, the outermost first, each with its layout."""
+        found = [(placed, _inside(placed.field)) for placed in self._at.get(offset, ())]
+        return [(placed, inside) for placed, inside in found if inside is not None and inside.name == vmsd]
 
-    def leaf(self, offset: int) -> Node | None:
+    def leaf(self, offset: int) -> Placed | None:
         """The field without inner fields that begins at `offset`."""
-        return next((node for node in self._at.get(offset, ()) if node.is_leaf), None)
+        return next((placed for placed in self._at.get(offset, ()) if _is_leaf(placed.field)), None)
 
 
-def _nodes(layout: Layout, offset: int, path: str) -> Iterator[Node]:
+def _inside(field: Field) -> Layout | None:
+    return field.inside if field.length or field.type == BODY else None
+
+
+def _is_leaf(field: Field) -> bool:
+    """Whether it is one field. Of an array of structs the elements are not told apart: it is one, too."""
+    return field.type not in (SUBSECTION, BODY) and (_inside(field) is None or field.elements > 1)
+
+
+def _body(layout: Layout, offset: int, path: tuple[str, ...]) -> Placed:
+    return Placed(path, offset, Field(layout.name, BODY, 0, layout.size, inside=layout))
+
+
+def _walk(layout: Layout, offset: int, path: tuple[str, ...]) -> Iterator[Placed]:
     end = offset
     for each in layout.fields:
-        start, end = offset + each.offset, offset + each.offset + each.length
-        inner = each.inside if end > start else None
-        name = f"{path}{each.name}"
-        # Of an array of structs the elements are not told apart: it is one field.
-        whole = inner is None or each.elements > 1
-        yield Node(name, each.type, start, end, None if inner is None else inner.name, whole, inner)
-        if inner is not None and not whole:
-            yield from _nodes(inner, start, f"{name}.")
+        placed = Placed((*path, each.name), offset + each.offset, each)
+        end = placed.end
+        yield placed
+        if each.inside is not None and not _is_leaf(each):
+            yield from _walk(each.inside, placed.offset, placed.path)
     for subsection in layout.subsections:
-        start, body = end, end + subsection.header_size
-        end, name = body + subsection.size, subsection.name
-        yield Node(name, SUBSECTION, start, end, name, False)
-        yield Node(name, BODY, body, end, name, False, subsection)
-        yield from _nodes(subsection, body, f"{name}.")
+        header, name = subsection.header_size, (subsection.name,)
+        whole = Field(subsection.name, SUBSECTION, 0, header + subsection.size)
+        yield Placed(name, end, whole)
+        yield _body(subsection, end + header, name)
+        yield from _walk(subsection, end + header, name)
+        end += whole.size

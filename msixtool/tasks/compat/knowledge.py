@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msixtool.formats.dump_vmstate import Vmstates
 from msixtool.qemu import vmstates
 from msixtool.qemu.versions import Lifetime, Version
-from msixtool.tasks.compat.vmstate_file import VmstateFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +44,15 @@ class Knowledge:
     written the source."""
 
     releases: Releases = Releases()
-    file: VmstateFile | None = None
+    file: Vmstates | None = None
     source: Version | None = None
 
     def knows_subsection(self, parent: str, name: str) -> bool | None:
         """Whether the target's vmsd `parent` has a subsection `name`; None where nothing tells."""
         if self.file is not None:
-            found = self.file.vmsds(parent)
+            found = self.file.layouts(parent)
             if found:
-                return any(sub.name == name for vmsd in found for sub in vmsd.subsections)
+                return any(sub.name == name for layout in found for sub in layout.subsections)
         lifetime = vmstates.SUBSECTIONS.get(name)
         if lifetime is not None:
             return self.releases.cover(lifetime)
@@ -63,9 +63,9 @@ class Knowledge:
     def minimum_version(self, vmsd: str) -> int | None:
         """The oldest version_id of `vmsd` that the target reads; None where nothing tells."""
         if self.file is not None:
-            found = self.file.vmsds(vmsd)
+            found = self.file.layouts(vmsd)
             if found:
-                return min(entry.minimum_version_id for entry in found)
+                return min(each.minimum_version or 0 for each in found)
         oldest, newest = self.releases.oldest, self.releases.newest
         minimum = vmstates.minimum_version(vmsd, oldest)
         return minimum if newest is None or minimum == vmstates.minimum_version(vmsd, newest) else None

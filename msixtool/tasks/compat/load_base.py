@@ -151,12 +151,12 @@ class Load:
                 field=name,
                 source=name,
             )
-        node = self.guide.of_type(at, SUBSECTION)
-        if node is None:
+        placed = self.guide.of_type(at, SUBSECTION)
+        if placed is None:
             self.undecided(f"subsection {name}: its length is not known without a vmdesc", field=name)
             raise LoadStoppedError
-        self._per_cpu(name, node.size - len(name) - _SUBSECTION_HEAD)
-        return node.end
+        self._per_cpu(name, placed.size - len(name) - _SUBSECTION_HEAD)
+        return placed.end
 
     def _per_cpu(self, name: str, size: int) -> None:
         """Refuse a subsection with an element for each possible CPU where the target surely has more."""

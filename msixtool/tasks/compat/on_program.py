@@ -17,12 +17,12 @@ from pathlib import Path
 
 from msixtool.dump import Dump
 from msixtool.errors import InputError
+from msixtool.formats.dump_vmstate import Vmstates
 from msixtool.qemu.versions import Version
 from msixtool.tasks.cmdline import CommandLine, command_line
 from msixtool.tasks.compat import Comparison, compare
 from msixtool.tasks.compat.closing import close
 from msixtool.tasks.compat.qemu_target import Trial, fresh_target, try_load, words_of
-from msixtool.tasks.compat.vmstate_file import VmstateFile
 from msixtool.tasks.finding import Code, Finding
 from msixtool.tasks.fresh import dying_with_us, passing_file
 
@@ -83,11 +83,9 @@ class OnProgram:
 
     program: str
     version: Version | None = None
-    vmstate: VmstateFile | None = None
+    vmstate: Vmstates | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
-    _targets: dict[tuple[str, ...], tuple[Dump, VmstateFile | None] | InputError] = field(
-        default_factory=dict
-    )
+    _targets: dict[tuple[str, ...], tuple[Dump, Vmstates | None] | InputError] = field(default_factory=dict)
 
     _blanks: dict[int, Path] = field(default_factory=dict)
     """Firmware of zeros, by size in bytes."""
@@ -144,7 +142,7 @@ class OnProgram:
             self._blanks[command.firmware] = path
         return replace(command, args=(*command.args, "-bios", str(self._blanks[command.firmware])))
 
-    def _target(self, words: list[str]) -> tuple[Dump, VmstateFile | None]:
+    def _target(self, words: list[str]) -> tuple[Dump, Vmstates | None]:
         key = tuple(words)
         if key not in self._targets:
             try:

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from msixtool.dump import Dump
 from msixtool.errors import FormatError, InputError, UsageError
+from msixtool.formats.dump_vmstate import Vmstates
 from msixtool.output.files import OutputFile
 from msixtool.tasks.capture import capture
 from msixtool.tasks.compat import vmstate_file
-from msixtool.tasks.compat.vmstate_file import VmstateFile
 from msixtool.tasks.fresh import FreshQemu, ask_program, dying_with_us, fresh_qemu, passing_file
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class FreshTarget:
     """
 
     stream: Path
-    vmstate: VmstateFile | None
+    vmstate: Vmstates | None
     why: str | None = None
 
 
@@ -99,7 +99,7 @@ def fresh_stream(command: Sequence[str]) -> Iterator[Path]:
         yield stream
 
 
-def _describe(command: Sequence[str], path: Path) -> tuple[VmstateFile | None, str | None]:
+def _describe(command: Sequence[str], path: Path) -> tuple[Vmstates | None, str | None]:
     """The vmstate description of the command's QEMU and machine, or why there is none."""
     words = dying_with_us([*command, "-dump-vmstate", str(path)])
     try:

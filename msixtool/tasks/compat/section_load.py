@@ -17,13 +17,14 @@ from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.places import places_of
 from msixtool.errors import FormatError
 from msixtool.formats import pci, qevm, virtio_types
-from msixtool.formats.layout import Layout
+from msixtool.formats.layout import Layout, Placed
+from msixtool.formats.vmstate import STRUCT
 from msixtool.qemu import refusals, vmstates
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.versions import Version, format_version
 from msixtool.stream.items import Item
 from msixtool.tasks.compat import pci_config, virtio_gpu, virtio_load
-from msixtool.tasks.compat.guide import BODY, Node
+from msixtool.tasks.compat.guide import BODY
 from msixtool.tasks.compat.layout import (
     BY_STATE,
     DYNAMIC_TYPES,
@@ -133,19 +134,19 @@ class SectionLoad(Load):
         if layout is self.item.layout:  # the same text describes both
             return [(member, member) for member in members(layout)], Age.SAME
         aligned = [
-            (pairs, self._age(node, layout))
-            for node in self.guide.of_vmsd(at, name)
-            if node.layout is not None and (pairs := align(node.layout, layout)) is not None
+            (pairs, self._age(placed, theirs, layout))
+            for placed, theirs in self.guide.of_vmsd(at, name)
+            if (pairs := align(theirs, layout)) is not None
         ]
         if not aligned:
             return [(field, field) for field in members(layout)], Age.SAME
         return min(aligned, key=lambda found: sum(None in pair for pair in found[0]))
 
-    def _age(self, node: Node, own: Layout) -> Age:
-        theirs, ours = None if node.layout is None else node.layout.version, own.version
+    def _age(self, placed: Placed, source: Layout, own: Layout) -> Age:
+        theirs, ours = source.version, own.version
         if theirs is None or ours is None or theirs == ours:
             return Age.SAME
-        if node.type == BODY:
+        if placed.type == BODY:
             return Age.OLDER
         return Age.INNER_OLDER if theirs < ours else Age.INNER_NEWER
 
@@ -206,11 +207,14 @@ class SectionLoad(Load):
 
     def _length(self, name: str, type_name: str, at: int, size: int) -> int:
         """How many bytes the target takes for a field that has `size` bytes in its own stream."""
-        node = self.guide.of_type(at, type_name) or self.guide.leaf(at)
-        if node is not None and node.type == type_name and type_name in DYNAMIC_TYPES:
-            return node.size
-        if (node is None or node.size != size) and self.guide:
-            self.differ(Misfit(name, node.name if node else None, node.size if node else None, size))
+        placed = self.guide.of_type(at, type_name) or self.guide.leaf(at)
+        if placed is None:
+            if self.guide:
+                self.differ(Misfit(name, None, None, size))
+        elif placed.type == type_name and type_name in DYNAMIC_TYPES:
+            return placed.size
+        elif placed.size != size:
+            self.differ(Misfit(name, ".".join(placed.path), placed.size, size))
         return size
 
     # Field types that check what they read
@@ -245,8 +249,8 @@ class SectionLoad(Load):
             step = len(markers) if empty < 0 else empty + 1
             at, count = at + step, count - step
             if empty >= 0:
-                node = self.guide.of_type(at, "struct") or self.guide.leaf(at)
-                at = node.end if node else at
+                placed = self.guide.of_type(at, STRUCT) or self.guide.leaf(at)
+                at = placed.end if placed else at
             if not count:
                 return at
         raise FormatError("an array of pointers", expected=f"at most {MAX_POINTERS} that are set")

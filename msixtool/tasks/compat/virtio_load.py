@@ -162,8 +162,8 @@ class _VirtioLoad:
 
     def _source_layout(self) -> VirtioLayout | None:
         """The source's blob by its own layout; without a vmdesc, all that is left of its section."""
-        owner, node = self.owner, self.owner.guide.of_type(self.start, "virtio")
-        end = node.end if node else owner.item.data_offset + owner.item.data_length
+        owner, placed = self.owner, self.owner.guide.of_type(self.start, "virtio")
+        end = placed.end if placed else owner.item.data_offset + owner.item.data_length
         return virtio_layout.read(owner.read(self.start, max(0, end - self.start)), owner.kind)
 
     def _own_layout(self) -> VirtioLayout:

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from msixtool.tasks.compat.vmstate_file import DeviceType, Vmsd, VmsdField, VmstateFile
+from msixtool.formats.dump_vmstate import DeviceType, Vmstates
+from msixtool.formats.layout import Field, Layout
 from msixtool.tasks.finding import Code, Finding, Severity
 
 
-def compare_files(source: VmstateFile, target: VmstateFile) -> list[Finding]:
+def compare_files(source: Vmstates, target: Vmstates) -> list[Finding]:
     """The findings, device type by device type in the source's order."""
     found = list(_machines(source, target))
     for device in source.devices.values():
@@ -27,7 +28,7 @@ def compare_files(source: VmstateFile, target: VmstateFile) -> list[Finding]:
     return found
 
 
-def _machines(source: VmstateFile, target: VmstateFile) -> Iterator[Finding]:
+def _machines(source: Vmstates, target: Vmstates) -> Iterator[Finding]:
     if source.machine != target.machine:
         yield Finding(
             Code.MACHINE_TYPE,
@@ -40,18 +41,18 @@ def _machines(source: VmstateFile, target: VmstateFile) -> Iterator[Finding]:
         )
 
 
-def _counterpart(device: DeviceType, target: VmstateFile) -> DeviceType | None:
+def _counterpart(device: DeviceType, target: Vmstates) -> DeviceType | None:
     """The target's type of the same name; or a renamed one, which has a vmsd of the same name."""
     same = target.devices.get(device.name)
-    if same is not None or device.vmsd is None:
+    if same is not None or device.layout is None:
         return same
     folded = device.name.replace(" ", "-").lower()
     return next(
         (
             other
             for other in target.devices.values()
-            if other.vmsd is not None
-            and other.vmsd.name == device.vmsd.name
+            if other.layout is not None
+            and other.layout.name == device.layout.name
             and other.name.replace(" ", "-").lower() == folded
         ),
         None,
@@ -83,11 +84,11 @@ class _TypeComparison:
                 source.name,
                 target.name,
             )
-        yield from self._versions(source, target, source.name, target.minimum_version_id)
-        if source.vmsd is not None and target.vmsd is None:
+        yield from self._versions(source, target, source.name, target.minimum_version)
+        if source.layout is not None and target.layout is None:
             yield self._finding(Severity.ERROR, Code.SECTION_LAYOUT, "the target's has no description", None)
-        elif source.vmsd is not None and target.vmsd is not None:
-            yield from self._vmsds(source.vmsd, target.vmsd)
+        elif source.layout is not None and target.layout is not None:
+            yield from self._layouts(source.layout, target.layout)
 
     def _finding(
         self,
@@ -102,12 +103,12 @@ class _TypeComparison:
 
     def _versions(
         self,
-        source: DeviceType | Vmsd,
-        target: DeviceType | Vmsd,
+        source: DeviceType | Layout,
+        target: DeviceType | Layout,
         name: str,
         minimum: int | None,
     ) -> Iterator[Finding]:
-        theirs, ours = source.version_id, target.version_id
+        theirs, ours = source.version or 0, target.version or 0
         if theirs > ours:
             yield self._finding(
                 Severity.ERROR,
@@ -127,8 +128,8 @@ class _TypeComparison:
                 minimum,
             )
 
-    def _vmsds(self, source: Vmsd, target: Vmsd) -> Iterator[Finding]:
-        yield from self._versions(source, target, source.name, target.minimum_version_id)
+    def _layouts(self, source: Layout, target: Layout) -> Iterator[Finding]:
+        yield from self._versions(source, target, source.name, target.minimum_version)
         if source.name != target.name:
             # On the wire a description's name appears with its subsections alone.
             matters = bool(source.subsections)
@@ -143,14 +144,14 @@ class _TypeComparison:
         yield from self._fields(source, target)
         yield from self._subsections(source, target)
 
-    def _subsections(self, source: Vmsd, target: Vmsd) -> Iterator[Finding]:
+    def _subsections(self, source: Layout, target: Layout) -> Iterator[Finding]:
         # A name can come twice (sd-card of 11.1 has one so): the first belongs to the first.
         ours = list(target.subsections)
         for subsection in source.subsections:
             other = next((each for each in ours if each.name == subsection.name), None)
             if other is not None:
                 ours.remove(other)
-                yield from self._vmsds(subsection, other)
+                yield from self._layouts(subsection, other)
             else:
                 yield self._finding(
                     Severity.ERROR,
@@ -161,7 +162,7 @@ class _TypeComparison:
                     subsection.name,
                 )
 
-    def _fields(self, source: Vmsd, target: Vmsd) -> Iterator[Finding]:
+    def _fields(self, source: Layout, target: Layout) -> Iterator[Finding]:
         theirs, ours = source.fields, target.fields
         matcher = SequenceMatcher(None, [f.name for f in theirs], [f.name for f in ours], autojunk=False)
         for tag, a, b, c, d in matcher.get_opcodes():
@@ -171,30 +172,29 @@ class _TypeComparison:
             else:
                 yield from self._changed(source, target, theirs[a:b], ours[c:d])
 
-    def _field(self, vmsd: Vmsd, source: VmsdField, target: VmsdField) -> Iterator[Finding]:
-        path = f"{vmsd.name}/{source.name}"
-        if source.version_id != target.version_id:
+    def _field(self, layout: Layout, source: Field, target: Field) -> Iterator[Finding]:
+        path = f"{layout.name}/{source.name}"
+        if source.since != target.since:
             # It says from which version of the whole on a field is there; the wire does not hold it.
             yield self._finding(
                 Severity.INFO,
                 Code.OTHER,
-                f"field {path}: there since version {source.version_id}, in the target since"
-                f" {target.version_id}",
+                f"field {path}: there since version {source.since}, in the target since {target.since}",
                 path,
-                source.version_id,
-                target.version_id,
+                source.since,
+                target.since,
             )
-        if source.vmsd is not None and target.vmsd is not None:
-            yield from self._vmsds(source.vmsd, target.vmsd)
-        elif source.vmsd is not None:
+        if source.inside is not None and target.inside is not None:
+            yield from self._layouts(source.inside, target.inside)
+        elif source.inside is not None:
             yield self._finding(
                 Severity.WARNING,
                 Code.SECTION_LAYOUT,
                 f"field {path}: described in the source, not in the target",
                 path,
             )
-        elif target.vmsd is None and not _same_size(source, target):
-            theirs, ours = source.size * (source.count or 1), target.size * (target.count or 1)
+        elif target.inside is None and not _same_size(source, target):
+            theirs, ours = source.length, target.length
             yield self._finding(
                 Severity.ERROR,
                 Code.SECTION_LAYOUT,
@@ -205,7 +205,7 @@ class _TypeComparison:
             )
 
     def _changed(
-        self, source: Vmsd, target: Vmsd, theirs: Sequence[VmsdField], ours: Sequence[VmsdField]
+        self, source: Layout, target: Layout, theirs: Sequence[Field], ours: Sequence[Field]
     ) -> Iterator[Finding]:
         """A run of fields that have no counterpart of the same name."""
         flat_theirs, flat_ours = _flat(theirs), _flat(ours)
@@ -218,7 +218,7 @@ class _TypeComparison:
         if theirs and ours and _bytes(flat_theirs) == _bytes(flat_ours):
             yield self._renamed(source, theirs, ours, "are other fields")
             return
-        if theirs and ours and any(f.count is None and f.vmsd is None for f in flat_theirs + flat_ours):
+        if theirs and ours and any(f.array_len is None and f.inside is None for f in flat_theirs + flat_ours):
             # Arrays have lengths that this QEMU does not say: the bytes may be the same.
             yield self._undecided(source, theirs, ours)
             return
@@ -227,33 +227,31 @@ class _TypeComparison:
         for field in ours:
             yield from self._only_target(source, target, field)
 
-    def _undecided(self, vmsd: Vmsd, theirs: Sequence[VmsdField], ours: Sequence[VmsdField]) -> Finding:
+    def _undecided(self, layout: Layout, theirs: Sequence[Field], ours: Sequence[Field]) -> Finding:
         names = _names(theirs), _names(ours)
         return self._finding(
             Severity.WARNING,
             Code.UNDECIDED,
-            f"fields of {vmsd.name}: {names[0]}, in the target {names[1]}; whether these are as many bytes"
+            f"fields of {layout.name}: {names[0]}, in the target {names[1]}; whether these are as many bytes"
             " the descriptions do not say",
-            f"{vmsd.name}/{theirs[0].name}",
+            f"{layout.name}/{theirs[0].name}",
             *names,
         )
 
-    def _renamed(
-        self, vmsd: Vmsd, theirs: Sequence[VmsdField], ours: Sequence[VmsdField], how: str
-    ) -> Finding:
-        path = f"{vmsd.name}/{theirs[0].name}"
+    def _renamed(self, layout: Layout, theirs: Sequence[Field], ours: Sequence[Field], how: str) -> Finding:
+        path = f"{layout.name}/{theirs[0].name}"
         names = _names(theirs), _names(ours)
         return self._finding(
             Severity.INFO,
             Code.OTHER,
-            f"fields of {vmsd.name} {how}: {names[0]}, in the target {names[1]}; of the same size",
+            f"fields of {layout.name} {how}: {names[0]}, in the target {names[1]}; of the same size",
             path,
             names[0],
             names[1],
         )
 
-    def _only_source(self, vmsd: Vmsd, field: VmsdField) -> Finding:
-        path = f"{vmsd.name}/{field.name}"
+    def _only_source(self, layout: Layout, field: Field) -> Finding:
+        path = f"{layout.name}/{field.name}"
         when = ", where the source's condition for it holds" if field.conditional else ""
         return self._finding(
             Severity.WARNING if field.conditional else Severity.ERROR,
@@ -263,13 +261,13 @@ class _TypeComparison:
             field.name,
         )
 
-    def _only_target(self, source: Vmsd, target: Vmsd, field: VmsdField) -> Iterator[Finding]:
+    def _only_target(self, source: Layout, target: Layout, field: Field) -> Iterator[Finding]:
         path = f"{target.name}/{field.name}"
-        if field.version_id > source.version_id:
+        if field.since > (source.version or 0):
             yield self._finding(
                 Severity.INFO,
                 Code.OTHER,
-                f"field {path}: only the target has it, and does not read it from version {source.version_id}"
+                f"field {path}: only the target has it, and does not read it from version {source.version}"
                 f" of {source.name}",
                 path,
                 None,
@@ -287,24 +285,24 @@ class _TypeComparison:
         )
 
 
-def _flat(fields: Sequence[VmsdField]) -> list[VmsdField]:
+def _flat(fields: Sequence[Field]) -> list[Field]:
     """The fields without inner ones, in order."""
-    flat: list[VmsdField] = []
+    flat: list[Field] = []
     for field in fields:
-        inside = field.vmsd.fields if field.vmsd is not None and not field.vmsd.subsections else ()
-        flat += _flat(inside) if inside and field.count in (None, 1) else [field]
+        inside = field.inside.fields if field.inside is not None and not field.inside.subsections else ()
+        flat += _flat(inside) if inside and field.array_len in (None, 1) else [field]
     return flat
 
 
-def _names(fields: Sequence[VmsdField]) -> str:
+def _names(fields: Sequence[Field]) -> str:
     return ", ".join(field.name for field in fields)
 
 
-def _bytes(fields: Sequence[VmsdField]) -> int:
-    return sum(field.size * (field.count or 1) for field in fields)
+def _bytes(fields: Sequence[Field]) -> int:
+    return sum(field.length for field in fields)
 
 
-def _same_size(one: VmsdField, other: VmsdField) -> bool:
+def _same_size(one: Field, other: Field) -> bool:
     """Whether two fields have the same size, as far as their lengths are said."""
-    counts = one.count == other.count or None in (one.count, other.count)
+    counts = one.array_len == other.array_len or None in (one.array_len, other.array_len)
     return one.size == other.size and counts
