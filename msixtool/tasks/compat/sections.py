@@ -63,6 +63,8 @@ def _unknown(item: Item, source: Side, target: Target) -> Iterator[Finding]:
     name = str(item.idstr)
     if name in vmstates.REGISTERED_ALWAYS:
         return
+    if name in vmstates.REGISTERED_SILENTLY and _has_sound(target):
+        return
     if name in vmstates.REGISTERED_SILENTLY and _may_read_sound(source, target):
         yield _undecided(f"section {name}: QEMU reads it where it has such a device, and writes none", item)
         return
@@ -95,9 +97,9 @@ def _undecided(message: str, item: Item) -> Finding:
 
 
 def _may_read_sound(source: Side, target: Target) -> bool:
-    """Whether the target may read a sound section that it does not write: it is of 6.0 or later, as it must
-    be where it has a sound device, and has none less than the source."""
-    return _has_sound(target) or (target.releases.all_since((6, 0)) and not _has_sound(source))
+    """Whether a target without a sound device of its own may read a sound section that it does not write: it
+    is of 6.0 or later, and has none less than the source."""
+    return target.releases.all_since((6, 0)) and not _has_sound(source)
 
 
 def _has_sound(side: Side) -> bool:
