@@ -107,9 +107,8 @@ _COMMON = {
     + MACHINE
     + ": extended tags came with 9.2 (x-pcie-ext-tag) and, of virtio devices, function level reset with 4.2"
     " (x-pcie-flr-init).",
-    "Power Management Control/Status": "Use "
-    + MACHINE
-    + ": of virtio devices x-pcie-pm-no-soft-reset is off for those up to 9.0.",
+    "Power Management Control/Status": give("x-pcie-pm-no-soft-reset")
+    + " It is a property of virtio devices, and off unless it is set.",
     "Link Capabilities": give("x-speed", "x-width") + " They are 2_5 and 1 for machine types up to 3.1.",
     "Link Capabilities 2": give("x-speed") + " It is 2_5 for machine types up to 3.1.",
     "Link Control 2": give("x-speed") + " It is 2_5 for machine types up to 3.1.",

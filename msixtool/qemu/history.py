@@ -1,21 +1,25 @@
-"""What machine types have changed about devices' PCI configuration and state, as data.
+"""What machine types have changed about devices' PCI configuration and state.
 
-Source: QEMU hw/core/machine.c (hw_compat_*) and hw/i386/pc*.c (pc_compat_*) of 2.x to 10.2. A change
-counts for machine types up to `until`: for those the property has the old value, for later ones the new.
-A VM keeps what its machine type gives it, whatever QEMU runs it: a difference shows where the two sides
-have different machine types, or one of them sets the property.
+Which properties they set is recorded (qemu/recorded); what that does is said here and by the kinds. A VM
+keeps what its machine type gives it, whatever QEMU runs it: a difference shows where the two sides have
+different machine types, or one of them sets the property.
+
+Source: QEMU hw/core/machine.c (hw_compat_*) and hw/i386/pc*.c (pc_compat_*) of 2.x to 10.2.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import Compat
+from msixtool.qemu.recorded import setting_of, value_of
 from msixtool.qemu.versions import Version
 
 EXPRESS_CHANGES = (
-    Compat((2, 8), "pci-device,x-pcie-extcap-init=off", "header at 0x100 writable"),
-    Compat((7, 2), "pci-device,x-pcie-err-unc-mask=off", "Uncorrectable Error Mask of AER"),
-    Compat((9, 1), "pci-device,x-pcie-ext-tag=false", "extended tags in Device Capabilities"),
+    Compat("pci-device,x-pcie-extcap-init", "header at 0x100 writable"),
+    Compat("pci-device,x-pcie-err-unc-mask", "Uncorrectable Error Mask of AER"),
+    Compat("pci-device,x-pcie-ext-tag", "extended tags in Device Capabilities"),
 )
 """Of every PCI Express device; those of a kind alone stand in its declaration."""
 
@@ -28,11 +32,34 @@ OLDEST_MACHINE: tuple[tuple[Version, Version], ...] = (
 """QEMU release, and the oldest versioned PC machine type that it has."""
 
 
-def changes(section: str, machine: Version, to: Version, *, express: bool = False) -> list[Compat]:
-    """What a newer machine type of release `to` has otherwise than one of version `machine`, of a section by
-    its kind, and by whether it is a PCI Express device."""
-    found = [*kind_of(section).changes, *(EXPRESS_CHANGES if express else ())]
-    return [change for change in found if machine <= change.until < to]
+class Change(NamedTuple):
+    """What machine types up to `until` have, as `-global` has it, and what it does."""
+
+    until: Version
+    setting: str
+    effect: str
+
+
+def changes(section: str, machine: Version, to: Version, *, express: bool = False) -> list[Change]:
+    """What a machine type of version `to` has otherwise than one of version `machine`, of a section by its
+    kind, and by whether it is a PCI Express device."""
+    known = [*kind_of(section).changes, *(EXPRESS_CHANGES if express else ())]
+    found = (_change(compat, machine, to) for compat in known)
+    return [change for change in found if change is not None]
+
+
+def _change(compat: Compat, machine: Version, to: Version) -> Change | None:
+    if compat.until is not None:
+        return Change(compat.until, compat.setting, compat.effect) if machine <= compat.until < to else None
+    device, *names = compat.setting.split(",")
+    old = {name: setting_of(device, name, machine) for name in names}
+    changed = {
+        name: was for name, was in old.items() if was is not None and was.value != value_of(device, name, to)
+    }
+    if not changed:
+        return None
+    words = (f"{name}={was.value}" for name, was in changed.items())
+    return Change(min(was.until for was in changed.values()), ",".join((device, *words)), compat.effect)
 
 
 def oldest_machine(release: Version) -> Version | None:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from msixtool.formats.pci import CapabilityId
+from msixtool.qemu import history
 from msixtool.qemu.kinds import kind_of, kinds
 from msixtool.qemu.kinds.facts import POWER_ALL, Bar
 from msixtool.qemu.kinds.space import unpacked
@@ -116,6 +117,37 @@ def test_of_a_kind_with_several_variants_only_what_is_so_of_all_counts() -> None
         (0x11, 0x40),
     ]
     assert CapabilityId.EXPRESS in dict(behind_port.listed)
+
+
+@pytest.mark.parametrize(
+    ("section", "machine", "to", "settings"),
+    [
+        ("pcie-root-port", (3, 1), (10, 0), ["pcie-root-port,x-speed=2_5,x-width=1"]),
+        ("pcie-root-port", (6, 0), (10, 0), []),
+        ("pcie-root-port", (2, 9), (3, 1), ["pcie-root-port,x-migrate-msix=false"]),
+        # Of 2.9 alone: those before it, and those after it, have it on.
+        ("pci_bridge", (2, 9), (10, 0), ["pci-bridge,shpc=off"]),
+        ("pci_bridge", (2, 8), (10, 0), []),
+        ("pci_bridge", (2, 8), (2, 9), ["pci-bridge,shpc=on"]),
+        (
+            "virtio-blk",
+            (5, 1),
+            (5, 2),
+            ["virtio-blk-device,num-queues=1", "virtio-pci,x-ats-page-aligned=off"],
+        ),
+        ("virtio-rng", (2, 3), (2, 4), ["virtio-…-pci,any_layout=off"]),
+        ("e1000", (2, 4), (10, 0), []),
+    ],
+)
+def test_what_a_newer_machine_type_has_otherwise(
+    section: str, machine: Version, to: Version, settings: list[str]
+) -> None:
+    found = {change.setting for change in history.changes(section, machine, to)}
+    ours = {each for each in found if any(name in each for name in _LOOKED_AT)}
+    assert ours == set(settings)
+
+
+_LOOKED_AT = ("x-speed", "x-migrate-msix", "shpc", "num-queues", "x-ats", "any_layout", "migrate_tso")
 
 
 def test_what_machine_types_set_is_recorded_where_a_release_tells_it() -> None:

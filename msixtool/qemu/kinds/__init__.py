@@ -112,7 +112,7 @@ class DeviceKind(NamedTuple):
     since: Version | None = None
     """The first release that can load it, where not every one can."""
     changes: tuple[Compat, ...] = ()
-    """In the order of the machine types."""
+    """What machine types have changed about it."""
     equal_after_load: Mapping[str, str] = NOTHING
     """Fields that it compares with its own when all is read, with their names in words: the vmdesc tells
     nothing of it."""

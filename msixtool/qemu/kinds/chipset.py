@@ -108,9 +108,7 @@ register(
     DeviceKind(
         "vfio",
         msix=Msix(UsedAtLoad.NONE, MsixPlace.VFIO),
-        changes=(
-            Compat((10, 0), "vfio-pci,x-migration-load-config-after-iter=off", "when its state is loaded"),
-        ),
+        changes=(Compat("vfio-pci,x-migration-load-config-after-iter", "when its state is loaded"),),
     ),
     DeviceKind("ctucan_pci", {"": "ctucan_pci"}, backend=Backend.CAN_PAIR, probes=PLAIN),
     DeviceKind("kvaser_pci", {"": "kvaser_pci"}, backend=Backend.CAN, probes=PLAIN),

@@ -138,11 +138,13 @@ class Capabilities(NamedTuple):
 
 
 class Compat(NamedTuple):
-    """What machine types up to `until` have otherwise than later ones: the setting, and what it does."""
+    """What some machine types have otherwise than later ones: the device and its properties, as they are
+    recorded (qemu/recorded), and what they do."""
 
-    until: Version
     setting: str
     effect: str
+    until: Version | None = None
+    """Where nothing is recorded: the last machine type that has it, and `setting` then has the values."""
 
 
 # Advice

@@ -97,7 +97,7 @@ register(
         "e1000e",
         options=_serial(_E1000E),
         msix=Msix(UsedAtLoad.ALL, vectors=5),
-        changes=(Compat((7, 2), "e1000e,migrate-timadj=off", "8 bytes less in its section"),),
+        changes=(Compat("e1000e,migrate-timadj", "8 bytes less in its section"),),
         equal_after_load={"subsys": "subsystem ID", "subsys_ven": "subsystem vendor ID"},
         by_property=frozenset({"core.timadj"}),
         advice=Advice(
@@ -113,8 +113,8 @@ register(
         msix=Msix(UsedAtLoad.ALL, vectors=10),
         since=(8, 0),
         changes=(
-            Compat((8, 0), "pci-device,x-pcie-ari-nextfn-1=on", "next function in the ARI capability"),
-            Compat((8, 1), "igb,x-pcie-flr-init=off", "function level reset in Device Capabilities"),
+            Compat("pci-device,x-pcie-ari-nextfn-1", "next function in the ARI capability"),
+            Compat("igb,x-pcie-flr-init", "function level reset in Device Capabilities"),
         ),
         probes=PLAIN,
     ),
@@ -129,8 +129,8 @@ register(
         # On PCI Express 2.6 to 4.1 saved its PCIDevice in a subsection.
         msix=Msix(UsedAtLoad.ALL, config_size=None, vectors=25, config_subsection="vmxnet3/pcie"),
         changes=(
-            Compat((2, 5), "vmxnet3,x-old-msi-offsets=on", "MSI-X capability and PBA placed otherwise"),
-            Compat((2, 5), "x-disable-pcie=on", "256 bytes of configuration space"),
+            Compat("vmxnet3,x-old-msi-offsets", "MSI-X capability and PBA placed otherwise"),
+            Compat("vmxnet3,x-disable-pcie", "256 bytes of configuration space"),
         ),
         advice=Advice(
             give("x-disable-pcie"),

@@ -106,12 +106,11 @@ register(
         numbered=True,
         msix=Msix(UsedAtLoad.ALL, MsixPlace.AFTER_AER, vectors=1),
         changes=(
-            Compat((2, 9), "pcie-root-port,x-migrate-msix=false", "17 bytes less in its section"),
-            Compat((3, 1), "pcie-root-port,x-speed=2_5,x-width=1", "Link Capabilities"),
-            Compat((3, 1), "pcie-root-port,disable-acs=true", "no ACS capability"),
+            Compat("pcie-root-port,x-migrate-msix", "17 bytes less in its section"),
+            Compat("pcie-root-port,x-speed,x-width", "Link Capabilities"),
+            Compat("pcie-root-port-base,disable-acs", "no ACS capability"),
             Compat(
-                (6, 0),
-                "ICH9-LPC,acpi-pci-hotplug-with-bridge-support=off",
+                "ICH9-LPC,acpi-pci-hotplug-with-bridge-support",
                 "hot-plug bits in the Slot Capabilities of q35's ports",
             ),
         ),
@@ -135,8 +134,8 @@ register(
         _bridge,
         port=True,
         changes=(
-            Compat((2, 8), "pci-bridge,shpc=on", "hot-plug capability of bridges"),
-            Compat((8, 1), "pci-bridge,x-pci-express-writeable-slt-bug=true", "secondary latency timer"),
+            Compat("pci-bridge,shpc", "hot-plug capability of bridges"),
+            Compat("base-pci-bridge,x-pci-express-writeable-slt-bug", "secondary latency timer"),
         ),
         advice=Advice(registers={CAPABILITY_LIST: give("msi", "shpc")}),
         probes=(Probe("chassis_nr=1"),),

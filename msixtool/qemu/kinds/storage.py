@@ -108,7 +108,7 @@ register(
         ),
         probes=(Probe("serial=any"), Probe("serial=any,msix-exclusive-bar=on")),
         since=(11, 0),
-        changes=(Compat((5, 2), "nvme,msix-exclusive-bar=on", "MSI-X in BAR 4 instead of BAR 0"),),
+        changes=(Compat("nvme,msix-exclusive-bar", "MSI-X in BAR 4 instead of BAR 0"),),
         advice=Advice(
             registers={
                 "MSI-X table size": give("msix_qsize"),
@@ -133,7 +133,7 @@ register(
     DeviceKind(
         "pvscsi",
         {"": "pvscsi"},
-        changes=(Compat((2, 5), "x-disable-pcie=on", "256 bytes of configuration space"),),
+        changes=(Compat("pvscsi,x-disable-pcie", "256 bytes of configuration space"),),
         by_property=frozenset({"parent_obj"}),
         advice=Advice(_PVSCSI, registers={CAPABILITY_LIST: _PVSCSI}),
         probes=PLAIN,

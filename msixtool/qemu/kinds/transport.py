@@ -111,20 +111,18 @@ LAYOUTS = (Probe(), Probe(behind_port=True), Probe("disable-modern=on"))
 """Modern, modern behind a PCI Express port, and without what is modern."""
 
 _CHANGES = (
-    Compat((2, 3), "virtio-…-pci,any_layout=off", "offers ANY_LAYOUT later"),
-    Compat((2, 4), "virtio-pci,x-disable-pcie=on", "no PCI Express capability behind a port"),
-    Compat((2, 4), "virtio-pci,migrate-extra=off", "no virtio/extra_state in the stream"),
+    Compat("virtio-…-pci,any_layout=off", "offers ANY_LAYOUT later", (2, 3)),
+    Compat("virtio-pci,x-disable-pcie", "no PCI Express capability behind a port"),
+    Compat("virtio-pci,migrate-extra", "no virtio/extra_state in the stream"),
     Compat(
-        (2, 6),
-        "virtio-pci,disable-modern=on,disable-legacy=off",
+        "virtio-pci,disable-modern,disable-legacy",
         "MSI-X capability at 0x40 instead of 0x98, no virtio structures",
     ),
-    Compat((2, 7), "virtio-pci,page-per-vq=on", "notifications spread over a larger BAR"),
-    Compat((2, 8), "virtio-pci,x-pcie-deverr-init=off", "error reporting not writable"),
-    Compat((4, 0), "virtio-device,use-started=false", "no virtio/started in the stream"),
-    Compat((4, 1), "virtio-pci,x-pcie-flr-init=off", "function level reset in Device Capabilities"),
-    Compat((5, 1), "virtio-pci,x-ats-page-aligned=off", "ATS capability"),
-    Compat((9, 0), "virtio-pci,x-pcie-pm-no-soft-reset=off", "Power Management Control/Status, bit 3"),
+    Compat("virtio-pci,page-per-vq", "notifications spread over a larger BAR"),
+    Compat("virtio-pci,x-pcie-deverr-init", "error reporting not writable"),
+    Compat("virtio-device,use-started", "no virtio/started in the stream"),
+    Compat("virtio-pci,x-pcie-flr-init", "function level reset in Device Capabilities"),
+    Compat("virtio-pci,x-ats-page-aligned", "ATS capability"),
 )
 """Of every virtio device."""
 
@@ -190,7 +188,7 @@ def virtio(
         section,
         is_virtio=True,
         msix=_MSIX,
-        changes=tuple(sorted((*_CHANGES, *changes), key=lambda change: change.until)),
+        changes=(*_CHANGES, *changes),
         advice=advice._replace(registers={**_REGISTERS, **registers}, subsections=_SUBSECTIONS),
         **{"host_features": section.startswith(_BESIDE_QEMU), **facts},
     )

@@ -141,14 +141,14 @@ def _input_name(seen: Seen) -> str:
 
 
 def _queues(setting: str) -> Compat:
-    return Compat((5, 1), setting, "queues and vectors follow the CPUs later")
+    return Compat(setting, "queues and vectors follow the CPUs later")
 
 
 def _length(setting: str) -> Compat:
-    return Compat((4, 2), setting, "256 entries in a queue later")
+    return Compat(setting, "256 entries in a queue later")
 
 
-_TWO_VECTORS = Compat((2, 11), "virtio-blk-pci,vectors=2", "number of vectors")
+_TWO_VECTORS = Compat("virtio-blk-pci,vectors", "number of vectors")
 _PAIRS = "Give the target's network backend the source's queues=."
 _BLK_BAR = legacy_bar("discard= and write-zeroes= (off for machine types up to 3.1)")
 _PORTS = "Give the target the source's virtserialport and virtconsole devices, each with the same nr=."
@@ -174,7 +174,7 @@ register(
             "virtio-net-device/rss": Lifetime(),
             "virtio-net-device/backend": Lifetime((7, 2), (10, 0)),
         },
-        changes=(Compat((5, 2), "virtio-net-pci-base,vectors=3", "3 vectors instead of 4"),),
+        changes=(Compat("virtio-net-pci-base,vectors", "3 vectors instead of 4"),),
         registers={
             "MSI-X table size": give("vectors")
             + " Without it the number is 2 for each queue pair and 2 more, and 3 for machine types up to 5.2."
@@ -203,8 +203,8 @@ register(
         requests=True,
         changes=(
             _TWO_VECTORS,
-            _length("virtio-blk-device,queue-size=128"),
-            _queues("virtio-blk-device,num-queues=1"),
+            _length("virtio-blk-device,queue-size"),
+            _queues("virtio-blk-device,num-queues"),
         ),
         registers={"BAR 0": _BLK_BAR},
         advice=Advice(queues=("queue-size", "num-queues")),
@@ -215,8 +215,8 @@ register(
         _scsi,
         features=features.SCSI,
         changes=(
-            _length("virtio-scsi-device,virtqueue_size=128"),
-            _queues("virtio-scsi-device,num_queues=1"),
+            _length("virtio-scsi-device,virtqueue_size"),
+            _queues("virtio-scsi-device,num_queues"),
         ),
         advice=Advice(queues=("virtqueue_size", "num_queues")),
     ),
@@ -245,7 +245,7 @@ register(
             ),
             **without_msix("9.2"),
         },
-        changes=(Compat((9, 2), "virtio-balloon-pci,vectors=0", "no MSI-X"),),
+        changes=(Compat("virtio-balloon-pci,vectors", "no MSI-X"),),
     ),
     device(
         "virtio-rng",
@@ -253,7 +253,7 @@ register(
         since((7, 2)),
         backend=Backend.RNG,
         registers=without_msix("7.1"),
-        changes=(Compat((7, 1), "virtio-rng-pci,vectors=0", "no MSI-X"),),
+        changes=(Compat("virtio-rng-pci,vectors", "no MSI-X"),),
     ),
     device("virtio-9p", "virtio-9p-pci", vectors, backend=Backend.FSDEV, features=features.NINE_P),
     device(
@@ -266,9 +266,7 @@ register(
         features=features.GPU,
         framebuffer=0,
         only_equal="max_outputs",
-        changes=(
-            Compat((8, 2), "virtio-gpu-device,x-scanout-vmstate-version=1", "bytes saved of each output"),
-        ),
+        changes=(Compat("virtio-gpu-device,x-scanout-vmstate-version", "bytes saved of each output"),),
         registers={
             "class code": "Use virtio-vga on both sides, or virtio-gpu-pci on both.",
             "BAR 0": give("vgamem_mb"),
@@ -298,8 +296,8 @@ register(
         features=features.MEM,
         registers=without_msix("9.2"),
         changes=(
-            Compat((7, 2), "virtio-mem,x-early-migration=false", f"no section {EARLY}"),
-            Compat((9, 2), "virtio-mem-pci,vectors=0", "no MSI-X"),
+            Compat("virtio-mem,x-early-migration", f"no section {EARLY}"),
+            Compat("virtio-mem-pci,vectors", "no MSI-X"),
         ),
         equal_vmsd=_SANITY,
         advice=_WHERE,

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from msixtool.qemu.versions import Version, parse_version
 
@@ -69,3 +69,43 @@ def subsections(release: Version) -> frozenset[str]:
     """The names of all subsections that a release knows."""
     rows = releases()[release]["vmsds"].values()
     return frozenset(name_of(key) for *_, below in rows for key in below)
+
+
+class Setting(NamedTuple):
+    """What machine types up to a version have set."""
+
+    until: Version
+    value: str
+
+
+@lru_cache(maxsize=1)
+def settings() -> dict[str, list[Setting]]:
+    """What machine types set, by `device,property`, the oldest first. Later releases have fewer of them."""
+    found: dict[str, dict[Version, Setting]] = {}
+    for record in releases().values():
+        for text, row in record["compat"].items():
+            until = parse_version(text)
+            for name, value in row.items():
+                found.setdefault(name, {})[until] = Setting(until, str(value))
+    return {name: sorted(of.values()) for name, of in found.items()}
+
+
+def setting_of(device: str, name: str, machine: Version) -> Setting | None:
+    """What a machine type of this version sets of a device's property; None where it leaves the default."""
+    known = settings().get(f"{device},{name}", ())
+    return next((each for each in known if machine <= each.until), None)
+
+
+def value_of(device: str, name: str, machine: Version) -> str | None:
+    """What a device's property is for a machine type of this version; None where that is not recorded."""
+    found = setting_of(device, name, machine)
+    return _default(device, name) if found is None else found.value
+
+
+def _default(device: str, name: str) -> str | None:
+    """What the newest release that has the property says."""
+    for record in reversed(releases().values()):
+        value = record["defaults"].get(device, {}).get(name)
+        if value is not None:
+            return str(value) if value not in (True, False) else "on" if value else "off"
+    return None
