@@ -5,7 +5,8 @@ from __future__ import annotations
 import fnmatch
 import os
 import time
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -17,7 +18,8 @@ from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import find_devices
 from msixtool.errors import InputError, MsixtoolError, UsageError, meant
 from msixtool.formats.idstr import Idstr
-from msixtool.stream.items import Damage, DamageRule, StreamIndex
+from msixtool.formats.qevm import OPENING
+from msixtool.stream.items import Damage, DamageRule, Item, RamBlock, StreamIndex
 from msixtool.stream.read import read_stream
 from msixtool.stream.writer import Writer, writer_of
 
@@ -157,6 +159,14 @@ class Dump:
         return self._found[0]
 
     @cached_property
+    def devices_named(self) -> dict[str, list[MsixDevice]]:
+        """The devices with MSI-X by the idstrs of their sections."""
+        found: dict[str, list[MsixDevice]] = {}
+        for device in self.devices:
+            found.setdefault(device.name, []).append(device)
+        return found
+
+    @cached_property
     def device_at(self) -> dict[int, MsixDevice]:
         """The devices with MSI-X by the offsets of their sections."""
         return {device.item.offset: device for device in self.devices}
@@ -194,7 +204,33 @@ class Dump:
         """Which QEMU versions can have written the stream."""
         return writer_of(self.index)
 
-    @property
+    @cached_property
+    def by_name(self) -> dict[str, list[Item]]:
+        """The sections that begin in the stream (START and FULL) by idstr, each list in stream order."""
+        found: dict[str, list[Item]] = {}
+        for item in self.index.items:
+            if item.type in OPENING:
+                found.setdefault(str(item.idstr), []).append(item)
+        return found
+
+    def names_below(self, path: str) -> Iterator[str]:
+        """The idstrs of the sections whose path begins with this one and a slash."""
+        names = self._sorted_names
+        for at in range(bisect_left(names, f"{path}/"), len(names)):
+            if not names[at].startswith(f"{path}/"):
+                break
+            yield names[at]
+
+    @cached_property
+    def _sorted_names(self) -> list[str]:
+        return sorted(self.by_name)
+
+    @cached_property
+    def blocks(self) -> dict[str, RamBlock]:
+        """The RAM blocks by name."""
+        return {block.idstr: block for block in self.index.blocks}
+
+    @cached_property
     def is_x86(self) -> bool:
         """Whether the machine is a PC: its MSI addresses and data are read as x86 messages."""
         if self.index.machine is not None:

@@ -212,10 +212,13 @@ class _Screen:
 
 
 def _print(out: Console, answer: Compatibility) -> None:
-    others = [finding for finding in answer.findings if finding not in answer.errors]
-    if answer.errors:
-        out.print(f"The load fails: {plural(len(answer.errors), 'reason')}.", style="bold red")
-        _print_findings(out, answer.errors, [f"{number}. " for number, _ in enumerate(answer.errors, 1)])
+    from msixtool import Severity
+
+    errors = answer.errors
+    others = [finding for finding in answer.findings if finding.severity is not Severity.ERROR]
+    if errors:
+        out.print(f"The load fails: {plural(len(errors), 'reason')}.", style="bold red")
+        _print_findings(out, errors, [f"{number}. " for number, _ in enumerate(errors, 1)])
     else:
         out.print("Nothing was found that stops the load.", style="bold")
     # What one step mends stands together, above that step.

@@ -24,13 +24,12 @@ _OBEYED = re.compile(
     r"\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
 """What a terminal obeys or does not show, but for the newline and the tab."""
-_OBEYED_ASCII = [each for each in map(chr, range(128)) if _OBEYED.match(each)]
 
 
 def escaped(text: str) -> str:
     """Text with the escapes of JSON for what a terminal would obey: JSON stays JSON, of the same value."""
-    if text.isascii() and (text.isprintable() or not any(map(text.__contains__, _OBEYED_ASCII))):
-        return text
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return text  # nearly all of it is, and the search takes five times as long
     return _OBEYED.sub(_escape, text)
 
 

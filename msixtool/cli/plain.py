@@ -114,9 +114,10 @@ class _Unpadded:
         self._out = out
 
     def write(self, text: str) -> int:
-        lines = text.split("\n")
-        self._out.write("\n".join([*(line.rstrip(" ") for line in lines[:-1]), lines[-1]]))
-        return len(text)
+        if " \n" in text:
+            lines = text.split("\n")
+            text = "\n".join([*(line.rstrip(" ") for line in lines[:-1]), lines[-1]])
+        return self._out.write(text)
 
     def flush(self) -> None:
         self._out.flush()

@@ -42,7 +42,8 @@ class Fields(OfOne):
 
     def __getitem__(self, name: str) -> Section:
         """The one section that `name` names, as `--device` does. Raises UsageError where it is not one."""
-        found = [item for item in select_sections(self.dump, name) if item in self.items]
+        own = {item.offset for item in self.items}
+        found = [item for item in select_sections(self.dump, name) if item.offset in own]
         if len(found) != 1:
             expected = "just one section"
             raise UsageError(f"section {name!r}", path=self.origin.path, expected=expected, found=len(found))

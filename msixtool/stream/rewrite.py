@@ -6,7 +6,7 @@ system can), what has to be unpacked first goes through a window.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -68,7 +68,9 @@ class Overlay:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._patches: list[tuple[int, bytes]] = []
+        self._starts: list[int] = []
+        self._spans: list[bytearray] = []
+        """What lies over the source: spans in order, none over another."""
 
     @property
     def sequential(self) -> bool:
@@ -82,25 +84,44 @@ class Overlay:
 
     def patch(self, offset: int, data: bytes) -> None:
         """Put `data` at `offset`; later patches lie over earlier ones."""
-        self._patches.append((offset, data))
+        if not data:
+            return
+        end = offset + len(data)
+        low, high = self._within(offset, end)
+        if low == high:
+            self._starts[low:high], self._spans[low:high] = [offset], [bytearray(data)]
+            return
+        start = min(offset, self._starts[low])
+        span = bytearray(max(end, self._starts[high - 1] + len(self._spans[high - 1])) - start)
+        for at, before in zip(self._starts[low:high], self._spans[low:high], strict=True):
+            span[at - start : at - start + len(before)] = before
+        span[offset - start : end - start] = data
+        self._starts[low:high], self._spans[low:high] = [start], [span]
+
+    def _within(self, start: int, end: int) -> tuple[int, int]:
+        """The first span that has a byte from `start` to `end`, and the first behind those that have."""
+        low = bisect_right(self._starts, start) - 1
+        if low < 0 or self._starts[low] + len(self._spans[low]) <= start:
+            low += 1
+        return low, max(low, bisect_left(self._starts, end))
 
     def read(self, offset: int, length: int) -> bytes:
         """At most `length` bytes from `offset`, as changed."""
         data = bytearray(self._source.read(offset, length))
-        for start, patch in self._patches:
-            first, last = max(start, offset), min(start + len(patch), offset + len(data))
-            if first < last:
-                data[first - offset : last - offset] = patch[first - start : last - start]
+        for index in range(*self._within(offset, offset + len(data))):
+            start, span = self._starts[index], self._spans[index]
+            first, last = max(start, offset), min(start + len(span), offset + len(data))
+            data[first - offset : last - offset] = span[first - start : last - start]
         return bytes(data)
 
     def changes(self) -> list[Replacement]:
         """What differs from the source below, in order: runs of changed bytes, none touching another."""
         spans: list[list[int]] = []
-        for start, end in sorted((start, start + len(patch)) for start, patch in self._patches):
-            if spans and start <= spans[-1][1]:
-                spans[-1][1] = max(end, spans[-1][1])
+        for start, span in zip(self._starts, self._spans, strict=True):
+            if spans and start == spans[-1][1]:
+                spans[-1][1] += len(span)
             else:
-                spans.append([start, end])
+                spans.append([start, start + len(span)])
         return [change for start, end in spans for change in self._differences(start, end)]
 
     def _differences(self, start: int, end: int) -> Iterator[Replacement]:

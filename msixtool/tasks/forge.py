@@ -7,8 +7,10 @@ their own and the vmdesc follow.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
@@ -75,8 +77,11 @@ class _Forge:
 
     def _replacements(self) -> Iterator[Replacement]:
         yield from self._resized
+        resized = in_order(self._resized)
+        starts = [each.start for each in resized]
         for change in self.overlay.changes():
-            yield from _outside(change, self._resized)
+            first = max(0, bisect_right(starts, change.start) - 1)
+            yield from _outside(change, resized[first : bisect_left(starts, change.end)])
         if self._growth:
             yield from resized_packages(self.dump.index, self.dump.source, self._growth)
             yield from resized_description(self.dump.index, self._growth)
@@ -143,7 +148,10 @@ class _Forge:
         bar = next((bar for bar in forge_layout.bars(device.config) if bar.number == index), None)
         if bar is None:
             return
-        others, window = self._neighbours(device)
+        own = device.config_offset, self._own_bar(device)
+        others = [address for place, address in self._bars.items() if place != own]
+        above = self._spaces_at.get(_bridge_path(device.name), ())
+        window = next(filter(None, map(forge_layout.memory_window, above)), None)
         address = forge_layout.room_for(bar, size, others, window)
         if address is None:
             raise UsageError(
@@ -156,35 +164,43 @@ class _Forge:
         at = device.config_offset + bar.register
         word = int.from_bytes(self.overlay.read(at, bar.size), "little") & 0xF | address
         self.overlay.patch(at, word.to_bytes(bar.size, "little"))
+        self._bars[device.config_offset, index] = address
         self.notes.append(
             f"{device.name}: BAR {index} moved from {bar.address:#x} to {address:#x}: "
             f"{spec.vectors} vectors take {size:#x} bytes there"
         )
 
-    def _neighbours(self, device: MsixDevice) -> tuple[list[int], tuple[int, int] | None]:
-        """The addresses of all other memory BARs, and the window of the bridge above the device."""
-        addresses: list[int] = []
-        window: tuple[int, int] | None = None
-        above = _bridge_path(device.name)
-        for item, offset, space in self._config_spaces():
-            for bar in forge_layout.bars(space):
-                if offset != device.config_offset or bar.number != self._own_bar(device):
-                    addresses.append(bar.address)
-            if above is not None and item.named.path == above:
-                window = window or forge_layout.memory_window(space)
-        return addresses, window
+    @cached_property
+    def _bars(self) -> dict[tuple[int, int], int]:
+        """The address of each memory BAR, as changed so far, by the offset of its space and its number."""
+        return {
+            (offset, bar.number): bar.address
+            for _, offset, space in self._config_spaces
+            for bar in forge_layout.bars(space)
+        }
+
+    @cached_property
+    def _spaces_at(self) -> dict[str | None, list[ConfigSpace]]:
+        """The configuration spaces by the paths of their devices."""
+        found: dict[str | None, list[ConfigSpace]] = {}
+        for item, _, space in self._config_spaces:
+            found.setdefault(item.named.path, []).append(space)
+        return found
 
     @staticmethod
     def _own_bar(device: MsixDevice) -> int | None:
         return None if device.capability is None else device.capability.table.bar
 
-    def _config_spaces(self) -> Iterator[tuple[Item, int, ConfigSpace]]:
-        """Section, offset and configuration space of every PCI device in the stream, as changed so far."""
+    @cached_property
+    def _config_spaces(self) -> list[tuple[Item, int, ConfigSpace]]:
+        """Section, offset and configuration space of every PCI device, as they are when a BAR first moves."""
+        found = []
         for item in self.dump.index.full_sections():
             places = places_of(self.overlay, item)
             if places.config is not None:
                 offset = item.data_offset + places.config
-                yield item, offset, ConfigSpace(self.overlay.read(offset, places.config_size))
+                found.append((item, offset, ConfigSpace(self.overlay.read(offset, places.config_size))))
+        return found
 
     def _bus_master(self, spec: DeviceSpec, device: MsixDevice) -> None:
         if spec.bus_master is None:
@@ -221,8 +237,8 @@ class _Forge:
 
 def _find(dump: Dump, spec: DeviceSpec) -> MsixDevice:
     """The one device that a SPEC names: by its whole idstr, else as `--device` does."""
-    named = [device for device in dump.devices if device.name == spec.name]
-    if not named:
+    named = dump.devices_named.get(spec.name)
+    if named is None:
         named = [device for device in dump.devices if matches(spec.name, device.name, device.instance)]
     if not dump.devices:
         raise UsageError(f"{spec.named('name')}: no device with MSI-X in the stream")
@@ -299,9 +315,9 @@ def _bridge_path(name: str) -> str | None:
 
 
 def _outside(change: Replacement, ranges: Iterable[Replacement]) -> Iterator[Replacement]:
-    """The parts of a change that keep their place beside what changes in size."""
+    """The parts of a change that keep their place beside what changes in size, in order."""
     start = change.start
-    for each in in_order(ranges):
+    for each in ranges:
         if each.end <= start or change.end <= each.start:
             continue
         if start < each.start:

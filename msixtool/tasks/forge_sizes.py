@@ -6,7 +6,9 @@ migration/savevm.c, qemu_savevm_send_packaged (a command that says how many byte
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 
 from msixtool.containers.base import Source
 from msixtool.errors import UsageError
@@ -28,12 +30,14 @@ Growth = Mapping[int, tuple[Item, int]]
 
 def resized_packages(index: StreamIndex, source: Source, growth: Growth) -> Iterator[Replacement]:
     """The lengths of the packages (postcopy sends devices in one) that the sections stand in."""
+    offsets = sorted(growth)
+    grown = [0, *accumulate(growth[offset][1] for offset in offsets)]
     for item in index.items:
         if item.type != ItemType.COMMAND or item.idstr != _PACKAGED:
             continue
         length = int.from_bytes(source.read(item.data_offset, item.data_length), "big")
-        inside = range(item.end, item.end + length)
-        by = sum(by for offset, (_, by) in growth.items() if offset in inside)
+        end = item.end + length
+        by = grown[bisect_left(offsets, end)] - grown[bisect_left(offsets, min(item.end, end))]
         if by:
             data = (length + by).to_bytes(item.data_length, "big")
             yield Replacement(item.data_offset, item.data_offset + item.data_length, data)
@@ -54,9 +58,12 @@ def resized_description(index: StreamIndex, growth: Growth) -> list[Replacement]
             offset=description.offset,
         )
     contents = description.contents
+    numbers = _numbers(index, contents)
     grown = {}
     for item, by in growth.values():
-        number = _number_of(index, item, contents)
+        number = numbers.get(item.offset)
+        if number is None:
+            raise UsageError("the number of vectors cannot change: the vmdesc lacks", section=item.idstr)
         grown[number] = _grown(contents.devices[number], item, by)
     document = contents.replaced(grown)
     text = vmdesc.build(document, spaced=spaced)
@@ -70,19 +77,20 @@ def resized_description(index: StreamIndex, growth: Growth) -> list[Replacement]
     ]
 
 
-def _number_of(index: StreamIndex, item: Item, contents: Contents) -> int:
-    """Which of the vmdesc's devices a section is: of duplicates the one at the same place in their order."""
-    same = [other.offset for other in index.full_sections() if _key(other) == _key(item)]
-    layouts = enumerate(contents.devices)
-    numbers = [number for number, each in layouts if (each.idstr, each.instance_id) == _key(item)]
-    place = same.index(item.offset)
-    if place >= len(numbers):
-        raise UsageError("the number of vectors cannot change: the vmdesc lacks", section=item.idstr)
-    return numbers[place]
-
-
-def _key(item: Item) -> tuple[str | None, int]:
-    return item.idstr, item.instance_id or 0
+def _numbers(index: StreamIndex, contents: Contents) -> dict[int, int]:
+    """Which of the vmdesc's devices each section is, by its offset: of duplicates each at its place."""
+    numbers: dict[tuple[str, int], list[int]] = {}
+    for number, each in enumerate(contents.devices):
+        numbers.setdefault((each.idstr, each.instance_id), []).append(number)
+    places: dict[tuple[str, int], int] = {}
+    found: dict[int, int] = {}
+    for item in index.full_sections():
+        key = str(item.idstr), item.instance_id or 0
+        same, place = numbers.get(key, ()), places.get(key, 0)
+        places[key] = place + 1
+        if place < len(same):
+            found[item.offset] = same[place]
+    return found
 
 
 def _grown(layout: Described, item: Item, by: int) -> Described:

@@ -105,7 +105,7 @@ class _Maker:
             for item in items
         ]
         self.devices.sort(key=lambda device: device.item.offset)
-        blocks = {block.idstr: block.used_length for block in dump.index.blocks}
+        blocks = {name: block.used_length for name, block in dump.blocks.items()}
         self.backends = Backends(self.words, frozenset(self.sections.by_name), dump.index.blocks)
         self.tree = PciTree(self.words, self.backends, self.q35 or self._is_virt(), blocks)
         self.tree.isa = "apic" in self.sections.kinds
@@ -240,7 +240,8 @@ class _Maker:
         on_pci = in_order([device for device in devices if device.is_pci])
         others = Others(self.tree, frozenset(self.sections.by_name))
         self.tree.add_expanders(on_pci)
-        ports = [device for device in on_pci if device.path in self._port_paths(on_pci)]
+        behind = self._port_paths(on_pci)
+        ports = [device for device in on_pci if device.path in behind]
         for device in ports:
             self.tree.add(device)
         done = {id(device) for device in ports}

@@ -5,8 +5,9 @@ Source: QEMU qapi/block-core.json (null-co), net/slirp.c, backends/hostmem-ram.c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from msixtool.qemu.kinds import Backend, kind_of
 from msixtool.qemu.kinds.seen import Seen
@@ -143,16 +144,29 @@ class Backends:
         return {"memdev": name}
 
     def _memory_of(self, device: SeenDevice) -> tuple[str, int]:
-        own = f"{device.path}/"
-        for block in self.blocks:
-            if block.idstr.startswith(own) and "." not in block.idstr.removeprefix(own):
-                return block.idstr.removeprefix(own), block.used_length
-        plain = [block for block in backends(self.blocks) if block.idstr not in self.taken]
-        if not plain:
+        own = self._own_blocks.get(device.path)
+        if own is not None:
+            return own.idstr.removeprefix(f"{device.path}/"), own.used_length
+        block = next(self._smallest, None)
+        if block is None:
             return "", _OWN_MEMORY
-        block = min(plain, key=lambda block: block.used_length)
         self.taken.add(block.idstr)
         return block.named.kind, block.used_length
+
+    @cached_property
+    def _own_blocks(self) -> dict[str, RamBlock]:
+        """The first RAM block of each path whose name below that has no dot."""
+        found: dict[str, RamBlock] = {}
+        for block in self.blocks:
+            path, _, name = block.idstr.partition("/")
+            if "." not in name:
+                found.setdefault(path, block)
+        return found
+
+    @cached_property
+    def _smallest(self) -> Iterator[RamBlock]:
+        """The backends that no device has taken, the smallest first."""
+        return iter(sorted(backends(self.blocks), key=lambda block: block.used_length))
 
 
 def _queue_pairs(device: SeenDevice | None) -> int | None:

@@ -51,7 +51,7 @@ def domain_of(command: CommandLine, name: str) -> tuple[str, CommandLine]:
 @dataclass
 class _Domain:
     command: CommandLine
-    notes: list[Note] = field(default_factory=list)
+    notes: dict[Note, None] = field(default_factory=dict)
     indexes: dict[str, int] = field(default_factory=dict)
     """The index of each controller by its id on the command line."""
     models: dict[str, str] = field(default_factory=dict)
@@ -93,9 +93,7 @@ class _Domain:
         return ElementTree.tostring(self.root, encoding="unicode")
 
     def _note(self, option: str, message: str) -> None:
-        note = Note(option, message)
-        if note not in self.notes:
-            self.notes.append(note)
+        self.notes.setdefault(Note(option, message))
 
     def _memory(self, value: str, numa: bool) -> None:
         _, options = parsed(value)

@@ -103,7 +103,8 @@ def add_memory(
     total = _total(sections)
     main = default or _numbered(_adding_up(blocks, total))
     size = sum(block.used_length for block in main) or total or 128 * MIB
-    dimms = _numbered([block for block in blocks if block not in main])
+    used = {block.idstr for block in main}
+    dimms = _numbered([block for block in blocks if block.idstr not in used])
     memory = {"size": size_text(size)}
     slots = max(len(dimms), power.slots or 0)
     if slots:

@@ -14,6 +14,7 @@ from msixtool.devices.virtio import config_size
 from msixtool.dump import Dump
 from msixtool.errors import FormatError, MsixtoolError
 from msixtool.formats import pci, vmstate
+from msixtool.formats.qevm import ItemType
 from msixtool.qemu.kinds.seen import VirtioSeen
 from msixtool.qemu.versions import Version
 from msixtool.stream.items import Item
@@ -125,13 +126,9 @@ class SeenDevice:
 
     @property
     def highest_port(self) -> int:
-        own = f"{self.path}/"
-        names = (str(item.idstr) for item in self.dump.index.full_sections())
-        used = (
-            name.removeprefix(own).partition("/")[0].partition(".")[0]
-            for name in names
-            if name.startswith(own)
-        )
+        own = len(self.path) + 1
+        names = self.dump.names_below(self.path)
+        used = (name[own:].partition("/")[0].partition(".")[0] for name in names)
         return max((int(port) for port in used if port.isdecimal() and len(port) < 4), default=0)
 
     def capability(self, number: int) -> int | None:
@@ -164,15 +161,15 @@ class SeenDevice:
         return self.dump.source.read(self.item.data_offset + end, min(count, self.length - end))
 
     def beside(self, section: str, path: str) -> object:
-        name = f"{self.path}/{section}"
-        found = (item for item in self.dump.index.full_sections() if item.idstr == name)
-        item = next(found, None)
+        found = self.dump.by_name.get(f"{self.path}/{section}", ())
+        item = next((item for item in found if item.type == ItemType.SECTION_FULL), None)
         return None if item is None else SeenDevice(self.dump, item, self.version, self.machine).value(path)
 
     def block(self, name: str) -> int | None:
-        blocks = {block.idstr: block.used_length for block in self.dump.index.blocks}
+        blocks = self.dump.blocks
         # Machine types before 2.12 gave a display's memory no path.
-        return blocks.get(f"{self.path}/{name}", blocks.get(name))
+        found = blocks.get(f"{self.path}/{name}", blocks.get(name))
+        return None if found is None else found.used_length
 
 
 def _member(values: object, path: list[str]) -> object:

@@ -28,7 +28,8 @@ class Words:
     """A command line in the making."""
 
     args: list[str] = field(default_factory=lambda: ["-nodefaults"])
-    notes: list[Note] = field(default_factory=list)
+    notes: dict[Note, None] = field(default_factory=dict)
+    """Each once, in order."""
     ids: set[str] = field(default_factory=set)
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -38,9 +39,7 @@ class Words:
 
     def note(self, option: str, message: str) -> None:
         """Say once of an option what is not known about it."""
-        made = Note(option, visible(message))
-        if made not in self.notes:
-            self.notes.append(made)
+        self.notes.setdefault(Note(option, visible(message)))
 
     def id(self, stem: str) -> str:
         """A name that nothing else has."""

@@ -36,10 +36,18 @@ class Side:
         """The sections that begin in the stream (START and FULL); of several with one key the last."""
         return {key_of(item): item for item in self.dump.index.items if item.type in OPENING}
 
-    @cached_property
+    @property
     def blocks(self) -> dict[str, RamBlock]:
         """The RAM blocks by name."""
-        return {block.idstr: block for block in self.dump.index.blocks}
+        return self.dump.blocks
+
+    @cached_property
+    def _blocks_of(self) -> dict[str, list[tuple[str, RamBlock]]]:
+        """The RAM blocks of each device by its path, with what is behind the path in their names."""
+        found: dict[str, list[tuple[str, RamBlock]]] = {}
+        for block in self.blocks.values():
+            found.setdefault(block.named.path, []).append((block.named.kind, block))
+        return found
 
     @cached_property
     def troubles(self) -> dict[int, list[Refused]]:
@@ -66,11 +74,8 @@ class Side:
         return found or (shared.used_length if shared else 0)
 
     def _block_of(self, path: str, wanted: Callable[[str], bool]) -> int:
-        for name, block in self.blocks.items():
-            named = Idstr(name)
-            if path and named.path == path and wanted(named.kind):
-                return block.used_length
-        return 0
+        own = self._blocks_of.get(path, ()) if path else ()
+        return next((block.used_length for name, block in own if wanted(name)), 0)
 
 
 class Target(Side):

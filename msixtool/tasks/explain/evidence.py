@@ -8,7 +8,6 @@ from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.places import config_space
 from msixtool.dump import Dump
 from msixtool.errors import FormatError
-from msixtool.formats.qevm import OPENING
 from msixtool.qemu.kinds.facts import Capabilities
 from msixtool.stream.items import DamageRule, Item
 from msixtool.tasks.finding import Code, Finding
@@ -23,14 +22,8 @@ class StreamAtHand:
 
     def section(self, idstr: str, instance: int | None = None) -> Item | None:
         """The section of this name, and of this instance_id where one is given."""
-        return next(
-            (
-                item
-                for item in self.dump.index.items
-                if item.type in OPENING and item.idstr == idstr and instance in (None, item.instance_id)
-            ),
-            None,
-        )
+        found = self.dump.by_name.get(idstr, ())
+        return next((item for item in found if instance in (None, item.instance_id)), None)
 
     def config(self, idstr: str) -> bytes | None:
         """The configuration space in a section, 256 or 4096 bytes; None where it has none."""
@@ -50,9 +43,7 @@ class StreamAtHand:
 
     def refusal(self, section: str, code: Code) -> Finding | None:
         """What in the stream itself makes every QEMU refuse this section, by `code`."""
-        return next(
-            (found for found in self._refusals if (found.section, found.code) == (section, code)), None
-        )
+        return self._refusals.get((section, code))
 
     @cached_property
     def cut(self) -> str | None:
@@ -61,8 +52,9 @@ class StreamAtHand:
         return next((damage.text for damage in self.dump.damage if damage.rule in ends), None)
 
     @cached_property
-    def _refusals(self) -> list[Finding]:
-        return refusals(self.dump)
+    def _refusals(self) -> dict[tuple[str | None, Code], Finding]:
+        """Of several of a section by one code the first."""
+        return {(found.section, found.code): found for found in reversed(refusals(self.dump))}
 
     @cached_property
     def _configs(self) -> list[tuple[str, bytes]]:
