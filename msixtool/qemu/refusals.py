@@ -289,6 +289,15 @@ RUN_STATE = Refusal(
     "run-state",
 )
 DEVICE_STATE = Refusal(Code.OTHER, "{name} {source}: {why}", field="{name}", rule="device-state")
+LOST_REQUESTS = Refusal(
+    Code.OTHER,
+    "a disk of a {controller} has requests in flight: QEMU saves them, and crashes (SIGSEGV) where it loads"
+    " them",
+    "Mend what the disk waits for (query-block tells the error), let the VM run until no request waits, and"
+    " save again.",
+    "requests",
+    "device-state",
+)
 RSS_TABLE = Refusal(
     Code.OTHER,
     "an RSS table of {source} entries: QEMU takes a power of two, 128 at most, from 10.0.13 on",

@@ -4,8 +4,9 @@ The checks that a device makes after the load of its own fields (post_load), wha
 list for `load`, `validate` and `compat`; docs/refusals.md has all of them, and those that no stream shows.
 
 Source: QEMU hw/ide/ahci.c (ahci_state_post_load), migration/global_state.c (global_state_post_load),
-hw/virtio/virtio.c (virtio_load, where it looks at the rings), hw/net/virtio-net.c (virtio_net_rss_post_load),
-softmmu/physmem.c (address_space_map) of 5.2, 7.2, 10.0 and 10.2.
+hw/scsi/scsi-bus.c (get_scsi_requests), hw/virtio/virtio.c (virtio_load, where it looks at the rings),
+hw/net/virtio-net.c (virtio_net_rss_post_load), softmmu/physmem.c (address_space_map) of 5.2, 7.2, 10.0 and
+10.2.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from msixtool.devices.virtio_layout import Ring, VirtioLayout
 from msixtool.dump import Dump
 from msixtool.formats import virtio as fmt
 from msixtool.formats import virtio_types
+from msixtool.formats.idstr import Idstr
+from msixtool.formats.opaque import SCSI_REQUESTS
 from msixtool.qemu import refusals
+from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.refusals import Refusal
 from msixtool.qemu.versions import Lifetime
 from msixtool.stream.items import Item
@@ -72,6 +76,7 @@ def troubles(dump: Dump) -> list[Refused]:
         elif (blob := virtio_blob(dump, item)) is not None:
             blobs.append((item, blob))
             found += _rss(item, blob)
+    found += _requests(dump)
     found += _rings(dump, blobs)
     return sorted(found, key=lambda refused: refused.offset)
 
@@ -108,6 +113,21 @@ def _fields(dump: Dump, item: Item, kind: str) -> Iterator[Refused]:
         yield _refused(item, refusals.DEVICE_STATE, wrong.value, name=wrong.field, why=wrong.why)
     if kind in AHCI_KINDS:
         yield from _ahci(dump, item, values)
+
+
+def _requests(dump: Dump) -> Iterator[Refused]:
+    """What SCSI disks had in flight at a controller that has no load_request."""
+    unable = {
+        item.named.path: item.named.kind
+        for item in dump.index.full_sections()
+        if not kind_of(item.named.kind).loads_requests
+    }
+    for item in dump.index.full_sections() if unable else ():
+        controller = unable.get(Idstr(item.named.path).path)
+        if controller is not None and item.layout is not None:
+            sizes = (each.size for each in item.layout.walk() if each.type == SCSI_REQUESTS)
+            if any(size > 1 for size in sizes):
+                yield _refused(item, refusals.LOST_REQUESTS, controller=controller)
 
 
 # AHCI

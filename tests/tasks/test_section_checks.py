@@ -63,6 +63,20 @@ def test_an_rss_table_has_a_power_of_two_of_entries_for_those_that_look(
     assert not found or found[0].startswith("an RSS table of 3 entries")
 
 
+@pytest.mark.parametrize(
+    ("controller", "requests", "stops"),
+    [("megasas", 1, True), ("megasas-gen2", 1, True), ("megasas", 0, False), ("mptsas", 1, False)],
+)
+def test_requests_in_flight_at_a_controller_that_cannot_load_them(
+    controller: str, requests: int, stops: bool
+) -> None:
+    """Seen: QEMU 5.2, 7.2, 10.0 and 11.1 end by SIGSEGV."""
+    waiting = bytes([1, 0x28]).ljust(41, b"\0") * requests + b"\0"
+    disk = section("0000:00:05.0/0:0:0/scsi-disk", Field("requests", "scsi-requests", waiting))
+    machine = Machine([section(f"0000:00:05.0/{controller}"), disk])
+    assert [each.section for each in refusals(machine.dump())] == ["0000:00:05.0/0:0:0/scsi-disk"] * stops
+
+
 @pytest.mark.parametrize("version", [(5, 2), (7, 2), (8, 0), (10, 0), (11, 1)])
 def test_what_some_releases_refuse_goes_by_the_release(version: Version) -> None:
     with dump(refused("ahci-fis-source")) as source, dump(refused("ahci-fis-target")) as target:

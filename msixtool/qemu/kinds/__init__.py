@@ -116,6 +116,8 @@ class DeviceKind(NamedTuple):
     equal_after_load: Mapping[str, str] = NOTHING
     """Fields that it compares with its own when all is read, with their names in words: the vmdesc tells
     nothing of it."""
+    loads_requests: bool = True
+    """Whether a SCSI controller can load what its disks had in flight; without, the load is a crash."""
     only_equal: str | None = None
     """The one field that has to be the target's, where no message names it (since 10.2)."""
     by_property: frozenset[str] = frozenset()

@@ -129,9 +129,22 @@ def _value(layout: VirtioLayout | None) -> Any:
     return layout.own.value if layout is not None and layout.own is not None else None
 
 
-def _blk(owner: Load, theirs: Any, own: VirtioLayout, _: VirtioLayout | None) -> None:
-    """virtio-blk: requests that wait belong to queues that the target has."""
-    queues = len(own.state.queues)
+def _blk(owner: Load, theirs: Any, own: VirtioLayout, source: VirtioLayout | None) -> None:
+    """virtio-blk: requests that wait belong to queues that the target has, and say of which they are on both
+    sides or on none."""
+    queues, at_home = len(own.state.queues), _value(source)
+    if source is not None and at_home is not None and len(at_home.requests) > 1:
+        others = len(source.state.queues)
+        if (others > 1) != (queues > 1):
+            owner.refuse(
+                Code.SECTION_LAYOUT,
+                f"requests in flight: only a device of several queues says of which they are; the source has"
+                f" {others}, the target {queues}",
+                field="requests",
+                source=others,
+                target=queues,
+                advice="Give the target the source's num-queues=, or save when no request waits.",
+            )
     for request in theirs.requests:
         if request.queue is not None and request.queue >= queues:
             owner.refuse(
