@@ -18,6 +18,7 @@ from typing import Any
 from msixtool.containers.base import Source, read_exactly
 from msixtool.containers.codecs import zstd_decoder
 from msixtool.errors import ContainerError, TruncatedError
+from msixtool.formats import parse, sizeof
 from msixtool.formats import qcow2 as fmt
 
 CACHE = 4 << 20
@@ -159,8 +160,9 @@ class ClusterMap:
 
     def _table_of(self, index: int) -> array[int]:
         """The L2 table that L1 entry `index` names; empty where there is none."""
-        raw = read_exactly(self._base, self._l1_offset + 8 * index, 8, "qcow2 L1 table")
-        offset = int.from_bytes(raw, "big") & fmt.L1_OFFSET_MASK
+        size = sizeof(fmt.L1_ENTRY)
+        raw = read_exactly(self._base, self._l1_offset + size * index, size, "qcow2 L1 table")
+        offset = parse(fmt.L1_ENTRY, raw, what="qcow2 L1 table") & fmt.L1_OFFSET_MASK
         if offset == 0:
             return array("Q")
         owner = self._l2_owners.setdefault(offset, index)

@@ -16,12 +16,13 @@ from msixtool.containers.base import WINDOW, Source
 from msixtool.containers.file import file_offset
 from msixtool.containers.lzop import LzopDecoder, LzopError
 from msixtool.errors import ContainerError
+from msixtool.formats import parse, sizeof
+from msixtool.formats.frames import HEAD, SKIPPABLE
 from msixtool.formats.lzop import MAGIC as LZOP_MAGIC
 
 MEMORY = 130 << 20
 """Bytes that a decoder may claim: a history of 128 MiB, which is what `zstd -d` allows, fits."""
 
-SKIPPABLE = tuple(bytes([low, 0x2A, 0x4D, 0x18]) for low in range(0x50, 0x60))
 """First bytes of the skippable frames that Zstandard and LZ4 have in common."""
 
 
@@ -196,9 +197,9 @@ def codec_of(source: Source) -> Codec | None:
     offset = 0
     head = source.read(0, 16)
     for _ in range(16):  # frames for other programs may stand before the first one with data
-        if not head.startswith(SKIPPABLE):
+        if not head.startswith(SKIPPABLE) or len(head) < sizeof(HEAD):
             break
-        offset += 8 + int.from_bytes(head[4:8], "little")
+        offset += sizeof(HEAD) + parse(HEAD, head, what="skippable frame").size
         head = source.read(offset, 16)
     for codec in CODECS:
         if codec.begins(head) and not head.startswith(SKIPPABLE):

@@ -12,7 +12,7 @@ from typing import Any
 
 from msixtool.errors import FormatError, TruncatedError
 from msixtool.formats import lzop as fmt
-from msixtool.formats import parse
+from msixtool.formats import parse, sizeof
 from msixtool.formats.lzop import BLOCK_SIZE
 
 Checksum = Callable[[bytes], int]
@@ -97,7 +97,7 @@ class LzopDecoder:
         checksum = zlib.crc32 if flags & fmt.F_CRC32_HEADER else zlib.adler32
         self._compare("header", checksum, checked, found.checksum)
         if flags & fmt.F_EXTRA_FIELD:
-            size = int.from_bytes(self._take(4), "big")
+            size = parse(fmt.EXTRA_SIZE, self._take(sizeof(fmt.EXTRA_SIZE)), what="lzop extra field")
             if size > BLOCK_SIZE:
                 raise LzopError(f"extra field of {size} bytes")
             self._take(size + fmt.CHECKSUM_SIZE)

@@ -106,7 +106,7 @@ def _plain_device(source: Source, item: Item, places: Places, damage: list[Damag
     if places.config is not None:
         head = _pci_device(source, item, places.config, places.config_size)
         space = ConfigSpace(head[4 : 4 + places.config_size])
-        version, levels = _pci_fields(head)
+        version, _, levels = pci.device_fields(head)
         capability = _capability(space, places.size, item, damage)
     assert places.table is not None
     vectors = _vector_count(item, places.size, capability, damage)
@@ -136,7 +136,7 @@ def _join(source: Source, device: MsixDevice, others: _Named, damage: list[Damag
     at, size = places.config, places.config_size
     head = _pci_device(source, item, at, size)
     device.config, device.config_offset = ConfigSpace(head[4 : 4 + size]), item.data_offset + at
-    device.version_id, device.irq_state = _pci_fields(head)
+    device.version_id, _, device.irq_state = pci.device_fields(head)
     device.capability = _capability(device.config, device.length, item, damage)
     _vector_count(device.item, device.length, device.capability, damage)
 
@@ -154,14 +154,6 @@ def _pci_device(source: Source, item: Item, config: int, size: int) -> bytes:
             found=f"{size} behind {config}",
         )
     return _read(source, item, config - 4, pci.device_vmstate_size(size))
-
-
-def _pci_fields(head: bytes) -> tuple[int, tuple[int, ...]]:
-    """version_id and INTx levels of a PCIDevice."""
-    words = [
-        int.from_bytes(head[i : i + 4], "big") for i in range(len(head) - 4 * pci.INTX_PINS, len(head), 4)
-    ]
-    return int.from_bytes(head[:4], "big", signed=True), tuple(words)
 
 
 def _capability(
@@ -221,7 +213,7 @@ def _virtio_device(source: Source, item: Item, at: int, size: int, damage: list[
     msix_state = MsixState.from_vmstate(
         _read(source, item, at + table, msix.vmstate_size(capability.vectors)), capability.vectors
     )
-    version, levels = _pci_fields(data[:table])
+    version, _, levels = pci.device_fields(data[:table])
     return MsixDevice(item, start + table, msix_state, space, start + 4, version, levels, capability, state)
 
 

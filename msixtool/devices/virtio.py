@@ -104,7 +104,8 @@ def _behind(data: bytes, offset: int, core_offset: int, queue: Any, transport: _
 
 
 def _core(data: bytes, at: int, base: int) -> Any:
-    config_len = int.from_bytes(data[at + 8 : at + 12], "big")
+    head = data[at : at + fmt.CORE_FIXED_SIZE]
+    config_len = parse(fmt.CORE_HEAD, head, what="virtio core state", offset=base + at).config_len
     if config_len > MAX_CONFIG:
         raise FormatError(
             "virtio config_len", offset=base + at + 8, expected=f"at most {MAX_CONFIG}", found=config_len

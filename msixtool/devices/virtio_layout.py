@@ -21,7 +21,7 @@ from msixtool.devices import virtio
 from msixtool.devices.config_space import MsixCapability
 from msixtool.devices.virtio import VirtioState
 from msixtool.errors import FormatError
-from msixtool.formats import Buffer, msix, parse, pci, sizeof, virtio_types
+from msixtool.formats import Buffer, msix, parse, pci, qevm, sizeof, virtio_types
 from msixtool.formats import virtio as fmt
 from msixtool.formats.layout import Field, Layout, in_order, is_fixed, struct_field
 from msixtool.formats.opaque import OPAQUE
@@ -110,7 +110,8 @@ class VirtioLayout:
         part = self.subsection(FEATURES)
         if part is None:
             return int(self.state.core.guest_features)
-        return int.from_bytes(self.data[part.body : part.body + 8], "big")
+        features: int = parse(part.schema, self.data[part.body :], what=FEATURES).guest_features
+        return features
 
     def ring(self, index: int) -> Ring | None:
         """Where the rings of queue `index` are; None for a queue that is not set up, or not in the blob.
@@ -179,12 +180,9 @@ def read(
 
 def _is_pci_function(device: bytes) -> bool:
     """Whether a PCIDevice stands there: on other buses something else stands first."""
-    levels = device[-4 * pci.INTX_PINS :]
-    return (
-        int.from_bytes(device[:4], "big") <= 2
-        and device[4:6] not in (b"\0\0", b"\xff\xff")
-        and all(levels[at : at + 4] in (b"\0\0\0\0", b"\0\0\0\1") for at in range(0, len(levels), 4))
-    )
+    version, config, levels = pci.device_fields(device)
+    vendor = pci.VENDOR_ID.value(config)
+    return 0 <= version <= 2 and vendor not in (0, 0xFFFF) and all(level in (0, 1) for level in levels)
 
 
 def _own_state(
@@ -263,7 +261,7 @@ def _records(blob: bytes, start: int) -> list[tuple[str, int, int, int]]:
         if len(name) < length or b"/" not in name[:length]:
             continue
         body = match.start() + 2 + length + 4
-        version = int.from_bytes(blob[body - 4 : body], "big")
+        version = parse(qevm.VERSION_ID, blob[body - sizeof(qevm.VERSION_ID) : body], what="subsection")
         found.append((name[:length].decode("ascii"), version, match.start(), body))
     return found[-MAX_RECORDS:]
 

@@ -51,10 +51,10 @@ def parse(
         raise FormatError(f"{what} is damaged", offset=offset, section=section, found=error) from None
 
 
-def build(schema: Any, value: Any, *, what: str) -> bytes:
+def build(schema: Any, value: Any, *, what: str, **parameters: Any) -> bytes:
     """The bytes of `value` under `schema`. Raises FormatError where a value does not fit."""
     try:
-        built: bytes = schema.build(value)
+        built: bytes = schema.build(value, **parameters)
     except (construct.ConstructError, OverflowError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(f"{what} cannot be written", found=_reason(error)) from None
     return built

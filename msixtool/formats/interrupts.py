@@ -36,6 +36,9 @@ SPURIOUS_ENABLE = 1 << 8
 FLAT = 0xF
 """`dest_mode` of flat logical destinations; cluster is 0."""
 
+WORD = Int32ub
+"""What bits are set in: a word of `irr`, and interrupt_request."""
+
 CPU_COMMON = Struct("halted" / Int32ub, "interrupt_request" / Int32ub)
 INTERRUPT_REQUEST_OFFSET = Int32ub.sizeof()
 """Bytes in front of `interrupt_request`."""

@@ -44,6 +44,8 @@ HEADER = Struct(
 """Without F_FILTER. `checksum` is that of all between the magic and it, by the flags CRC-32 or Adler-32; with
 F_EXTRA_FIELD a length, as many bytes and a checksum follow."""
 CHECKSUM_SIZE = 4
+EXTRA_SIZE = Int32ub
+"""The length of an extra field."""
 HEADER_MAX = 300
 """More bytes than any HEADER has."""
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from construct import Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 
+from msixtool.formats import members
+from msixtool.formats.pci import Register
 from msixtool.formats.records import Records
 
 CAP_ID = 0x11
@@ -44,6 +46,9 @@ CAPABILITY = Struct(
     "table" / Int32ul,
     "pba" / Int32ul,
 )
+
+CONTROL, TABLE, PBA = (Register(*members(CAPABILITY)[name]) for name in ("control", "table", "pba"))
+"""Its registers, offsets from the capability's start."""
 
 ENTRY = Struct(
     "address" / Int64ul,

@@ -12,12 +12,27 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from construct import Array, Bytes, If, Int8ub, Int32sb, Int32ub, Int32ul, Int64ub, RepeatUntil, Struct, this
+from construct import (
+    Array,
+    Bytes,
+    Const,
+    If,
+    Int8ub,
+    Int32sb,
+    Int32ub,
+    Int32ul,
+    Int64ub,
+    RepeatUntil,
+    Struct,
+    this,
+)
 
 from msixtool.formats.scsi import CDB_SIZE, READS_AND_WRITES, sends
 from msixtool.formats.virtio_types import ELEMENT, GPU
 
 _PIXEL_SIZE = 4
+MAX_RESOURCES = 1 << 16
+"""The most resources that are looked at; guests have some dozens."""
 _PAGE = Struct("addr" / Int64ub, "length" / Int32ub)
 _THERE = this.resource_id
 
@@ -63,10 +78,15 @@ _SCANOUT = Struct(
     "cursor.pos.y" / Int32ub,
     "fb" / If(this._params.framebuffers, _FRAMEBUFFER),
 )
+GPU_RESOURCES = RepeatUntil(
+    lambda resource, found, _: not resource.resource_id or len(found) >= MAX_RESOURCES, _RESOURCE
+)
+GPU_HEAD = Struct("enable" / Int32sb, "max_outputs" / Int32ub)
+GPU_UNUSED = Struct("resource_id" / Const(0, Int32ub), *GPU_HEAD.subcons)
+"""How that of a guest that has made no resource begins."""
 _GPU = Struct(
-    "resources" / RepeatUntil(lambda resource, *_: not resource.resource_id, _RESOURCE),
-    "enable" / Int32sb,
-    "max_outputs" / Int32ub,
+    "resources" / GPU_RESOURCES,
+    *GPU_HEAD.subcons,
     "scanouts" / Array(this.max_outputs, _SCANOUT),
 )
 """The last resource has id 0 and nothing else. Framebuffers are saved since 8.2."""

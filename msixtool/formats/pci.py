@@ -8,6 +8,7 @@ vmstate around it is big-endian.
 
 from __future__ import annotations
 
+import struct
 from enum import IntEnum, IntFlag
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ from construct import (
     this,
 )
 
-from msixtool.formats import members
+from msixtool.formats import Buffer, members
 
 CONFIG_SIZE = 256
 """Bytes of conventional configuration space."""
@@ -265,6 +266,15 @@ def device_vmstate(config_size: int) -> Any:
     return Struct(
         "version_id" / Int32sb, "config" / Bytes(config_size), "irq_state" / Array(INTX_PINS, Int32ub)
     )
+
+
+def device_fields(data: Buffer) -> tuple[int, bytes, tuple[int, ...]]:
+    """version_id, configuration space and levels of the PCIDevice that `data` is, no more and no less.
+
+    Every section that may be one is asked: construct would take longer than all else does.
+    """
+    version, config, *levels = struct.unpack(f">i{len(data) - device_vmstate_size(0)}s{INTX_PINS}I", data)
+    return version, config, tuple(levels)
 
 
 AER_ERROR = Struct(

@@ -110,6 +110,12 @@ def section_header(data: bytes) -> tuple[int, int, str, int, int]:
     return *_PART_HEADER.unpack_from(data), idstr, *identity
 
 
+def section_id(data: bytes) -> int:
+    """The section_id of a PART_HEADER, or FOOTER, at the start of `data`."""
+    found: int = _PART_HEADER.unpack_from(data)[1]
+    return found
+
+
 def part_header(kind: ItemType, section_id: int) -> bytes:
     """The header of a PART or END section, as it is looked for."""
     return _PART_HEADER.pack(kind, section_id)
@@ -174,10 +180,29 @@ def without_note(name: str) -> tuple[str, str | None]:
     return (machine, version) if noted else (name, None)
 
 
+COMMAND_HEADER = Struct("type" / Int8ub, "command" / Int16ub, "length" / Int16ub)
 COMMAND = Struct(
     "type" / Const(ItemType.COMMAND.value, Int8ub),
     "command" / Int16ub,
     "payload" / Prefixed(Int16ub, GreedyBytes),
 )
 
+PACKAGED_LENGTH = Int32ub
+"""The payload of the command PACKAGED: how many bytes of items follow it."""
+
 VMDESC_HEADER = Struct("type" / Const(ItemType.VMDESCRIPTION.value, Int8ub), "length" / Int32ub)
+
+COMMAND_HEADER_SIZE, VMDESC_HEADER_SIZE = map(sizeof, (COMMAND_HEADER, VMDESC_HEADER))
+_COMMAND_HEADER, _VMDESC_HEADER = map(packed, (COMMAND_HEADER, VMDESC_HEADER))
+
+
+def command_header(data: bytes) -> tuple[int, int]:
+    """Number of the command and length of its payload, of which there may be very many, in `data`."""
+    _, number, length = _COMMAND_HEADER.unpack_from(data)
+    return number, length
+
+
+def vmdesc_length(data: bytes, offset: int = 0) -> int:
+    """The length that a VMDESC_HEADER at `offset` of `data` says: it is looked for byte by byte."""
+    found: int = _VMDESC_HEADER.unpack_from(data, offset)[1]
+    return found

@@ -12,10 +12,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from construct import Array, Bytes, Const, Int8ub, Int16ub, Int32ub, Int64ub, Struct, this
+from construct import Array, Bytes, Const, Int8ub, Int16ub, Int16ul, Int32ub, Int64ub, Int64ul, Struct, this
 
-from msixtool.formats import msix, pci
+from msixtool.formats import msix, pci, sizeof
 
+VECTOR = Int16ub
 NO_VECTOR = 0xFFFF
 """config_vector and queue vector of a device that uses none."""
 
@@ -29,7 +30,7 @@ def transport(config_size: int, vectors: int) -> Any:
     if not vectors:
         return Struct("pci" / pci.device_vmstate(config_size))
     return Struct(
-        "pci" / pci.device_vmstate(config_size), "msix" / msix.vmstate(vectors), "config_vector" / Int16ub
+        "pci" / pci.device_vmstate(config_size), "msix" / msix.vmstate(vectors), "config_vector" / VECTOR
     )
 
 
@@ -38,21 +39,24 @@ MMIO_TRANSPORT = Struct(
 )
 """What stands before the core on virtio-mmio (hw/virtio/virtio-mmio.c, virtio_mmio_save_config)."""
 
-CORE = Struct(
+CORE_HEAD = Struct(
     "status" / Int8ub,
     "isr" / Int8ub,
     "queue_sel" / Int16ub,
     "guest_features" / Int32ub,
     "config_len" / Int32ub,
-    "config" / Bytes(this.config_len),
-    "num_queues" / Int32ub,
 )
+CORE = Struct(*CORE_HEAD.subcons, "config" / Bytes(this.config_len), "num_queues" / Int32ub)
 """The part common to all transports, up to the queues. guest_features has the low 32 bits."""
+
+NET_CONFIG = Struct("mac" / Bytes(6), "status" / Int16ul, "max_virtqueue_pairs" / Int16ul, "mtu" / Int16ul)
+BLK_CONFIG = Struct("capacity" / Int64ul)
+"""How the device configuration of CORE begins, as the driver sees it; capacity in sectors of 512 bytes."""
 
 DRIVER = 2
 """Bit of `status`: a driver has taken the device."""
 
-CORE_FIXED_SIZE = 12
+CORE_FIXED_SIZE = sizeof(CORE_HEAD)
 """Bytes of CORE before the device's configuration."""
 
 _QUEUE_FIELDS = (
@@ -64,7 +68,7 @@ _QUEUE_FIELDS = (
 QUEUE = Struct(*_QUEUE_FIELDS)
 """One queue of a device without MSI-X; desc is a guest physical address."""
 
-QUEUE_WITH_VECTOR = Struct(*_QUEUE_FIELDS, "vector" / Int16ub)
+QUEUE_WITH_VECTOR = Struct(*_QUEUE_FIELDS, "vector" / VECTOR)
 """One queue of a device with MSI-X."""
 
 QUEUE_ON_MMIO = Struct(_QUEUE_FIELDS[0], "align" / Int32ub, *_QUEUE_FIELDS[1:])
@@ -75,6 +79,9 @@ VERSION_1, RING_PACKED = 32, 34
 
 RING = Struct("avail" / Int64ub, "used" / Int64ub)
 """Where a modern queue's rings are, as guest physical addresses."""
+
+RING_SIZE = Int32ub
+"""The most entries of a queue."""
 
 PACKED_RING = Struct(
     "last_avail_idx" / Int16ub,
@@ -99,7 +106,7 @@ FIELDS_BY_SUBSECTION: dict[str, Any] = {
     "virtio/64bit_features": Struct("guest_features" / Int64ub),
     "virtio/128bit_features": Struct("guest_features_hi" / Int64ub),
     "virtio/virtqueues": Struct("rings" / Array(MAX_QUEUES, RING)),
-    "virtio/ringsize": Struct("num_default" / Array(MAX_QUEUES, Int32ub)),
+    "virtio/ringsize": Struct("num_default" / Array(MAX_QUEUES, RING_SIZE)),
     "virtio/broken": Struct("broken" / Int8ub),
     "virtio/started": Struct("started" / Int8ub),
     "virtio/disabled": Struct("disabled" / Int8ub),

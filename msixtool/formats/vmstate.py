@@ -165,6 +165,11 @@ def encode(type_name: str, value: Any, size: int) -> bytes:
     return build(_FIXED[type_name], value, what=f"field of type {type_name}")
 
 
+def number(data: Buffer, *, signed: bool = False) -> int:
+    """The integer that `data`, a field of any size, holds."""
+    return int.from_bytes(data, "big", signed=signed)
+
+
 def integer_range(type_name: str) -> tuple[int, int]:
     """The least and the greatest value of an integer type."""
     bits = 8 * _SIZES[type_name]

@@ -5,7 +5,7 @@ Source: virtio 1.2, 2.7 (split) and 2.8 (packed); QEMU hw/virtio/virtio.c.
 
 from __future__ import annotations
 
-from construct import Int16ul, Struct
+from construct import Int16ul, Int32ul, Struct
 
 AVAIL = Struct("flags" / Int16ul, "idx" / Int16ul)
 """How a split queue's available ring begins; the entries follow, then used_event."""
@@ -14,6 +14,9 @@ NO_INTERRUPT = 1
 
 USED = Struct("flags" / Int16ul, "idx" / Int16ul)
 """How its used ring begins."""
+
+SHADOW_DOORBELL = Int32ul
+"""An index that an NVMe's driver keeps in guest memory, beside the doorbell register."""
 
 EVENT = Int16ul
 """used_event, behind the `size` entries of the available ring."""

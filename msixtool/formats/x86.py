@@ -6,6 +6,12 @@ specification, section 5.1.5 (remappable format).
 
 from __future__ import annotations
 
+from msixtool.formats.pci import Register
+
+CMOS_BELOW, CMOS_EXTENDED, CMOS_ABOVE = Register(0x34, 2), Register(0x17, 2), Register(0x5B, 3)
+"""A PC's memory in CMOS: between 16 MiB and 4 GiB in 64 KiB; between 1 and 64 MiB in KiB, for guests of less
+than 16 MiB; above 4 GiB in 64 KiB (QEMU hw/i386/pc.c, pc_cmos_init)."""
+
 MSI_BASE = 0xFEE00000
 MSI_END = 0xFEF00000
 """A write into this megabyte of the physical address space is an interrupt on x86."""

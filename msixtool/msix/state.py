@@ -112,11 +112,13 @@ class MsixState:
 
         Raises UsageError where one of them is not there.
         """
-        bits = int.from_bytes(self.pba, "little") >> self.vectors << self.vectors
+        bits = bytearray(len(self.pba))
         for vector in vectors:
             self._check(vector)
-            bits |= 1 << vector
-        return replace(self, pba=bits.to_bytes(len(self.pba), "little"))
+            bits[vector // 8] |= 1 << vector % 8
+        for stray in self.stray_pending:
+            bits[stray // 8] |= 1 << stray % 8
+        return replace(self, pba=bytes(bits))
 
     def _check(self, vector: int) -> None:
         if not 0 <= vector < self.vectors:

@@ -41,7 +41,7 @@ class Register:
 
     def value(self, data: bytes) -> int:
         """What the register holds in `data`, the configuration space."""
-        return int.from_bytes(data[self.offset : self.offset + self.size], "little")
+        return pci.Register(self.offset, self.size).value(data)
 
 
 IDENTITY = (
@@ -116,7 +116,7 @@ _HEAD = (CAPABILITY_ID, NEXT_POINTER)
 
 
 def _word(data: bytes, offset: int, size: int = 2) -> int:
-    return int.from_bytes(data[offset : offset + size], "little")
+    return pci.Register(offset, size).value(data)
 
 
 def _by_kind(context: Context, bits: int, live: bool) -> tuple[int, int]:

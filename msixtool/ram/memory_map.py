@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from msixtool.formats import x86
 from msixtool.stream.items import RamBlock
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -18,12 +19,8 @@ FOUR_GIB = 4 * GIB
 CMOS_SIZE = 128
 """Bytes of CMOS, with which the data of the section mc146818rtc begins."""
 
-_CMOS_BELOW, _CMOS_ABOVE = 0x34, 0x5B
-"""Units of 64 KiB: two bytes of what lies between 16 MiB and 4 GiB, three of what lies above."""
 _UNIT = 64 << 10
 _LOW = 16 * MIB
-_CMOS_EXTENDED = 0x17
-"""KiB between 1 MiB and 64 MiB, two bytes: for guests of less than 16 MiB."""
 
 _Q35_HOLE, _Q35_LIMIT = 2 * GIB, 0xB0000000
 _PC_HOLE, _PC_LIMIT = 3 * GIB, 0xE0000000
@@ -77,10 +74,10 @@ def pc_regions(blocks: Sequence[RamBlock], cmos: bytes | None, *, q35: bool) -> 
 
 def told_by_cmos(cmos: bytes) -> tuple[int, int]:
     """Bytes of main memory below and above 4 GiB, as CMOS has them."""
-    between = int.from_bytes(cmos[_CMOS_BELOW : _CMOS_BELOW + 2], "little") * _UNIT
-    extended = int.from_bytes(cmos[_CMOS_EXTENDED : _CMOS_EXTENDED + 2], "little") << 10
+    between = x86.CMOS_BELOW.value(cmos) * _UNIT
+    extended = x86.CMOS_EXTENDED.value(cmos) << 10
     below = _LOW + between if between else MIB + extended
-    return below, int.from_bytes(cmos[_CMOS_ABOVE : _CMOS_ABOVE + 3], "little") * _UNIT
+    return below, x86.CMOS_ABOVE.value(cmos) * _UNIT
 
 
 def _below(total: int, *, q35: bool) -> int:

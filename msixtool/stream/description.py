@@ -30,7 +30,6 @@ KEPT_SIZE = 1 << 19
 """The longest text, in bytes, of which what it says is kept for the next stream with the same text."""
 _KEPT = 8
 _TAIL = 1 << 17
-_HEADER_SIZE = 5
 
 
 class Contents:
@@ -85,7 +84,7 @@ class Vmdesc(NamedTuple):
     @property
     def end(self) -> int:
         """The offset behind its last byte."""
-        return self.offset + _HEADER_SIZE + len(self.text)
+        return self.offset + qevm.VMDESC_HEADER_SIZE + len(self.text)
 
     def __repr__(self) -> str:
         return f"<Vmdesc: {len(self.text)} bytes at {self.offset:#x}>"
@@ -121,16 +120,15 @@ def _last_header(tail: bytes) -> int | None:
     """Where in `tail` the last 0x06 stands with a length that fits and a brace behind it."""
     position = len(tail)
     while (position := tail.rfind(b"\x06", 0, position)) >= 0:
-        body = position + _HEADER_SIZE
-        length = int.from_bytes(tail[position + 1 : body], "big")
-        if tail[body : body + 1] == b"{" and 2 <= length <= len(tail) - body:
+        body = position + qevm.VMDESC_HEADER_SIZE
+        if tail[body : body + 1] == b"{" and 2 <= qevm.vmdesc_length(tail, position) <= len(tail) - body:
             return position
     return None
 
 
 def _parse(tail: bytes, start: int, header: int) -> Vmdesc:
-    body = header + _HEADER_SIZE
-    text = tail[body : body + int.from_bytes(tail[header + 1 : body], "big")]
+    body = header + qevm.VMDESC_HEADER_SIZE
+    text = tail[body : body + qevm.vmdesc_length(tail, header)]
     return parse(text, start + header)
 
 

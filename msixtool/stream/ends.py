@@ -224,7 +224,7 @@ class EndFinder:
             return self._no_footer(offset, item, data)
         if len(data) < qevm.FOOTER_SIZE:
             raise TruncatedError("the stream ends inside a section footer", offset=offset)
-        found = int.from_bytes(data[1:], "big")
+        found = qevm.section_id(data)
         if found != item.section_id:
             self._damage(
                 item,

@@ -28,7 +28,6 @@ MAX_DAMAGE = 1000
 """How much damage is reported before the rest of a stream is left."""
 
 _CONFIGURATION_MAX = 1 << 16
-_COMMAND_HEADER = 5
 _COMMANDS = {
     int(command): command.name.lower().replace("_", "-")
     for command in CommandType
@@ -182,7 +181,7 @@ class ForwardReader:
         return self._finish(item)
 
     def _part(self, kind: int, offset: int) -> int:
-        section_id = int.from_bytes(self.window.exactly(offset, 5, "a section header")[1:], "big")
+        section_id = qevm.section_id(self.window.exactly(offset, qevm.PART_HEADER_SIZE, "a section header"))
         header = self.ends.announced.get(section_id)
         if header is None:
             raise FormatError(
@@ -236,23 +235,22 @@ class ForwardReader:
         self.index.items.append(item)
 
     def _command(self, offset: int) -> int:
-        head = self.window.exactly(offset, _COMMAND_HEADER, "a command")
-        # There may be very many of them, so that they are not parsed by the schema (qevm.COMMAND).
-        number, length = int.from_bytes(head[1:3], "big"), int.from_bytes(head[3:], "big")
+        head = self.window.exactly(offset, qevm.COMMAND_HEADER_SIZE, "a command")
+        number, length = qevm.command_header(head)
         name = _COMMANDS.get(number)
         if name is None:
             raise FormatError("unknown command", offset=offset, expected="1 to 11", found=number)
-        payload = self.window.exactly(offset + _COMMAND_HEADER, length, "a command")
+        payload = self.window.exactly(offset + qevm.COMMAND_HEADER_SIZE, length, "a command")
         expected = _PAYLOADS.get(number, length)
         if length != expected:
             text = f"command {name}: expected {expected} bytes, found {length}"
             self._note(text, offset, DamageRule.COMMAND)
-        end = offset + _COMMAND_HEADER + length
+        end = offset + qevm.COMMAND_HEADER_SIZE + length
         if number == CommandType.PACKAGED and length == expected:
-            self._package_end = end + int.from_bytes(payload, "big")
+            self._package_end = end + parse(qevm.PACKAGED_LENGTH, payload, what="package")
         elif number == CommandType.POSTCOPY_ADVISE and payload:
             self.ends.layout.postcopy = True
-        place = offset + _COMMAND_HEADER
+        place = offset + qevm.COMMAND_HEADER_SIZE
         self.index.items.append(
             Item(ItemType.COMMAND, offset, end - offset, idstr=name, data_offset=place, data_length=length)
         )
@@ -262,9 +260,9 @@ class ForwardReader:
         """The end marker at `offset`, and the vmdesc behind it."""
         self.index.terminated = True
         self.index.end = offset + 1
-        header = self.window.peek(offset + 1, 5)
+        header = self.window.peek(offset + 1, qevm.VMDESC_HEADER_SIZE)
         if header[:1] == bytes([ItemType.VMDESCRIPTION]):
-            self._vmdescription(offset + 1, int.from_bytes(header[1:], "big"))
+            self._vmdescription(offset + 1, qevm.vmdesc_length(header.ljust(qevm.VMDESC_HEADER_SIZE, b"\0")))
         elif self.index.description is not None and header[:4] == qevm.MAGIC:
             self.ends.misled, self.index.description = True, None
         self._compare_with_description(offset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError, NotAStreamError
-from msixtool.formats import qevm
+from msixtool.formats import build, parse, qevm
 from msixtool.formats.qevm import ItemType
 from msixtool.stream import backward
 from msixtool.stream import description as vmdesc
@@ -14,7 +14,7 @@ from msixtool.stream.items import Damage, DamageRule, StreamIndex
 _NEAR = 1 << 16
 """How many bytes of either end of RAM's parts are looked through for another stream."""
 _SIGNS = (
-    qevm.MAGIC + qevm.VERSION.to_bytes(4, "big"),
+    build(qevm.HEADER, {"magic": qevm.MAGIC, "version": qevm.VERSION}, what="header"),
     b'{"page_size"',
     b'{ "page_size"',
     b'{"configuration"',
@@ -96,7 +96,7 @@ def _version(source: Source) -> int:
         raise NotAStreamError(
             "not a QEMU migration stream", offset=0, expected="QEVM and a version", found=repr(header)
         )
-    version = int.from_bytes(header[4:], "big")
+    version: int = parse(qevm.HEADER, header, what="header").version
     if version != qevm.VERSION:
         raise NotAStreamError("stream version", offset=4, expected=qevm.VERSION, found=version)
     return version

@@ -83,7 +83,7 @@ def plausible_item(data: bytes, known_ids: Set[int], at_end: bool) -> bool:
     if kind in OPENING:
         return plausible_header(data) is not None or (at_end and _is_cut_header(data))
     if kind in CONTINUING:
-        return int.from_bytes(data[1:5], "big") in known_ids if len(data) >= 5 else at_end
+        return qevm.section_id(data) in known_ids if len(data) >= qevm.PART_HEADER_SIZE else at_end
     if kind == ItemType.COMMAND:
         return data[1] == 0 and data[2] < 32 and data[3] == 0 if len(data) >= 5 else at_end
     # Behind the end marker: a vmdesc, another stream, or nothing but what a container pads with. One zero

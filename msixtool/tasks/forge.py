@@ -18,9 +18,9 @@ from msixtool.devices.locate import read_device
 from msixtool.devices.places import places_of
 from msixtool.dump import Dump, matches
 from msixtool.errors import MsixtoolError, UsageError
-from msixtool.formats import pci
+from msixtool.formats import build, members, msix, pci, sizeof
 from msixtool.formats.idstr import Idstr
-from msixtool.formats.virtio import NO_VECTOR, QUEUE_WITH_VECTOR
+from msixtool.formats.virtio import NO_VECTOR, QUEUE_WITH_VECTOR, VECTOR
 from msixtool.msix.state import MsixState
 from msixtool.spec.values import DeviceSpec, PlaceSpec, Spec, apply, apply_control
 from msixtool.stream.items import Item
@@ -117,11 +117,11 @@ class _Forge:
             )
         at = device.config_offset + capability.offset
         control = apply_control(spec, capability.control, device.vectors)
-        self.overlay.patch(at + 2, control.to_bytes(2, "little"))
+        self.overlay.patch(at + msix.CONTROL.offset, msix.CONTROL.packed(control))
         table, pba = self._places(spec, device, capability) if resizes else (capability.table, capability.pba)
         asked = spec.capability
-        for register, place, wanted in ((4, table, asked.table), (8, pba, asked.pba)):
-            self.overlay.patch(at + register, _register(place, wanted))
+        for register, place, wanted in ((msix.TABLE, table, asked.table), (msix.PBA, pba, asked.pba)):
+            self.overlay.patch(at + register.offset, register.packed(_place_word(place, wanted)))
 
     def _places(
         self, spec: DeviceSpec, device: MsixDevice, capability: MsixCapability
@@ -161,9 +161,9 @@ class _Forge:
             )
         if address == bar.address:
             return
-        at = device.config_offset + bar.register
-        word = int.from_bytes(self.overlay.read(at, bar.size), "little") & 0xF | address
-        self.overlay.patch(at, word.to_bytes(bar.size, "little"))
+        register = pci.Register(device.config_offset + bar.register, bar.size)
+        word = bar.word & ~bar.address | address
+        self.overlay.patch(register.offset, register.packed(word))
         self._bars[device.config_offset, index] = address
         self.notes.append(
             f"{device.name}: BAR {index} moved from {bar.address:#x} to {address:#x}: "
@@ -208,9 +208,9 @@ class _Forge:
         if device.config is None or device.config_offset is None:
             raise _no_config(spec, device, "bus_master")
         at = device.config_offset + pci.COMMAND.offset
-        command = int.from_bytes(self.overlay.read(at, pci.COMMAND.size), "little")
+        command = pci.COMMAND.value(self.overlay.read(device.config_offset, pci.HEADER_SIZE))
         command = command & ~pci.Command.BUS_MASTER | pci.Command.BUS_MASTER * spec.bus_master
-        self.overlay.patch(at, int(command).to_bytes(pci.COMMAND.size, "little"))
+        self.overlay.patch(at, pci.COMMAND.packed(command))
 
     def _resize(self, spec: DeviceSpec, device: MsixDevice, state: MsixState) -> None:
         """Another number of vectors: the section grows or shrinks, and the vmdesc with it."""
@@ -262,17 +262,17 @@ def _set_users(overlay: Overlay, spec: DeviceSpec, device: MsixDevice, vectors: 
             raise UsageError(f"{spec.named('name')}: {device.name} is no virtio device that can be read")
         return
     queues = device.offset - virtio.msix_offset + virtio.queues_offset
-    size = QUEUE_WITH_VECTOR.sizeof()
+    vector_at, size = members(QUEUE_WITH_VECTOR)["vector"][0], sizeof(QUEUE_WITH_VECTOR)
     asked = [("--config-vector", device.offset + device.length, spec.config_vector)]
     for queue, vector in spec.queue_vectors:
         if queue >= len(virtio.queues):
             raise UsageError("--queue-vector", expected=f"a queue below {len(virtio.queues)}", found=queue)
-        asked.append(("--queue-vector", queues + size * (queue + 1) - 2, vector))
+        asked.append(("--queue-vector", queues + size * queue + vector_at, vector))
     for option, at, wanted in asked:
         if wanted is not None:
             if wanted >= vectors and wanted != NO_VECTOR:
                 raise UsageError(option, expected=f"a vector from 0 to {vectors - 1}, or none", found=wanted)
-            overlay.patch(at, wanted.to_bytes(2, "big"))
+            overlay.patch(at, build(VECTOR, wanted, what=option))
 
 
 def _check_users(spec: DeviceSpec, device: MsixDevice, vectors: int) -> None:
@@ -300,11 +300,11 @@ def _no_config(spec: DeviceSpec, device: MsixDevice, key: str) -> UsageError:
     return UsageError(f"{spec.named(key)}: the stream does not hold the configuration space of {device.name}")
 
 
-def _register(place: BarPlace, asked: PlaceSpec) -> bytes:
+def _place_word(place: BarPlace, asked: PlaceSpec) -> int:
     """A Table or PBA register of the capability."""
     bar = place.bar if asked.bar is None else asked.bar
     offset = place.offset if asked.offset is None else asked.offset
-    return (offset | bar).to_bytes(4, "little")
+    return offset | bar
 
 
 def _bridge_path(name: str) -> str | None:

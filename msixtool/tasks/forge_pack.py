@@ -6,7 +6,6 @@ Sources: those of `msixtool.containers.codecs`, and lzop's own source for its fi
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections.abc import Callable
 from importlib import import_module
@@ -117,12 +116,19 @@ class _Lzop:
         packed: bytes = self._lzo.compress(data)
         if len(packed) >= len(data):
             packed = data
-        self._packed += struct.pack(">III", len(data), len(packed), zlib.adler32(data)) + packed
+        head = {"size": len(data), "packed_size": len(packed), "adler32": zlib.adler32(data)}
+        self._packed += self._head(**head) + packed
+
+    @staticmethod
+    def _head(size: int, packed_size: int | None = None, adler32: int | None = None) -> bytes:
+        value = {"size": size, "packed_size": packed_size, "adler32": adler32}
+        value |= {"crc32": None, "packed_adler32": None, "packed_crc32": None}
+        return build(lzop.BLOCK_HEAD, value, what="lzop block", flags=lzop.F_ADLER32_D)
 
     def flush(self) -> bytes:
         if self._waiting:
             self._block(bytes(self._waiting))
-        return bytes(self._packed) + bytes(4)
+        return bytes(self._packed) + self._head(0)
 
 
 def _extra(name: str, kind: str) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msixtool.devices.cpus import Cpu, read_cpus
 from msixtool.errors import UsageError
-from msixtool.formats import interrupts, msix
+from msixtool.formats import build, interrupts, msix, parse, sizeof
 from msixtool.tasks.trace.follow import Follower
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from msixtool.dump import Dump
     from msixtool.stream.rewrite import Overlay
 
-_WORD = 4
+_WORD = sizeof(interrupts.WORD)
 
 
 def raise_interrupts(overlay: Overlay, dump: Dump, raised: Iterable[tuple[str, int]]) -> list[str]:
@@ -69,8 +69,8 @@ def _request(overlay: Overlay, cpu: Cpu, vector: int) -> None:
 
 
 def _set_bits(overlay: Overlay, at: int, bits: int) -> None:
-    word = int.from_bytes(overlay.read(at, _WORD), "big") | bits
-    overlay.patch(at, word.to_bytes(_WORD, "big"))
+    word = parse(interrupts.WORD, overlay.read(at, _WORD), what="interrupt state", offset=at) | bits
+    overlay.patch(at, build(interrupts.WORD, word, what="interrupt state"))
 
 
 def _set_pending(overlay: Overlay, device: MsixDevice, vector: int) -> None:

@@ -12,13 +12,14 @@ from itertools import accumulate
 
 from msixtool.containers.base import Source
 from msixtool.errors import UsageError
-from msixtool.formats import build, qevm, vmdesc
+from msixtool.formats import build, parse, qevm, sizeof, vmdesc
 from msixtool.formats.described import Described
 from msixtool.formats.qevm import CommandType, ItemType
 from msixtool.stream.description import Contents
 from msixtool.stream.items import Item, StreamIndex
 from msixtool.stream.rewrite import Replacement
 
+_LENGTH_SIZE = sizeof(qevm.PACKAGED_LENGTH)
 _PACKAGED = CommandType.PACKAGED.name.lower()
 _HOLDERS = ("msix state", "virtio")
 """Types of the fields that an MSI-X state is, or lies in."""
@@ -33,13 +34,14 @@ def resized_packages(index: StreamIndex, source: Source, growth: Growth) -> Iter
     offsets = sorted(growth)
     grown = [0, *accumulate(growth[offset][1] for offset in offsets)]
     for item in index.items:
-        if item.type != ItemType.COMMAND or item.idstr != _PACKAGED:
+        if (item.type, item.idstr, item.data_length) != (ItemType.COMMAND, _PACKAGED, _LENGTH_SIZE):
             continue
-        length = int.from_bytes(source.read(item.data_offset, item.data_length), "big")
+        data = source.read(item.data_offset, item.data_length)
+        length = parse(qevm.PACKAGED_LENGTH, data, what="package", offset=item.offset)
         end = item.end + length
         by = grown[bisect_left(offsets, end)] - grown[bisect_left(offsets, min(item.end, end))]
         if by:
-            data = (length + by).to_bytes(item.data_length, "big")
+            data = build(qevm.PACKAGED_LENGTH, length + by, what="package")
             yield Replacement(item.data_offset, item.data_offset + item.data_length, data)
 
 

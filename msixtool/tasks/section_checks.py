@@ -19,8 +19,8 @@ from msixtool.devices.places import config_space, places_of
 from msixtool.devices.virtio import Queue
 from msixtool.devices.virtio_layout import Ring, VirtioLayout
 from msixtool.dump import Dump
+from msixtool.formats import parse, sizeof, virtio_types, vring
 from msixtool.formats import virtio as fmt
-from msixtool.formats import virtio_types
 from msixtool.formats.idstr import Idstr
 from msixtool.formats.opaque import SCSI_REQUESTS
 from msixtool.qemu import refusals
@@ -32,6 +32,8 @@ from msixtool.tasks import field_checks
 from msixtool.tasks.fields import MAX_SECTION, read_section
 from msixtool.tasks.finding import Refused, finding_of
 from msixtool.words import plural
+
+_HEAD_SIZE = sizeof(vring.USED)
 
 _STATES = """
 debug inmigrate internal-error io-error paused postmigrate prelaunch finish-migrate restore-vm running save-vm
@@ -212,16 +214,16 @@ def _rings(dump: Dump, blobs: list[tuple[Item, VirtioLayout]]) -> Iterator[Refus
         if (ring := layout.ring(number)) is not None
     ]
     for _, _, queue, ring in wanted:
-        dump.memory.want(ring.avail + 2, 2)
-        dump.memory.want(ring.used + 2, 2)
+        dump.memory.want(ring.avail, _HEAD_SIZE)
+        dump.memory.want(ring.used, _HEAD_SIZE)
         dump.memory.want(ring.desc, _descriptors(queue))
     absent: list[str] = []
     for item, number, queue, ring in wanted:
-        available, used = dump.memory.read(ring.avail + 2, 2), dump.memory.read(ring.used + 2, 2)
-        if available is None or used is None or _is_blank(dump, queue, ring, available + used):
+        heads = dump.memory.read(ring.avail, _HEAD_SIZE), dump.memory.read(ring.used, _HEAD_SIZE)
+        indices = [parse(vring.USED, head, what="ring").idx for head in heads if head is not None]
+        if len(indices) < len(heads) or _is_blank(dump, queue, ring, indices):
             absent.append(f"{item.idstr} queue {number}")
             continue
-        indices = (int.from_bytes(index, "little") for index in (available, used))
         yield from _ring(item, number, queue, *indices)
     if absent:
         others = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
@@ -232,7 +234,7 @@ def _descriptors(queue: Queue) -> int:
     return 16 * min(queue.num, 1 << 10)
 
 
-def _is_blank(dump: Dump, queue: Queue, ring: Ring, indices: bytes) -> bool:
+def _is_blank(dump: Dump, queue: Queue, ring: Ring, indices: list[int]) -> bool:
     """Whether a queue that was used has neither indices nor descriptors: that memory is not its guest's."""
     if any(indices) or not queue.last_avail_idx:
         return False

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msixtool.errors import FormatError
+from msixtool.formats import parse, sizeof
+from msixtool.formats import virtio as fmt
 from msixtool.qemu.kinds import Backend, DeviceKind, Options, features, register
 from msixtool.qemu.kinds.facts import MACHINE, Advice, Compat, give
 from msixtool.qemu.kinds.transport import (
@@ -35,14 +38,16 @@ _NET_MTU, _NET_MQ = 3, 22
 def _net(seen: Seen) -> Options:
     assert seen.virtio is not None
     options = vectors(seen)
-    mac = seen.virtio.device_config[:6]
+    config = seen.virtio.device_config.ljust(sizeof(fmt.NET_CONFIG), b"\0")
+    told = parse(fmt.NET_CONFIG, config, what="virtio-net config")
+    mac = told.mac
     if any(mac) and not mac[0] & 1:
         options["mac"] = mac.hex(":")
     features = seen.virtio.features
     if features >> _NET_MQ & 1 or seen.virtio.vectors > 4:
         options["mq"] = "on"
     if features >> _NET_MTU & 1:
-        options["host_mtu"] = str(int.from_bytes(seen.virtio.device_config[10:12], "little") or 1500)
+        options["host_mtu"] = str(told.mtu or 1500)
     options |= {name: "on" for bit, name in _NET_FEATURES if features >> bit & 1}
     rx = size(seen, 0, "rx_queue_size", 256)
     if int(rx.get("rx_queue_size", 0)) > 256:
@@ -118,9 +123,13 @@ def _mem(seen: Seen) -> Options:
 
 def _outputs(seen: Seen) -> Options:
     """Behind the resources, here those of a guest that has made none, stand `enable` and the outputs."""
-    tail = seen.tail(12)
-    outputs = int.from_bytes(tail[8:12], "big")
-    return {"max_outputs": str(outputs)} if tail[:4] == bytes(4) and 2 <= outputs <= 16 else {}
+    from msixtool.formats import opaque  # of no use to most commands, and slow to make
+
+    try:
+        tail = parse(opaque.GPU_UNUSED, seen.tail(sizeof(opaque.GPU_UNUSED)), what="virtio-gpu")
+    except FormatError:
+        return {}
+    return {"max_outputs": str(tail.max_outputs)} if 2 <= tail.max_outputs <= 16 else {}
 
 
 def _gpu(seen: Seen) -> Options:

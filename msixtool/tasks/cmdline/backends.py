@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from msixtool.formats import parse, sizeof
+from msixtool.formats import virtio as fmt
 from msixtool.qemu.kinds import Backend, kind_of
 from msixtool.qemu.kinds.seen import Seen
 from msixtool.ram.memory_map import backends
@@ -182,5 +184,6 @@ def _disk_size(device: SeenDevice) -> int | None:
     """Of a virtio disk whose driver has read its configuration: `capacity` in sectors comes first."""
     if device.virtio is None or not kind_of(device.kind).requests:
         return None
-    size = int.from_bytes(device.virtio.device_config[:8], "little") * _SECTOR
+    config = device.virtio.device_config.ljust(sizeof(fmt.BLK_CONFIG), b"\0")
+    size = parse(fmt.BLK_CONFIG, config, what="virtio-blk config").capacity * _SECTOR
     return size if 0 < size <= _MOST_DISK else None

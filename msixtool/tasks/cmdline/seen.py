@@ -13,7 +13,8 @@ from msixtool.devices.places import places_of
 from msixtool.devices.virtio import config_size
 from msixtool.dump import Dump
 from msixtool.errors import FormatError, MsixtoolError
-from msixtool.formats import pci, vmstate
+from msixtool.formats import parse, pci, sizeof, vmstate
+from msixtool.formats import virtio as fmt
 from msixtool.formats.qevm import ItemType
 from msixtool.qemu.kinds.seen import VirtioSeen
 from msixtool.qemu.versions import Version
@@ -47,8 +48,8 @@ class Virtio:
         for index, queue in enumerate(self.layout.state.queues):
             size = queue.num
             if ringsize is not None:
-                at = ringsize.body + 4 * index
-                size = int.from_bytes(self.layout.data[at : at + 4], "big") or size
+                at = ringsize.body + sizeof(fmt.RING_SIZE) * index
+                size = parse(fmt.RING_SIZE, self.layout.data[at:], what="virtio/ringsize") or size
             sizes.append(size)
         return tuple(sizes)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from msixtool.errors import FormatError
-from msixtool.formats import qevm
+from msixtool.formats import qevm, vmstate
 from msixtool.qemu import advice, refusals, vmstates
 from msixtool.qemu.refusals import Refusal
 from msixtool.stream.items import Item
@@ -114,7 +114,7 @@ class Load:
 
     def number(self, at: int, size: int, *, signed: bool = False) -> int:
         """A big-endian integer of the source."""
-        return int.from_bytes(self.read(at, size), "big", signed=signed)
+        return vmstate.number(self.read(at, size), signed=signed)
 
     def own_bytes(self, local: int, size: int) -> bytes:
         """`size` bytes of the target's stream; errors as of `read`."""
@@ -122,7 +122,7 @@ class Load:
 
     def own_number(self, local: int, size: int, *, signed: bool = False) -> int:
         """A big-endian integer of the target."""
-        return int.from_bytes(self.own_bytes(local, size), "big", signed=signed)
+        return vmstate.number(self.own_bytes(local, size), signed=signed)
 
     # Subsections
 
@@ -137,7 +137,7 @@ class Load:
         name = rest[:length].decode("latin-1")
         if len(rest) < length + 4 or not name.startswith(parent):
             return None
-        return name, int.from_bytes(rest[length:], "big"), at + 2 + length + 4
+        return name, vmstate.number(rest[length:]), at + 2 + length + 4
 
     def unseen_subsection(self, parent: str, name: str, at: int) -> int:
         """The offset behind a subsection that the target's stream does not hold; refused where the target

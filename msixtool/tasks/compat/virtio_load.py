@@ -12,7 +12,7 @@ from msixtool.devices import virtio, virtio_layout
 from msixtool.devices.virtio import Queue, VirtioState
 from msixtool.devices.virtio_layout import VirtioLayout
 from msixtool.errors import FormatError
-from msixtool.formats import msix, pci
+from msixtool.formats import msix, pci, vmstate
 from msixtool.formats import virtio as fmt
 from msixtool.qemu import advice, refusals, vmstates
 from msixtool.qemu.kinds import kind_of
@@ -77,7 +77,7 @@ class _VirtioLoad:
     def _pci_device(self) -> None:
         owner, config_size = self.owner, len(self.state.config_space.data)
         version = self._take(4)
-        ours = int.from_bytes(self.own[:4], "big")
+        ours = vmstate.number(self.own[:4])
         if version > ours:
             owner.refuse_as(refusals.PCI_VERSION, source=version, target=ours)
         config = owner.read(self.at, config_size)

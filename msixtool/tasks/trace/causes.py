@@ -14,10 +14,11 @@ from typing import Any
 
 from msixtool.devices.device import MsixDevice
 from msixtool.dump import Dump
+from msixtool.formats import parse, sizeof, vring
 from msixtool.ram.memory import GuestMemory
 from msixtool.tasks.fields import read_section
 
-_DOORBELL = 4
+_DOORBELL = sizeof(vring.SHADOW_DOORBELL)
 """Bytes of a doorbell; a queue has two, the submission queue's first."""
 _MAX_ENTRIES = 1 << 16
 _QUEUE_FIELDS = ("cqid", "head", "tail", "size", "vector", "irq_enabled")
@@ -104,7 +105,7 @@ def _nvme(values: dict[str, Any], memory: GuestMemory) -> Iterator[Cause]:
         place = _shadow(values, each["cqid"])
         if place is not None:
             data = memory.read(place, _DOORBELL)
-            head = None if data is None else int.from_bytes(data, "little")
+            head = None if data is None else parse(vring.SHADOW_DOORBELL, data, what="shadow doorbell")
             if head is not None and not _is_between(each, head):
                 head = None
         asks = bool(each["irq_enabled"])
