@@ -22,7 +22,7 @@ PACKAGE = Path(msixtool.__file__).parent
 SOURCES = {str(path.relative_to(PACKAGE)): path.read_text() for path in PACKAGE.rglob("*.py")}
 
 RAM = "RAM records in bulk, 10^6 of them in a stream: sizes and flags are those of formats/ram.py"
-TABLE = "the table in device memory: accesses of 1 to 8 bytes, 10^6 of them in a replay or a comparison with QEMU"
+TABLE = "the table in device memory, read and written 1 to 8 bytes at a time, 10^6 times in a replay"
 EXCEPTIONS = {
     "fleet/pool.py": "no stream: numbers in memory that processes share",
     "msix/function.py": TABLE,
