@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shlex
+import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 
 from msixtool.containers.base import Progress, Source, bar_of
-from msixtool.containers.file import ObjectSource, file_offset
+from msixtool.containers.file import ObjectSource, SliceSource, file_offset
 from msixtool.containers.forward import ForwardSource
 from msixtool.containers.libvirt import LibvirtSource
 from msixtool.containers.open import SPOOL_LIMIT, open_source
@@ -166,6 +167,8 @@ def _write(
     if base.dump.index.mapped_ram:
         # Its offsets count from the start of the file: whatever stands before it stays.
         source, shift = bottom(source), file_offset(source, 0)
+    elif base.dump.index.terminated and stat.S_ISBLK(os.fstat(base.file.fileno()).st_mode):
+        source = SliceSource(source, 0, base.dump.index.end)  # the rest of a disk is none of it
     sink, packers, kinds = _wrap(base, out) if like_base else (out, [], [])
     plain = None
     if isinstance(bottom(source), ObjectSource):
