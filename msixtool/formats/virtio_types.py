@@ -124,10 +124,16 @@ MAX_PORTS = 511
 """The most ports that a virtio-serial device can have: two queues each, and two for control."""
 
 
+def serial_ports(max_nr_ports: int) -> int:
+    """The number of ports that a max_nr_ports tells: it is in the byte order of the guest."""
+    if max_nr_ports <= MAX_PORTS:
+        return max_nr_ports
+    return int.from_bytes(max_nr_ports.to_bytes(4, "little"), "big")
+
+
 def _ports(context: Any) -> int:
     """How many bits ports_map has: as many as the reader's device has ports, where that is another."""
-    ports: int = context._params.get("max_ports", context.max_nr_ports)
-    return ports
+    return serial_ports(context._params.get("max_ports", context.max_nr_ports))
 
 
 SERIAL_HEAD = Struct(

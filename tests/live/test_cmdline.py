@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,31 @@ def test_a_property_that_is_not_known_is_found_by_trying(
         assert any(word.endswith(f",{prop}") for word in document["args"])
         assert any(f" {prop}: found" in note for note in notes)
     assert len(notes) == len(found)
+
+
+OTHERS = {
+    "Arm": "qemu-system-aarch64 -M virt,gic-version=3,iommu=smmuv3 -cpu cortex-a53 -smp 2"
+    " -device pcie-root-port,id=p,chassis=1 -device virtio-rng-pci,bus=p -device virtio-rng-device",
+    "Arm with all levels": "qemu-system-aarch64 -M virt,virtualization=on,secure=on -cpu neoverse-n1",
+    "Arm without a hypervisor": "qemu-system-aarch64 -M virt,secure=on,acpi=off -cpu cortex-a76",
+    "RISC-V": "qemu-system-riscv64 -M virt,aia=aplic -bios none -device virtio-net-pci,romfile=",
+    "POWER": "qemu-system-ppc64 -M pseries,cap-ibs=broken -m 256 -smp 1,maxcpus=4 -cpu power9"
+    " -device spapr-pci-host-bridge,index=2,id=h -device virtio-rng-pci,bus=h.0 -chardev null,id=c"
+    " -device virtio-serial-pci,id=s -device virtserialport,bus=s.0,nr=2,chardev=c -device spapr-vscsi,id=v"
+    " -drive if=none,id=d,driver=null-co,size=1M -device scsi-hd,bus=v.0,drive=d",
+    "POWER of long ago": "qemu-system-ppc64 -M pseries-4.1 -m 256 -smp 2",
+    "an older POWER": "qemu-system-ppc64 -M pseries-3.1 -m 256 -cpu power8 -device e1000,romfile=",
+}
+
+
+@pytest.mark.parametrize("words", OTHERS.values(), ids=list(OTHERS))
+def test_a_machine_that_is_no_pc_is_made_again(words: str) -> None:
+    program, *rest = words.split()
+    if shutil.which(program) is None:
+        pytest.skip(f"no {program} is installed")
+    made = [program, "-nodefaults", "-display", "none", *rest]
+    with fresh_target(made) as fresh, Dump.open(fresh.stream) as dump:
+        command = command_line(dump, version=version(program)[:2])
+        trial = try_load([command.program, *command.args, "-display", "none"], dump)
+    assert command.program == program
+    assert trial.loaded, (command.args, trial.stderr)

@@ -35,23 +35,23 @@ _MODERN_IDS = 0x1040
 _AER, _ATS = 0x01, 0x0F
 _IOMMU_PLATFORM = 33
 _PAGE = 4096
-_EXTRA = "virtio_pci/modern_state"
 
 
 def properties(seen: Seen, *, transitional: bool) -> Options:
     """The properties of virtio-pci."""
     assert seen.virtio is not None
     options: Options = {}
-    modern = seen.virtio.has(_EXTRA)
+    multiplier = _multiplier(seen)
     if transitional:
         legacy = pci.DEVICE_ID.value(seen.config) < _MODERN_IDS
+        # Machine types up to 2.4 write no virtio/extra_state.
+        modern = multiplier is not None or not legacy
         old = seen.machine is not None and seen.machine <= (2, 6)
         if old or not modern or legacy == seen.behind_port:
             options |= {
                 "disable-legacy": "off" if legacy else "on",
                 "disable-modern": "off" if modern else "on",
             }
-    multiplier = _multiplier(seen)
     default = _PAGE if seen.machine is not None and seen.machine <= (2, 7) else 4
     if multiplier not in (None, default):
         options["page-per-vq"] = "on" if multiplier == _PAGE else "off"

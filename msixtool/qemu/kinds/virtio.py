@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msixtool.errors import FormatError
 from msixtool.formats import parse, sizeof
 from msixtool.formats import virtio as fmt
+from msixtool.formats.virtio_types import serial_ports
 from msixtool.qemu.kinds import Backend, DeviceKind, Options, features, register
 from msixtool.qemu.kinds.facts import MACHINE, Advice, Compat, give
 from msixtool.qemu.kinds.transport import (
@@ -83,8 +84,8 @@ def _console(seen: Seen) -> Options:
     assert seen.virtio is not None
     options = vectors(seen)
     ports = seen.virtio.own("max_nr_ports")
-    if isinstance(ports, int) and 1 <= ports != 31:
-        options["max_ports"] = str(ports)
+    if isinstance(ports, int) and 1 <= (number := serial_ports(ports)) != 31:
+        options["max_ports"] = str(number)
     return options
 
 

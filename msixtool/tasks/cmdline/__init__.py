@@ -15,6 +15,7 @@ from msixtool.qemu.kinds.virtio import EARLY
 from msixtool.qemu.versions import Version, machine_version
 from msixtool.tasks.cmdline import machine as machines
 from msixtool.tasks.cmdline.backends import Backends
+from msixtool.tasks.cmdline.boards import PC, board_of
 from msixtool.tasks.cmdline.machine import Sections
 from msixtool.tasks.cmdline.others import Others
 from msixtool.tasks.cmdline.pci import PciTree, in_order
@@ -22,19 +23,10 @@ from msixtool.tasks.cmdline.seen import SeenDevice
 from msixtool.tasks.cmdline.words import Note, Words, joined, shell_text, size_text
 
 _DEFAULT_VERSION = (7, 2)
-_PROGRAMS = {
-    "mach-virt.ram": "qemu-system-aarch64",
-    "riscv_virt_board.ram": "qemu-system-riscv64",
-    "ppc_spapr.ram": "qemu-system-ppc64",
-    "s390.ram": "qemu-system-s390x",
-    "loongarch.ram": "qemu-system-loongarch64",
-}
 _UPSTREAM = re.compile(r"pc-(?:i440fx|q35)-[0-9]+\.[0-9]+(?:\.[0-9]+)?")
 _COUNTED_APICS = (2, 6)
 """Up to this machine type APICs have instance ids in the order in which they were made, not their own."""
 _RESET_EIP = 0xFFF0
-_ARM_MODELS = ((220, "cortex-a15"), (259, "cortex-a57"), (270, "cortex-a76"))
-"""Up to how many registers a model has in its state (QEMU 7.2: 197, 258, 260; `max` 304)."""
 MOST_DEVICES = 4096
 """The most sections that are put on a command line; real streams have a few hundred."""
 
@@ -107,12 +99,14 @@ class _Maker:
         self.devices.sort(key=lambda device: device.item.offset)
         blocks = {name: block.used_length for name, block in dump.blocks.items()}
         self.backends = Backends(self.words, frozenset(self.sections.by_name), dump.index.blocks)
+        self.board = board_of(self.sections)
+        self.shown = self.board.shown(self.sections)
         self.tree = PciTree(self.words, self.backends, self.q35 or self._is_virt(), blocks)
         self.tree.isa = "apic" in self.sections.kinds
         self.firmware: int | None = None
 
     def make(self, program: str | None) -> CommandLine:
-        machine: dict[str, str] = {}
+        machine = dict(self.shown.options)
         if self.machine.startswith("pc"):
             machine = machines.machine_options(self.sections, self.version, self.q35)
         elif self.machine == "microvm":
@@ -135,7 +129,7 @@ class _Maker:
         head = ["-nodefaults", "-machine", joined(self.machine, machine)]
         args = [*head, *early[1:], *memory, *devices]
         return CommandLine(
-            program or self._program(),
+            program or self.board.program,
             tuple(args),
             tuple(self.words.notes),
             self.version,
@@ -164,11 +158,6 @@ class _Maker:
         self.words.note("-machine", f"{made} instead of {own}: QEMU refuses a stream of another machine type")
         return made
 
-    def _program(self) -> str:
-        """By the name that the machine gives its main memory; a PC otherwise."""
-        found = (name for block, name in _PROGRAMS.items() if block in self.tree.blocks)
-        return next(found, "qemu-system-x86_64")
-
     def _power(self) -> machines.Power:
         for device in self.devices:
             if device.kind in ("piix4_pm", "ICH9LPC"):
@@ -179,7 +168,8 @@ class _Maker:
         machine = machine_version(self.machine)
         counted = machine is not None and machine <= _COUNTED_APICS
         ids = [] if counted else self.sections.instances("apic")
-        found = machines.topology(ids or self.sections.instances("cpu_common"), power.cpus)
+        possible = power.cpus or self.shown.cpus
+        found = machines.topology(ids or self.sections.instances("cpu_common"), possible)
         smp = dict(found.smp)
         self.words.add("-smp", joined(smp.pop(""), smp))
         if not found.fits:
@@ -189,24 +179,15 @@ class _Maker:
             if self.version >= (4, 1):
                 where = {"socket-id": str(socket), "die-id": "0"} | where
             self.words.add("-device", joined("qemu64-x86_64-cpu", where))
-        model = self._arm_model()
-        if model is not None:
-            self.words.add("-cpu", model)
-            self.words.note("-cpu", f"{model}, or another one with as many registers: the stream has no more")
+        if self.shown.cpu is not None:
+            self.words.add("-cpu", self.shown.cpu)
+            self.words.note("-cpu", f"{self.shown.cpu}, by its registers; its features may have been others")
+        elif self.board is not PC:
+            self.words.note("-cpu", "the CPU model is not in the stream")
         elif self._has_run():
             self.words.note(
                 "-cpu", "the CPU model is not in the stream: the guest has run, and may need the one it had"
             )
-
-    def _arm_model(self) -> str | None:
-        """The plainest model of Arm with the number of registers that the stream has; None for others."""
-        if "mach-virt.ram" not in self.tree.blocks:
-            return None
-        first = next((device for device in self.devices if device.kind == "cpu"), None)
-        count = None if first is None else first.value("cpreg_vmstate_array_len")
-        if not isinstance(count, int):
-            return None
-        return next((model for most, model in _ARM_MODELS if count <= most), "max")
 
     def _has_run(self) -> bool:
         """Whether the first CPU has left the place where an x86 CPU starts; undecided counts as so."""
@@ -239,6 +220,7 @@ class _Maker:
             self.words.add("-device", "intel-iommu")
         on_pci = in_order([device for device in devices if device.is_pci])
         others = Others(self.tree, frozenset(self.sections.by_name))
+        self.tree.add_host_bridges([d.value("buid") for d in devices if d.kind == "spapr_pci"])
         self.tree.add_expanders(on_pci)
         behind = self._port_paths(on_pci)
         ports = [device for device in on_pci if device.path in behind]

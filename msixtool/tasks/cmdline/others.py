@@ -11,7 +11,7 @@ import re
 
 from msixtool.qemu.kinds import ISA, Backend, device_kind
 from msixtool.tasks.cmdline.pci import PciTree
-from msixtool.tasks.cmdline.seen import MMIO_PATH, PCI_PATH, SeenDevice
+from msixtool.tasks.cmdline.seen import MMIO_PATH, PCI_PATH, VIO_PATH, SeenDevice
 from msixtool.tasks.cmdline.words import joined
 
 _ON_USB = re.compile(rf"({PCI_PATH.pattern}|)/?([0-9]+(?:\.[0-9]+)*)")
@@ -48,6 +48,8 @@ class Others:
         elif MMIO_PATH.fullmatch(device.path):
             self._mmio(device)
             self.behind(device)
+        elif VIO_PATH.fullmatch(device.path):
+            self._vio(device)
         elif device.kind == "hda-audio":
             self._codec(device)
         elif device.kind == "fdc":
@@ -76,6 +78,16 @@ class Others:
         options = {"id": own, "bus": bus} | kind.options(device)
         options |= self.tree.backends.of(kind.backend, device)
         self.words.add("-device", joined(name.replace("-pci", "-device"), options))
+
+    def _vio(self, device: SeenDevice) -> None:
+        """A device on pseries' own bus."""
+        kind, found = device_kind(device.kind), VIO_PATH.fullmatch(device.path)
+        assert found is not None
+        if kind is None:
+            return
+        self.tree.ids[device.path] = own = self.words.id("dev")
+        options = {"id": own, "reg": f"0x{found[1]}"} | self.tree.backends.of(kind.backend)
+        self.words.add("-device", joined(str(kind.device(device)), options))
 
     def _alone(self, device: SeenDevice) -> None:
         """One on ISA, or on no bus."""

@@ -17,6 +17,8 @@ from msixtool.tasks.cmdline.seen import PCI_PATH, SeenDevice
 from msixtool.tasks.cmdline.words import Words, joined
 
 _ROOT = "0000:00"
+_HOST_BRIDGE, _HOST_BRIDGES = 0x800000020000000, 31
+"""The address of the first host bridge of pseries, which the machine has, and how many more there may be."""
 _BUILT_IN = {True: ("00.0", "1f.0", "1f.2", "1f.3"), False: ("00.0", "01.0", "01.1", "01.3")}
 """Functions of the root bus that the chipset has: of q35, of i440FX."""
 _HEADER_TYPE, _MULTIFUNCTION = 0x0E, 0x80
@@ -49,6 +51,7 @@ class PciTree:
 
     def __post_init__(self) -> None:
         self.buses[_ROOT] = "pcie.0" if self.q35 else "pci.0"
+        self.buses[f"pci@{_HOST_BRIDGE:x}"] = "pci.0"
 
     def built_in(self, device: SeenDevice) -> bool:
         """Whether the machine has this function anyway."""
@@ -62,20 +65,31 @@ class PciTree:
         for device in devices:
             found = PCI_PATH.fullmatch(device.path)
             assert found is not None
-            hops = found[3][1:].split(":")
-            root = f"{found[1]}:{found[2]}"
-            if root == _ROOT or len(hops) < 2 or f"{root}:{hops[0]}" in self.buses:
+            hops = found[2][1:].split(":")
+            root = found[1]
+            if root in self.buses or len(hops) < 2 or f"{root}:{hops[0]}" in self.buses:
                 continue
             if len(self.expanders) >= _MOST_EXPANDERS:
                 continue
-            self.expanders.add(int(found[2], 16))
+            number = int(root.rpartition(":")[2], 16)
+            self.expanders.add(number)
             path, name = f"{root}:{hops[0]}", self.words.id("pxb")
-            options = {"id": name, "bus_nr": str(int(found[2], 16)), "bus": self.buses[_ROOT]}
+            options = {"id": name, "bus_nr": str(number), "bus": self.buses[_ROOT]}
             options["addr"] = _address(hops[0])
             self.words.add("-device", joined("pxb-pcie" if self.q35 else "pxb", options))
             self.buses[path] = name
             if not self.q35:  # its bridge comes with it, and the bus behind that is what one plugs into
                 self.buses[f"{path}:00.0"] = name
+
+    def add_host_bridges(self, addresses: list[object]) -> None:
+        """Those of pseries beside the first, by their addresses."""
+        for address in addresses:
+            index = address - _HOST_BRIDGE if isinstance(address, int) else 0
+            if not 0 < index <= _HOST_BRIDGES or f"pci@{address:x}" in self.buses:
+                continue
+            name = self.words.id("phb")
+            self.words.add("-device", joined("spapr-pci-host-bridge", {"index": str(index), "id": name}))
+            self.buses[f"pci@{address:x}"] = f"{name}.0"
 
     def add(self, device: SeenDevice) -> None:
         """One device with a section."""

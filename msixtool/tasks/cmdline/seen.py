@@ -22,8 +22,11 @@ from msixtool.stream.items import Item
 from msixtool.tasks.fields import MAX_SECTION, read_section, section_layout
 
 _HOP = r"[0-9a-f]{2}\.[0-7]"
-PCI_PATH = re.compile(rf"([0-9a-f]{{4}}):([0-9a-f]{{2}})((?::{_HOP})+)")
-"""Domain, number of the root bus, and a hop for each bus down to the device."""
+PCI_PATH = re.compile(rf"([0-9a-f]{{4}}:[0-9a-f]{{2}}|pci@[0-9a-f]{{1,16}})((?::{_HOP})+)")
+"""The root bus, and a hop for each bus down to the device. A root is its domain and number, on pseries
+the address of its host bridge."""
+VIO_PATH = re.compile(r"[a-z-]+@([0-9a-f]{8})")
+"""The address of a device on pseries' own bus."""
 MMIO_PATH = re.compile(r"virtio-mmio@([0-9a-f]{16})")
 """The address of a virtio transport that is not on PCI."""
 
