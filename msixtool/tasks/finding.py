@@ -47,6 +47,7 @@ def finding_of(
     refusal: Refusal,
     section: str | None,
     instance: int | None = None,
+    /,
     *,
     source: Any = None,
     target: Any = None,

@@ -1,6 +1,6 @@
 """Why QEMU would refuse a stream, as far as the stream alone shows it.
 
-Source: QEMU migration/savevm.c. The refusals are those of qemu/refusals.py. What depends on the target (its
+Source: QEMU migration/savevm.c. The refusals are those of qemu/refusals. What depends on the target (its
 devices, machine type, configuration space) is the business of compat.
 """
 

@@ -64,7 +64,7 @@ def test_every_recorded_failure_has_its_words_and_its_advice() -> None:
             assert first.advice, path
             shown[path.parent.name] = first.message
     assert shown["vectors-fewer-7.2-7.2"] == "MSI-X table size: 4 vectors, the target has 3"
-    assert shown["outputs-7.2-10.0"] == "outputs: 1, the target has 2, and they must be equal"
+    assert shown["outputs-7.2-10.0"] == "max_outputs: 1, the target has 2, and they must be equal"
     assert shown["memory-10.0-11.1"] == "RAM block pc.ram: 8 MiB, the target has 16 MiB"
     assert shown["tap-pairs-7.2-7.2"] == (
         "max_queue_pairs: the source's network backend has 4 queues, the target's 2, and they must be equal"

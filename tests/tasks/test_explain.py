@@ -274,7 +274,7 @@ def test_every_wording_of_a_cause_has_its_explanation_and_the_values_that_this_n
     for wording in WORDINGS:
         if wording.role in (Role.CAUSE, Role.NOTE) and wording.name not in _CAUSES:
             sentence = _SENTENCES[wording.name]
-            texts = " ".join(filter(None, (sentence.message, sentence.advice, sentence.field)))
+            texts = " ".join(filter(None, (sentence.words, sentence.advice, sentence.field)))
             used = {name for _, name, _, _ in Formatter().parse(texts) if name} - {"it"}
             assert used <= set(wording.pattern.groupindex), (wording.name, used)
 

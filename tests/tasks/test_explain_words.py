@@ -71,11 +71,11 @@ def test_of_two_messages_the_one_that_tells_why_is_the_cause() -> None:
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_a_family_has_all_that_its_sentence_needs(family) -> None:  # type: ignore[no-untyped-def]
     sentence = family.sentence
-    texts = " ".join(filter(None, (sentence.message, sentence.advice, sentence.field)))
+    texts = " ".join(filter(None, (sentence.words, sentence.advice, sentence.field)))
     names = {name for _, name, _, _ in Formatter().parse(texts) if name}
     for template in family.templates:
         assert all(f"{{{name}}}" in template for name in names), template
-    assert sentence.message.endswith(".")
+    assert sentence.words.endswith(".")
 
 
 def test_a_message_that_is_of_no_family_has_none() -> None:

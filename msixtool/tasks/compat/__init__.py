@@ -66,7 +66,7 @@ def compare(
     here, there = Side(source), Target(target, Knowledge(releases, vmstate, source.writer.min))
     found = [_damaged(str(damage)) for damage in source.damage if damage.rule not in UNSEEN]
     if source.is_incomplete:
-        found.append(_damaged("libvirt marked the image as incomplete, and refuses to restore it"))
+        found.append(_damaged(refusals.INCOMPLETE.words))
     broken = [damage for damage in target.damage if damage.rule not in UNSEEN]
     if broken:
         found.append(_incomplete(str(broken[0])))

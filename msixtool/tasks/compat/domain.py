@@ -35,6 +35,7 @@ _TAKEN_OUT = frozenset(
     }
 )  # fmt: skip
 _FLAGS = frozenset(["-S", "-daemonize", "-no-shutdown", "-nographic", "-no-user-config"])
+_NOT_TAKEN = "the domain's XML is not taken"
 _NO_DEVICES = ("vfio-", "tpm-", "usb-host", "vhost-", "scsi-block", "scsi-generic", "ccid-card-emulated")
 _NO_OBJECTS = (
     "secret",
@@ -71,7 +72,7 @@ def domain_command(xml: str, source: Dump, *, connect: str = "qemu:///system") -
     try:
         more, said = network_words(cards, root, taps=os.geteuid() == 0)
     except ValueError as error:
-        raise InputError("the domain's XML is not taken", path="interface", found=error) from None
+        raise InputError(_NOT_TAKEN, path="interface", found=error) from None
     return DomainCommand((*made.words, *more), (*made.changed, *said))
 
 
@@ -109,7 +110,7 @@ def _native(xml: str, connect: str) -> list[str]:
             ) from None
     if run.returncode:
         said = " ".join(run.stderr.split())
-        raise InputError("the domain's XML is not taken", path="virsh", found=said[:300])
+        raise InputError(_NOT_TAKEN, path="virsh", found=said[:300])
     words = shlex.split(run.stdout.replace("\\\n", " "))
     while words and _ASSIGNMENT.fullmatch(words[0]):
         words.pop(0)

@@ -79,13 +79,8 @@ class Load:
             return made
         return replace(made, advice=advice.advise(made.code.value, self.kind, made.field))
 
-    def refuse(self, code: Code, message: str, **details: Any) -> None:
-        """Note an error and stop, as QEMU does. Raises LoadStoppedError."""
-        self.findings.append(self.finding(code, message, **details))
-        raise LoadStoppedError
-
     def refuse_as(self, refusal: Refusal, **values: Any) -> None:
-        """Note a refusal that is known elsewhere too, and stop. Raises LoadStoppedError."""
+        """Note a refusal and stop, as QEMU does. Raises LoadStoppedError."""
         made = finding_of(refusal, str(self.item.idstr), self.item.instance_id or 0, **values)
         self.findings.append(self._advised(made))
         raise LoadStoppedError
@@ -165,14 +160,7 @@ class Load:
             return
         count, ours = (size - head) // element, self.target.cpus
         if ours > count:
-            self.refuse(
-                Code.SECTION_LAYOUT,
-                f"subsection {name}: elements for {count} CPUs, the target has {ours}, so that QEMU reads on"
-                " and misses the section's footer",
-                field=name,
-                source=count,
-                target=ours,
-            )
+            self.refuse_as(refusals.CPU_ELEMENTS, name=name, source=count, target=ours)
         self.undecided(
             f"subsection {name}: elements for {plural(count, 'possible CPU')}; how many the target can have,"
             " its stream does not tell",

@@ -225,21 +225,13 @@ class SectionLoad(Load):
     def _at_most(self, name: str, at: int, local: int, size: int) -> None:
         theirs, ours = self.number(at, size, signed=True), self.own_number(local, size, signed=True)
         if not 0 <= theirs <= ours:
-            self.refuse(
-                Code.SECTION_VERSION,
-                f"{name}: {theirs}, the target reads 0 to {ours}",
-                field=name,
-                source=theirs,
-                target=ours,
-            )
+            self.refuse_as(refusals.at_most(name), name=name, source=theirs, target=ours)
 
     def _interrupts(self, name: str, at: int, local: int, size: int) -> None:
         for pin in range(pci.INTX_PINS):
             level = self.number(at + 4 * pin, 4, signed=True)
             if level not in (0, 1):
-                self.refuse(
-                    Code.OTHER, f"irq state {level} of pin {pin}: must be 0 or 1", field=name, source=level
-                )
+                self.refuse_as(refusals.IRQ_STATE, source=level, pin=f" of pin {pin}")
 
     def _markers(self, at: int, count: int) -> int:
         """An array of pointers that may be empty: a byte for each, and the element where there is one."""
@@ -258,13 +250,7 @@ class SectionLoad(Load):
     def _null(self, name: str, at: int, local: int, size: int) -> None:
         marker = self.number(at, 1)
         if marker != NULL_MARKER:
-            self.refuse(
-                Code.OTHER,
-                f"{name}: the target has nothing there, the source something",
-                field=name,
-                source=marker,
-                target=NULL_MARKER,
-            )
+            self.refuse_as(refusals.NOTHING_THERE, name=name, source=marker, target=NULL_MARKER)
 
     def _config(self, name: str, at: int, local: int, size: int) -> None:
         if size not in (pci.CONFIG_SIZE, pci.EXPRESS_CONFIG_SIZE):
@@ -303,13 +289,8 @@ class SectionLoad(Load):
     def _version(self, name: str, version: int, own: Layout) -> None:
         ours = own.version
         if ours is not None and version > ours:
-            self.refuse(
-                Code.SECTION_VERSION,
-                f"subsection {name} has version {version}, the target reads up to {ours}",
-                field=name,
-                source=version,
-                target=ours,
-            )
+            of = {"what": f"subsection {name}", "field": name}
+            self.refuse_as(refusals.SECTION_TOO_NEW, source=version, target=ours, **of)
 
     # The end
 
@@ -318,16 +299,11 @@ class SectionLoad(Load):
         msix = kind_of(self.kind).msix
         if msix and msix.needed_since and ConfigSpace(self._own_config).msix is None:
             self._without_msix(msix.needed_since)
-        for name, message in self._watched.items():
+        for name, what in self._watched.items():
             theirs, ours = self.seen.get(name, (0, 0))
             if theirs != ours and not self.refused:
-                self.refuse(
-                    Code.FIELD_MISMATCH,
-                    f"{message}: {theirs:#x}, the target has {ours:#x}, and they must be equal",
-                    field=name,
-                    source=theirs,
-                    target=ours,
-                )
+                refusal = refusals.NOT_EQUAL_AFTER_LOAD
+                self.refuse_as(refusal, name=name, what=what, source=theirs, target=ours)
 
     def _check_itself(self) -> None:
         """What QEMU refuses of the section whatever the target is, but for its release."""
@@ -342,12 +318,12 @@ class SectionLoad(Load):
 
     def _without_msix(self, since: Version) -> None:
         """The device marks vectors as not used that it does not have."""
-        failed = "QEMU ends with a failed assertion (msix_vector_unuse) after reading it"
-        message = f"{self.kind} without MSI-X: {failed}"
+        refusal = refusals.WITHOUT_MSIX
         if self.target.releases.all_since(since):
-            self.refuse(Code.OTHER, message, field="msix")
+            self.refuse_as(refusal, kind=self.kind)
         if self.target.releases.some_since(since):
-            self.undecided(f"{message}, if it is {format_version(since)} or later", field="msix")
+            message = f"{refusal.told(kind=self.kind)}, if it is {format_version(since)} or later"
+            self.undecided(message, field=refusal.field)
 
     def _footer(self, at: int) -> None:
         """Where QEMU looks for the section's end."""

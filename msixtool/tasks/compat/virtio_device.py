@@ -8,14 +8,14 @@ hw/virtio/virtio-mem.c (virtio_mem_mig_sanity_checks_post_load).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from msixtool.devices import virtio_layout
 from msixtool.devices.virtio_layout import VirtioLayout
 from msixtool.formats import sizeof, virtio_types
 from msixtool.formats import virtio as fmt
+from msixtool.qemu import refusals
 from msixtool.tasks.compat.load_base import MAX_FIELD, Load, LoadStoppedError, Misfit
-from msixtool.tasks.finding import Code
 from msixtool.words import plural
 
 _BEYOND = 1 << 19
@@ -32,8 +32,7 @@ def load(owner: Load, at: int, own: VirtioLayout, source: VirtioLayout | None, f
     if schema is None:
         return _unknown(owner, at, own, source)
     if own.own is None or own.own.value is None:
-        owner.undecided("the state of the device type is not told apart from what follows", field="device")
-        raise LoadStoppedError
+        _not_told_apart(owner)
     parameters: dict[str, Any] = {**own.parameters, "features": features}
     data = _rest(owner, at)
     if owner.kind == "virtio-console":
@@ -73,11 +72,15 @@ def _rest(owner: Load, at: int) -> bytes:
     return owner.read(at, min(MAX_FIELD, max(0, end - at) + _BEYOND))
 
 
+def _not_told_apart(owner: Load) -> NoReturn:
+    owner.undecided("the state of the device type is not told apart from what follows", field="device")
+    raise LoadStoppedError
+
+
 def _unknown(owner: Load, at: int, own: VirtioLayout, source: VirtioLayout | None) -> int:
     """A device type that is not known here: as long as it is on the source."""
     if source is None:
-        owner.undecided("the state of the device type is not told apart from what follows", field="device")
-        raise LoadStoppedError
+        _not_told_apart(owner)
     theirs, ours = (layout.own.end - layout.own.body if layout.own else 0 for layout in (source, own))
     if theirs != ours:
         owner.undecided(
@@ -91,13 +94,8 @@ def _net(owner: Load, theirs: Any, own: VirtioLayout, source: VirtioLayout | Non
     ours = _value(own)
     for name, needs in (("has_vnet_hdr", "vnet_hdr=on"), ("has_ufo", "TUN_F_UFO")):
         if theirs[name] and not ours[name]:
-            owner.refuse(
-                Code.FIELD_MISMATCH,
-                f"{name}: the source's network backend has {needs}, the target's has not",
-                field=name,
-                source=theirs[name],
-                target=ours[name],
-            )
+            values = {"source": theirs[name], "target": ours[name]}
+            owner.refuse_as(refusals.BACKEND_LACKS, name=name, needs=needs, **values)
     at_home = _value(source)
     pairs = int(at_home.max_queue_pairs or 1) if at_home is not None else None
     if ours.max_queue_pairs is None:
@@ -107,22 +105,11 @@ def _net(owner: Load, theirs: Any, own: VirtioLayout, source: VirtioLayout | Non
         return
     found = pairs if pairs is not None else theirs.max_queue_pairs
     if theirs.max_queue_pairs != ours.max_queue_pairs or pairs == 1:
-        owner.refuse(
-            Code.FIELD_MISMATCH,
-            f"max_queue_pairs: the source's network backend has {plural(found, 'queue')}, the target's"
-            f" {ours.max_queue_pairs}, and they must be equal",
-            field="max_queue_pairs",
-            source=found,
-            target=ours.max_queue_pairs,
-        )
+        queues = plural(found, "queue")
+        owner.refuse_as(refusals.BACKEND_QUEUES, source=found, target=ours.max_queue_pairs, queues=queues)
     if theirs.curr_queue_pairs > ours.max_queue_pairs:
-        owner.refuse(
-            Code.OTHER,
-            f"curr_queue_pairs: {theirs.curr_queue_pairs}, more than max_queue_pairs, {ours.max_queue_pairs}",
-            field="curr_queue_pairs",
-            source=theirs.curr_queue_pairs,
-            target=ours.max_queue_pairs,
-        )
+        pairs_now = {"source": theirs.curr_queue_pairs, "target": ours.max_queue_pairs}
+        owner.refuse_as(refusals.QUEUE_PAIRS, **pairs_now)
 
 
 def _value(layout: VirtioLayout | None) -> Any:
@@ -147,13 +134,7 @@ def _blk(owner: Load, theirs: Any, own: VirtioLayout, source: VirtioLayout | Non
             )
     for request in theirs.requests:
         if request.queue is not None and request.queue >= queues:
-            owner.refuse(
-                Code.OTHER,
-                f"a request in flight is of queue {request.queue}, the target has {queues}",
-                field="requests",
-                source=request.queue,
-                target=queues,
-            )
+            owner.refuse_as(refusals.REQUEST_QUEUE, source=request.queue, target=queues)
 
 
 def _serial(owner: Load, data: bytes, own: VirtioLayout) -> int:
@@ -164,23 +145,13 @@ def _serial(owner: Load, data: bytes, own: VirtioLayout) -> int:
     head, at = _measured(owner, virtio_types.SERIAL_HEAD, data, 0, parameters)
     for word, (ports, local) in enumerate(zip(head.ports_map, ours.ports_map, strict=False)):
         if ports != local:
-            owner.refuse(
-                Code.FIELD_MISMATCH,
-                f"ports {32 * word} to {32 * word + 31}: {ports:#x}, the target has {local:#x}",
-                field="ports_map",
-                source=ports,
-                target=local,
-            )
+            values = {"first": 32 * word, "last": 32 * word + 31, "source": ports, "target": local}
+            owner.refuse_as(refusals.PORTS, **values)
     for _ in range(head.nr_active_ports):
         port, at = _measured(owner, virtio_types.SERIAL_PORT, data, at, parameters)
         word = port.id // 32
         if word >= len(ours.ports_map) or not ours.ports_map[word] >> port.id % 32 & 1:
-            owner.refuse(
-                Code.FIELD_MISMATCH,
-                f"port {port.id} is active, the target has none of this number",
-                field="ports",
-                source=port.id,
-            )
+            owner.refuse_as(refusals.PORT_MISSING, source=port.id)
     return at
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from msixtool.devices.virtio_layout import measure
 from msixtool.formats import opaque, parse, sizeof
 from msixtool.tasks.compat.load_base import MAX_FIELD, Load
-from msixtool.tasks.finding import Code
 
 _HEAD_SIZE = sizeof(opaque.GPU_HEAD)
 
@@ -23,14 +22,7 @@ def load(owner: Load, at: int, local: int, size: int) -> int:
     theirs = _outputs(owner.read(behind, _HEAD_SIZE))
     unused = sizeof(opaque.GPU_UNUSED) - _HEAD_SIZE
     ours = _outputs(owner.own_bytes(local + unused, _HEAD_SIZE))
-    if theirs != ours:
-        owner.refuse(
-            Code.FIELD_MISMATCH,
-            f"outputs: {theirs}, the target has {ours}, and they must be equal",
-            field="max_outputs",
-            source=theirs,
-            target=ours,
-        )
+    owner.must_be_equal("max_outputs", theirs, ours)
     return behind + size - unused
 
 

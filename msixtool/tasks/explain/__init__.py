@@ -12,6 +12,8 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from msixtool.dump import Dump
+from msixtool.qemu.refusals.logged import STREAM
+from msixtool.qemu.refusals.logged_devices import DEVICES, OUTSIDE
 from msixtool.qemu.wordings import Role
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.causes import CAUSES
@@ -21,11 +23,9 @@ from msixtool.tasks.explain.explanation import Explanation
 from msixtool.tasks.explain.failures import SHUT_DOWN, Failure, find_failures
 from msixtool.tasks.explain.families import CONSEQUENCE, FAMILIES
 from msixtool.tasks.explain.lines import read_lines
-from msixtool.tasks.explain.more_sentences import DEVICES, OUTSIDE
 from msixtool.tasks.explain.packed import text_of
 from msixtool.tasks.explain.readings import SHORT, Reading, readings
 from msixtool.tasks.explain.rotated import Joined, logs_of
-from msixtool.tasks.explain.sentences import SENTENCES
 from msixtool.tasks.explain.silent import crash, quoted, silent
 from msixtool.tasks.explain.unread import looks_like_qemu
 from msixtool.tasks.finding import Finding
@@ -37,7 +37,7 @@ __all__ = [
 MOST = 1000
 """The most failures that are explained; a log with more repeats itself."""
 
-_SENTENCES = {**SENTENCES, **DEVICES, **OUTSIDE, **{each.name: each.sentence for each in FAMILIES}}
+_SENTENCES = {**STREAM, **DEVICES, **OUTSIDE, **{each.name: each.sentence for each in FAMILIES}}
 _CAUSES = {**CAUSES, "crash": crash, SHUT_DOWN: crash}
 
 

@@ -11,7 +11,6 @@ from msixtool.qemu.refusals import Refusal
 from msixtool.tasks.explain.events import Event
 from msixtool.tasks.explain.evidence import StreamAtHand
 from msixtool.tasks.explain.failures import Failure
-from msixtool.tasks.explain.sentences import Sentence
 from msixtool.tasks.finding import Finding, finding_of
 
 
@@ -58,24 +57,11 @@ class Case:
         """A group of the cause's wording; empty where it is not in this message."""
         return self.cause.values.get(group, "")
 
-    def tell(self, sentence: Sentence) -> Finding:
-        """What a sentence makes of this case."""
-        values = {**self.cause.values, "source": self.source, "target": self.target, "it": self.it}
-
-        def filled(text: str | None) -> str | None:
-            return None if text is None else text.format_map(values)
-
-        section = self.section or sentence.section
-        return Finding(
-            sentence.code,
-            filled(sentence.message) or "",
-            section,
-            self.instance,
-            filled(sentence.field),
-            source=_state(self.source),
-            target=_state(self.target),
-            advice=filled(sentence.advice),
-        )
+    def tell(self, refusal: Refusal, **values: Any) -> Finding:
+        """What a refusal of a sentence of its own makes of this case, with `values` beside its message's."""
+        known = {**self.cause.values, "source": self.source, "target": self.target, "it": self.it, **values}
+        made = finding_of(refusal, self.section or refusal.section, self.instance, **known)
+        return replace(made, source=_state(known["source"]), target=_state(known["target"]))
 
     def refused(self, refusal: Refusal, section: str | None = None, **values: Any) -> Finding:
         """A refusal of QEMU's by the values in its messages, and others: those of the cause's wording count

@@ -8,10 +8,13 @@ hw/virtio/virtio.c (virtio_load), hw/virtio/virtio-pci.c.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
 from msixtool.formats import msix, pci
+from msixtool.qemu import refusals
+from msixtool.qemu.refusals import Refusal
 from msixtool.tasks import device_checks
 from msixtool.tasks.rules.catalogue import RULES, RuleFinding
 
@@ -32,8 +35,7 @@ def check_capability(device: MsixDevice) -> Iterator[RuleFinding]:
     if device.config is None:
         return
     if device.capability is None and device.config.damage is None:
-        text = "the section has MSI-X state, and configuration space has no MSI-X capability"
-        yield _finding(device, "capability-missing", text, 0)
+        yield _refused(device, refusals.CAPABILITY_MISSING, 0)
     if device.capability is not None:
         yield from _capability(device, device.config, device.capability)
 
@@ -46,11 +48,14 @@ def _finding(
     return _at(device, rule, message, device.config_offset + at if known else None, vector)  # type: ignore[operator]
 
 
+def _refused(device: MsixDevice, refusal: Refusal, at: int, **values: Any) -> RuleFinding:
+    return _finding(device, refusal.rule, refusal.told(**values), at)
+
+
 def _capability(device: MsixDevice, config: ConfigSpace, capability: MsixCapability) -> Iterator[RuleFinding]:
     at = capability.offset
     if capability.control & CONTROL_RESERVED:
-        text = f"Message Control {capability.control:#06x}: bits 11 to 13 are reserved, and QEMU has 0"
-        yield _finding(device, "message-control-reserved", text, at + 2)
+        yield _refused(device, refusals.CONTROL_RESERVED, at + 2, source=capability.control)
     yield from _places(device, config, capability)
     if capability.enabled and not config.bus_master:
         text = "MSI-X is enabled and bus mastering is off: no message can leave the function"
@@ -66,26 +71,19 @@ def _places(device: MsixDevice, config: ConfigSpace, capability: MsixCapability)
     table, pba = capability.table, capability.pba
     sizes = (msix.ENTRY_SIZE * capability.vectors, (capability.vectors + 63) // 64 * 8)
     if table.bar == pba.bar and table.offset < pba.offset + sizes[1] and pba.offset < table.offset + sizes[0]:
-        text = (
-            f"in BAR {table.bar} the table ({table.offset:#x}, {sizes[0]} bytes)"
-            f" overlaps the PBA ({pba.offset:#x}, {sizes[1]} bytes)"
-        )
-        yield _finding(device, "table-pba-overlap", text, capability.offset + 4)
+        values = {"table": table.offset, "table_size": sizes[0], "pba": pba.offset, "pba_size": sizes[1]}
+        yield _refused(device, refusals.TABLE_PBA_OVERLAP, capability.offset + 4, bar=table.bar, **values)
     for name, place, size, at in (
         ("table", table, sizes[0], capability.offset + 4),
         ("PBA", pba, sizes[1], capability.offset + 8),
     ):
         wrong = _wrong_bar(config, place.bar)
         if wrong is not None:
-            yield _finding(device, "bar-indicator", f"the {name} is in BAR {place.bar}, which {wrong}", at)
+            yield _refused(device, refusals.BAR_INDICATOR, at, what=name, bar=place.bar, why=wrong)
             continue
-        room = _room(config, place)
-        if place.offset + size > room:
-            text = (
-                f"the {name} ends at {place.offset + size:#x}, and BAR {place.bar} has {room:#x} bytes"
-                f" at most: its address is no multiple of more"
-            )
-            yield _finding(device, "beyond-bar", text, at)
+        room, end = _room(config, place), place.offset + size
+        if end > room:
+            yield _refused(device, refusals.BEYOND_BAR, at, what=name, bar=place.bar, end=end, room=room)
 
 
 def _wrong_bar(config: ConfigSpace, bar: int) -> str | None:

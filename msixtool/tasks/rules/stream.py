@@ -9,6 +9,7 @@ from msixtool.containers.base import WINDOW
 from msixtool.dump import Dump
 from msixtool.errors import MsixtoolError
 from msixtool.formats.qevm import ItemType
+from msixtool.qemu.refusals import RAM_FILL
 from msixtool.stream.items import DamageRule
 from msixtool.tasks.finding import Severity
 from msixtool.tasks.rules.catalogue import RULES, RuleFinding
@@ -44,9 +45,8 @@ def check_stream(dump: Dump) -> Iterator[RuleFinding]:
             offset=refused.offset,
         )
     if dump.index.ram is not None and dump.index.ram.filled:
-        count = dump.index.ram.filled
-        text = f"{plural(count, 'zero record')} with another fill byte: QEMU since 8.2 refuses that"
-        yield _finding("ram-fill", text, device="ram")
+        count = plural(dump.index.ram.filled, "zero record")
+        yield _finding(RAM_FILL.rule, RAM_FILL.told(count=count), device="ram")
 
 
 def _finding(

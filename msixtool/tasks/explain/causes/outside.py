@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from msixtool.qemu.kinds import kind_of
+from msixtool.qemu.refusals import logged
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.explain.families import find_family
-from msixtool.tasks.finding import Code, Finding
+from msixtool.tasks.finding import Finding
 
 
 def blocked_device(case: Case) -> Finding:
     """A device whose state cannot be saved."""
-    section = case.section
-    device = section or ""
+    device = case.section or ""
     remedy = kind_of(device).advice.blocked or (
         "Unplug it before the migration (device_del), or use a device that can migrate."
     )
-    return Finding(
-        Code.OTHER,
-        f"The VM cannot be saved: the state of {device} cannot be migrated.",
-        section,
-        advice=remedy,
-    )
+    return case.tell(logged.BLOCKED_DEVICE, advice=remedy)
 
 
 def libvirt_cpu(case: Case) -> Finding:
@@ -28,15 +23,8 @@ def libvirt_cpu(case: Case) -> Finding:
     missing, extra = case.value("source"), case.value("target")
     parts = [f"it lacks {missing}" if missing else "", f"it adds {extra}" if extra else ""]
     differs = f": {' and '.join(filter(None, parts))}" if any(parts) else ""
-    return Finding(
-        Code.OTHER,
-        f"The CPU that QEMU gives the guest on this host is not the one in its definition{differs}.",
-        "cpu",
-        field="cpu",
-        source=missing or None,
-        target=extra or None,
-        advice=_on_cpu(missing, extra),
-    )
+    values = {"source": missing or None, "target": extra or None, "advice": _on_cpu(missing, extra)}
+    return case.tell(logged.CPU_FEATURES, differs=differs, **values)
 
 
 def blocked(case: Case) -> Finding:
@@ -44,9 +32,7 @@ def blocked(case: Case) -> Finding:
     reason = case.value("reason").rstrip(".")
     found = find_family(reason, named=True)
     advised = None if found is None else found[0].family.sentence.advice
-    return Finding(
-        Code.OTHER, f"The VM cannot be saved: {reason}.", case.section, case.instance, advice=advised
-    )
+    return case.tell(logged.BLOCKED, reason=reason, advice=advised)
 
 
 def _on_cpu(missing: str, extra: str) -> str:

@@ -1,4 +1,4 @@
-"""What QEMU says of a refusal that can be told from streams too: the words are those of qemu/refusals.py."""
+"""What QEMU says of a refusal that can be told from streams too: the words are those of qemu/refusals."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from msixtool.formats.ram import SECTION as RAM
 from msixtool.qemu import advice, refusals
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.refusals import Refusal
+from msixtool.qemu.refusals.logged import CONFIGURATION
 from msixtool.tasks.explain.case import Case
-from msixtool.tasks.explain.sentences import CONFIGURATION
 from msixtool.tasks.finding import Finding
 from msixtool.words import byte_size, plural
 
@@ -76,10 +76,7 @@ def _at_most(case: Case) -> Finding:
     """A number that may be at most the local one: the version_id in a PCIDevice."""
     fields = case.failure.fields
     field = fields[0].values["field"] if fields and fields[0].name == "field" else "version_id"
-    if field == "version_id":
-        return case.refused(refusals.PCI_VERSION)
-    listed = field.startswith("cpreg_vmstate_array_len")
-    return case.refused(refusals.REGISTER_LIST if listed else refusals.AT_MOST, name=field)
+    return case.refused(refusals.at_most(field), name=field)
 
 
 def _not_equal(case: Case) -> Finding:

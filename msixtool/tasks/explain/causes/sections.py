@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msixtool.qemu import advice
+from msixtool.qemu.refusals import logged
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.finding import Code, Finding
 
@@ -17,26 +18,14 @@ _OTHER_LAYOUT = (
 def footer_missing(case: Case) -> Finding:
     """The bytes of a section that its layout here does not use up."""
     section = case.section or ""
-    return Finding(
-        Code.SECTION_LAYOUT,
-        f"QEMU read {section} by its own layout and did not end where the section does: the stream has more"
-        " of it, or less, than the target's device has.",
-        section,
-        case.instance,
-        advice=advice.advise(Code.SECTION_LAYOUT.value, section, None) or _OTHER_LAYOUT,
-    )
+    return case.tell(logged.FOOTER_MISSING, advice=_advice(section))
 
 
 def footer_id(case: Case) -> Finding:
     """A footer of another section."""
     section = case.section or ""
-    return Finding(
-        Code.SECTION_LAYOUT,
-        f"Behind {section} stands the footer of section {case.source} instead of {case.target}: QEMU reads"
-        " this section in another layout than the one in which it was written, or the stream is damaged.",
-        section,
-        case.instance,
-        source=case.source,
-        target=case.target,
-        advice=advice.advise(Code.SECTION_LAYOUT.value, section, None) or _OTHER_LAYOUT,
-    )
+    return case.tell(logged.FOOTER_OTHER, advice=_advice(section))
+
+
+def _advice(section: str) -> str:
+    return advice.advise(Code.SECTION_LAYOUT.value, section, None) or _OTHER_LAYOUT

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from msixtool.qemu import refusals
+from msixtool.qemu.refusals import logged
+from msixtool.qemu.refusals.logged import CONFIGURATION, STREAM
 from msixtool.tasks.explain.case import Case
-from msixtool.tasks.explain.sentences import CONFIGURATION, SENTENCES, SOURCE_STOPPED
 from msixtool.tasks.finding import Code, Finding
 
 _MAGICS = {
@@ -26,19 +27,13 @@ def magic(case: Case) -> Finding:
     """Not a migration stream: what it may be instead, by its first bytes or by the file given."""
     found = case.source
     if found == _MULTIFD:
-        return _multifd(on_source=True)
+        return _multifd(case, on_source=True)
     begins = "" if found is None else f"{found:08x}"
     what = next((name for start, name in _MAGICS.items() if begins.startswith(start)), None)
     if what is None and case.evidence is not None and case.evidence.dump.layers:
         what = str(case.evidence.dump.layers[0]["kind"])
-    said = f": it begins with {begins}" if begins else ""
-    return Finding(
-        Code.STREAM,
-        f"What QEMU was given is no migration stream{said}{f', as {what} does' if what else ''}.",
-        source=found,
-        target=case.target,
-        advice=_unpack(what) or (_BY_SOCKET if what is None else None),
-    )
+    said = (f": it begins with {begins}" if begins else "") + (f", as {what} does" if what else "")
+    return case.tell(logged.MAGIC, said=said, advice=_unpack(what) or (_BY_SOCKET if what is None else None))
 
 
 _BY_SOCKET = (
@@ -60,30 +55,16 @@ def _unpack(what: str | None) -> str | None:
     return None
 
 
-def _multifd(*, on_source: bool) -> Finding:
+def _multifd(case: Case, *, on_source: bool) -> Finding:
     there, here = ("on", "off") if on_source else ("off", "on")
-    return Finding(
-        Code.CAPABILITY,
-        f"The multifd capability is {there} in the source and {here} in the target: it met bytes that are"
-        " meant for another kind of channel.",
-        field="multifd",
-        source=on_source,
-        target=not on_source,
-        advice="Turn multifd on for both sides or for neither (migrate-set-capabilities).",
-    )
+    return case.tell(logged.MULTIFD, there=there, here=here, source=on_source, target=not on_source)
 
 
 def multifd_magic(case: Case) -> Finding:
     """A multifd channel that does not begin as one."""
     if case.source == _QEVM:
-        return _multifd(on_source=False)
-    return Finding(
-        Code.STREAM,
-        "What came on a multifd channel is none: another program connected, or TLS is on on one side alone.",
-        field="multifd",
-        source=case.source,
-        target=case.target,
-    )
+        return _multifd(case, on_source=False)
+    return case.tell(logged.MULTIFD_CHANNEL)
 
 
 _CONFIGURATION_TYPE = 7
@@ -95,17 +76,11 @@ def section_type(case: Case) -> Finding:
     if case.source == _CONFIGURATION_TYPE:
         unread = refusals.CONFIGURATION_UNREAD._replace(code=Code.FIELD_MISMATCH)
         return case.refused(unread, CONFIGURATION, source=True, target=False)
-    return case.tell(SENTENCES["section-type"])
+    return case.tell(STREAM["section-type"])
 
 
 def stream_error(case: Case) -> Finding:
     """The stream ended, or its transport broke, while something was read."""
     what = case.section or case.value("vmsd")
     inside = f" in the middle of {what}" if what else ""
-    return Finding(
-        Code.STREAM,
-        f"The stream ended, or the connection broke{inside}.",
-        case.section,
-        case.instance,
-        advice=SOURCE_STOPPED,
-    )
+    return case.tell(logged.ENDED, inside=inside)

@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from msixtool.tasks.explain.sentences import Sentence
-from msixtool.tasks.finding import Code
+from msixtool.qemu.refusals import Code, Refusal
 
 CONSEQUENCE = 2
 """The rank of a message that another one explains, in this log or in that of the other side."""
@@ -34,7 +33,7 @@ class Family:
     """Messages of one meaning; `rank` is 0 for a cause, CONSEQUENCE for what only follows from one."""
 
     name: str
-    sentence: Sentence
+    sentence: Refusal
     templates: tuple[str, ...]
     rank: int = 0
 
@@ -50,7 +49,7 @@ def family(
     rank: int = 0,
 ) -> Family:
     """A Family of templates with its sentence."""
-    return Family(name, Sentence(code, message, advice, section, field), templates, rank)
+    return Family(name, Refusal(code, message, advice, section=section, field=field), templates, rank)
 
 
 @dataclass(frozen=True, slots=True)

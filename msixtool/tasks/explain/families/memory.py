@@ -6,8 +6,8 @@ system/physmem.c.
 
 from __future__ import annotations
 
+from msixtool.qemu.refusals.logged import RAM
 from msixtool.tasks.explain.families.family import family
-from msixtool.tasks.explain.sentences import RAM
 from msixtool.tasks.finding import Code
 
 MEMORY = (

@@ -63,6 +63,8 @@ class Refusal(NamedTuple):
     rule: str = ""
     severity: Severity = Severity.ERROR
     loads: Lifetime | None = None
+    section: str | None = None
+    """Where no message names one and it is always the same."""
 
     def told(self, **values: Any) -> str:
         """Its words for a case."""
@@ -144,6 +146,7 @@ BLOCK_ADDRESS = Refusal(
 
 SECTION_UNKNOWN = Refusal(Code.SECTION_UNKNOWN, "section {name}{which}: the target has none{but}")
 NEWER = "Load it in a QEMU at least as new as the one that saved it, or save it again with"
+OLDER_MACHINE = f"{NEWER} an older machine type: newer ones send more."
 SECTION_TOO_NEW = Refusal(
     Code.SECTION_VERSION,
     "{what}: version {source}, the target reads up to {target}",
@@ -159,7 +162,7 @@ SECTION_TOO_OLD = Refusal(
 SUBSECTION_UNKNOWN = Refusal(
     Code.SUBSECTION_UNKNOWN,
     "subsection {source}: the target's QEMU does not know it",
-    f"{NEWER} an older machine type: newer ones send more.",
+    OLDER_MACHINE,
     "{source}",
 )
 FOOTER = Refusal(
@@ -171,6 +174,26 @@ NOT_EQUAL = Refusal(
     Code.FIELD_MISMATCH,
     "{name}: {source}, the target has {target}, and they must be equal",
     field="{name}",
+)
+
+NOT_EQUAL_AFTER_LOAD = Refusal(
+    Code.FIELD_MISMATCH,
+    "{what}: {source:#x}, the target has {target:#x}, and they must be equal",
+    field="{name}",
+)
+NOTHING_THERE = Refusal(
+    Code.OTHER, "{name}: the target has nothing there, the source something", field="{name}"
+)
+CPU_ELEMENTS = Refusal(
+    Code.SECTION_LAYOUT,
+    "subsection {name}: elements for {source} CPUs, the target has {target}, so that QEMU reads on and misses"
+    " the section's footer",
+    field="{name}",
+)
+WITHOUT_MSIX = Refusal(
+    Code.OTHER,
+    "{kind} without MSI-X: QEMU ends with a failed assertion (msix_vector_unuse) after reading it",
+    field="msix",
 )
 
 AT_MOST = Refusal(Code.FIELD_MISMATCH, "{name}: {source}, the target takes 0 to {target}", field="{name}")
@@ -194,6 +217,41 @@ PCI_VERSION = Refusal(
 IRQ_STATE = Refusal(
     Code.OTHER, "irq state {source}{pin}: must be 0 or 1", field="irq_state", rule="irq-state"
 )
+
+SETTINGS = Refusal(
+    Code.CONFIG_MISMATCH,
+    "{damage}",
+    "Give the capability the values that the device has: no QEMU takes others (msixtool validate).",
+    "{name}",
+)
+"""A capability that get_pci_config_device refuses, whatever the target's device is like."""
+CAPABILITY_MISSING = SETTINGS._replace(
+    words="the section has MSI-X state, and configuration space has no MSI-X capability",
+    rule="capability-missing",
+)
+CONTROL_RESERVED = SETTINGS._replace(
+    words="Message Control {source:#06x}: bits 11 to 13 are reserved, and QEMU has 0",
+    rule="message-control-reserved",
+)
+TABLE_PBA_OVERLAP = SETTINGS._replace(
+    words="in BAR {bar} the table ({table:#x}, {table_size} bytes) overlaps the PBA ({pba:#x}, {pba_size}"
+    " bytes)",
+    rule="table-pba-overlap",
+)
+BAR_INDICATOR = SETTINGS._replace(words="the {what} is in BAR {bar}, which {why}", rule="bar-indicator")
+BEYOND_BAR = SETTINGS._replace(
+    words="the {what} ends at {end:#x}, and BAR {bar} has {room:#x} bytes at most: its address is no multiple"
+    " of more",
+    rule="beyond-bar",
+)
+
+
+def at_most(name: str) -> Refusal:
+    """Of a field that may be at most the target's, from 0 on."""
+    if name == "version_id":
+        return PCI_VERSION
+    return REGISTER_LIST if name.startswith("cpreg_vmstate_array_len") else AT_MOST
+
 
 # virtio
 
@@ -279,12 +337,40 @@ RING_UNKNOWN = Refusal(
 CHECKS_AVAILABLE = Lifetime((5, 2), (7, 2))
 """Releases that leave a queue alone whose available index makes no sense."""
 
+# virtio devices
+
+BACKEND_LACKS = Refusal(
+    Code.FIELD_MISMATCH,
+    "{name}: the source's network backend has {needs}, the target's has not",
+    field="{name}",
+)
+BACKEND_QUEUES = Refusal(
+    Code.FIELD_MISMATCH,
+    "max_queue_pairs: the source's network backend has {queues}, the target's {target}, and they must be"
+    " equal",
+    field="max_queue_pairs",
+)
+QUEUE_PAIRS = Refusal(
+    Code.OTHER,
+    "curr_queue_pairs: {source}, more than max_queue_pairs, {target}",
+    field="curr_queue_pairs",
+)
+REQUEST_QUEUE = Refusal(
+    Code.OTHER, "a request in flight is of queue {source}, the target has {target}", field="requests"
+)
+PORTS = Refusal(
+    Code.FIELD_MISMATCH, "ports {first} to {last}: {source:#x}, the target has {target:#x}", field="ports_map"
+)
+PORT_MISSING = Refusal(
+    Code.FIELD_MISMATCH, "port {source} is active, the target has none of this number", field="ports"
+)
+
 # Other devices
 
 RUN_STATE = Refusal(
     Code.OTHER,
     "runstate: {state} is no run state of QEMU",
-    f"{NEWER} an older machine type: newer ones send more.",
+    OLDER_MACHINE,
     "runstate",
     "run-state",
 )
@@ -332,13 +418,12 @@ AHCI_BUS_MASTER = AHCI_BOUNCE._replace(rule="ahci-bus-master", loads=Lifetime((7
 
 WHOLE = "Take the stream again, or use a copy of it that is whole."
 DAMAGE = Refusal(Code.STREAM, "{damage}", WHOLE)
-SETTINGS = Refusal(
-    Code.CONFIG_MISMATCH,
-    "{damage}",
-    "Give the capability the values that the device has: no QEMU takes others (msixtool validate).",
-    "{name}",
+RAM_FILL = Refusal(
+    Code.STREAM,
+    "{count} with another fill byte: QEMU since 8.2 refuses that",
+    rule="ram-fill",
+    severity=Severity.WARNING,
 )
-"""A capability that get_pci_config_device refuses, whatever the target's device is like."""
 INCOMPLETE = Refusal(
     Code.STREAM,
     "libvirt marked the image as incomplete, and refuses to restore it",
