@@ -358,6 +358,13 @@ QUEUE_PAIRS = Refusal(
 REQUEST_QUEUE = Refusal(
     Code.OTHER, "a request in flight is of queue {source}, the target has {target}", field="requests"
 )
+REQUEST_QUEUES = Refusal(
+    Code.SECTION_LAYOUT,
+    "requests in flight: only a device of several queues says of which they are; the source has {source}, the"
+    " target {target}",
+    "Give the target the source's num-queues=, or save when no request waits.",
+    "requests",
+)
 PORTS = Refusal(
     Code.FIELD_MISMATCH, "ports {first} to {last}: {source:#x}, the target has {target:#x}", field="ports_map"
 )

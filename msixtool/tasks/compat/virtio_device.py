@@ -123,15 +123,7 @@ def _blk(owner: Load, theirs: Any, own: VirtioLayout, source: VirtioLayout | Non
     if source is not None and at_home is not None and len(at_home.requests) > 1:
         others = len(source.state.queues)
         if (others > 1) != (queues > 1):
-            owner.refuse(
-                Code.SECTION_LAYOUT,
-                f"requests in flight: only a device of several queues says of which they are; the source has"
-                f" {others}, the target {queues}",
-                field="requests",
-                source=others,
-                target=queues,
-                advice="Give the target the source's num-queues=, or save when no request waits.",
-            )
+            owner.refuse_as(refusals.REQUEST_QUEUES, source=others, target=queues)
     for request in theirs.requests:
         if request.queue is not None and request.queue >= queues:
             owner.refuse_as(refusals.REQUEST_QUEUE, source=request.queue, target=queues)
