@@ -185,5 +185,5 @@ def _disk_size(device: SeenDevice) -> int | None:
     if device.virtio is None or not kind_of(device.kind).requests:
         return None
     config = device.virtio.device_config.ljust(sizeof(fmt.BLK_CONFIG), b"\0")
-    size = parse(fmt.BLK_CONFIG, config, what="virtio-blk config").capacity * _SECTOR
+    size = parse(fmt.BLK_CONFIG, config, what="a virtio disk's configuration").capacity * _SECTOR
     return size if 0 < size <= _MOST_DISK else None
