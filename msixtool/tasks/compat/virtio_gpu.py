@@ -27,5 +27,5 @@ def load(owner: Load, at: int, local: int, size: int) -> int:
 
 
 def _outputs(head: bytes) -> int:
-    outputs: int = parse(opaque.GPU_HEAD, head, what="virtio-gpu").max_outputs
+    outputs: int = parse(opaque.GPU_HEAD, head, what="its outputs").max_outputs
     return outputs
