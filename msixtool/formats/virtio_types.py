@@ -239,6 +239,15 @@ OWN: dict[str, Any] = {
 }
 """By the kind of section. What virtio-gpu and virtio-scsi hold besides stands outside of the blob."""
 
+
+def in_flight(own: Any) -> int:
+    """How many elements of virtqueues the own state of a device holds; 0 for None."""
+    if own is None:
+        return 0
+    requests, ports = own.get("requests", ()), own.get("ports", ())
+    return max(0, len(requests) - 1) + sum(bool(port.elem_popped) for port in ports)
+
+
 _CHOICES: dict[str, dict[str, tuple[int, ...]]] = {
     "virtio-net": {"multiqueue": (0, 1)},
     "virtio-mem": {"early": (1, 0)},

@@ -25,8 +25,10 @@ from construct import (
     Int16ub,
     Int32sb,
     Int32ub,
+    Int32ul,
     Int64sb,
     Int64ub,
+    Int64ul,
 )
 
 from msixtool.errors import FormatError
@@ -52,8 +54,11 @@ INTEGERS: dict[str, Any] = {
     "uint64": Int64ub,
     "int64 equal": Int64ub,
     "timer": Int64ub,
+    "uint32 of the host": Int32ul,
+    "uint64 of the host": Int64ul,
 }
-"""Integers by type name. A timer is its expiry in ns of its clock, or TIMER_OFF."""
+"""Integers by type name. A timer is its expiry in ns of its clock, or TIMER_OFF. Those of the host are in no
+vmdesc: they stand in structures that QEMU saves as they lie in its memory."""
 
 TIMER_OFF = (1 << 64) - 1
 """What a timer that is not set writes."""
@@ -88,10 +93,10 @@ MORE, NO_MORE = b"\x01", b"\x00"
 _FIXED: dict[str, Any] = {BOOL: Flag, **INTEGERS, **FLOATS}
 _SIZES = {name: sizeof(schema) for name, schema in _FIXED.items()}
 # A section may have 10^5 integers: the same encodings without construct's bookkeeping.
-_CODES = {name: schema.fmtstr[1] for name, schema in INTEGERS.items()}
+_CODES = {name: schema.fmtstr for name, schema in INTEGERS.items()}
 PLAIN = {code: name for name, code in reversed(_CODES.items())}
-"""The type of an integer that nothing more is known of, by its code in `struct`."""
-_UNPACK = {name: struct.Struct(f">{code}").unpack for name, code in _CODES.items()}
+"""The type of an integer that nothing more is known of, by its byte order and code in `struct`."""
+_UNPACK = {name: struct.Struct(code).unpack for name, code in _CODES.items()}
 
 
 def fixed_size(type_name: str) -> int | None:
@@ -139,7 +144,8 @@ def decode_array(type_name: str, data: Buffer, count: int) -> list[Value]:
     """`count` values of a type, which take all of `data` in equal parts."""
     size = len(data) // count if count else 0
     if type_name in _CODES and size == _SIZES[type_name]:
-        return list(struct.unpack(f">{count}{_CODES[type_name]}", data))
+        order, code = _CODES[type_name]
+        return list(struct.unpack(f"{order}{count}{code}", data))
     return [decode(type_name, data[start : start + size]) for start in range(0, size * count, size or 1)]
 
 
@@ -161,7 +167,7 @@ def encode(type_name: str, value: Any, size: int) -> bytes:
         low, high = integer_range(type_name)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise _misfit(type_name, f"an integer from {low} to {high}", value)
-        return struct.pack(f">{_CODES[type_name]}", value)
+        return struct.pack(_CODES[type_name], value)
     return build(_FIXED[type_name], value, what=f"field of type {type_name}")
 
 
@@ -173,7 +179,7 @@ def number(data: Buffer, *, signed: bool = False) -> int:
 def integer_range(type_name: str) -> tuple[int, int]:
     """The least and the greatest value of an integer type."""
     bits = 8 * _SIZES[type_name]
-    signed = _CODES[type_name].islower()
+    signed = _CODES[type_name][1].islower()
     return (-1 << bits - 1, (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
 
 

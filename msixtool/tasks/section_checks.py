@@ -4,9 +4,9 @@ The checks that a device makes after the load of its own fields (post_load), wha
 list for `load`, `validate` and `compat`; docs/refusals.md has all of them, and those that no stream shows.
 
 Source: QEMU hw/ide/ahci.c (ahci_state_post_load), migration/global_state.c (global_state_post_load),
-hw/scsi/scsi-bus.c (get_scsi_requests), hw/virtio/virtio.c (virtio_load, where it looks at the rings),
-hw/net/virtio-net.c (virtio_net_rss_post_load), softmmu/physmem.c (address_space_map) of 5.2, 7.2, 10.0 and
-10.2.
+hw/scsi/scsi-bus.c (get_scsi_requests), hw/virtio/virtio.c (virtio_load, where it looks at the rings, and
+qemu_get_virtqueue_element), hw/net/virtio-net.c (virtio_net_rss_post_load), softmmu/physmem.c
+(address_space_map) of 5.2, 7.2, 10.0 and 10.2.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from msixtool.devices import virtio_layout
 from msixtool.devices.places import config_space, places_of
 from msixtool.devices.virtio import Queue
-from msixtool.devices.virtio_layout import Ring, VirtioLayout
+from msixtool.devices.virtio_layout import PACKED_VIRTQUEUES, Ring, VirtioLayout
 from msixtool.dump import Dump
 from msixtool.formats import parse, sizeof, virtio_types, vring
 from msixtool.formats import virtio as fmt
@@ -78,7 +78,7 @@ def troubles(dump: Dump) -> list[Refused]:
         elif (blob := virtio_blob(dump, item)) is not None:
             blobs.append((item, blob))
             found += _rss(item, blob)
-    found += _requests(dump)
+    found += _requests(dump, blobs)
     found += _rings(dump, blobs)
     return sorted(found, key=lambda refused: refused.offset)
 
@@ -117,19 +117,25 @@ def _fields(dump: Dump, item: Item, kind: str) -> Iterator[Refused]:
         yield from _ahci(dump, item, values)
 
 
-def _requests(dump: Dump) -> Iterator[Refused]:
-    """What SCSI disks had in flight at a controller that has no load_request."""
+def _requests(dump: Dump, blobs: list[tuple[Item, VirtioLayout]]) -> Iterator[Refused]:
+    """What was in flight at a device that cannot load it: a SCSI controller without a load_request, and
+    each virtio device with packed rings."""
     unable = {
-        item.named.path: item.named.kind
+        item.named.path: refusals.LOST_REQUESTS
         for item in dump.index.full_sections()
         if not kind_of(item.named.kind).loads_requests
     }
+    for item, blob in blobs:
+        if blob.subsection(PACKED_VIRTQUEUES) is not None:
+            unable[item.named.path] = refusals.PACKED_REQUESTS
+            if blob.own is not None and virtio_types.in_flight(blob.own.value):
+                yield _refused(item, refusals.PACKED_REQUESTS)
     for item in dump.index.full_sections() if unable else ():
-        controller = unable.get(Idstr(item.named.path).path)
-        if controller is not None and item.layout is not None:
+        refusal = unable.get(Idstr(item.named.path).path)
+        if refusal is not None and item.layout is not None:
             sizes = (each.size for each in item.layout.walk() if each.type == SCSI_REQUESTS)
             if any(size > 1 for size in sizes):
-                yield _refused(item, refusals.LOST_REQUESTS, controller=controller)
+                yield _refused(item, refusal)
 
 
 # AHCI

@@ -77,12 +77,18 @@ def test_of_what_a_disk_emulates_old_releases_save_no_more_than_the_command() ->
 
 
 def test_an_mptsas_adds_its_own_request_and_where_the_data_lies() -> None:
-    own = bytes([3, 0, 0, 0, 10]) + bytes(43) + struct.pack(">IQQ", 1, 0x8000, 512)
+    own = (
+        bytes([3, 0, 0, 0, 10, 0, 0, 0])
+        + struct.pack("<I", 7)
+        + bytes(36)
+        + struct.pack(">IQQ", 1, 0x8000, 512)
+    )
     read = request("28 00 00 00 00 00 00 00 01", 5, retried=True) + own + struct.pack(">QII", 9, 1, 512)
     found = values("scsi-requests", read + b"\0")
     assert found is not None
     (waiting, _) = found["requests"]
     assert (waiting["scsi_io"]["TargetID"], waiting["scsi_io"]["CDBLength"]) == (3, 10)
+    assert waiting["scsi_io"]["MsgContext"] == 7, "as the host has it"
     assert (waiting["sg"], waiting["sector"]) == ([{"base": 0x8000, "len": 512}], 9)
 
 

@@ -82,6 +82,8 @@ SCSI = "virtio-scsi-pci,num_queues=2,vectors=5"
         ("mptsas1068", "mptsas1068", True),
         ("qemu-xhci", "qemu-xhci", True),
         ("megasas", "megasas", False),
+        ("virtio-blk-pci,packed=on", "virtio-blk-pci,packed=on", False),
+        ("virtio-scsi-pci,packed=on", "virtio-scsi-pci,packed=on", False),
     ],
 )
 def test_what_a_disk_had_in_flight_is_named_and_loads_where_compat_says_so(

@@ -8,6 +8,8 @@ import struct
 import pytest
 
 from msixtool import Dump
+from msixtool.formats import sizeof
+from msixtool.formats.virtio_types import ELEMENT
 from msixtool.qemu.versions import Version
 from msixtool.tasks.compat import compare
 from msixtool.tasks.finding import Code, Severity
@@ -75,6 +77,17 @@ def test_requests_in_flight_at_a_controller_that_cannot_load_them(
     disk = section("0000:00:05.0/0:0:0/scsi-disk", Field("requests", "scsi-requests", waiting))
     machine = Machine([section(f"0000:00:05.0/{controller}"), disk])
     assert [each.section for each in refusals(machine.dump())] == ["0000:00:05.0/0:0:0/scsi-disk"] * stops
+
+
+@pytest.mark.parametrize(("packed", "requests"), [(True, 1), (True, 0), (False, 1)])
+def test_requests_in_flight_of_a_device_with_packed_rings(packed: bool, requests: int) -> None:
+    """Seen: QEMU 5.2, 7.2, 10.0 and 11.1 end, whatever the driver made of the offer."""
+    element = bytes(sizeof(ELEMENT, packed=packed))
+    state = blob((b"\1" + element) * requests + b"\0", queues=1, packed=packed)
+    machine = Machine([section("0000:00:05.0/virtio-blk", Field("virtio", "virtio", state))])
+    found = [each.message for each in refusals(machine.dump())]
+    assert bool(found) == (packed and requests > 0)
+    assert all(each.startswith("a request in flight of a device with packed=on") for each in found)
 
 
 @pytest.mark.parametrize("version", [(5, 2), (7, 2), (8, 0), (10, 0), (11, 1)])

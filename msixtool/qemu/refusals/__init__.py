@@ -384,13 +384,21 @@ RUN_STATE = Refusal(
 DEVICE_STATE = Refusal(Code.OTHER, "{name} {source}: {why}", field="{name}", rule="device-state")
 LOST_REQUESTS = Refusal(
     Code.OTHER,
-    "a disk of a {controller} has requests in flight: QEMU saves them, and crashes (SIGSEGV) where it loads"
-    " them",
+    "a disk of a megasas has requests in flight: QEMU saves them, and crashes (SIGSEGV) where it loads them",
     "Mend what the disk waits for (query-block tells the error), let the VM run until no request waits, and"
     " save again.",
     "requests",
     "device-state",
 )
+PACKED_REQUESTS = Refusal(
+    Code.OTHER,
+    "a request in flight of a device with packed=on: QEMU writes it in another order than it reads it, and"
+    " ends (virtio: unexpected memory split)",
+    "Let the VM run until no request waits, and save again; or start such VMs with packed=off.",
+    "requests",
+    "device-state",
+)
+"""qemu_put_virtqueue_element puts ndescs in front, qemu_get_virtqueue_element reads it behind."""
 RSS_TABLE = Refusal(
     Code.OTHER,
     "an RSS table of {source} entries: QEMU takes a power of two, 128 at most, from 10.0.13 on",

@@ -1,15 +1,19 @@
 """Loading the second field of virtio-gpu: resources with their pixels, then the scanouts.
 
-Source: QEMU hw/display/virtio-gpu.c, virtio_gpu_load; what stands there is formats/opaque.py's.
+Source: QEMU hw/display/virtio-gpu.c, virtio_gpu_load, and scanout_vmstate_after_v2, which is right for
+scanout[0] alone (10.0, 10.2; seen of 11.1); what stands there is formats/opaque.py's.
 """
 
 from __future__ import annotations
 
 from msixtool.devices.virtio_layout import measure
 from msixtool.formats import opaque, parse, sizeof
+from msixtool.qemu.versions import Version
 from msixtool.tasks.compat.load_base import MAX_FIELD, Load
 
 _HEAD_SIZE = sizeof(opaque.GPU_HEAD)
+FRAMEBUFFERS: Version = (8, 2)
+"""Since when an output has a framebuffer of its own in the stream."""
 
 
 def load(owner: Load, at: int, local: int, size: int) -> int:
@@ -23,6 +27,15 @@ def load(owner: Load, at: int, local: int, size: int) -> int:
     unused = sizeof(opaque.GPU_UNUSED) - _HEAD_SIZE
     ours = _outputs(owner.own_bytes(local + unused, _HEAD_SIZE))
     owner.must_be_equal("max_outputs", theirs, ours)
+    if ours > 1 and owner.target.releases.some_since(FRAMEBUFFERS):
+        owner.undecided(
+            f"{ours} outputs: QEMU since 8.2 decides by what happens to lie in its memory whether it reads a"
+            " framebuffer of each but the first; the load may fail, and succeed when it is tried again",
+            field="max_outputs",
+            source=theirs,
+            target=ours,
+            advice="Start such VMs with max_outputs=1, or a display of its own for each output.",
+        )
     return behind + size - unused
 
 
