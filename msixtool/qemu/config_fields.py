@@ -59,6 +59,17 @@ def _one_of(*names: str) -> Words:
     return words
 
 
+def _each_of(*names: str) -> Words:
+    """A bit for each, the first lowest; those without a name are counted as bits."""
+
+    def words(value: int) -> str:
+        bits = (bit for bit in range(value.bit_length()) if value >> bit & 1)
+        found = (names[bit] if bit < len(names) and names[bit] else f"bit {bit}" for bit in bits)
+        return ", ".join(found) or "none"
+
+    return words
+
+
 def _times(factor: int) -> Words:
     """For the upper bits of an offset or an address."""
 
@@ -101,6 +112,45 @@ _BASE_CLASS = _one_of(
     "processor",
     "serial bus",
 )
+
+
+_CLASSES = {
+    0x0100: "SCSI controller",
+    0x0101: "IDE controller",
+    0x0104: "RAID controller",
+    0x0105: "ATA controller",
+    0x0106: "SATA controller",
+    0x0107: "SAS controller",
+    0x0108: "non-volatile memory controller",
+    0x0200: "Ethernet controller",
+    0x0280: "network controller",
+    0x0300: "VGA display",
+    0x0380: "display",
+    0x0401: "audio device",
+    0x0403: "HD audio device",
+    0x0480: "multimedia device",
+    0x0500: "RAM",
+    0x0600: "host bridge",
+    0x0601: "ISA bridge",
+    0x0604: "PCI bridge",
+    0x0680: "bridge",
+    0x0700: "serial controller",
+    0x0780: "communication controller",
+    0x0880: "system peripheral",
+    0x0900: "keyboard",
+    0x0902: "mouse",
+    0x0980: "input device",
+    0x0C03: "USB controller",
+    0x0C05: "SMBus controller",
+}
+"""Base class and subclass, of QEMU's devices."""
+CLASS_CODE = 0xFFFFFF
+
+
+def class_name(value: int) -> str:
+    """A class code in words, with its number."""
+    name = _CLASSES.get(value >> 8) or _BASE_CLASS(value >> 16)
+    return f"{value:#08x} ({name})"
 
 
 _BAR = (
@@ -213,6 +263,23 @@ def _speeds(value: int) -> str:
     return ", ".join(_SPEED(bit + 1) for bit in range(7) if value >> bit & 1) or "none"
 
 
+_CURRENT = _one_of("0 (self powered)", *(f"{most} mA" for most in (55, 100, 160, 220, 270, 320, 375)))
+_ERRORS = _each_of("correctable", "non-fatal", "fatal", "unsupported request")
+_L0S = _one_of(*(f"{most} ns" for most in (64, 128, 256, 512)), "1 µs", "2 µs", "4 µs", "more")
+_L1 = _one_of(*(f"{most} µs" for most in (1, 2, 4, 8, 16, 32, 64)), "more")
+"""At most so long."""
+_EVENTS = _each_of(
+    "attention button",
+    "power fault",
+    "MRL sensor",
+    "presence",
+    "command completed",
+    "hot-plug interrupt",
+    *[""] * 2,
+    "link state",
+)
+_TIMEOUTS = _each_of("50 µs to 10 ms", "10 ms to 250 ms", "250 ms to 4 s", "4 s to 64 s", "disabling")
+
 _ASPM = _one_of("none", "L0s", "L1", "L0s and L1")
 
 _WINDOW_TYPE = RegisterField("type", 0xF, _one_of("16-bit", "32-bit"))
@@ -244,10 +311,10 @@ FIELDS: dict[str, tuple[RegisterField, ...]] = {
         RegisterField("version", 0x7, str),
         RegisterField("PME clock", 0x8, _yes_no),
         RegisterField("device-specific initialisation", 0x20, _yes_no),
-        RegisterField("auxiliary current", 0x1C0),
+        RegisterField("auxiliary current", 0x1C0, _CURRENT),
         RegisterField("D1 support", 0x200, _yes_no),
         RegisterField("D2 support", 0x400, _yes_no),
-        RegisterField("PME support", 0xF800),
+        RegisterField("PME support", 0xF800, _each_of("D0", "D1", "D2", "D3hot", "D3cold")),
     ),
     "Power Management Control/Status": (
         RegisterField("power state", 0x3, _one_of("D0", "D1", "D2", "D3hot")),
@@ -297,14 +364,14 @@ FIELDS: dict[str, tuple[RegisterField, ...]] = {
         RegisterField("maximum payload", 0x7, lambda value: f"{128 << value} bytes"),
         RegisterField("phantom functions", 0x18, str),
         RegisterField("extended tag", 0x20, _yes_no),
-        RegisterField("L0s latency", 0x1C0),
-        RegisterField("L1 latency", 0xE00),
+        RegisterField("L0s latency", 0x1C0, _L0S),
+        RegisterField("L1 latency", 0xE00, _L1),
         RegisterField("role-based error reporting", 0x8000, _yes_no),
         RegisterField("slot power limit", 0x3FC0000, str),
         RegisterField("function level reset", 0x10000000, _yes_no),
     ),
     "Device Control": (
-        RegisterField("error reporting", 0xF),
+        RegisterField("error reporting", 0xF, _ERRORS),
         RegisterField("relaxed ordering", 0x10, _on_off),
         RegisterField("maximum payload", 0xE0, lambda value: f"{128 << value} bytes"),
         RegisterField("extended tag", 0x100, _on_off),
@@ -316,8 +383,8 @@ FIELDS: dict[str, tuple[RegisterField, ...]] = {
         RegisterField("maximum link speed", 0xF, _SPEED),
         RegisterField("maximum link width", 0x3F0, _width),
         RegisterField("ASPM support", 0xC00, _ASPM),
-        RegisterField("L0s exit latency", 0x7000),
-        RegisterField("L1 exit latency", 0x38000),
+        RegisterField("L0s exit latency", 0x7000, _L0S),
+        RegisterField("L1 exit latency", 0x38000, _L1),
         RegisterField("clock power management", 0x40000, _yes_no),
         RegisterField("surprise down reporting", 0x80000, _yes_no),
         RegisterField("link active reporting", 0x100000, _yes_no),
@@ -338,20 +405,20 @@ FIELDS: dict[str, tuple[RegisterField, ...]] = {
         RegisterField("slot number", 0xFFF80000, str, low_part_tells=True),
     ),
     "Slot Control": (
-        RegisterField("notifications", 0x103F),
+        RegisterField("notifications", 0x103F, _EVENTS),
         RegisterField("attention indicator", 0xC0, _one_of("reserved", "on", "blink", "off")),
         RegisterField("power indicator", 0x300, _one_of("reserved", "on", "blink", "off")),
         RegisterField("slot power", 0x400, _one_of("on", "off")),
         RegisterField("interlock", 0x800, _on_off),
     ),
     "Slot Status": (
-        RegisterField("events", 0x11F),
+        RegisterField("events", 0x11F, _EVENTS),
         RegisterField("MRL sensor", 0x20, _one_of("closed", "open")),
         RegisterField("card present", 0x40, _yes_no),
         RegisterField("interlock", 0x80, _on_off),
     ),
     "Device Capabilities 2": (
-        RegisterField("completion timeout", 0x1F),
+        RegisterField("completion timeout", 0x1F, _TIMEOUTS),
         RegisterField("ARI forwarding", 0x20, _yes_no),
         RegisterField("AtomicOp routing", 0x40, _yes_no),
         RegisterField("end-end TLP prefixes", 0x200000, _yes_no),

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from msixtool.qemu.config_fields import FIELDS, RegisterField, capability_name
+from msixtool.formats import pci
+from msixtool.qemu.config_fields import CLASS_CODE, FIELDS, RegisterField, capability_name, class_name
+from msixtool.qemu.kinds import names_by_ids
 
 _ALIGNED = 0xFC
 """The bits of a pointer of the capability list that count: the others are reserved."""
@@ -35,6 +37,8 @@ def differences(
     reaches beyond them only the known part is shown, unless it says enough.
     """
     rest = (source ^ target) & compared
+    if register == "class code" and rest and not CLASS_CODE & ~known:
+        return [RegisterDifference(register, class_name(source), class_name(target))]
     found = []
     for field in FIELDS.get(register, ()):
         if rest & field.mask:
@@ -43,6 +47,17 @@ def differences(
     if rest:
         found.append(_partial(register, source, target, known))
     return found
+
+
+DEVICE_ID = "device ID"
+"""The register whose words take the vendor beside it."""
+
+
+def device_name(config: bytes, device: int | None = None) -> str:
+    """The device ID of a configuration space in words, or another one of the same vendor."""
+    number = pci.DEVICE_ID.value(config) if device is None else device
+    name = names_by_ids().get(f"{pci.VENDOR_ID.value(config):04x}:{number:04x}")
+    return f"{number:#06x} ({name})" if name else f"{number:#06x}"
 
 
 def _difference(

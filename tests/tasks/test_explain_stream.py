@@ -66,7 +66,7 @@ def test_the_register_and_both_values_are_those_of_the_stream(sample: Path) -> N
     ("offset", "target", "field", "words"),
     [
         (0x00, 0x22, "vendor ID", "0x8086 (Intel) in the stream, 0x8022"),
-        (0x0B, 0x06, "class code: base class", "network in the stream, bridge"),
+        (0x0B, 0x06, "class code", "0x020000 (Ethernet controller) in the stream, 0x060000 (host bridge)"),
         (0x0E, 0x80, "header type: multi-function", "no in the stream, yes"),
         (0x34, 0xA0, "capabilities pointer", "(power management) in the stream, 0xa0"),
         (0xA1, 0xD0, "next pointer of the MSI-X capability", "0 (the end of the list) in the stream, 0xd0"),

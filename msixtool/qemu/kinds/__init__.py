@@ -21,7 +21,8 @@ from msixtool.formats import pci
 from msixtool.formats.idstr import kind_of_section
 from msixtool.qemu.kinds.facts import NOTHING, Advice, Capabilities, Compat, Msix, PciFunction, Probe
 from msixtool.qemu.kinds.features import COMMON, Feature
-from msixtool.qemu.kinds.space import recorded_function, recorded_layouts
+from msixtool.qemu.kinds.space import fresh_config, recorded_function, recorded_layouts
+from msixtool.qemu.recorded import functions_of
 from msixtool.qemu.versions import Lifetime, Version
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ class DeviceKind(NamedTuple):
     framebuffer: int | None = None
     """The BAR of a display's memory, which is a RAM block of its own with `vram` in its name."""
     is_virtio: bool = False
+    virtio_ids: tuple[int, ...] = ()
+    """PCI device ids of a virtio device: the modern one, which tells its type, and the transitional one."""
     features: Mapping[int, Feature] = NOTHING
     """virtio feature bits that are of this device type."""
     feature_config: Mapping[int, int] = NOTHING
@@ -163,6 +166,22 @@ def ids(config: bytes) -> str:
     """`8086:100e` of a configuration space."""
     return f"{pci.VENDOR_ID.value(config):04x}:{pci.DEVICE_ID.value(config):04x}"
 
+
+@lru_cache(maxsize=1)
+def names_by_ids() -> dict[str, str]:
+    """The names of devices, as `-device` has them (virtio's as sections have them), by `ids`."""
+    found: dict[str, str] = {}
+    for kind in kinds():
+        found |= {f"{_RED_HAT:04x}:{number:04x}": kind.section for number in kind.virtio_ids}
+        found |= {known: name for known, name in kind.devices.items() if ":" in known}
+        if kind.probes and not kind.is_virtio:
+            for probe, variant in zip(kind.probes, functions_of(kind.section), strict=True):
+                name = probe.device or kind.devices.get("", kind.section)
+                found.setdefault(ids(fresh_config(variant)), name)
+    return found
+
+
+_RED_HAT = 0x1AF4
 
 _kinds: dict[str, DeviceKind] = {}
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from msixtool.formats.pci import CapabilityId
+from msixtool.formats.pci import HEADER_SIZE, CapabilityId
 from msixtool.qemu.kinds.facts import POWER_ALL, Bar, Capabilities, PciFunction
 from msixtool.qemu.recorded import Record, functions_of
 
@@ -72,6 +72,12 @@ def _places(variant: Record, capability: int) -> Iterator[int]:
 
 def _word(found: Mapping[int, int], at: int) -> int:
     return found.get(at, 0) | found.get(at + 1, 0) << 8
+
+
+def fresh_config(variant: Record) -> bytes:
+    """The first 64 bytes of a variant's fresh configuration space; zeros where it is not in a stream."""
+    found = unpacked(variant["config"])
+    return bytes(found.get(at, 0) for at in range(HEADER_SIZE))
 
 
 def unpacked(runs: Mapping[str, str]) -> dict[int, int]:

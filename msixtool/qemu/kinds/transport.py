@@ -181,12 +181,17 @@ def virtio(
     changes: tuple[Compat, ...] = (),
     advice: Advice = _NO_ADVICE,
     registers: Mapping[str, str] = NOTHING,
+    number: int | None = None,
+    transitional_id: int | None = None,
     **facts: Any,
 ) -> DeviceKind:
-    """A kind of virtio device: what all have, and what is its own."""
+    """A kind of virtio device: what all have, and what is its own. `number` is that of the device type
+    (Virtual I/O Device 1.2, section 5)."""
+    modern = () if number is None else (_MODERN_IDS + number,)
     return DeviceKind(
         section,
         is_virtio=True,
+        virtio_ids=modern if transitional_id is None else (*modern, transitional_id),
         msix=_MSIX,
         changes=(*_CHANGES, *changes),
         advice=advice._replace(registers={**_REGISTERS, **registers}, subsections=_SUBSECTIONS),

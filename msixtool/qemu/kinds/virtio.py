@@ -172,6 +172,8 @@ register(
         "virtio-net",
         "virtio-net-pci",
         _net,
+        number=1,
+        transitional_id=0x1000,
         backend=Backend.NETDEV,
         rom=True,
         probes=LAYOUTS,
@@ -206,6 +208,8 @@ register(
         "virtio-blk",
         "virtio-blk-pci",
         _blk,
+        number=2,
+        transitional_id=0x1001,
         backend=Backend.DRIVE,
         features=features.BLK,
         # DISCARD, WRITE_ZEROES
@@ -223,6 +227,8 @@ register(
         "virtio-scsi",
         "virtio-scsi-pci",
         _scsi,
+        number=8,
+        transitional_id=0x1004,
         features=features.SCSI,
         changes=(
             _length("virtio-scsi-device,virtqueue_size"),
@@ -234,6 +240,8 @@ register(
         "virtio-console",
         "virtio-serial-pci",
         _console,
+        number=3,
+        transitional_id=0x1003,
         features=features.CONSOLE,
         advice=Advice(
             give("max_ports"), fields={"ports_map": _PORTS, "ports": _PORTS}, queues=("max_ports",)
@@ -243,6 +251,8 @@ register(
         "virtio-balloon",
         "virtio-balloon-pci",
         _balloon,
+        number=5,
+        transitional_id=0x1002,
         features=features.BALLOON,
         subsections={
             "virtio-balloon-device/free-page-report": Lifetime(),
@@ -261,15 +271,26 @@ register(
         "virtio-rng",
         "virtio-rng-pci",
         since((7, 2)),
+        number=4,
+        transitional_id=0x1005,
         backend=Backend.RNG,
         registers=without_msix("7.1"),
         changes=(Compat("virtio-rng-pci,vectors", "no MSI-X"),),
     ),
-    device("virtio-9p", "virtio-9p-pci", vectors, backend=Backend.FSDEV, features=features.NINE_P),
+    device(
+        "virtio-9p",
+        "virtio-9p-pci",
+        vectors,
+        number=9,
+        transitional_id=0x1009,
+        backend=Backend.FSDEV,
+        features=features.NINE_P,
+    ),
     device(
         "virtio-gpu",
         "virtio-gpu-pci",
         _gpu,
+        number=16,
         transitional=False,
         named=_gpu_name,
         rom=True,
@@ -292,15 +313,17 @@ register(
     device(
         "virtio-input",
         "virtio-tablet-pci",
+        number=18,
         transitional=False,
         named=_input_name,
         note="a tablet or a multitouch",
     ),
-    device("virtio-iommu", "virtio-iommu-pci", transitional=False, features=features.IOMMU),
+    device("virtio-iommu", "virtio-iommu-pci", number=23, transitional=False, features=features.IOMMU),
     device(
         "virtio-mem",
         "virtio-mem-pci",
         _mem,
+        number=24,
         backend=Backend.MEMDEV,
         transitional=False,
         features=features.MEM,
@@ -313,7 +336,7 @@ register(
         advice=_WHERE,
     ),
     DeviceKind(EARLY, equal_vmsd=_SANITY, advice=_WHERE),
-    device("virtio-rtc", "virtio-rtc-pci", transitional=False, since=(11, 0)),
+    device("virtio-rtc", "virtio-rtc-pci", number=17, transitional=False, since=(11, 0)),
     virtio(
         "vhost-user-blk",
         features=features.BLK,
@@ -323,6 +346,7 @@ register(
     ),
     virtio(
         "vhost-user-fs",
+        number=26,
         features=features.FS,
         since=(8, 2),
         advice=Advice(
@@ -332,5 +356,5 @@ register(
         ),
     ),
     virtio("virtio-vhost_scsi", features=features.SCSI),
-    virtio("virtio-vhost_vsock", features=features.VSOCK),
+    virtio("virtio-vhost_vsock", number=19, transitional_id=0x1012, features=features.VSOCK),
 )

@@ -14,7 +14,7 @@ from msixtool.formats import pci
 from msixtool.qemu import advice
 from msixtool.qemu.config_fields import capability_name
 from msixtool.qemu.config_masks import CAPABILITY_ID, NEXT_POINTER, POINTER, Register
-from msixtool.qemu.config_words import capability_at, differences
+from msixtool.qemu.config_words import DEVICE_ID, capability_at, device_name, differences
 from msixtool.tasks.compat import registers
 from msixtool.tasks.compat.load_base import Load, LoadStoppedError
 from msixtool.tasks.finding import Code, Finding, Severity
@@ -109,6 +109,8 @@ def _in_words(mismatch: Mismatch, stream: bytes, own: bytes) -> str:
         if register.name == NEXT_POINTER.name:
             after = f"after {capability_name(own[register.offset - 1])} the capability list goes on"
         return f"{after} {_pointed(source, stream)}, in the target {_pointed(target, own)}"
+    if register.name == DEVICE_ID:
+        return f"{DEVICE_ID}: {device_name(stream)}, the target has {device_name(own)}"
     every = (1 << 8 * register.size) - 1
     found = differences(register.name, source, target, every & ~register.free, every)
     return "; ".join(

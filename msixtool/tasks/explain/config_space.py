@@ -14,7 +14,7 @@ from msixtool.qemu import advice
 from msixtool.qemu.config_fields import capability_name
 from msixtool.qemu.config_masks import CAPABILITY_ID, NEXT_POINTER, POINTER
 from msixtool.qemu.config_places import PlacedRegister, place_at
-from msixtool.qemu.config_words import RegisterDifference, capability_at, differences
+from msixtool.qemu.config_words import DEVICE_ID, RegisterDifference, capability_at, device_name, differences
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import Capabilities
 from msixtool.tasks.explain.case import Case
@@ -168,6 +168,9 @@ def _differences(byte: _Byte, place: PlacedRegister) -> list[RegisterDifference]
         return [RegisterDifference(place.name, capability_name(source), capability_name(target))]
     if place.register.name in (NEXT_POINTER.name, POINTER.name):
         return [RegisterDifference(place.name, _pointer(source, byte.config), _pointer(target, None))]
+    if place.register.name == DEVICE_ID and byte.config is not None:
+        names = (device_name(byte.config, value) for value in (source, target))
+        return [RegisterDifference(place.name, *names)]
     compared = byte.compared << 8 * (byte.offset - place.register.offset)
     own = place.register.name
     found = differences(own, source, target, compared, known)
