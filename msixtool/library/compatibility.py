@@ -289,7 +289,7 @@ class _Made(Target):
 
 
 class _OfDomain(Target):
-    """A target made for each source of a domain's XML: that of a file, or that in the source itself."""
+    """A target for each command of a domain's XML: that of a file, or that in the source itself."""
 
     shared = False
 
@@ -301,24 +301,20 @@ class _OfDomain(Target):
         vmstate: Vmstates | None,
         try_it: bool,
     ) -> None:
-        self.stack, self.domain, self.version, self.vmstate, self.try_it = (
-            stack,
-            domain,
-            version,
-            vmstate,
-            try_it,
-        )
+        from msixtool.tasks.compat.domain import DomainCommands
+        from msixtool.tasks.compat.qemu_target import FreshTargets
+
+        self.commands = DomainCommands()
+        self.targets = stack.enter_context(FreshTargets())
+        self.domain, self.version, self.vmstate, self.try_it = domain, version, vmstate, try_it
 
     def _answer(self, source: Dump) -> Compatibility:
-        from msixtool.tasks.compat.domain import domain_command, xml_of
-        from msixtool.tasks.compat.qemu_target import fresh_target, try_load
+        from msixtool.tasks.compat.domain import xml_of
+        from msixtool.tasks.compat.qemu_target import try_load
 
-        made = domain_command(xml_of(self.domain, source), source)
-        fresh = self.stack.enter_context(fresh_target(made.words))
-        target = self.stack.enter_context(Dump.open(fresh.stream))
-        comparison = compare(
-            source, target, target_version=self.version, vmstate=self.vmstate or fresh.vmstate
-        )
+        made = self.commands.of(xml_of(self.domain, source), source)
+        target, vmstate = self.targets.of(made.words)
+        comparison = compare(source, target, target_version=self.version, vmstate=self.vmstate or vmstate)
         trial = try_load(made.words, source) if self.try_it else None
         origin = Origin.of(target)
         about = origin.document() | {"path": self.domain}

@@ -211,3 +211,24 @@ def test_the_machine_type_is_the_nearest_that_a_target_has(msixtool: Tool, like:
 
 def test_the_examples_of_its_page_hold(tmp_path: Path) -> None:
     check_examples("cmdline.md", tmp_path, 1, errors=True)
+
+
+@pytest.mark.parametrize("command", [("compat", "--on"), ("cmdline", "--check")])
+def test_of_a_program_that_hangs_nothing_is_left_running(
+    msixtool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, str]
+) -> None:
+    """It says its version, starts a process of its own, and never opens the monitor."""
+    monkeypatch.setattr("msixtool.tasks.fresh.START_TIMEOUT", 0.5)
+    monkeypatch.setattr("msixtool.tasks.compat.qemu_target.DESCRIBE_TIMEOUT", 0.5)
+    script = f"""if [ "$1" = --version ]; then echo QEMU emulator version 7.2.0; exit; fi
+echo $$ >> {tmp_path}/pids
+exec sleep 1000"""
+    result = msixtool(command[0], RECORDED[0], command[1], program(tmp_path, script))
+    assert result.status == 2
+    assert result.err.count("\n") == 1
+    assert "does not start" in result.err
+    pids = (tmp_path / "pids").read_text().split()
+    assert pids
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid), 0)

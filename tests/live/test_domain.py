@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,6 +13,7 @@ import pytest
 
 from msixtool import Dump
 from msixtool.cli import run
+from msixtool.tasks.compat import qemu_target
 from tests.live.saved import save_fresh
 from tests.live.test_capture_libvirt import virsh
 
@@ -54,6 +57,30 @@ def test_libvirt_takes_the_domain_and_makes_the_same_machine_of_it(
     document = json.loads(capsys.readouterr().out)
     assert document["tried"]["loaded"], document["tried"]["stderr"]
     assert status == 0, document["findings"]
+
+
+@pytest.mark.usefixtures("libvirt")
+def test_streams_of_one_domain_share_its_target(
+    qemu: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[tuple[str, ...]] = []
+
+    def counted(command: Sequence[str]) -> AbstractContextManager[qemu_target.FreshTarget]:
+        started.append(tuple(command))
+        return made(command)
+
+    made = qemu_target.fresh_target
+    monkeypatch.setattr(qemu_target, "fresh_target", counted)
+    streams = tmp_path / "streams"
+    streams.mkdir()
+    save_fresh(qemu, "-M pc -device virtio-rng-pci,addr=5", streams / "a.mig")
+    shutil.copy(streams / "a.mig", streams / "b.mig")
+    assert run(["cmdline", str(streams / "a.mig"), "--libvirt"]) == 0
+    domain = tmp_path / "vm.xml"
+    domain.write_text(capsys.readouterr().out.replace("/usr/bin/qemu-system-x86_64", qemu))
+    assert run(["compat", str(streams), "--domain", str(domain), "--json"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert len(started) == 1
 
 
 def test_a_name_in_the_xml_is_one_that_libvirt_takes(tmp_path: Path, qemu: str) -> None:

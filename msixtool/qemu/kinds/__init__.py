@@ -85,6 +85,8 @@ class DeviceKind(NamedTuple):
     """Whether it comes with the machine, or with another section's device."""
     note: str | None = None
     """What its state does not tell."""
+    doubt: Callable[[Seen], str | None] = lambda _: None
+    """Why a load may fail whatever the command."""
     named: Callable[[Seen], str] | None = None
     """Tells devices of the same ids apart."""
 

@@ -142,6 +142,16 @@ def _gpu(seen: Seen) -> Options:
     return options
 
 
+def _gpu_doubt(seen: Seen) -> str | None:
+    """scanout_vmstate_after_v2() takes every output for the first of them (hw/display/virtio-gpu.c)."""
+    if seen.version < (9, 0) or not _outputs(seen):
+        return None
+    return (
+        "it has several outputs, and QEMU (since 9.0) looks for the layout of all but the first where no"
+        " setting is: it may refuse this stream or not, as its memory happens to be"
+    )
+
+
 def _gpu_name(seen: Seen) -> str:
     return "virtio-vga" if seen.config[10] == 0 and seen.config[11] == 3 else "virtio-gpu-pci"
 
@@ -293,6 +303,7 @@ register(
         number=16,
         transitional=False,
         named=_gpu_name,
+        doubt=_gpu_doubt,
         rom=True,
         features=features.GPU,
         framebuffer=0,

@@ -118,15 +118,9 @@ class PciTree:
         if name == "am53c974" and f"{device.path}/eeprom" in self.backends.names:
             name = "dc390"
         self.words.add("-device", joined(name, options))
-        if kind.note:
-            self.words.note("-device", f"{device.item.idstr}: {kind.note}")
-        since = None if kind.msix is None else kind.msix.needed_since
-        if since is not None and device.version >= since and device.capability(pci.CapabilityId.MSIX) is None:
-            self.words.note(
-                "-device",
-                f"{device.item.idstr}: it had no MSI-X, and QEMU aborts when it loads such a one"
-                f" (since {since[0]}.{since[1]})",
-            )
+        for said in (kind.note, kind.doubt(device), _without_msix(device, kind)):
+            if said:
+                self.words.note("-device", f"{device.item.idstr}: {said}")
         self.ids[device.path] = own
         if kind.port:
             self.buses[device.path] = own
@@ -209,6 +203,13 @@ class PciTree:
             if 0 <= number < count and path in self.ids:
                 return {"masterbus": f"{self.ids[path]}.0", "firstport": str(2 * number)}
         return {}
+
+
+def _without_msix(device: SeenDevice, kind: DeviceKind) -> str | None:
+    since = None if kind.msix is None else kind.msix.needed_since
+    if since is None or device.version < since or device.capability(pci.CapabilityId.MSIX) is not None:
+        return None
+    return f"it had no MSI-X, and QEMU aborts when it loads such a one (since {since[0]}.{since[1]})"
 
 
 def in_order(devices: list[SeenDevice]) -> list[SeenDevice]:

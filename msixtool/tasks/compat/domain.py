@@ -65,8 +65,7 @@ def domain_command(xml: str, source: Dump, *, connect: str = "qemu:///system") -
     """
     plain, cards, root = without_networks(xml)
     words = _native(plain, connect)
-    flash = {b.idstr: b.used_length for b in source.index.blocks if b.idstr.startswith("system.flash")}
-    made = _Harmless(flash).made(words)
+    made = _Harmless(_flash(source)).made(words)
     if root is None or not cards:
         return made
     try:
@@ -74,6 +73,25 @@ def domain_command(xml: str, source: Dump, *, connect: str = "qemu:///system") -
     except ValueError as error:
         raise InputError(_NOT_TAKEN, path="interface", found=error) from None
     return DomainCommand((*made.words, *more), (*made.changed, *said))
+
+
+class DomainCommands:
+    """Commands of domains. virsh is asked once for each XML: where that has no UUID it makes one up."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[object, ...], DomainCommand] = {}
+
+    def of(self, xml: str, source: Dump) -> DomainCommand:
+        """As `domain_command`, and the same for the same domain."""
+        key = xml, *_flash(source).items()
+        if key not in self._made:
+            self._made[key] = domain_command(xml, source)
+        return self._made[key]
+
+
+def _flash(source: Dump) -> dict[str, int]:
+    """Bytes of each flash by the name of its RAM block."""
+    return {b.idstr: b.used_length for b in source.index.blocks if b.idstr.startswith("system.flash")}
 
 
 def xml_of(path: str, source: Dump) -> str:

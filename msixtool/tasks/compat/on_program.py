@@ -22,7 +22,7 @@ from msixtool.qemu.versions import Version
 from msixtool.tasks.cmdline import CommandLine, command_line
 from msixtool.tasks.compat import Comparison, compare
 from msixtool.tasks.compat.closing import close
-from msixtool.tasks.compat.qemu_target import Trial, fresh_target, try_load, words_of
+from msixtool.tasks.compat.qemu_target import FreshTargets, Trial, try_load, words_of
 from msixtool.tasks.finding import Code, Finding
 from msixtool.tasks.fresh import dying_with_us, passing_file
 
@@ -85,7 +85,7 @@ class OnProgram:
     version: Version | None = None
     vmstate: Vmstates | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
-    _targets: dict[tuple[str, ...], tuple[Dump, Vmstates | None] | InputError] = field(default_factory=dict)
+    _targets: FreshTargets = field(default_factory=FreshTargets)
 
     _blanks: dict[int, Path] = field(default_factory=dict)
     """Firmware of zeros, by size in bytes."""
@@ -94,6 +94,7 @@ class OnProgram:
         self._words = words_of(self.program)
         plain = self._words[:-2] if self._words[-2:] == ["-display", "none"] else self._words
         self._release = version_of(plain)
+        self._stack.enter_context(self._targets)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -107,12 +108,14 @@ class OnProgram:
         command = self.command_for(source)
         words = [*self._words, *command.args]
         try:
-            target, vmstate = self._target(words)
+            target, vmstate = self._targets.of(words)
         except InputError as error:
             if not any(said in str(error) for said in _NO_MACHINE):
                 raise
             return ProgramAnswer(command, Comparison((_no_machine(source, self.program),)), None, None)
-        comparison = compare(source, target, target_version=self.version or self._release, vmstate=vmstate)
+        comparison = compare(
+            source, target, target_version=self.version or self._release, vmstate=self.vmstate or vmstate
+        )
         trial = try_load(words, source) if try_it else None
         return ProgramAnswer(command, comparison, target, trial)
 
@@ -141,20 +144,6 @@ class OnProgram:
             os.truncate(descriptor, command.firmware)
             self._blanks[command.firmware] = path
         return replace(command, args=(*command.args, "-bios", str(self._blanks[command.firmware])))
-
-    def _target(self, words: list[str]) -> tuple[Dump, Vmstates | None]:
-        key = tuple(words)
-        if key not in self._targets:
-            try:
-                fresh = self._stack.enter_context(fresh_target(words))
-                dump = self._stack.enter_context(Dump.open(fresh.stream))
-                self._targets[key] = dump, self.vmstate or fresh.vmstate
-            except InputError as error:
-                self._targets[key] = error
-        made = self._targets[key]
-        if isinstance(made, InputError):
-            raise made
-        return made
 
 
 def _no_machine(source: Dump, program: str) -> Finding:

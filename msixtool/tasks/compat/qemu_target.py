@@ -11,11 +11,11 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from msixtool.dump import Dump
 from msixtool.errors import FormatError, InputError, UsageError
@@ -97,6 +97,34 @@ def fresh_stream(command: Sequence[str]) -> Iterator[Path]:
             except InputError as error:
                 raise target.ended() or error from None
         yield stream
+
+
+class FreshTargets:
+    """Fresh targets, one for all that have the same command. A context manager: leaving it removes them."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._made: dict[tuple[str, ...], tuple[Dump, Vmstates | None] | InputError] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def of(self, command: Sequence[str]) -> tuple[Dump, Vmstates | None]:
+        """The stream of a command's QEMU, and its description. Raises as `fresh_target` does, each time."""
+        key = tuple(command)
+        if key not in self._made:
+            try:
+                fresh = self._stack.enter_context(fresh_target(command))
+                self._made[key] = self._stack.enter_context(Dump.open(fresh.stream)), fresh.vmstate
+            except InputError as error:
+                self._made[key] = error
+        made = self._made[key]
+        if isinstance(made, InputError):
+            raise made
+        return made
 
 
 def _describe(command: Sequence[str], path: Path) -> tuple[Vmstates | None, str | None]:
