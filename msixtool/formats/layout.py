@@ -117,6 +117,7 @@ class Landmarks(NamedTuple):
 
 
 NO_LANDMARKS = Landmarks()
+_LANDMARKS = frozenset(("virtio", "pci config", "msix state"))
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,8 @@ class Layout:
     @cached_property
     def landmarks(self) -> Landmarks:
         """Where, by the types of its fields, a PCI device's states stand. Raises as `walk` does."""
+        if self._is_flat and not any(each.type in _LANDMARKS for each in self.fields):
+            return NO_LANDMARKS
         found: dict[str, Placed] = {}
         for placed in self.walk():
             if placed.type == "virtio":
@@ -212,6 +215,11 @@ class Layout:
             elif placed.type == "msix state" and placed.size:
                 found.setdefault("table", placed)
         return Landmarks(**found) if found else NO_LANDMARKS
+
+    @property
+    def _is_flat(self) -> bool:
+        """Whether it has fields alone, with nothing in them: most sections of a very long stream."""
+        return not self.subsections and all(each.inside is None for each in self.fields)
 
     def structs(self) -> Iterator[Layout]:
         """This one and all in it: those of fields, whatever their size, then subsections.

@@ -272,8 +272,12 @@ class ForwardReader:
         """The sections that the vmdesc describes and that never came."""
         if self.index.description is None:
             return
+        devices = self.index.description.contents.devices
+        found = {id(item.layout) for item in self.index.full_sections() if item.layout is not None}
+        if len(found) == len(devices):
+            return
         came = Counter([(item.idstr, item.instance_id) for item in self.index.full_sections()])
-        for layout in self.index.description.contents.devices:
+        for layout in devices:
             key = layout.idstr, layout.instance_id
             came[key] -= 1
             if came[key] == -1:

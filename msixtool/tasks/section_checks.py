@@ -21,7 +21,7 @@ from msixtool.devices.virtio_layout import PACKED_VIRTQUEUES, Ring, VirtioLayout
 from msixtool.dump import Dump
 from msixtool.formats import parse, sizeof, virtio_types, vring
 from msixtool.formats import virtio as fmt
-from msixtool.formats.idstr import Idstr
+from msixtool.formats.idstr import Idstr, kind_of_section
 from msixtool.formats.opaque import SCSI_REQUESTS
 from msixtool.qemu import refusals
 from msixtool.qemu.kinds import kind_of
@@ -70,7 +70,7 @@ def troubles(dump: Dump) -> list[Refused]:
     found: list[Refused] = []
     blobs: list[tuple[Item, VirtioLayout]] = []
     for item in dump.index.full_sections():
-        kind = item.named.kind
+        kind = kind_of_section(item.idstr or "")
         if item.idstr == "globalstate":
             found += _run_state(dump, item)
         elif kind in AHCI_KINDS or kind in field_checks.KINDS:

@@ -7,6 +7,7 @@ list, a queue, a virtio device), the source's vmdesc says how long it is.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 from msixtool.formats.layout import Field, Layout, Placed
 
@@ -19,14 +20,20 @@ class Guide:
     """All fields of one section by their offset in the stream, in bytes."""
 
     def __init__(self, layout: Layout | None, offset: int) -> None:
-        self._at: dict[int, list[Placed]] = {}
-        if layout is not None:
-            self._at[offset] = [_body(layout, offset, ())]
-            for placed in _walk(layout, offset, ()):
-                self._at.setdefault(placed.offset, []).append(placed)
+        self._layout, self._offset = layout, offset
 
     def __bool__(self) -> bool:
-        return bool(self._at)
+        return self._layout is not None
+
+    @cached_property
+    def _at(self) -> dict[int, list[Placed]]:
+        """Made when the first is asked for: of two sections of one layout none is."""
+        if self._layout is None:
+            return {}
+        found = {self._offset: [_body(self._layout, self._offset, ())]}
+        for placed in _walk(self._layout, self._offset, ()):
+            found.setdefault(placed.offset, []).append(placed)
+        return found
 
     def of_type(self, offset: int, type_name: str) -> Placed | None:
         """The outermost field of this type that begins at `offset`."""

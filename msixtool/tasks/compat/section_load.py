@@ -66,7 +66,8 @@ class SectionLoad(Load):
         self.seen: dict[str, tuple[int, int]] = {}
         """Values of the fields that are compared after the load: the source's and the target's."""
         self._own_config = b""
-        self._watched = kind_of(self.kind).equal_after_load
+        self._facts = kind_of(self.kind)
+        self._watched = self._facts.equal_after_load
 
     def run(self) -> list[Finding]:
         """All that the target's QEMU would say of this section, and what it cannot be known whether it
@@ -198,7 +199,7 @@ class SectionLoad(Load):
             return at, behind
         if inner is not None and size == 1:
             type_name = "nullptr"  # the way in which QEMU up to 9.2 describes an empty pointer
-        check = SectionLoad._equal if vmsd == kind_of(self.kind).equal_vmsd else self._CHECKS.get(type_name)
+        check = SectionLoad._equal if vmsd == self._facts.equal_vmsd else self._CHECKS.get(type_name)
         if check is not None and (size <= MAX_NUMBER or check not in _OF_NUMBERS):
             check(self, name, at, local, size)
         if field.name in self._watched and size <= MAX_NUMBER:
@@ -207,6 +208,8 @@ class SectionLoad(Load):
 
     def _length(self, name: str, type_name: str, at: int, size: int) -> int:
         """How many bytes the target takes for a field that has `size` bytes in its own stream."""
+        if self.own.layout is not None and self.own.layout is self.item.layout:
+            return size
         placed = self.guide.of_type(at, type_name) or self.guide.leaf(at)
         if placed is None:
             if self.guide:
@@ -296,7 +299,7 @@ class SectionLoad(Load):
 
     def _check_after_load(self) -> None:
         """What the device does when all is read."""
-        msix = kind_of(self.kind).msix
+        msix = self._facts.msix
         if msix and msix.needed_since and ConfigSpace(self._own_config).msix is None:
             self._without_msix(msix.needed_since)
         for name, what in self._watched.items():
