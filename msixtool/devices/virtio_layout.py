@@ -21,7 +21,7 @@ from msixtool.devices import virtio
 from msixtool.devices.config_space import MsixCapability
 from msixtool.devices.virtio import VirtioState
 from msixtool.errors import FormatError
-from msixtool.formats import Buffer, msix, parse, pci, qevm, sizeof, virtio_types
+from msixtool.formats import Buffer, function, parse, pci, qevm, sizeof, virtio_types
 from msixtool.formats import virtio as fmt
 from msixtool.formats.layout import Field, Layout, in_order, is_fixed, struct_field
 from msixtool.formats.opaque import OPAQUE
@@ -304,16 +304,12 @@ def _nested(records: Sequence[Part]) -> tuple[Layout, ...]:
 
 def _head(state: VirtioState) -> list[Field]:
     """PCIDevice, or the transport's registers, MSI-X, core and queues."""
-    device = [
-        Field("version_id", "int32 le", 0, 4),
-        Field("config", "pci config", 0, len(state.config_space.data)),
-        Field("irq_state", "pci irq state", 0, 4 * pci.INTX_PINS),
-    ]
     on_pci = bool(state.config_space.data)
+    device = function.device_layout(len(state.config_space.data)).fields
     fields = [struct_field("pci", device)] if on_pci else [*Layout.of_schema(fmt.MMIO_TRANSPORT).fields]
     queue = fmt.QUEUE if on_pci else fmt.QUEUE_ON_MMIO
     if state.vectors:
-        fields.append(Field("msix", "msix state", 0, msix.vmstate_size(state.vectors)))
+        fields += function.msix_layout(state.vectors).fields
         fields.append(Field("config_vector", "uint16", 0, 2))
         queue = fmt.QUEUE_WITH_VECTOR
     fields += Layout.of_schema(fmt.CORE, state.core).fields

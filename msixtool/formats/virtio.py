@@ -14,7 +14,7 @@ from typing import Any
 
 from construct import Array, Bytes, Const, Int8ub, Int16ub, Int16ul, Int32ub, Int64ub, Int64ul, Struct, this
 
-from msixtool.formats import msix, pci, sizeof
+from msixtool.formats import function, sizeof
 
 VECTOR = Int16ub
 NO_VECTOR = 0xFFFF
@@ -27,11 +27,8 @@ MAX_QUEUES = 1024
 @lru_cache(maxsize=64)
 def transport(config_size: int, vectors: int) -> Any:
     """PCIDevice, then table, PBA and config_vector; the last three only with MSI-X (vectors > 0)."""
-    if not vectors:
-        return Struct("pci" / pci.device_vmstate(config_size))
-    return Struct(
-        "pci" / pci.device_vmstate(config_size), "msix" / msix.vmstate(vectors), "config_vector" / VECTOR
-    )
+    config_vector = ["config_vector" / VECTOR] if vectors else []
+    return Struct(*function.schema(config_size, vectors).subcons, *config_vector)
 
 
 MMIO_TRANSPORT = Struct(

@@ -10,8 +10,9 @@ from msixtool.containers.file import BytesSource
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.places import config_space, places_of
 from msixtool.dump import Dump
-from msixtool.formats import build, msix, pci, qevm
+from msixtool.formats import build, function, msix, pci, qevm
 from msixtool.formats.qevm import ItemType
+from msixtool.msix.state import MsixEntry
 from msixtool.stream.items import Item
 from msixtool.tasks.explain.evidence import StreamAtHand
 from tests.conftest import REPOSITORY, SAMPLES, STREAMS, stream_id
@@ -79,12 +80,9 @@ def port(errors: int) -> tuple[BytesSource, Item]:
     )
     device = {"version_id": 2, "config": bytes(config), "irq_state": [0] * 4}
     error = {"status": 1, "source_id": 8, "flags": 0, "header": [1, 2, 3, 4], "prefix": [0] * 4}
-    data = (
-        build(pci.device_vmstate(len(config)), device, what="PCIDevice")
-        + build(pci.AER_LOG_HEAD, {"log_num": errors, "log_max": 8}, what="AER log")
-        + build(pci.AER_ERROR, error, what="AER error") * errors
-        + bytes(range(1, 1 + msix.vmstate_size(1)))
-    )
+    log = {"log_num": errors, "log_max": 8, "log": [error] * errors}
+    value = {"pci": device, "aer_log": log, "msix": {"table": [MsixEntry(0xFEE00000)], "pba": b"\0"}}
+    data = build(function.schema(len(config), 1, aer_log=True), value, what="port")
     item = Item(ItemType.SECTION_FULL, 0, len(data), idstr="0000:00:01.0/pcie-root-port", instance_id=0)
     item.data_offset, item.data_length = 0, len(data)
     return BytesSource(data), item

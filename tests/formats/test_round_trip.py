@@ -16,10 +16,13 @@ from hypothesis import strategies as st
 from msixtool.containers.file import BytesSource
 from msixtool.devices.locate import find_devices
 from msixtool.errors import FormatError, TruncatedError
-from msixtool.formats import build, msix, parse, pci, qevm, ram, virtio, vmdesc
+from msixtool.formats import build, function, msix, parse, pci, qevm, ram, sizeof, virtio, vmdesc
 from msixtool.formats.qevm import OPENING, ItemType
+from msixtool.msix.state import MsixState
 from msixtool.stream.read import read_stream
 from tests.conftest import unpacked
+
+AER_LOG_HEAD_SIZE = sizeof(pci.AER_LOG_HEAD)
 
 
 def assert_rebuilds(schema: Any, data: bytes, what: str) -> Any:
@@ -61,8 +64,12 @@ def test_pci_capability_and_msix_state_of_every_device(stream_path: Path) -> Non
         assert device.capability is not None
         size = len(device.config.data)
         start = device.config_offset - 4
-        whole = data[start : start + pci.device_vmstate_size(size)]
-        assert_rebuilds(pci.device_vmstate(size), whole, "PCIDevice")
+        behind = device.offset - start - pci.device_vmstate_size(size)
+        assert_rebuilds(pci.device_vmstate(size), data[start:], "PCIDevice")
+        if behind in (0, AER_LOG_HEAD_SIZE):
+            begin = function.schema(size, device.vectors, aer_log=behind > 0)
+            value = assert_rebuilds(begin, data[start:], "how its state begins")
+            assert MsixState.from_vmstate(raw, device.vectors).entries == tuple(value.msix.table)
         assert_rebuilds(pci.HEADER, device.config.data, "header of configuration space")
         assert_rebuilds(msix.CAPABILITY, device.config.data[device.capability.offset :], "capability")
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from msixtool.formats import build, msix, pci, qevm, ram
+from msixtool.formats import build, function, msix, qevm, ram
+from msixtool.formats.layout import Field
 from msixtool.formats.qevm import CommandType, ItemType
 from msixtool.formats.ram import Flag
 from msixtool.msix.state import MsixState
@@ -227,25 +228,11 @@ def config_space(
 def pci_device(config: bytes, *, version: int = 2, levels: Iterable[int] = (0, 0, 0, 0)) -> bytes:
     """The vmstate of a PCIDevice."""
     value = {"version_id": version, "config": config, "irq_state": list(levels)}
-    return build(pci.device_vmstate(len(config)), value, what="PCIDevice")
+    return build(function.schema(len(config), 0), {"pci": value}, what="PCIDevice")
 
 
 def msix_fields(config: bytes, state: MsixState, rest: int = 0) -> list[dict[str, Any]]:
     """The vmdesc's fields of a section that begins with a PCIDevice and its MSI-X state."""
-    pci_fields = [
-        {"name": "version_id", "type": "int32 le", "size": 4},
-        {"name": "config", "type": "pci config", "size": len(config)},
-        {"name": "irq_state", "type": "pci irq state", "size": 16},
-    ]
-    inner = {"vmsd_name": "PCIDevice", "version": 2, "fields": pci_fields}
-    size = msix.vmstate_size(state.vectors)
-    table = {
-        "vmsd_name": "msix",
-        "version": 0,
-        "fields": [{"name": "msix", "type": "msix state", "size": size}],
-    }
-    return [
-        {"name": "parent_obj", "type": "struct", "struct": inner, "size": 20 + len(config)},
-        {"name": "parent_obj", "type": "struct", "struct": table, "size": size},
-        *([{"name": "rest", "type": "buffer", "size": rest}] if rest else []),
-    ]
+    parts = function.device_layout(len(config)), function.msix_layout(state.vectors)
+    fields = [Field("parent_obj", "struct", 0, each.size, inside=each).described for each in parts]
+    return [*fields, *([{"name": "rest", "type": "buffer", "size": rest}] if rest else [])]
