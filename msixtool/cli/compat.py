@@ -112,7 +112,7 @@ def compat(
     from msixtool.cli.output import remark
 
     sources, target = (words, None) if given else (words[:-1], words[-1])
-    screen = _Screen(as_json, Page(html, force, inputs=words))
+    screen = _Printed(as_json, Page(html, force, inputs=words))
     if target is not None and vm is None and is_vmstate_file(target):
         if len(sources) > 1:
             raise click.UsageError("a vmstate description is compared with one other.")
@@ -151,7 +151,7 @@ def _is_xml(domain: str | None) -> bool:
     return domain is None or domain == "-" or domain.endswith(".xml") or path.exists(domain)
 
 
-class _Screen:
+class _Printed:
     """What is printed of answers: for people, for programs, as a page."""
 
     def __init__(self, as_json: bool, page: Page) -> None:
@@ -183,7 +183,7 @@ class _Screen:
         from msixtool.cli.summary import CompatSummary, compat_facts
         from msixtool.pages.views import compat_row
 
-        def one(path: str) -> many.Seen:
+        def one(path: str) -> many.StreamOutcome:
             answer = ask(path)
             for note in answer.notes:
                 remark(note)
@@ -193,7 +193,7 @@ class _Screen:
             status = max(ExitStatus.DONE if answer.ok else ExitStatus.REPORT, damage)
             facts = compat_facts(answer)
             row = compat_row(answer.document(), facts[0]) if self.page.is_asked else None
-            return many.Seen(status, bool(damage), facts, row, answer.source.domain)
+            return many.StreamOutcome(status, bool(damage), facts, row, answer.source.domain)
 
         damage = ExitStatus.DONE if target.origin is None else report_damage(target.origin)
         status = many.run(

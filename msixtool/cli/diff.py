@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from msixtool import Difference
-    from msixtool.cli.diff_words import Line
+    from msixtool.cli.diff_words import DiffLine
 
 _STYLES = {"added": "green", "removed": "red", "changed": ""}
 
@@ -157,7 +157,7 @@ def _compared_too(answer: Difference) -> str:
     return " and all fields" if answer.ram is None else ", all fields and RAM"
 
 
-def _print_device(out: Console, line: Line) -> None:
+def _print_device(out: Console, line: DiffLine) -> None:
     """One device: in one line where it fits, else each difference in a line of its own."""
     from rich.text import Text
 

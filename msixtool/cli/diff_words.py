@@ -23,7 +23,7 @@ _SHOWN = 48
 
 
 @dataclass(slots=True)
-class Line:
+class DiffLine:
     """What differs in one device: `name` is the shortest that is clear."""
 
     name: str
@@ -31,7 +31,7 @@ class Line:
     clauses: list[str] = field(default_factory=list)
 
 
-def device_lines(changes: Sequence[Change], devices: Iterable[DeviceView]) -> list[Line]:
+def device_lines(changes: Sequence[Change], devices: Iterable[DeviceView]) -> list[DiffLine]:
     """One line a device that differs. `devices` are all that were compared, of both sides."""
     kinds: dict[str, set[tuple[str, int]]] = {}
     for side in devices:
@@ -47,13 +47,13 @@ def device_lines(changes: Sequence[Change], devices: Iterable[DeviceView]) -> li
     return lines
 
 
-def _line(name: str, changes: list[Change]) -> Line:
+def _line(name: str, changes: list[Change]) -> DiffLine:
     whole = next((change for change in changes if change.field == DEVICE), None)
     if whole is not None:
         side = whole.a or whole.b
-        return Line(name, REMOVED if whole.b is None else ADDED, [plural(side.state.vectors, "vector")])
+        return DiffLine(name, REMOVED if whole.b is None else ADDED, [plural(side.state.vectors, "vector")])
     clauses = [clause for change in changes if change.vector is None for clause in _device_clauses(change)]
-    return Line(name, CHANGED, [*clauses, *_vector_clauses(changes)])
+    return DiffLine(name, CHANGED, [*clauses, *_vector_clauses(changes)])
 
 
 def _device_clauses(change: Change) -> Iterator[str]:

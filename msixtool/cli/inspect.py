@@ -95,14 +95,14 @@ def _inspect_many(
 
     summary = InspectSummary() if any(map(options.is_folder, files)) and not (as_json or whole) else None
 
-    def one(file: str) -> many.Seen:
+    def one(file: str) -> many.StreamOutcome:
         with opened(file) as dump:
             whole_text = summary is None and not as_json
             if whole_text:
                 show(dump)
                 if not page.is_asked:
                     status = report(dump.inspect())
-                    return many.Seen(status, damaged=bool(status))
+                    return many.StreamOutcome(status, damaged=bool(status))
             answer = dump.inspect()
             document = answer.document()
             if as_json:
@@ -110,7 +110,7 @@ def _inspect_many(
             status = report(answer, brief=not whole_text)
             row = fleet_row(document) if page.is_asked else None
             facts = inspect_facts(document) if summary else None
-            return many.Seen(status, bool(status), facts, row, answer.origin.domain)
+            return many.StreamOutcome(status, bool(status), facts, row, answer.origin.domain)
 
     status = many.run(files, one, jobs=jobs, summary=summary, rows=page.rows)
     if page.is_asked:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from msixtool import Load, Loaded
-    from msixtool.msix.events import Event
+    from msixtool.msix.events import MsixEvent
 
 
 LOST = "LOST"
@@ -117,12 +117,12 @@ def _steps(loaded: Loaded, *, x86: bool) -> list[tuple[str, str]]:
     return rows
 
 
-def _step(event: Event, *, x86: bool) -> tuple[str, str] | None:
+def _step(event: MsixEvent, *, x86: bool) -> tuple[str, str] | None:
     from msixtool.formats.x86 import x86_message
     from msixtool.msix import events as ev
     from msixtool.words import dropped_in_words
 
-    if isinstance(event, ev.Message):
+    if isinstance(event, ev.MessageEvent):
         hit = f" ({x86_message(event.address, event.data)})" if x86 else ""
         return "sent", f"vector {event.vector}: {event.data:#x} to {event.address:#x}{hit}"
     if isinstance(event, ev.MessageDropped):

@@ -26,7 +26,7 @@ from msixtool.cli.status import ExitStatus
 from msixtool.cli.summary import Summary
 from msixtool.errors import MsixtoolError, NotAStreamError
 from msixtool.fleet.pool import Killed, available_cores, in_order, may_fork
-from msixtool.fleet.walk import Input, Walk, walk
+from msixtool.fleet.walk import FoundFile, Walk, walk
 from msixtool.words import plural
 
 NAMED = 3
@@ -34,7 +34,7 @@ NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class StreamOutcome:
     """What a command has to tell of a stream besides what it printed."""
 
     status: ExitStatus
@@ -60,14 +60,14 @@ class InputAnswer:
     """What came of one input."""
 
     fate: Fate
-    seen: Seen
+    seen: StreamOutcome
     out: str = ""
     err: str = ""
 
 
 def run(
     files: Sequence[str],
-    one: Callable[[str], Seen],
+    one: Callable[[str], StreamOutcome],
     *,
     jobs: int | None = None,
     summary: Summary | None = None,
@@ -121,7 +121,7 @@ class _Kept(io.StringIO):
         return self._terminal
 
 
-def _answer(one: Callable[[str], Seen], inputs: Sequence[Input], index: int) -> InputAnswer:
+def _answer(one: Callable[[str], StreamOutcome], inputs: Sequence[FoundFile], index: int) -> InputAnswer:
     """What `one` says of an input, whatever it raises."""
     # A bar of its own would stand in the way of the one that counts the inputs.
     out, err = _Kept(sys.stdout.isatty()), _Kept(terminal=False)
@@ -130,15 +130,15 @@ def _answer(one: Callable[[str], Seen], inputs: Sequence[Input], index: int) -> 
     return InputAnswer(fate, seen, out.getvalue(), err.getvalue())
 
 
-def _tried(one: Callable[[str], Seen], source: Input) -> tuple[Fate, Seen]:
-    failed = Seen(ExitStatus.USAGE)
+def _tried(one: Callable[[str], StreamOutcome], source: FoundFile) -> tuple[Fate, StreamOutcome]:
+    failed = StreamOutcome(ExitStatus.USAGE)
     try:
         if source.error is not None:
             raise source.error
         return Fate.READ, one(source.path)
     except NotAStreamError as error:
         if source.found:
-            return Fate.NO_STREAM, Seen(ExitStatus.DONE)
+            return Fate.NO_STREAM, StreamOutcome(ExitStatus.DONE)
         warn(str(error.at(path=source.path)))
     except MsixtoolError as error:
         warn(str(error.at(path=source.path)))
@@ -152,16 +152,16 @@ def _tried(one: Callable[[str], Seen], source: Input) -> tuple[Fate, Seen]:
 
             traceback.print_exc()
         warn(f"{source.path}: defect: {type(error).__name__}: {error} (please report it, with {TRACEBACK})")
-        failed = Seen(ExitStatus.DEFECT)
+        failed = StreamOutcome(ExitStatus.DEFECT)
     return Fate.FAILED, failed
 
 
-def _lost(source: Input, killed: Killed) -> InputAnswer:
+def _lost(source: FoundFile, killed: Killed) -> InputAnswer:
     """The answer of a process that was killed on the way."""
     err = _Kept(terminal=False)
     with redirect_stderr(err):
         warn(f"{source.path}: the process that read it was {killed.how}: perhaps memory ran out")
-    return InputAnswer(Fate.FAILED, Seen(ExitStatus.USAGE), err=err.getvalue())
+    return InputAnswer(Fate.FAILED, StreamOutcome(ExitStatus.USAGE), err=err.getvalue())
 
 
 @dataclass
@@ -180,11 +180,11 @@ class _Report:
     left: int = 0
     """Streams that `--only` leaves out."""
 
-    def shows(self, seen: Seen) -> bool:
+    def shows(self, seen: StreamOutcome) -> bool:
         """Whether a stream is among those that are wanted."""
         return {None: True, "failing": bool(seen.status), "damaged": seen.damaged}[asked.only]
 
-    def add(self, source: Input, answer: InputAnswer) -> None:
+    def add(self, source: FoundFile, answer: InputAnswer) -> None:
         """Print what one input gave."""
         seen = answer.seen
         self.status = max(self.status, seen.status)

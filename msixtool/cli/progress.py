@@ -23,7 +23,7 @@ INTERVAL = 0.25
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """Yields a function to call with the bytes that are done and those there are (0: not known)."""
-    bar = _Bar(what)
+    bar = _ProgressBar(what)
     try:
         yield bar.update
     finally:
@@ -40,7 +40,7 @@ def count_bar(what: str, total: int) -> Iterator[CountBar]:
         bar.make_room()
 
 
-class _Bar:
+class _ProgressBar:
     """Shows nothing in a pipe, nor before DELAY has passed."""
 
     def __init__(self, what: str) -> None:

@@ -96,10 +96,10 @@ def _validate_many(
 
     summary = ValidateSummary() if any(map(options.is_folder, files)) and not as_json else None
 
-    def one(file: str) -> many.Seen:
+    def one(file: str) -> many.StreamOutcome:
         status, found = answer(file, summary is not None)
         facts = None if summary is None else validate_facts(found)
-        return many.Seen(status, bool(found.origin.damage), facts, domain=found.origin.domain)
+        return many.StreamOutcome(status, bool(found.origin.damage), facts, domain=found.origin.domain)
 
     return many.run(files, one, jobs=jobs, summary=summary)
 

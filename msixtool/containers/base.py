@@ -26,7 +26,7 @@ WINDOW = 1 << 20
 """Bytes that sequential readers fetch at a time."""
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes of the outer file that are read so far, and its size (0 where it has none)."""
+"""Called with the bytes that are read or written so far, and those there are in all (0: not known)."""
 
 bars: ContextVar[Callable[[str], AbstractContextManager[Progress]] | None] = ContextVar("bars", default=None)
 """Makes a progress bar for work on what is named; None where nobody looks."""

@@ -58,7 +58,7 @@ class Geometry:
         return -(-offset // self.table_span) * self.table_span
 
 
-Piece = tuple[int, int]
+Extent = tuple[int, int]
 """An offset in the file (or ZEROS or PACKED), and how many bytes stand there."""
 ZEROS = -1
 PACKED = -2
@@ -122,7 +122,7 @@ class ClusterMap:
             raise TruncatedError("qcow2 cluster lies outside of the file", offset=place)
         return data
 
-    def _piece(self, offset: int, end: int) -> Piece:
+    def _piece(self, offset: int, end: int) -> Extent:
         """Where the bytes from `offset` stand, up to the end of their cluster, subcluster, or `end`."""
         entry, bitmap = self._entry(offset)
         size = self.geometry.cluster_size

@@ -46,7 +46,7 @@ class Decoder(Protocol):
 
 
 Failures = tuple[type[Exception], ...]
-Maker = Callable[[], Decoder]
+DecoderMaker = Callable[[], Decoder]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Codec:
 
     kind: str
     magics: tuple[bytes, ...]
-    load: Callable[[], tuple[Maker, Failures]]
+    load: Callable[[], tuple[DecoderMaker, Failures]]
     next_member: Callable[[Source, int, Codec], int | None]
 
     def begins(self, head: bytes) -> bool:
@@ -91,21 +91,21 @@ class Gzip:
         return self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
 
 
-def _load_gzip() -> tuple[Maker, Failures]:
+def _load_gzip() -> tuple[DecoderMaker, Failures]:
     return Gzip, (zlib.error,)
 
 
-def _load_bzip2() -> tuple[Maker, Failures]:
+def _load_bzip2() -> tuple[DecoderMaker, Failures]:
     bz2 = _module("bz2", "bzip2", None)
     return bz2.BZ2Decompressor, (OSError, ValueError)
 
 
-def _load_xz() -> tuple[Maker, Failures]:
+def _load_xz() -> tuple[DecoderMaker, Failures]:
     lzma = _module("lzma", "xz", None)
     return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY), (lzma.LZMAError,)
 
 
-def _load_zstd() -> tuple[Maker, Failures]:
+def _load_zstd() -> tuple[DecoderMaker, Failures]:
     try:
         zstd: Any = importlib.import_module("compression.zstd")
     except ImportError:
@@ -119,12 +119,12 @@ def zstd_decoder() -> tuple[Decoder, Failures]:
     return new(), failures
 
 
-def _load_lz4() -> tuple[Maker, Failures]:
+def _load_lz4() -> tuple[DecoderMaker, Failures]:
     lz4 = _module("lz4.frame", "lz4", "lz4")
     return lz4.LZ4FrameDecompressor, (RuntimeError,)
 
 
-def _load_lzop() -> tuple[Maker, Failures]:
+def _load_lzop() -> tuple[DecoderMaker, Failures]:
     lzo = _module("lzallright", "lzop", "lzop")
 
     def unpack(packed: bytes, size: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from msixtool.containers.base import Source
-from msixtool.containers.codecs import Codec, Failures, Maker
+from msixtool.containers.codecs import Codec, DecoderMaker, Failures
 from msixtool.containers.file import file_offset
 from msixtool.containers.forward import ForwardSource
 from msixtool.errors import ContainerError, InputError, TruncatedError
@@ -85,7 +85,7 @@ def unpacked_source(
 class _Member:
     """One member of compressed data."""
 
-    def __init__(self, base: Source, kind: str, new: Maker, failures: Failures) -> None:
+    def __init__(self, base: Source, kind: str, new: DecoderMaker, failures: Failures) -> None:
         self._base = base
         self._kind = kind
         self._new = new

@@ -35,7 +35,7 @@ class RouteKind(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Note(StrEnum):
+class Unreachable(StrEnum):
     """Why a message can reach nobody."""
 
     NOT_AN_MSI = "not-an-msi"
@@ -55,9 +55,9 @@ class Route:
     irte: int | None = None
     cpus: tuple[int, ...] = ()
     cpu_vector: int | None = None
-    note: Note | None = None
+    note: Unreachable | None = None
 
-    def noted(self, note: Note) -> Route:
+    def noted(self, note: Unreachable) -> Route:
         """The same with `note`, unless it has one."""
         return self if self.note else replace(self, note=note)
 
@@ -114,7 +114,7 @@ class Router:
     def route(self, address: int, data: int) -> Route:
         """The route of a message with this address and data."""
         if not x86.is_x86_msi(address):
-            return Route(RouteKind.NONE, note=Note.NOT_AN_MSI)
+            return Route(RouteKind.NONE, note=Unreachable.NOT_AN_MSI)
         if self._remapping.unknown:
             return Route(RouteKind.UNKNOWN)
         if self._is_remapped(address):
@@ -130,13 +130,13 @@ class Router:
     def _remapped(self, index: int) -> Route:
         route = Route(RouteKind.REMAPPED, index)
         if index >= self._remapping.entries:
-            return route.noted(Note.IRTE_NOT_PRESENT)
+            return route.noted(Unreachable.IRTE_NOT_PRESENT)
         data = self._memory.read(self._remapping.root + _IRTE_SIZE * index, _IRTE_SIZE)
         if data is None:
             return Route(RouteKind.UNKNOWN, index)
         low = parse(interrupts.IRTE, data, what="IRTE").low
         if not low & interrupts.IRTE_PRESENT:
-            return route.noted(Note.IRTE_NOT_PRESENT)
+            return route.noted(Unreachable.IRTE_NOT_PRESENT)
         destination = low >> 32 if self._remapping.extended else low >> 40 & 0xFF
         return self._delivered(
             route, destination, bool(low & interrupts.IRTE_LOGICAL), low >> 16 & 0xFF, low >> 5 & 7
@@ -150,11 +150,11 @@ class Router:
         if not self._apics:
             return replace(route, kind=RouteKind.UNKNOWN)
         if carries and vector < interrupts.LOWEST_VECTOR:
-            return route.noted(Note.ILLEGAL_VECTOR)
+            return route.noted(Unreachable.ILLEGAL_VECTOR)
         if not met:
-            return route.noted(Note.NO_SUCH_CPU)
+            return route.noted(Unreachable.NO_SUCH_CPU)
         if not any(self._apics[each].enabled for each in met):
-            return route.noted(Note.APIC_DISABLED)
+            return route.noted(Unreachable.APIC_DISABLED)
         return route
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from msixtool.devices.virtio_layout import PackedIndices, VirtioLayout
-from msixtool.devices.virtio_layout import Ring as Places
+from msixtool.devices.virtio_layout import RingAddresses as Places
 from msixtool.formats import parse, sizeof, vring
 from msixtool.formats import virtio as fmt
 from msixtool.ram.memory import GuestMemory

@@ -23,7 +23,7 @@ from msixtool.devices.virtio import VirtioState
 from msixtool.errors import FormatError
 from msixtool.formats import Buffer, function, parse, pci, qevm, sizeof, virtio_types
 from msixtool.formats import virtio as fmt
-from msixtool.formats.layout import Field, Layout, in_order, is_fixed, struct_field
+from msixtool.formats.layout import Field, Layout, is_fixed, laid_out, struct_field
 from msixtool.formats.opaque import OPAQUE
 
 DEVICE = "device"
@@ -42,7 +42,7 @@ _EXTRA_PREFIX = "virtio_pci/"
 _RECORD = re.compile(rb"\x05([\x00-\xff])(vir?tio[a-z_-]*/[\x21-\x7e]+)", re.DOTALL)
 
 
-class Ring(NamedTuple):
+class RingAddresses(NamedTuple):
     """Where the rings of a queue are, as guest physical addresses."""
 
     desc: int
@@ -113,7 +113,7 @@ class VirtioLayout:
         features: int = parse(part.schema, self.data[part.body :], what=FEATURES).guest_features
         return features
 
-    def ring(self, index: int) -> Ring | None:
+    def ring(self, index: int) -> RingAddresses | None:
         """Where the rings of queue `index` are; None for a queue that is not set up, or not in the blob.
 
         Without VERSION_1 avail and used stand behind desc (virtio_queue_update_rings).
@@ -127,8 +127,8 @@ class VirtioLayout:
                 return None
             at = part.body + index * _RING_SIZE
             raw = parse(fmt.RING, self.data[at : at + _RING_SIZE], what=f"virtio queue {index}")
-            return Ring(queue.desc, raw.avail, raw.used)
-        return Ring(queue.desc, *fmt.legacy_rings(queue.desc, queue.num))
+            return RingAddresses(queue.desc, raw.avail, raw.used)
+        return RingAddresses(queue.desc, *fmt.legacy_rings(queue.desc, queue.num))
 
     def packed(self, index: int) -> PackedIndices | None:
         """The indices of a packed queue; None where packed queues are not offered."""
@@ -149,7 +149,7 @@ class VirtioLayout:
                 fields.append(Field(DEVICE, "buffer", 0, size))
             else:
                 fields.append(struct_field(DEVICE, self.own.layout().fields))
-        return Layout("virtio", in_order(fields), _nested(self.subsections))
+        return Layout("virtio", laid_out(fields), _nested(self.subsections))
 
 
 _RING_SIZE = sizeof(fmt.RING)

@@ -15,7 +15,7 @@ from msixtool.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class FoundFile:
     """A file to be read.
 
     `found` where it was found in a folder, and not named. `error` is set where it cannot even be
@@ -31,7 +31,7 @@ class Input:
 class Walk:
     """What there is to read, and how much was left out and why."""
 
-    inputs: list[Input] = field(default_factory=list)
+    inputs: list[FoundFile] = field(default_factory=list)
     hidden: int = 0
     """Files and folders whose names begin with a dot; such folders are not entered."""
     special: int = 0
@@ -51,7 +51,7 @@ def walk(paths: Iterable[str]) -> Walk:
         if path != "-" and os.path.isdir(path):
             _walk_folder(path, found)
         else:
-            found.inputs.append(Input(path))
+            found.inputs.append(FoundFile(path))
     return found
 
 
@@ -77,7 +77,7 @@ def _entries(folder: str, found: Walk) -> Iterator[os.DirEntry[str]]:
             return iter(sorted(entries, key=lambda entry: entry.name))
     except OSError as error:
         reason = InputError("the folder cannot be listed", path=folder, found=error.strerror)
-        found.inputs.append(Input(folder, found=True, error=reason))
+        found.inputs.append(FoundFile(folder, found=True, error=reason))
         return iter(())
 
 
@@ -85,7 +85,7 @@ def _take(entry: os.DirEntry[str], found: Walk) -> None:
     """A file, or what a link leads to. One that leads nowhere is an input: opening it says why."""
     if not entry.is_symlink():
         if entry.is_file(follow_symlinks=False):
-            found.inputs.append(Input(entry.path, found=True))
+            found.inputs.append(FoundFile(entry.path, found=True))
         else:
             found.special += 1
     elif os.path.isdir(entry.path):
@@ -93,4 +93,4 @@ def _take(entry: os.DirEntry[str], found: Walk) -> None:
     elif os.path.exists(entry.path) and not os.path.isfile(entry.path):
         found.special += 1
     else:
-        found.inputs.append(Input(entry.path, found=True))
+        found.inputs.append(FoundFile(entry.path, found=True))

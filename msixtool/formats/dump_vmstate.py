@@ -12,7 +12,7 @@ from typing import Any
 
 from msixtool.errors import FormatError
 from msixtool.formats import vmstate
-from msixtool.formats.layout import Field, Layout, in_order
+from msixtool.formats.layout import Field, Layout, laid_out
 
 MACHINE = "vmschkmachine"
 """The key whose value names the machine type."""
@@ -78,7 +78,7 @@ def _inside(entry: Any) -> Layout | None:
 def _layout(entry: Any) -> Layout:
     return Layout(
         str(entry["name"]),
-        in_order(_field(field) for field in entry.get("Fields", [])),
+        laid_out(_field(field) for field in entry.get("Fields", [])),
         tuple(_layout(subsection) for subsection in entry.get("Subsections", [])),
         int(entry["version_id"]),
         int(entry["minimum_version_id"]),

@@ -12,7 +12,7 @@ from typing import Any
 from construct import Array, Struct, this
 
 from msixtool.formats import msix, pci
-from msixtool.formats.layout import Field, Layout, in_order
+from msixtool.formats.layout import Field, Layout, laid_out
 
 AER_LOG = Struct(*pci.AER_LOG_HEAD.subcons, "log" / Array(this.log_num, pci.AER_ERROR))
 
@@ -35,7 +35,7 @@ def device_layout(config_size: int) -> Layout:
         Field("config", "pci config", 0, config_size),
         Field("irq_state", "pci irq state", 0, 4 * pci.INTX_PINS),
     )
-    return Layout("PCIDevice", in_order(fields), version=2)
+    return Layout("PCIDevice", laid_out(fields), version=2)
 
 
 def msix_layout(vectors: int) -> Layout:

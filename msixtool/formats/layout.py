@@ -143,7 +143,7 @@ class Layout:
         `value` is what it parsed: lengths that are not the schema's, and what is there at all, come from it.
         It may be None for a schema of fixed size.
         """
-        return cls(fields=in_order(_schema_fields(schema, value)))
+        return cls(fields=laid_out(_schema_fields(schema, value)))
 
     def __repr__(self) -> str:
         return f"<Layout {self.name[:60]!r}: {len(self.known_fields)} fields>"
@@ -313,7 +313,7 @@ def _schema_of(each: Field) -> Any:
     return Bytes(each.length) if isinstance(one, Bytes) else Array(each.array_len, one)
 
 
-def in_order(fields: Iterable[Field]) -> tuple[Field, ...]:
+def laid_out(fields: Iterable[Field]) -> tuple[Field, ...]:
     """The fields one after another: each with the offset behind those before it."""
     offset, placed = 0, []
     for each in fields:
@@ -324,7 +324,7 @@ def in_order(fields: Iterable[Field]) -> tuple[Field, ...]:
 
 def struct_field(name: str, fields: Iterable[Field], array_len: int | None = None) -> Field:
     """A field of type struct that has `fields` inside, or an array of such."""
-    inside = Layout(fields=in_order(fields))
+    inside = Layout(fields=laid_out(fields))
     return Field(name, vmstate.STRUCT, 0, inside.size, array_len, inside)
 
 

@@ -53,7 +53,7 @@ class DeviceObject(VmsdObject):
     """Bytes of the data of a section that has no vmsd."""
 
 
-class Document(TypedDict):
+class VmdescObject(TypedDict):
     """The whole text."""
 
     configuration: NotRequired[VmsdObject]
@@ -75,7 +75,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return plain if len(plain) == len(pairs) else RepeatedNames(pairs)
 
 
-def parse(text: bytes, *, offset: int | None = None) -> Document:
+def parse(text: bytes, *, offset: int | None = None) -> VmdescObject:
     """Parse the text of a vmdesc that starts at `offset` of the stream.
 
     Raises FormatError where it is no JSON object with a list of `devices`.

@@ -16,7 +16,7 @@ from msixtool.words import plural
 
 if TYPE_CHECKING:
     from msixtool import dump as door
-    from msixtool.spec.saved import Saved
+    from msixtool.spec.saved import SavedFile
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -50,7 +50,7 @@ def validate_stream(dump: door.Dump, ignore: Collection[str], severity: str) -> 
     return Validation(Origin.of(dump), findings)
 
 
-def validate_state(saved: Saved, ignore: Collection[str], severity: str) -> Validation:
+def validate_state(saved: SavedFile, ignore: Collection[str], severity: str) -> Validation:
     """The findings about the vectors of a saved state: it says nothing of their functions."""
     findings = validate_devices(saved.devices, ignore=ignore, severity=check_rules(ignore, severity))
     return Validation(Origin(saved.path, saved.size), tuple(findings))

@@ -12,7 +12,7 @@ from msixtool.documents import Document, Origin
 from msixtool.documents.diff import diff_document
 from msixtool.errors import UsageError
 from msixtool.library.answer import Answer
-from msixtool.spec.saved import Saved
+from msixtool.spec.saved import SavedFile
 from msixtool.tasks.diff import CAPABILITY, DEVICE, PBA, VECTORS, Change, DeviceView, diff_devices
 from msixtool.tasks.diff_sides import Operand, after_load, kind_in_words, sides_of
 from msixtool.words import plural
@@ -106,7 +106,7 @@ def compare(
     if fields and not (isinstance(a, door.Dump) and isinstance(b, door.Dump)):
         found = f"a {kind_in_words(a)} and a {kind_in_words(b)}"
         raise UsageError("--fields", expected="two streams", found=found)
-    known = (each.kind for each in (a, b) if isinstance(each, Saved))
+    known = (each.kind for each in (a, b) if isinstance(each, SavedFile))
     sides = sides_of(a, b, device=device, kind=kind or next(filter(None, known), None))
     if loaded:
         sides = [after_load(side) for side in sides[0]], [after_load(side) for side in sides[1]]

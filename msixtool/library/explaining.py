@@ -92,7 +92,7 @@ _UNREAD = (
 )
 
 
-class _Side(NamedTuple):
+class _Log(NamedTuple):
     """What one log tells; a folder's logs are one."""
 
     name: str
@@ -101,17 +101,17 @@ class _Side(NamedTuple):
     unread: bool
 
 
-def _side(log: Log, dump: door.Dump | None) -> _Side:
+def _side(log: Log, dump: door.Dump | None) -> _Log:
     name = _name(log)
     if isinstance(log, str | os.PathLike) and name != "-" and os.path.isdir(log):
         return _folder(name, dump)
     with _opened(log) as raw:
         counted = _Counted(raw)
         found = task.explain(io.BufferedReader(counted), dump)
-    return _Side(name, counted.size, found, not found and task.looks_like_qemu(bytes(counted.head)))
+    return _Log(name, counted.size, found, not found and task.looks_like_qemu(bytes(counted.head)))
 
 
-def _folder(name: str, dump: door.Dump | None) -> _Side:
+def _folder(name: str, dump: door.Dump | None) -> _Log:
     found: list[Explanation] = []
     size = 0
     for paths in task.logs_of(Path(name)):
@@ -120,7 +120,7 @@ def _folder(name: str, dump: door.Dump | None) -> _Side:
         size += joined.size
         if len(found) >= task.MOST:
             break
-    return _Side(name, size, found[: task.MOST], unread=False)
+    return _Log(name, size, found[: task.MOST], unread=False)
 
 
 def _name(log: Log) -> str:

@@ -13,7 +13,7 @@ from msixtool.errors import NotAStreamError, UsageError
 from msixtool.library.answer import OfOne
 from msixtool.msix.versions import NEWEST, QemuVersion
 from msixtool.qemu.versions import whole_version
-from msixtool.spec.saved import Saved
+from msixtool.spec.saved import SavedFile
 from msixtool.tasks.finding import Finding, Severity
 from msixtool.tasks.load import Loaded, load_device
 from msixtool.tasks.refusals import TOLD, refusals, warnings
@@ -78,7 +78,7 @@ def load_stream(
 
 
 def load_state(
-    saved: Saved, device: str | None = None, qemu_version: str | None = None, *, xen: bool = False
+    saved: SavedFile, device: str | None = None, qemu_version: str | None = None, *, xen: bool = False
 ) -> Load:
     """The load of a SPEC or a raw vmstate. Raises UsageError where no device matches, or no kind is said."""
     from msixtool.tasks.load_file import load_saved
@@ -127,7 +127,7 @@ def load(
             write_loaded_stream(base, answer.devices, out, force=force)
             return replace(answer, written=out)
     except NotAStreamError as error:
-        saved = Saved.read(path, error, kind=kind, vectors=vectors)
+        saved = SavedFile.read(path, error, kind=kind, vectors=vectors)
         if saved.state is not None and kind is None:
             # It was meant to be a stream: say what is wrong with it as one.
             error.expected = "QEVM, or a raw vmstate with its --kind"

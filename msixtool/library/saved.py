@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from msixtool.tasks.diff_sides import Operand
 
 
-class Saved(below.Saved):
+class Saved(below.SavedFile):
     """A raw vmstate of one device, or a SPEC: devices that stand in no stream. Use `open_input`."""
 
     def show(self, device: str | None = None) -> Vectors:

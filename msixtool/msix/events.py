@@ -15,7 +15,7 @@ BUS_MASTER_OFF = "bus-master-off"
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class MsixEvent:
     """One thing that happened; `event` is its kind."""
 
     event: ClassVar[str]
@@ -25,19 +25,19 @@ class Event:
         return {"event": self.event} | {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-Events = tuple[Event, ...]
+Events = tuple[MsixEvent, ...]
 """The events of one operation, in the order in which they happened."""
 
 
 @dataclass(frozen=True, slots=True)
-class StateRestored(Event):
+class StateRestored(MsixEvent):
     """msix_load has read table and pending bits; nothing has been made of them yet."""
 
     event: ClassVar[str] = "state-restored"
 
 
 @dataclass(frozen=True, slots=True)
-class FunctionMask(Event):
+class FunctionMask(MsixEvent):
     """The cached function mask was computed anew from Message Control: `was` before, `masked` now."""
 
     event: ClassVar[str] = "function-mask"
@@ -46,7 +46,7 @@ class FunctionMask(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class VectorEvent(Event):
+class VectorEvent(MsixEvent):
     """Something that happened to one vector."""
 
     vector: int
@@ -81,7 +81,7 @@ class PendingCleared(VectorEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class Message(VectorEvent):
+class MessageEvent(VectorEvent):
     """The message was written to the bus: 32 bits of data to a 64-bit address."""
 
     event: ClassVar[str] = "message"
@@ -114,7 +114,7 @@ class ReleaseNotifier(VectorEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class PollNotifier(Event):
+class PollNotifier(MsixEvent):
     """Whoever keeps pending bits elsewhere was asked for those from `start` up to `end`, `end` excluded."""
 
     event: ClassVar[str] = "poll-notifier"
@@ -123,7 +123,7 @@ class PollNotifier(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class IntxDeasserted(Event):
+class IntxDeasserted(MsixEvent):
     """The INTx pin was taken down, as a function with MSI-X enabled must not use it."""
 
     event: ClassVar[str] = "intx-deasserted"
@@ -146,14 +146,14 @@ class VectorUnused(VectorEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class Reset(Event):
+class Reset(MsixEvent):
     """msix_reset began."""
 
     event: ClassVar[str] = "reset"
 
 
 @dataclass(frozen=True, slots=True)
-class Error(Event):
+class Error(MsixEvent):
     """QEMU refused the operation, or ended over it: the last event of an operation, where there is one."""
 
     event: ClassVar[str] = "error"

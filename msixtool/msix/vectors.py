@@ -12,7 +12,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from msixtool.errors import UsageError
 from msixtool.formats import msix as fmt
 from msixtool.msix import events as ev
-from msixtool.msix.events import Event, Events
+from msixtool.msix.events import Events, MsixEvent
 from msixtool.msix.registers import CONTROL_WRITABLE, DATA, LOWER_ADDR, VECTOR_CTRL, MsixRegisters
 
 P = ParamSpec("P")
@@ -45,7 +45,7 @@ def operation(body: Callable[Concatenate[Vectors, P], None]) -> Callable[Concate
 class MsixVectors(MsixRegisters):
     """The operations on vectors."""
 
-    _log: list[Event] | None = None
+    _log: list[MsixEvent] | None = None
     """The events of the operation under way."""
     _use_notifier = False
     """Whether a use and a release notifier are registered."""
@@ -98,7 +98,7 @@ class MsixVectors(MsixRegisters):
         elif self.behaviour.needs_bus_master and not self.bus_master:
             self._emit(ev.MessageDropped(vector, ev.BUS_MASTER_OFF))
         else:
-            self._emit(ev.Message(vector, *self.get_message(vector)))
+            self._emit(ev.MessageEvent(vector, *self.get_message(vector)))
 
     # Masks
 
@@ -230,7 +230,7 @@ class MsixVectors(MsixRegisters):
 
     # Parts of the operations
 
-    def _emit(self, event: Event) -> None:
+    def _emit(self, event: MsixEvent) -> None:
         assert self._log is not None, "events arise in operations only"
         self._log.append(event)
 

@@ -13,7 +13,7 @@ _HERE = "here"
 """The step that an interrupt is at; `broken` is the one where it was lost."""
 
 
-class Step(NamedTuple):
+class Station(NamedTuple):
     """One station of a way. `style` is `here`, `broken` or nothing."""
 
     title: str
@@ -25,7 +25,7 @@ class Way(NamedTuple):
     """The stations from ring to CPU."""
 
     title: str
-    steps: list[Step]
+    steps: list[Station]
 
 
 def traced_device(device: Document) -> Document:
@@ -58,35 +58,35 @@ def _way(row: Document) -> Way:
     route = row["route"]
     steps = [
         _cause(row),
-        Step(
+        Station(
             f"vector {row['vector']}",
             "masked" if row["masked"] else "live",
             _HERE if row["where"] == "pending" else "",
         ),
     ]
     if route["irte"] is not None:
-        steps.append(Step(f"IRTE {route['irte']}", "interrupt remapping"))
+        steps.append(Station(f"IRTE {route['irte']}", "interrupt remapping"))
     steps.append(_cpu(row))
     return Way(_serves(row), steps)
 
 
-def _cause(row: Document) -> Step:
+def _cause(row: Document) -> Station:
     ring = row["ring"]
     if ring is None:
         words = "ring not in the stream" if row["use"] == "queue" else "configuration changes"
-        return Step(_serves(row), words)
+        return Station(_serves(row), words)
     numbers = "/".join("-" if ring[key] is None else str(ring[key]) for key in ("available", "taken", "used"))
     owed = {True: "owed", False: "nothing owed", None: "not known"}[row["owed"]]
-    return Step(_serves(row), f"{ring['layout']} ring {numbers}: {owed}")
+    return Station(_serves(row), f"{ring['layout']} ring {numbers}: {owed}")
 
 
-def _cpu(row: Document) -> Step:
+def _cpu(row: Document) -> Station:
     route, where = row["route"], row["where"]
     if route["note"]:
-        return Step("nowhere", route["note"], "broken")
+        return Station("nowhere", route["note"], "broken")
     cpus = ", ".join(map(str, route["cpus"] or ())) or "unknown"
     vector = "" if route["cpu_vector"] is None else f" vector {route['cpu_vector']:#x}"
     there = {"apic-irr": "requested there", "apic-isr": "in service there"}
     words = there.get(where or "") or str(row["verdict"])
     style = _HERE if where in ("apic-irr", "apic-isr") else "broken" if row["verdict"] in _BROKEN else ""
-    return Step(f"CPU {cpus}{vector}", words, style)
+    return Station(f"CPU {cpus}{vector}", words, style)

@@ -21,7 +21,7 @@ from msixtool.qemu.versions import Version
 
 
 @dataclass(frozen=True, slots=True)
-class Register:
+class ComparedRegister:
     """`size` bytes at `offset` of configuration space, or of a capability; little-endian.
 
     Of the bits in `unsure` it cannot be told whether they are compared; those of them in `placed` differ from
@@ -35,7 +35,7 @@ class Register:
     unsure: int = 0
     placed: int = 0
 
-    def at(self, base: int) -> Register:
+    def at(self, base: int) -> ComparedRegister:
         """The same register of a capability that stands at `base`."""
         return replace(self, offset=base + self.offset)
 
@@ -45,22 +45,22 @@ class Register:
 
 
 IDENTITY = (
-    Register("vendor ID", 0x00, 2),
-    Register("device ID", 0x02, 2),
-    Register("Status", 0x06, 2, free=0xFFFF & ~int(pci.Status.CAPABILITY_LIST)),
-    Register("revision ID", 0x08, 1),
-    Register("class code", 0x09, 3),
-    Register("header type", 0x0E, 1),
+    ComparedRegister("vendor ID", 0x00, 2),
+    ComparedRegister("device ID", 0x02, 2),
+    ComparedRegister("Status", 0x06, 2, free=0xFFFF & ~int(pci.Status.CAPABILITY_LIST)),
+    ComparedRegister("revision ID", 0x08, 1),
+    ComparedRegister("class code", 0x09, 3),
+    ComparedRegister("header type", 0x0E, 1),
 )
 """The header up to its BARs. Command, latency timer, subsystem ids and the INT pin are not compared."""
 
-POINTER = Register("capabilities pointer", 0x34, 1)
+POINTER = ComparedRegister("capabilities pointer", 0x34, 1)
 
 BRIDGE = (
-    Register("I/O Base", 0x1C, 1, free=0xF0),
-    Register("I/O Limit", 0x1D, 1, free=0xF0),
-    Register("Prefetchable Memory Base", 0x24, 2, free=0xFFF0),
-    Register("Prefetchable Memory Limit", 0x26, 2, free=0xFFF0),
+    ComparedRegister("I/O Base", 0x1C, 1, free=0xF0),
+    ComparedRegister("I/O Limit", 0x1D, 1, free=0xF0),
+    ComparedRegister("Prefetchable Memory Base", 0x24, 2, free=0xFFF0),
+    ComparedRegister("Prefetchable Memory Limit", 0x26, 2, free=0xFFF0),
 )
 """What a bridge's windows can be, in the lowest bits of each register."""
 
@@ -70,19 +70,19 @@ _ROM_ENABLE = 1
 _BAR_TYPE = 0xF
 
 
-def bar(number: int, size: int, *, wide: bool) -> Register:
+def bar(number: int, size: int, *, wide: bool) -> ComparedRegister:
     """A registered BAR of `size` bytes: what is below its size is compared, its type bits among that."""
     length = 8 if wide else 4
-    return Register(
+    return ComparedRegister(
         f"BAR {number}", BAR_OFFSET + 4 * number, length, free=(1 << 8 * length) - 1 & ~(size - 1)
     )
 
 
-def bar_of_unknown_size(number: int, known: int, *, wide: bool) -> Register:
+def bar_of_unknown_size(number: int, known: int, *, wide: bool) -> ComparedRegister:
     """A BAR whose size is not known, or not even whether it is registered: bits in `known` are compared."""
     length = 8 if wide else 4
     every = (1 << 8 * length) - 1
-    return Register(
+    return ComparedRegister(
         f"BAR {number}",
         BAR_OFFSET + 4 * number,
         length,
@@ -91,9 +91,9 @@ def bar_of_unknown_size(number: int, known: int, *, wide: bool) -> Register:
     )
 
 
-def rom(size: int, header: pci.HeaderType) -> Register:
+def rom(size: int, header: pci.HeaderType) -> ComparedRegister:
     """The ROM BAR of a device with an option ROM of `size` bytes."""
-    return Register("ROM BAR", ROM_OFFSET[header], 4, free=0xFFFFFFFF & ~(size - 1) | _ROM_ENABLE)
+    return ComparedRegister("ROM BAR", ROM_OFFSET[header], 4, free=0xFFFFFFFF & ~(size - 1) | _ROM_ENABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +107,11 @@ class Context:
     """The loading QEMU, as far as it is known."""
 
 
-Rule = Callable[[bytes, Context], Iterator[Register]]
+CapabilityRule = Callable[[bytes, Context], Iterator[ComparedRegister]]
 """From a capability's bytes (its own, or more) to its registers, offsets from the capability."""
 
-CAPABILITY_ID = Register("capability ID", 0, 1)
-NEXT_POINTER = Register("next pointer", 1, 1)
+CAPABILITY_ID = ComparedRegister("capability ID", 0, 1)
+NEXT_POINTER = ComparedRegister("next pointer", 1, 1)
 _HEAD = (CAPABILITY_ID, NEXT_POINTER)
 
 
@@ -126,14 +126,14 @@ def _by_kind(context: Context, bits: int, live: bool) -> tuple[int, int]:
     return (bits, 0) if live else (0, 0)
 
 
-def _power(data: bytes, context: Context) -> Iterator[Register]:
+def _power(data: bytes, context: Context) -> Iterator[ComparedRegister]:
     yield from _HEAD
-    yield Register("Power Management Capabilities", 2, 2)
+    yield ComparedRegister("Power Management Capabilities", 2, 2)
     if context.function is None:
-        yield Register("Power Management Control/Status", 4, 2, unsure=POWER_ALL)
+        yield ComparedRegister("Power Management Control/Status", 4, 2, unsure=POWER_ALL)
     else:
-        yield Register("Power Management Control/Status", 4, 2, free=context.function.power_control)
-    yield Register("Power Management bridge and data", 6, 2)
+        yield ComparedRegister("Power Management Control/Status", 4, 2, free=context.function.power_control)
+    yield ComparedRegister("Power Management bridge and data", 6, 2)
 
 
 _MSI_64BIT = 0x0080
@@ -141,24 +141,24 @@ _MSI_MASKABLE = 0x0100
 _MSI_WRITABLE = 0x0071
 
 
-def _msi(data: bytes, context: Context) -> Iterator[Register]:
+def _msi(data: bytes, context: Context) -> Iterator[ComparedRegister]:
     yield from _HEAD
     flags = _word(data, 2)
-    yield Register("MSI Message Control", 2, 2, free=_MSI_WRITABLE)
-    yield Register("MSI address", 4, 4, free=0xFFFFFFFC)
+    yield ComparedRegister("MSI Message Control", 2, 2, free=_MSI_WRITABLE)
+    yield ComparedRegister("MSI address", 4, 4, free=0xFFFFFFFC)
     behind = 0x10 if flags & _MSI_64BIT else 0x0C
     if flags & _MSI_MASKABLE:
-        yield Register("MSI reserved", behind - 2, 2)
+        yield ComparedRegister("MSI reserved", behind - 2, 2)
         vectors = 1 << (flags >> 1 & 7)
-        yield Register("MSI mask bits", behind, 4, free=(1 << min(vectors, 32)) - 1)
-        yield Register("MSI pending bits", behind + 4, 4)
+        yield ComparedRegister("MSI mask bits", behind, 4, free=(1 << min(vectors, 32)) - 1)
+        yield ComparedRegister("MSI pending bits", behind + 4, 4)
 
 
-def _msix(data: bytes, context: Context) -> Iterator[Register]:
+def _msix(data: bytes, context: Context) -> Iterator[ComparedRegister]:
     yield from _HEAD
-    yield Register("MSI-X table size", 2, 2, free=0xC000)
-    yield Register("MSI-X table", 4, 4)
-    yield Register("MSI-X PBA", 8, 4)
+    yield ComparedRegister("MSI-X table size", 2, 2, free=0xC000)
+    yield ComparedRegister("MSI-X table", 4, 4)
+    yield ComparedRegister("MSI-X PBA", 8, 4)
 
 
 _VIRTIO_MEMORY = range(1, 5)
@@ -167,22 +167,22 @@ _VIRTIO_ACCESS = 5
 """cfg_type of the capability through which the guest reaches BARs: it writes where and how much."""
 
 
-def _vendor(data: bytes, context: Context) -> Iterator[Register]:
+def _vendor(data: bytes, context: Context) -> Iterator[ComparedRegister]:
     yield from _HEAD
-    yield Register("capability length", 2, 1)
+    yield ComparedRegister("capability length", 2, 1)
     length = data[2]
     if context.function is None or not context.function.is_virtio or length < 16:
         if length > 3:
-            yield Register("vendor capability", 3, length - 3)
+            yield ComparedRegister("vendor capability", 3, length - 3)
         return
     access = data[3] == _VIRTIO_ACCESS
-    yield Register("virtio structure type", 3, 1)
-    yield Register("virtio structure BAR", 4, 1, free=0xFF if access else 0)
-    yield Register("virtio structure padding", 5, 3)
-    yield Register("virtio structure offset", 8, 4, free=0xFFFFFFFF if access else 0)
-    yield Register("virtio structure length", 12, 4, free=0xFFFFFFFF if access else 0)
+    yield ComparedRegister("virtio structure type", 3, 1)
+    yield ComparedRegister("virtio structure BAR", 4, 1, free=0xFF if access else 0)
+    yield ComparedRegister("virtio structure padding", 5, 3)
+    yield ComparedRegister("virtio structure offset", 8, 4, free=0xFFFFFFFF if access else 0)
+    yield ComparedRegister("virtio structure length", 12, 4, free=0xFFFFFFFF if access else 0)
     if length > 16 and not access:
-        yield Register("virtio notify multiplier", 16, length - 16)
+        yield ComparedRegister("virtio notify multiplier", 16, length - 16)
 
 
 def virtio_structures(config: bytes, capabilities: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -196,30 +196,30 @@ def virtio_structures(config: bytes, capabilities: Sequence[int]) -> Iterator[tu
                 yield number, _word(data, 8, 4) + _word(data, 12, 4)
 
 
-def _shpc(data: bytes, context: Context) -> Iterator[Register]:
+def _shpc(data: bytes, context: Context) -> Iterator[ComparedRegister]:
     yield from _HEAD
-    yield Register("SHPC pending", 3, 1)
+    yield ComparedRegister("SHPC pending", 3, 1)
 
 
-def _slot_id(data: bytes, context: Context) -> Iterator[Register]:
+def _slot_id(data: bytes, context: Context) -> Iterator[ComparedRegister]:
     yield from _HEAD
-    yield Register("slot ID expansion", 2, 1)
+    yield ComparedRegister("slot ID expansion", 2, 1)
 
 
-def _plain(name: str, size: int) -> Rule:
+def _plain(name: str, size: int) -> CapabilityRule:
     """A capability of which all is compared."""
 
-    def rule(data: bytes, context: Context) -> Iterator[Register]:
+    def rule(data: bytes, context: Context) -> Iterator[ComparedRegister]:
         yield from _HEAD
-        yield Register(name, 2, size - 2)
+        yield ComparedRegister(name, 2, size - 2)
 
     return rule
 
 
-def _advanced_features(data: bytes, context: Context) -> Iterator[Register]:
+def _advanced_features(data: bytes, context: Context) -> Iterator[ComparedRegister]:
     yield from _HEAD
-    yield Register("AF capabilities", 2, 2)
-    yield Register("AF control", 4, 2, unsure=0x0101)
+    yield ComparedRegister("AF capabilities", 2, 2)
+    yield ComparedRegister("AF control", 4, 2, unsure=0x0101)
 
 
 PORT_ROOT, PORT_UPSTREAM, PORT_DOWNSTREAM, PORT_BRIDGE = 4, 5, 6, 7
@@ -230,24 +230,24 @@ PRESENCE_COMPARED_UNTIL: Version = (8, 0)
 """Presence Detect State of a slot is compared up to this release."""
 
 
-def _express(data: bytes, context: Context) -> Iterator[Register]:
+def _express(data: bytes, context: Context) -> Iterator[ComparedRegister]:
     yield from _HEAD
     flags = _word(data, 2)
-    yield Register("PCI Express Capabilities", 2, 2)
-    yield Register("Device Capabilities", 4, 4)
+    yield ComparedRegister("PCI Express Capabilities", 2, 2)
+    yield ComparedRegister("Device Capabilities", 4, 4)
     own = context.function
     errors, unsure = _by_kind(context, 0x000F, own is not None and own.error_reporting)
     resets = 0x8000 if _word(data, 4, 4) & _FLR_CAPABLE else 0
-    yield Register("Device Control", 8, 2, errors | resets, unsure)
-    yield Register("Device Status", 10, 2, errors, unsure)
-    yield Register("Link Capabilities", 12, 4)
+    yield ComparedRegister("Device Control", 8, 2, errors | resets, unsure)
+    yield ComparedRegister("Device Status", 10, 2, errors, unsure)
+    yield ComparedRegister("Link Capabilities", 12, 4)
     link, unsure = _by_kind(context, 0x00C0, own is not None and own.link_control)
-    yield Register("Link Control", 16, 2, link, unsure)
+    yield ComparedRegister("Link Control", 16, 2, link, unsure)
     if flags & 0xF >= 2:
         yield from _express_2(data, context, flags)
 
 
-def _express_2(data: bytes, context: Context, flags: int) -> Iterator[Register]:
+def _express_2(data: bytes, context: Context, flags: int) -> Iterator[ComparedRegister]:
     """The registers of version 2. Link Status is in none: QEMU does not compare it."""
     port = flags >> 4 & 0xF
     slot = bool(flags & _HAS_SLOT) and port in (PORT_ROOT, PORT_DOWNSTREAM)
@@ -255,22 +255,22 @@ def _express_2(data: bytes, context: Context, flags: int) -> Iterator[Register]:
     presence = 0
     if slot and (context.version is None or context.version > PRESENCE_COMPARED_UNTIL):
         presence = _PRESENCE
-    yield Register("Slot Capabilities", 20, 4)
-    yield Register("Slot Control", 24, 2, free=(0x0BF9 | power) if slot else 0)
-    yield Register("Slot Status", 26, 2, free=(0x0019 | presence) if slot else 0)
-    yield Register("Root Control", 28, 2, free=0x0007 if port == PORT_ROOT else 0)
-    yield Register("Root Capabilities", 30, 2)
-    yield Register("Root Status", 32, 4)
-    yield Register("Device Capabilities 2", 36, 4)
+    yield ComparedRegister("Slot Capabilities", 20, 4)
+    yield ComparedRegister("Slot Control", 24, 2, free=(0x0BF9 | power) if slot else 0)
+    yield ComparedRegister("Slot Status", 26, 2, free=(0x0019 | presence) if slot else 0)
+    yield ComparedRegister("Root Control", 28, 2, free=0x0007 if port == PORT_ROOT else 0)
+    yield ComparedRegister("Root Capabilities", 30, 2)
+    yield ComparedRegister("Root Status", 32, 4)
+    yield ComparedRegister("Device Capabilities 2", 36, 4)
     forwarding = 0x0020 if _word(data, 36, 4) & 0x20 else 0
-    yield Register("Device Control 2", 40, 2, free=0x8000 | forwarding)
-    yield Register("Device Status 2", 42, 2)
-    yield Register("Link Capabilities 2", 44, 4)
-    yield Register("Link Control 2", 48, 2)
-    yield Register("Link Status 2", 50, 2)
-    yield Register("Slot Capabilities 2", 52, 4)
-    yield Register("Slot Control 2", 56, 2)
-    yield Register("Slot Status 2", 58, 2)
+    yield ComparedRegister("Device Control 2", 40, 2, free=0x8000 | forwarding)
+    yield ComparedRegister("Device Status 2", 42, 2)
+    yield ComparedRegister("Link Capabilities 2", 44, 4)
+    yield ComparedRegister("Link Control 2", 48, 2)
+    yield ComparedRegister("Link Status 2", 50, 2)
+    yield ComparedRegister("Slot Capabilities 2", 52, 4)
+    yield ComparedRegister("Slot Control 2", 56, 2)
+    yield ComparedRegister("Slot Status 2", 58, 2)
 
 
 def express_port(data: bytes) -> int:
@@ -278,12 +278,12 @@ def express_port(data: bytes) -> int:
     return _word(data, 2) >> 4 & 0xF
 
 
-def unknown_capability(data: bytes, context: Context) -> Iterator[Register]:
+def unknown_capability(data: bytes, context: Context) -> Iterator[ComparedRegister]:
     """One of an id that is not in CAPABILITIES: only its header is known to be compared."""
     yield from _HEAD
 
 
-CAPABILITIES: dict[int, Rule] = {
+CAPABILITIES: dict[int, CapabilityRule] = {
     pci.CapabilityId.PM: _power,
     pci.CapabilityId.MSI: _msi,
     pci.CapabilityId.MSIX: _msix,
@@ -298,50 +298,50 @@ CAPABILITIES: dict[int, Rule] = {
 """By capability id."""
 
 
-EXTENDED_HEAD = Register("extended capability header", 0, 4)
+EXTENDED_HEAD = ComparedRegister("extended capability header", 0, 4)
 _UNCORRECTABLE = 0x03FFF030
 _CORRECTABLE = 0x0000F1C1
 _MULTIPLE_HEADERS = 0x0200
 
 
-def _aer(data: bytes, context: Context) -> Iterator[Register]:
+def _aer(data: bytes, context: Context) -> Iterator[ComparedRegister]:
     yield EXTENDED_HEAD
-    yield Register("Uncorrectable Error Status", 4, 4, free=_UNCORRECTABLE)
+    yield ComparedRegister("Uncorrectable Error Status", 4, 4, free=_UNCORRECTABLE)
     # Live since 8.0 for machine types of 8.0 and later, which also have some bits set by default.
     masked = _word(data, 8, 4)
-    yield Register("Uncorrectable Error Mask", 8, 4, free=_UNCORRECTABLE if masked else 0)
-    yield Register("Uncorrectable Error Severity", 12, 4, free=_UNCORRECTABLE)
-    yield Register("Correctable Error Status", 16, 4, free=_CORRECTABLE)
-    yield Register("Correctable Error Mask", 20, 4, free=_CORRECTABLE)
+    yield ComparedRegister("Uncorrectable Error Mask", 8, 4, free=_UNCORRECTABLE if masked else 0)
+    yield ComparedRegister("Uncorrectable Error Severity", 12, 4, free=_UNCORRECTABLE)
+    yield ComparedRegister("Correctable Error Status", 16, 4, free=_CORRECTABLE)
+    yield ComparedRegister("Correctable Error Mask", 20, 4, free=_CORRECTABLE)
     several = 0x0400 if _word(data, 24, 4) & _MULTIPLE_HEADERS else 0
-    yield Register("AER Capabilities and Control", 24, 4, free=0x0140 | several)
-    yield Register("AER header log", 28, 16)
+    yield ComparedRegister("AER Capabilities and Control", 24, 4, free=0x0140 | several)
+    yield ComparedRegister("AER header log", 28, 16)
     root = context.port_type == PORT_ROOT
-    yield Register("Root Error Command", 44, 4, free=0x7 if root else 0)
-    yield Register("Root Error Status", 48, 4, free=0xF800007F if root else 0)
-    yield Register("AER error source", 52, 4)
+    yield ComparedRegister("Root Error Command", 44, 4, free=0x7 if root else 0)
+    yield ComparedRegister("Root Error Status", 48, 4, free=0xF800007F if root else 0)
+    yield ComparedRegister("AER error source", 52, 4)
     # Version 1 of the capability ends 8 bytes earlier.
-    yield Register("AER TLP prefix log", 56, 16 if data[2] & 0xF >= 2 else 8)
+    yield ComparedRegister("AER TLP prefix log", 56, 16 if data[2] & 0xF >= 2 else 8)
 
 
-def _access_control(data: bytes, context: Context) -> Iterator[Register]:
+def _access_control(data: bytes, context: Context) -> Iterator[ComparedRegister]:
     yield EXTENDED_HEAD
-    yield Register("ACS Capability", 4, 2)
-    yield Register("ACS Control", 6, 2, free=_word(data, 4))
+    yield ComparedRegister("ACS Capability", 4, 2)
+    yield ComparedRegister("ACS Control", 6, 2, free=_word(data, 4))
 
 
-def _address_translation(data: bytes, context: Context) -> Iterator[Register]:
+def _address_translation(data: bytes, context: Context) -> Iterator[ComparedRegister]:
     yield EXTENDED_HEAD
-    yield Register("ATS Capability", 4, 2)
-    yield Register("ATS Control", 6, 2, free=0x800F)
+    yield ComparedRegister("ATS Capability", 4, 2)
+    yield ComparedRegister("ATS Control", 6, 2, free=0x800F)
 
 
-def _extended(name: str, size: int) -> Rule:
+def _extended(name: str, size: int) -> CapabilityRule:
     """An extended capability of which all is compared."""
 
-    def rule(data: bytes, context: Context) -> Iterator[Register]:
+    def rule(data: bytes, context: Context) -> Iterator[ComparedRegister]:
         yield EXTENDED_HEAD
-        yield Register(name, 4, size - 4)
+        yield ComparedRegister(name, 4, size - 4)
 
     return rule
 
@@ -351,14 +351,14 @@ _VF_BAR_SIZE = 0x4000
 _WIDE_MEMORY = 0x4
 
 
-def _virtual_functions(data: bytes, context: Context) -> Iterator[Register]:
+def _virtual_functions(data: bytes, context: Context) -> Iterator[ComparedRegister]:
     yield EXTENDED_HEAD
-    yield Register("SR-IOV Capabilities", 4, 4)
-    yield Register("SR-IOV Control", 8, 2, free=0x0019)
-    yield Register("SR-IOV Status and VF counts", 10, 6)
-    yield Register("SR-IOV NumVFs", 16, 2, free=0xFFFF)
-    yield Register("SR-IOV VF layout", 18, 14)
-    yield Register("SR-IOV System Page Size", 32, 4, free=0x0553)
+    yield ComparedRegister("SR-IOV Capabilities", 4, 4)
+    yield ComparedRegister("SR-IOV Control", 8, 2, free=0x0019)
+    yield ComparedRegister("SR-IOV Status and VF counts", 10, 6)
+    yield ComparedRegister("SR-IOV NumVFs", 16, 2, free=0xFFFF)
+    yield ComparedRegister("SR-IOV VF layout", 18, 14)
+    yield ComparedRegister("SR-IOV System Page Size", 32, 4, free=0x0553)
     number = 0
     while number < 6:
         low = _word(data, 36 + 4 * number, 4)
@@ -366,19 +366,19 @@ def _virtual_functions(data: bytes, context: Context) -> Iterator[Register]:
         size = 8 if wide else 4
         if low & 0xF:
             free = (1 << 8 * size) - 1 & ~(_VF_BAR_SIZE - 1)
-            yield Register(f"VF BAR {number}", 36 + 4 * number, size, free=free)
+            yield ComparedRegister(f"VF BAR {number}", 36 + 4 * number, size, free=free)
         else:
-            yield Register(f"VF BAR {number}", 36 + 4 * number, size)
+            yield ComparedRegister(f"VF BAR {number}", 36 + 4 * number, size)
         number += size // 4
-    yield Register("SR-IOV VF migration", 60, 4)
+    yield ComparedRegister("SR-IOV VF migration", 60, 4)
 
 
-def unknown_extended_capability(data: bytes, context: Context) -> Iterator[Register]:
+def unknown_extended_capability(data: bytes, context: Context) -> Iterator[ComparedRegister]:
     """One of an id that is not in EXTENDED_CAPABILITIES: only its header is known to be compared."""
     yield EXTENDED_HEAD
 
 
-EXTENDED_CAPABILITIES: dict[int, Rule] = {
+EXTENDED_CAPABILITIES: dict[int, CapabilityRule] = {
     pci.ExtendedCapabilityId.AER: _aer,
     pci.ExtendedCapabilityId.DEVICE_SERIAL_NUMBER: _extended("device serial number", 12),
     pci.ExtendedCapabilityId.ACS: _access_control,

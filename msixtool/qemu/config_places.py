@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from msixtool.formats import pci
 from msixtool.qemu import config_masks as masks
 from msixtool.qemu.config_fields import capability_name, extended_capability_name
-from msixtool.qemu.config_masks import Register
+from msixtool.qemu.config_masks import ComparedRegister
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import Capabilities
 
@@ -21,7 +21,7 @@ from msixtool.qemu.kinds.facts import Capabilities
 class PlacedRegister:
     """A register of configuration space, and the capability that it is part of, if it is of one."""
 
-    register: Register
+    register: ComparedRegister
     capability: str | None = None
     base: int | None = None
     """Where the capability begins."""
@@ -55,7 +55,7 @@ def place_at(
     return max(found, key=lambda place: place.base or 0, default=None)
 
 
-def _covers(register: Register, offset: int) -> bool:
+def _covers(register: ComparedRegister, offset: int) -> bool:
     return register.offset <= offset < register.offset + register.size
 
 
@@ -83,43 +83,43 @@ def _data(config: bytes | None, base: int) -> bytes:
     return b"" if config is None else config[base : base + pci.CONFIG_SIZE]
 
 
-def _bars(header: int) -> Iterator[Register]:
+def _bars(header: int) -> Iterator[ComparedRegister]:
     bridge = header == pci.HeaderType.BRIDGE
     for number in range(2 if bridge else 6):
-        yield Register(f"BAR {number}", masks.BAR_OFFSET + 4 * number, 4)
-    yield Register("ROM BAR", 0x38 if bridge else 0x30, 4)
+        yield ComparedRegister(f"BAR {number}", masks.BAR_OFFSET + 4 * number, 4)
+    yield ComparedRegister("ROM BAR", 0x38 if bridge else 0x30, 4)
     yield from (_BRIDGE_REST if bridge else _DEVICE_REST)
 
 
 _COMMON_REST = (
-    Register("Command", 0x04, 2),
-    Register("cache line size", 0x0C, 1),
-    Register("latency timer", 0x0D, 1),
-    Register("BIST", 0x0F, 1),
-    Register("interrupt line", 0x3C, 1),
-    Register("interrupt pin", 0x3D, 1),
+    ComparedRegister("Command", 0x04, 2),
+    ComparedRegister("cache line size", 0x0C, 1),
+    ComparedRegister("latency timer", 0x0D, 1),
+    ComparedRegister("BIST", 0x0F, 1),
+    ComparedRegister("interrupt line", 0x3C, 1),
+    ComparedRegister("interrupt pin", 0x3D, 1),
 )
 _DEVICE_REST = (
     *_COMMON_REST,
-    Register("CardBus CIS pointer", 0x28, 4),
-    Register("subsystem vendor ID", 0x2C, 2),
-    Register("subsystem ID", 0x2E, 2),
-    Register("minimum grant", 0x3E, 1),
-    Register("maximum latency", 0x3F, 1),
+    ComparedRegister("CardBus CIS pointer", 0x28, 4),
+    ComparedRegister("subsystem vendor ID", 0x2C, 2),
+    ComparedRegister("subsystem ID", 0x2E, 2),
+    ComparedRegister("minimum grant", 0x3E, 1),
+    ComparedRegister("maximum latency", 0x3F, 1),
 )
 _BRIDGE_REST = (
     *_COMMON_REST,
-    Register("primary bus", 0x18, 1),
-    Register("secondary bus", 0x19, 1),
-    Register("subordinate bus", 0x1A, 1),
-    Register("secondary latency timer", 0x1B, 1),
-    Register("Secondary Status", 0x1E, 2),
-    Register("Memory Base", 0x20, 2),
-    Register("Memory Limit", 0x22, 2),
-    Register("Prefetchable Base upper half", 0x28, 4),
-    Register("Prefetchable Limit upper half", 0x2C, 4),
-    Register("I/O Base upper half", 0x30, 2),
-    Register("I/O Limit upper half", 0x32, 2),
-    Register("Bridge Control", 0x3E, 2),
+    ComparedRegister("primary bus", 0x18, 1),
+    ComparedRegister("secondary bus", 0x19, 1),
+    ComparedRegister("subordinate bus", 0x1A, 1),
+    ComparedRegister("secondary latency timer", 0x1B, 1),
+    ComparedRegister("Secondary Status", 0x1E, 2),
+    ComparedRegister("Memory Base", 0x20, 2),
+    ComparedRegister("Memory Limit", 0x22, 2),
+    ComparedRegister("Prefetchable Base upper half", 0x28, 4),
+    ComparedRegister("Prefetchable Limit upper half", 0x2C, 4),
+    ComparedRegister("I/O Base upper half", 0x30, 2),
+    ComparedRegister("I/O Limit upper half", 0x32, 2),
+    ComparedRegister("Bridge Control", 0x3E, 2),
 )
 """Registers of the header that QEMU compares only where a device has it do so."""

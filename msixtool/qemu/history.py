@@ -32,7 +32,7 @@ OLDEST_MACHINE: tuple[tuple[Version, Version], ...] = (
 """QEMU release, and the oldest versioned PC machine type that it has."""
 
 
-class Change(NamedTuple):
+class OldDefault(NamedTuple):
     """What machine types up to `until` have, as `-global` has it, and what it does."""
 
     until: Version
@@ -40,7 +40,7 @@ class Change(NamedTuple):
     effect: str
 
 
-def changes(section: str, machine: Version, to: Version, *, express: bool = False) -> list[Change]:
+def changes(section: str, machine: Version, to: Version, *, express: bool = False) -> list[OldDefault]:
     """What a machine type of version `to` has otherwise than one of version `machine`, of a section by its
     kind, and by whether it is a PCI Express device."""
     known = [*kind_of(section).changes, *(EXPRESS_CHANGES if express else ())]
@@ -48,9 +48,11 @@ def changes(section: str, machine: Version, to: Version, *, express: bool = Fals
     return [change for change in found if change is not None]
 
 
-def _change(compat: Compat, machine: Version, to: Version) -> Change | None:
+def _change(compat: Compat, machine: Version, to: Version) -> OldDefault | None:
     if compat.until is not None:
-        return Change(compat.until, compat.setting, compat.effect) if machine <= compat.until < to else None
+        return (
+            OldDefault(compat.until, compat.setting, compat.effect) if machine <= compat.until < to else None
+        )
     device, *names = compat.setting.split(",")
     old = {name: setting_of(device, name, machine) for name in names}
     changed = {
@@ -59,7 +61,7 @@ def _change(compat: Compat, machine: Version, to: Version) -> Change | None:
     if not changed:
         return None
     words = (f"{name}={was.value}" for name, was in changed.items())
-    return Change(min(was.until for was in changed.values()), ",".join((device, *words)), compat.effect)
+    return OldDefault(min(was.until for was in changed.values()), ",".join((device, *words)), compat.effect)
 
 
 def oldest_machine(release: Version) -> Version | None:

@@ -17,7 +17,7 @@ class Span(NamedTuple):
     length: int
 
 
-class Piece(NamedTuple):
+class MemoryPiece(NamedTuple):
     """Bytes of guest physical memory from `start` on."""
 
     start: int
@@ -27,7 +27,7 @@ class Piece(NamedTuple):
 class LookedAt(GuestMemory):
     """The pieces that were read; `wanted` are the spans that were asked for, read or not."""
 
-    def __init__(self, source: Source, index: StreamIndex, pieces: Sequence[Piece] = ()) -> None:
+    def __init__(self, source: Source, index: StreamIndex, pieces: Sequence[MemoryPiece] = ()) -> None:
         super().__init__(source, index, ())
         self._pieces_read = pieces
         self.wanted: dict[Span, None] = {}

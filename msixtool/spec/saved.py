@@ -30,7 +30,7 @@ NAMELESS = "device"
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedFile:
     """A file of `size` bytes that is no stream: a SPEC, or one device's state (`kind` None: not said)."""
 
     path: str

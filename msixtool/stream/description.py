@@ -35,7 +35,7 @@ _TAIL = 1 << 17
 class Contents:
     """What the text of a vmdesc says. It stands for equal texts of many streams: nobody changes it."""
 
-    def __init__(self, document: vmdesc.Document) -> None:
+    def __init__(self, document: vmdesc.VmdescObject) -> None:
         self.document = document
 
     @cached_property
@@ -49,7 +49,7 @@ class Contents:
         """The layout of each FULL section, in stream order; entries that are no objects left out."""
         return tuple(Described(each) for each in self.document["devices"] if isinstance(each, dict))  # type: ignore[arg-type]
 
-    def replaced(self, others: Mapping[int, Described]) -> vmdesc.Document:
+    def replaced(self, others: Mapping[int, Described]) -> vmdesc.VmdescObject:
         """The document with other layouts in place of those of `devices`, by their number there."""
         by_object = {id(self.devices[number].described): each.described for number, each in others.items()}
         devices = [by_object.get(id(each), each) for each in self.document["devices"]]
@@ -90,7 +90,7 @@ class Vmdesc(NamedTuple):
         return f"<Vmdesc: {len(self.text)} bytes at {self.offset:#x}>"
 
     @property
-    def document(self) -> vmdesc.Document:
+    def document(self) -> vmdesc.VmdescObject:
         """The JSON as it stands there."""
         return self.contents.document
 

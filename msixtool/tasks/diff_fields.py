@@ -84,7 +84,7 @@ def diff_fields(
             read_section(b, right, fallback=section_layout(a, left)),
         )
         damage += [section.damage for section in sections if section.damage]
-        changes += _Comparison(*sections, by_vector=key in by_vector).changes()
+        changes += _SectionComparison(*sections, by_vector=key in by_vector).changes()
     return FieldDiff(tuple(changes), tuple(damage))
 
 
@@ -123,7 +123,7 @@ def _summary(item: Item | None) -> dict[str, Any] | None:
     return None if item is None else {"version": item.version_id, "length": item.data_length}
 
 
-class _Comparison:
+class _SectionComparison:
     """Two sections side by side."""
 
     def __init__(self, a: Section, b: Section, *, by_vector: bool) -> None:

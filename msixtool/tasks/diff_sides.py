@@ -10,7 +10,7 @@ from msixtool.errors import UsageError
 from msixtool.formats import msix as fmt
 from msixtool.formats.idstr import Idstr
 from msixtool.msix.state import MsixState
-from msixtool.spec.saved import Saved
+from msixtool.spec.saved import SavedFile
 from msixtool.spec.values import DeviceSpec
 from msixtool.tasks.diff import CAPABILITY, DeviceView, side_of, spec_alone, spec_side
 from msixtool.tasks.load import load_state
@@ -19,7 +19,7 @@ UNNAMED = "device"
 """What a device is called that no side names."""
 
 
-Operand = Dump | Saved
+Operand = Dump | SavedFile
 """One input of `diff`."""
 
 
@@ -67,7 +67,7 @@ def sides_of(
     SPEC does not fit, or sets fields of other sections.
     """
     for operand in (a, b):
-        if isinstance(operand, Saved) and operand.spec is not None and operand.spec.fields:
+        if isinstance(operand, SavedFile) and operand.spec is not None and operand.spec.fields:
             raise UsageError(
                 "fields: other fields than those of devices are not compared with a SPEC",
                 path=operand.path,
@@ -78,15 +78,15 @@ def sides_of(
         if device is not None and not left and not right:
             a.select(device)  # raises with the candidates
         return left, right
-    if any(isinstance(each, Saved) and each.state is not None for each in (a, b)):
+    if any(isinstance(each, SavedFile) and each.state is not None for each in (a, b)):
         return _saved_state(a, b, device or kind, kind)
-    if isinstance(a, Saved) and isinstance(b, Saved):
+    if isinstance(a, SavedFile) and isinstance(b, SavedFile):
         specs = _chosen(a, device) + _chosen(b, device)
         if device is not None and not specs:
             raise UsageError(f"no device of either SPEC matches {device!r}")
         return [spec_alone(s) for s in _chosen(a, device)], [spec_alone(s) for s in _chosen(b, device)]
     if isinstance(a, Dump):
-        assert isinstance(b, Saved)
+        assert isinstance(b, SavedFile)
         return _stream_and_spec(a, b, device)
     assert isinstance(b, Dump)
     left, right = _stream_and_spec(b, a, device)
@@ -106,12 +106,12 @@ def _saved_state(
     a: Operand, b: Operand, device: str | None, kind: str | None
 ) -> tuple[list[DeviceView], list[DeviceView]]:
     """A saved state against the one device of the other input, or against another saved state."""
-    if isinstance(a, Saved) and a.state is not None:
-        if isinstance(b, Saved) and b.state is not None:
+    if isinstance(a, SavedFile) and a.state is not None:
+        if isinstance(b, SavedFile) and b.state is not None:
             name = kind or UNNAMED
             return [DeviceView(name, 0, a.state)], [DeviceView(name, 0, b.state)]
         return _with_partner(a.state, b, device)
-    assert isinstance(b, Saved)
+    assert isinstance(b, SavedFile)
     assert b.state is not None
     own, partner = _with_partner(b.state, a, device)
     return partner, own
@@ -130,7 +130,7 @@ def _with_partner(
 
 
 def _stream_and_spec(
-    stream: Dump, spec: Saved, device: str | None
+    stream: Dump, spec: SavedFile, device: str | None
 ) -> tuple[list[DeviceView], list[DeviceView]]:
     """The devices that a SPEC names, as they are and as it makes them."""
     devices = [side_of(found) for found in stream.devices]
@@ -160,7 +160,7 @@ def _named(spec: DeviceSpec, devices: Sequence[DeviceView], stream: Dump) -> Dev
     return found[0] if found else None
 
 
-def _chosen(operand: Saved, device: str | None) -> list[DeviceSpec]:
+def _chosen(operand: SavedFile, device: str | None) -> list[DeviceSpec]:
     """The devices of a SPEC that a pattern names."""
     assert operand.spec is not None
     return [
@@ -170,7 +170,7 @@ def _chosen(operand: Saved, device: str | None) -> list[DeviceSpec]:
     ]
 
 
-def _only(specs: Sequence[DeviceSpec], operand: Saved, device: str | None) -> DeviceSpec:
+def _only(specs: Sequence[DeviceSpec], operand: SavedFile, device: str | None) -> DeviceSpec:
     """The one device of a SPEC. Raises UsageError, naming the candidates, otherwise."""
     if len(specs) == 1:
         return specs[0]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from msixtool.devices.device import MsixDevice
 from msixtool.msix import events as ev
-from msixtool.msix.events import Event
+from msixtool.msix.events import MsixEvent
 from msixtool.msix.function import MsixFunction
 from msixtool.msix.state import MsixState
 from msixtool.msix.versions import NEWEST, QemuVersion
@@ -52,7 +52,7 @@ class Loaded:
     before: MsixState
     after: MsixState
     function_masked: bool | None
-    events: tuple[Event, ...]
+    events: tuple[MsixEvent, ...]
     messages: tuple[Message, ...]
     recovery: str
 
@@ -113,7 +113,9 @@ def load_state(
     events = function.load(state)
     messages = _messages(state, events, known=used is not None)
     if used is None:
-        events = tuple(event for event in events if not isinstance(event, ev.Message | ev.MessageDropped))
+        events = tuple(
+            event for event in events if not isinstance(event, ev.MessageEvent | ev.MessageDropped)
+        )
     return Loaded(
         name,
         instance,
@@ -126,11 +128,11 @@ def load_state(
     )
 
 
-def _messages(state: MsixState, events: Sequence[Event], *, known: bool) -> tuple[Message, ...]:
+def _messages(state: MsixState, events: Sequence[MsixEvent], *, known: bool) -> tuple[Message, ...]:
     """One message for each pending bit that the load cleared, with what became of it."""
     outcome: dict[int, str | None] = {}
     for event in events:
-        if isinstance(event, ev.Message):
+        if isinstance(event, ev.MessageEvent):
             outcome[event.vector] = None
         elif isinstance(event, ev.MessageDropped):
             outcome[event.vector] = event.reason

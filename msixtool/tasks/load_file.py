@@ -12,7 +12,7 @@ from msixtool.formats import msix as fmt
 from msixtool.msix.versions import NEWEST, QemuVersion
 from msixtool.output.files import write_file
 from msixtool.spec import spec_text
-from msixtool.spec.saved import Saved
+from msixtool.spec.saved import SavedFile
 from msixtool.spec.values import DeviceSpec, Spec
 from msixtool.tasks.forge import plan
 from msixtool.tasks.forge_output import Base, Forged, inputs_of, write_forged
@@ -20,7 +20,7 @@ from msixtool.tasks.load import Loaded, load_state
 
 
 def load_saved(
-    saved: Saved, device: str | None = None, qemu_version: QemuVersion = NEWEST, *, xen: bool = False
+    saved: SavedFile, device: str | None = None, qemu_version: QemuVersion = NEWEST, *, xen: bool = False
 ) -> tuple[list[MsixDevice], list[Loaded]]:
     """Load a SPEC, or a raw vmstate whose kind is said.
 
@@ -72,7 +72,12 @@ def write_loaded_stream(
 
 
 def write_loaded_saved(
-    saved: Saved, devices: Sequence[MsixDevice], loaded: Sequence[Loaded], output: str, *, force: bool = False
+    saved: SavedFile,
+    devices: Sequence[MsixDevice],
+    loaded: Sequence[Loaded],
+    output: str,
+    *,
+    force: bool = False,
 ) -> None:
     """Write the states after the load as they came: a raw vmstate, or a SPEC. Raises OutputError."""
     after = [replace(device, state=each.after) for device, each in zip(devices, loaded, strict=True)]

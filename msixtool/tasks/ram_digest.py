@@ -54,7 +54,7 @@ class BlockDigest:
 
 
 @dataclass(slots=True)
-class _Pages:
+class _PageHashes:
     """The hashes of a block's pages; a page that is zero has none."""
 
     page_size: int
@@ -124,7 +124,7 @@ class _Reader:
         self.window = Window(dump.source)
         self.page_size = dump.index.page_size or PAGE_SIZE
         self.zero = bytes(self.page_size)
-        self.blocks = {block.idstr: _Pages(self.page_size) for block in dump.index.blocks}
+        self.blocks = {block.idstr: _PageHashes(self.page_size) for block in dump.index.blocks}
         self.limits = {block.idstr: block.used_length for block in dump.index.blocks}
         self.current: str | None = None
         self.offset = 0
@@ -207,21 +207,21 @@ class _Reader:
             raise FormatError("RAM record", expected="a page of a block in the list", found=found)
         return read(self, pages, address // self.page_size, offset)
 
-    def page(self, pages: _Pages, page: int, offset: int) -> int:
+    def page(self, pages: _PageHashes, page: int, offset: int) -> int:
         pages.put(page, self.hash(self.window.exactly(offset, self.page_size, "a page of RAM")))
         return offset + self.page_size
 
-    def filled(self, pages: _Pages, page: int, offset: int) -> int:
+    def filled(self, pages: _PageHashes, page: int, offset: int) -> int:
         fill = self.window.exactly(offset, 1, "a zero page's record")
         pages.put(page, _NO_HASH if fill == b"\0" else self.hash(fill * self.page_size))
         return offset + 1
 
-    def compressed(self, pages: _Pages, page: int, offset: int) -> int:
+    def compressed(self, pages: _PageHashes, page: int, offset: int) -> int:
         length = int.from_bytes(self.window.exactly(offset, 4, "a compressed page"), "big")
         pages.put(page, self.hash(self.inflated(offset + 4, length)))
         return offset + 4 + length
 
-    def xbzrle(self, pages: _Pages, page: int, offset: int) -> int:
+    def xbzrle(self, pages: _PageHashes, page: int, offset: int) -> int:
         length = int.from_bytes(self.window.exactly(offset + 1, 2, "an XBZRLE record"), "big")
         delta = self.window.exactly(offset + 3, length, "an XBZRLE record")
         # The page itself is long gone: what it became is known by what it was and what changed.
@@ -229,7 +229,7 @@ class _Reader:
         pages.exact = False
         return offset + 3 + length
 
-    _RECORDS: ClassVar[dict[int, Callable[[_Reader, _Pages, int, int], int]]] = {
+    _RECORDS: ClassVar[dict[int, Callable[[_Reader, _PageHashes, int, int], int]]] = {
         int(Flag.PAGE): page,
         int(Flag.ZERO): filled,
         int(Flag.COMPRESS_PAGE): compressed,

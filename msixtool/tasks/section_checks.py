@@ -17,7 +17,7 @@ from typing import Any
 from msixtool.devices import virtio_layout
 from msixtool.devices.places import config_space, places_of
 from msixtool.devices.virtio import Queue
-from msixtool.devices.virtio_layout import PACKED_VIRTQUEUES, Ring, VirtioLayout
+from msixtool.devices.virtio_layout import PACKED_VIRTQUEUES, RingAddresses, VirtioLayout
 from msixtool.dump import Dump
 from msixtool.formats import parse, sizeof, virtio_types, vring
 from msixtool.formats import virtio as fmt
@@ -240,7 +240,7 @@ def _descriptors(queue: Queue) -> int:
     return 16 * min(queue.num, 1 << 10)
 
 
-def _is_blank(dump: Dump, queue: Queue, ring: Ring, indices: list[int]) -> bool:
+def _is_blank(dump: Dump, queue: Queue, ring: RingAddresses, indices: list[int]) -> bool:
     """Whether a queue that was used has neither indices nor descriptors: that memory is not its guest's."""
     if any(indices) or not queue.last_avail_idx:
         return False

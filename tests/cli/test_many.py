@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import pytest
 
-from msixtool.fleet.walk import Input, Walk
+from msixtool.fleet.walk import FoundFile, Walk
 from tests.cli.conftest import Result
 from tests.conftest import REPOSITORY, SAMPLES, unpacked
 
@@ -206,7 +206,7 @@ def test_a_file_that_vanishes_is_named_and_the_others_go_on(
     msixtool: Tool, fleet: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = str(fleet / "gone.mig")
-    inputs = [Input(path, found=True) for path in (in_order(fleet)[1], gone, in_order(fleet)[2])]
+    inputs = [FoundFile(path, found=True) for path in (in_order(fleet)[1], gone, in_order(fleet)[2])]
     monkeypatch.setattr("msixtool.cli.many.walk", lambda _: Walk(inputs))
     result = msixtool("inspect", "--json", fleet)
     assert (result.status, len(documents(result))) == (2, 2)

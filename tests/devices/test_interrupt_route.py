@@ -8,7 +8,7 @@ import pytest
 
 from msixtool.containers.file import BytesSource
 from msixtool.devices.cpus import Apic
-from msixtool.devices.interrupt_route import Note, Remapping, Route, RouteKind, Router, irte_index
+from msixtool.devices.interrupt_route import Remapping, Route, RouteKind, Router, Unreachable, irte_index
 from msixtool.formats.qevm import ItemType
 from msixtool.ram.memory import GuestMemory
 from msixtool.ram.memory_map import Region
@@ -73,14 +73,14 @@ def test_destinations(apics: list[Apic], address: int, cpus: tuple[int, ...]) ->
 @pytest.mark.parametrize(
     ("apics", "address", "data", "note"),
     [
-        (FLAT, 0, 0x25, Note.NOT_AN_MSI),
-        (FLAT, 0x1FEE00000, 0x25, Note.NOT_AN_MSI),
-        (FLAT, 0xFEE09000, 0x25, Note.NO_SUCH_CPU),
-        (FLAT, 0xFEE00000, 0x0F, Note.ILLEGAL_VECTOR),
-        ([apic(0, enabled=False), apic(1)], 0xFEE00000, 0x25, Note.APIC_DISABLED),
+        (FLAT, 0, 0x25, Unreachable.NOT_AN_MSI),
+        (FLAT, 0x1FEE00000, 0x25, Unreachable.NOT_AN_MSI),
+        (FLAT, 0xFEE09000, 0x25, Unreachable.NO_SUCH_CPU),
+        (FLAT, 0xFEE00000, 0x0F, Unreachable.ILLEGAL_VECTOR),
+        ([apic(0, enabled=False), apic(1)], 0xFEE00000, 0x25, Unreachable.APIC_DISABLED),
     ],
 )
-def test_messages_that_reach_nobody(apics: list[Apic], address: int, data: int, note: Note) -> None:
+def test_messages_that_reach_nobody(apics: list[Apic], address: int, data: int, note: Unreachable) -> None:
     assert route(apics, address, data).note is note
 
 
@@ -112,8 +112,8 @@ def test_remapped_messages() -> None:
     assert remapped(irte(0x31, 6 << 8, logical=True), FLAT) == Route(RouteKind.REMAPPED, IRTE, (1, 2), 0x31)
     wide = remapped(irte(0x31, 1 << 16 | 1 << 3, logical=True), X2APIC, extended=True)
     assert wide == Route(RouteKind.REMAPPED, IRTE, (19,), 0x31)
-    assert remapped(irte(0x31, 0, present=False), FLAT).note is Note.IRTE_NOT_PRESENT
-    assert remapped(irte(0x31, 0), FLAT, entries=IRTE).note is Note.IRTE_NOT_PRESENT
+    assert remapped(irte(0x31, 0, present=False), FLAT).note is Unreachable.IRTE_NOT_PRESENT
+    assert remapped(irte(0x31, 0), FLAT, entries=IRTE).note is Unreachable.IRTE_NOT_PRESENT
 
 
 def test_a_table_outside_of_ram_leaves_the_route_unknown() -> None:

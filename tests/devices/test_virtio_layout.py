@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from msixtool.devices import virtio_layout
-from msixtool.devices.virtio_layout import Part, Ring, VirtioLayout
+from msixtool.devices.virtio_layout import Part, RingAddresses, VirtioLayout
 from msixtool.dump import Dump
 from msixtool.formats import sizeof, virtio_types
 from msixtool.tasks.fields import read_section, select_sections
@@ -51,12 +51,16 @@ def test_rings_and_features_of_a_modern_and_of_a_legacy_queue(sample: Path) -> N
     assert layout.features == virtio["virtio/64bit_features"]["guest_features"]
     rings = virtio["virtio/virtqueues"]["rings"]
     for index, queue in enumerate(virtio["queues"]):
-        expected = Ring(queue["desc"], rings[index]["avail"], rings[index]["used"]) if queue["desc"] else None
+        expected = (
+            RingAddresses(queue["desc"], rings[index]["avail"], rings[index]["used"])
+            if queue["desc"]
+            else None
+        )
         assert layout.ring(index) == expected
     assert layout.ring(len(virtio["queues"])) is None
     core = struct.pack(">BBHIII", 7, 0, 0, 0, 0, 1) + struct.pack(">IQH", 256, 0x10000, 3)
     legacy = layout_of("virtio-rng", b"\0\0\0\2" + CONFIG + bytes(16) + core)
-    assert legacy.ring(0) == Ring(0x10000, 0x11000, 0x12000)
+    assert legacy.ring(0) == RingAddresses(0x10000, 0x11000, 0x12000)
     assert legacy.packed(0) is None
 
 

@@ -14,7 +14,7 @@ from msixtool.dump import Dump
 from msixtool.errors import FormatError
 from msixtool.formats import msix, virtio_types
 from msixtool.msix.state import MsixState
-from msixtool.spec.saved import Saved
+from msixtool.spec.saved import SavedFile
 from msixtool.tasks.load_file import load_saved
 from tests.fuzz import bases, octets
 from tests.fuzz.octets import Place
@@ -130,11 +130,11 @@ def read_saved_state(made: Input) -> Outcome:
     with tempfile.NamedTemporaryFile(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as file:
         file.write(made.data)
         file.flush()
-        device = Saved.read(file.name).devices[0]
+        device = SavedFile.read(file.name).devices[0]
         if device.state.to_vmstate() != made.data:
             raise MisreadError("another vmstate comes back")
         kind = ("e1000e", "nvme", "virtio-net", "stranger")[len(made.data) % 4]
-        _, loaded = load_saved(Saved.read(file.name, kind=kind))
+        _, loaded = load_saved(SavedFile.read(file.name, kind=kind))
     after = loaded[0].after
     if after.vectors != device.vectors:
         raise MisreadError("the number of vectors changed")

@@ -162,7 +162,7 @@ class ModelSide:
         for event in events:
             assert not isinstance(event, ev.Error), event
             self.effects[event.event] += 1
-            if isinstance(event, ev.Message) and event.address < MEMORY:
+            if isinstance(event, ev.MessageEvent) and event.address < MEMORY:
                 self._memory[event.address : event.address + 4] = event.data.to_bytes(4, "little")
 
     def write_table(self, offset: int, value: int, size: int) -> None:

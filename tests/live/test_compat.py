@@ -115,8 +115,8 @@ def test_the_vmstate_description_of_a_real_qemu_is_read(qemu: str, tmp_path: Pat
     )
     described = read(str(path))
     assert described.machine.startswith("pc-q35-")
-    (device,) = described.vmsds("PCIDevice")[:1]
-    assert (device.version_id, device.minimum_version_id) == (2, 1)
+    (device,) = described.layouts("PCIDevice")[:1]
+    assert (device.version, device.minimum_version) == (2, 1)
     assert [field.size for field in device.fields if field.name == "config"] == [256, 4096]
-    assert any(vmsd.name == "ide_drive/pio_state" for vmsd in described.vmsds("ide_drive")[0].subsections)
+    assert any(each.name == "ide_drive/pio_state" for each in described.layouts("ide_drive")[0].subsections)
     assert compare_files(described, described) == []

@@ -14,7 +14,7 @@ from msixtool import Dump, forge
 from msixtool.devices.device import MsixDevice
 from msixtool.spec.values import Spec
 from msixtool.tasks.trace import Interrupt, Trace, trace
-from msixtool.tasks.trace.follow import Where
+from msixtool.tasks.trace.follow import InterruptPlace
 
 from .linux import Linux, disk, missing, net
 
@@ -65,7 +65,7 @@ def on_its_way(guest: Linux) -> tuple[bytes, MsixDevice, Interrupt]:
     for _ in range(100):
         stream = guest.capture()
         for device, row in rows(traced(stream)):
-            if device.kind == "virtio-blk" and row.owed and row.where is Where.REQUESTED:
+            if device.kind == "virtio-blk" and row.owed and row.where is InterruptPlace.REQUESTED:
                 return stream, device, row
     pytest.skip("in 100 captures no interrupt of the disk was on its way")
 

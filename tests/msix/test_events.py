@@ -15,7 +15,10 @@ FORMS = [
     (ev.Unmask(0), {"event": "unmask", "vector": 0}),
     (ev.PendingSet(1), {"event": "pending-set", "vector": 1}),
     (ev.PendingCleared(1), {"event": "pending-cleared", "vector": 1}),
-    (ev.Message(2, 0xFEE00000, 65), {"event": "message", "vector": 2, "address": 0xFEE00000, "data": 65}),
+    (
+        ev.MessageEvent(2, 0xFEE00000, 65),
+        {"event": "message", "vector": 2, "address": 0xFEE00000, "data": 65},
+    ),
     (
         ev.MessageDropped(2, ev.VECTOR_UNUSED),
         {"event": "message-dropped", "vector": 2, "reason": "vector-unused"},
@@ -39,7 +42,7 @@ FORMS = [
 
 
 @pytest.mark.parametrize(("event", "form"), FORMS, ids=[form["event"] for _, form in FORMS])
-def test_event_has_the_promised_form(event: ev.Event, form: dict[str, Any]) -> None:
+def test_event_has_the_promised_form(event: ev.MsixEvent, form: dict[str, Any]) -> None:
     assert event.to_json() == form
     assert list(event.to_json()) == list(form)
 

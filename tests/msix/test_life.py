@@ -27,8 +27,8 @@ TABLE = Placement(3, 0, 0x4000)
 PBA = Placement(3, 0x2000, 0x4000)
 
 
-def message(vector: int) -> ev.Message:
-    return ev.Message(vector, address(vector), data(vector))
+def message(vector: int) -> ev.MessageEvent:
+    return ev.MessageEvent(vector, address(vector), data(vector))
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

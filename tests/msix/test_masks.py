@@ -22,8 +22,8 @@ PIRQ_DATA = 0xABCD_EF00
 """Message data whose x86 vector (the low byte) is 0: on Xen a pirq."""
 
 
-def message(vector: int) -> ev.Message:
-    return ev.Message(vector, address(vector), data(vector))
+def message(vector: int) -> ev.MessageEvent:
+    return ev.MessageEvent(vector, address(vector), data(vector))
 
 
 def use(vector: int) -> ev.UseNotifier:
@@ -71,7 +71,7 @@ def test_writing_pirq_data_unmasks_the_vector_on_xen() -> None:
     assert device.table_mmio_write(8, PIRQ_DATA) == (
         ev.Unmask(0),
         ev.PendingCleared(0),
-        ev.Message(0, address(0), PIRQ_DATA),
+        ev.MessageEvent(0, address(0), PIRQ_DATA),
     )
 
 

@@ -63,7 +63,7 @@ def test_table_mmio_write_to_vector_control_masks_and_unmasks() -> None:
         ev.Unmask(1),
         ev.UseNotifier(1, address(1), data(1)),
         ev.PendingCleared(1),
-        ev.Message(1, address(1), data(1)),
+        ev.MessageEvent(1, address(1), data(1)),
     )
 
 
@@ -73,7 +73,7 @@ def test_table_mmio_write_of_a_quad_word_writes_the_lower_half_first() -> None:
     assert device.table_mmio_write(16 + 8, 0x77, 8) == (
         ev.Unmask(1),
         ev.PendingCleared(1),
-        ev.Message(1, address(1), 0x77),
+        ev.MessageEvent(1, address(1), 0x77),
     )
 
 

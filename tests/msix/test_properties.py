@@ -103,7 +103,7 @@ def test_after_a_load_no_vector_is_pending_and_unmasked(
     events = function.load(state.to_vmstate())
     live = [vector for vector in state.pending if not function.is_masked(vector)]
     assert function.state == state.with_pending(set(state.pending) - set(live))
-    sent = [event.vector for event in events if isinstance(event, ev.Message)]
+    sent = [event.vector for event in events if isinstance(event, ev.MessageEvent)]
     dropped = {event.vector: event.reason for event in events if isinstance(event, ev.MessageDropped)}
     assert sent == [vector for vector in live if vector in used and bus_master]
     assert dropped == {
@@ -121,7 +121,7 @@ def test_a_second_load_of_what_a_load_left_sends_nothing(function: MsixFunction,
     saved = function.save()
     again = function.load(saved)
     assert function.save() == saved
-    assert not any(isinstance(event, ev.Message | ev.MessageDropped) for event in again)
+    assert not any(isinstance(event, ev.MessageEvent | ev.MessageDropped) for event in again)
 
 
 @given(states(), st.integers(1, 5), st.data())
@@ -139,7 +139,7 @@ def test_notify_while_masked_then_unmask_delivers_exactly_once(
     assert function.set_mask(vector, False) == (
         ev.Unmask(vector),
         ev.PendingCleared(vector),
-        ev.Message(vector, entry.address, entry.data),
+        ev.MessageEvent(vector, entry.address, entry.data),
     )
     assert function.set_mask(vector, False) == ()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from msixtool.msix.events import Message
+from msixtool.msix.events import MessageEvent
 from msixtool.msix.function import MsixFunction
 from msixtool.msix.state import MsixEntry, MsixState
 
@@ -61,6 +61,6 @@ def test_load_gives_the_state_and_the_messages_that_qemu_gave(devices: Any, load
         words = (len(bytes.fromhex(after["pba"])) + 3) // 4
         pba = "".join(f"{function.pba_mmio_read(4 * word).value:08x}" for word in range(words))
         assert pba == after["pba"]
-        sent = {str(event.vector): event.data for event in events if isinstance(event, Message)}
+        sent = {str(event.vector): event.data for event in events if isinstance(event, MessageEvent)}
         assert sent == after["messages"]
         assert function.control == after["flags"]

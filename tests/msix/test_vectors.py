@@ -12,8 +12,8 @@ from tests.msix.build import FUNCTION_MASK, address, data, disabled_function, fu
 OUT_OF_RANGE = [-1, 4, 5, 4000]
 
 
-def message(vector: int) -> ev.Message:
-    return ev.Message(vector, address(vector), data(vector))
+def message(vector: int) -> ev.MessageEvent:
+    return ev.MessageEvent(vector, address(vector), data(vector))
 
 
 def test_get_message_gives_address_and_data_of_the_entry() -> None:
@@ -155,7 +155,7 @@ def test_notify_without_bus_mastering_loses_the_message() -> None:
 @pytest.mark.parametrize(
     ("version", "expected"), [((2, 1), message(2)), ((2, 2), ev.MessageDropped(2, "bus-master-off"))]
 )
-def test_notify_needs_bus_mastering_since_2_2(version: tuple[int, int], expected: ev.Event) -> None:
+def test_notify_needs_bus_mastering_since_2_2(version: tuple[int, int], expected: ev.MsixEvent) -> None:
     assert function(bus_master=False, qemu_version=version).notify(2) == (expected,)
 
 

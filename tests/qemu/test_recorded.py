@@ -9,7 +9,7 @@ import pytest
 from msixtool.formats.pci import CapabilityId
 from msixtool.qemu import history
 from msixtool.qemu.kinds import kind_of, kinds
-from msixtool.qemu.kinds.facts import POWER_ALL, Bar
+from msixtool.qemu.kinds.facts import POWER_ALL, BarShape
 from msixtool.qemu.kinds.space import unpacked
 from msixtool.qemu.recorded import releases, subsections
 from msixtool.qemu.versions import Version
@@ -82,7 +82,12 @@ def test_the_oldest_version_that_a_release_reads(
 def test_a_kind_has_the_configuration_space_that_was_recorded() -> None:
     kind = kind_of("e1000e")
     assert kind.function is not None
-    assert kind.function.bars == {0: Bar(0x20000, 0), 1: Bar(0x20000, 0), 2: Bar(0x20, 1), 3: Bar(0x4000, 0)}
+    assert kind.function.bars == {
+        0: BarShape(0x20000, 0),
+        1: BarShape(0x20000, 0),
+        2: BarShape(0x20, 1),
+        3: BarShape(0x4000, 0),
+    }
     assert kind.function.power_control == POWER_ALL
     (found,) = kind.capabilities
     assert (int(CapabilityId.MSIX), 0xA0) in found.listed
@@ -109,7 +114,7 @@ def test_what_a_guest_can_write_is_not_compared(release: Version) -> None:
 def test_of_a_kind_with_several_variants_only_what_is_so_of_all_counts() -> None:
     nvme = kind_of("nvme").function
     assert nvme is not None
-    assert nvme.bars == {0: Bar(0x2000, 0x4)}, "with msix-exclusive-bar=on; 16 KiB without"
+    assert nvme.bars == {0: BarShape(0x2000, 0x4)}, "with msix-exclusive-bar=on; 16 KiB without"
     modern, behind_port, legacy = kind_of("virtio-blk").capabilities
     assert [layout.listed[0] for layout in (modern, behind_port, legacy)] == [
         (0x11, 0x98),

@@ -184,7 +184,7 @@ def seen(model: MsixFunction, events: ev.Events) -> Iterator[tuple[int, int, int
     """Those of the model's events that the referee's surroundings see, as it logs them."""
     for event in events:
         match event:
-            case ev.Message(_, address, data):
+            case ev.MessageEvent(_, address, data):
                 yield MESSAGE, address, data, 1
             case ev.MessageDropped(vector, ev.BUS_MASTER_OFF):
                 yield MESSAGE, *model.get_message(vector), 0

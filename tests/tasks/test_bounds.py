@@ -10,7 +10,7 @@ import pytest
 
 from msixtool.errors import UsageError
 from msixtool.spec.read import MAX_DEPTH, parse_spec
-from msixtool.spec.saved import Saved
+from msixtool.spec.saved import SavedFile
 from msixtool.stream.description import Contents
 from msixtool.tasks.load_file import load_saved
 
@@ -49,4 +49,4 @@ def test_a_spec_without_devices_has_nothing_to_load(tmp_path: Path) -> None:
     path = tmp_path / "spec.json"
     path.write_text('{"devices": []}')
     with pytest.raises(UsageError, match="expected a device, found none"):
-        load_saved(Saved.read(str(path)))
+        load_saved(SavedFile.read(str(path)))

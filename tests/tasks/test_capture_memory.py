@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msixtool.ram.looked_at import Piece, Span
+from msixtool.ram.looked_at import MemoryPiece, Span
 from msixtool.tasks.capture.guest_memory import (
     APART,
     AT_ONCE,
@@ -40,7 +40,7 @@ def test_the_guest_stands_for_no_more_than_can_be_read_in_time() -> None:
 
 
 def test_what_is_equal_before_and_after_was_so_in_between() -> None:
-    still, before, after = Piece(0, b"still"), Piece(8, b"1"), Piece(8, b"2")
+    still, before, after = MemoryPiece(0, b"still"), MemoryPiece(8, b"1"), MemoryPiece(8, b"2")
     assert same([still, before], [still, after]) == [still]
 
 
@@ -48,7 +48,7 @@ def test_an_answer_is_bytes_in_their_order() -> None:
     span = Span(0x1000, 10)
     assert reading(span) == ("human-monitor-command", {"command-line": "xp /10xb 0x1000"})
     dump = "0000000000001000: 0x00 0x01 0x02 0x03 0x04 0x05 0x06 0x07\r\n0000000000001008: 0x08 0xff\r\n"
-    assert pieces([span], [dump]) == [Piece(0x1000, bytes(range(9)) + b"\xff")]
+    assert pieces([span], [dump]) == [MemoryPiece(0x1000, bytes(range(9)) + b"\xff")]
 
 
 @given(

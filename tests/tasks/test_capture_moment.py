@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from msixtool.errors import InputError
-from msixtool.ram.looked_at import Piece, Span
+from msixtool.ram.looked_at import MemoryPiece, Span
 from msixtool.tasks.capture import guest_memory, moment, moments, monitor
 from msixtool.tasks.capture.moment import VmStream
 from tests.tasks.capture_monitor import STREAM, PlayedVm
@@ -64,7 +64,7 @@ def since(vm: PlayedVm, command: str) -> list[str]:
 def test_devices_and_memory_are_of_one_moment_and_no_longer() -> None:
     vm = Looked()
     found = seen(vm, wants([FAR, NEAR]))
-    assert found.pieces == (Piece(0x1000, b"\0\1"), Piece(0x9000, b"\0\1"))
+    assert found.pieces == (MemoryPiece(0x1000, b"\0\1"), MemoryPiece(0x9000, b"\0\1"))
     assert (found.left_out, found.captured.paused_ms) == (0, 2.5)
     order = [each for each in since(vm, "stop") if each not in ("remove-fd", "query-status")]
     assert order[:5] == ["stop", "xen-save-devices-state", *["human-monitor-command"] * 2, "cont"]
@@ -87,7 +87,7 @@ def test_nothing_but_devices_needs_no_stop() -> None:
 def test_what_the_guest_has_set_up_elsewhere_meanwhile_is_looked_at_again() -> None:
     vm = Looked()
     found = seen(vm, wants([NEAR], [FAR]))
-    assert found.pieces == (Piece(0x9000, b"\0\1"),)
+    assert found.pieces == (MemoryPiece(0x9000, b"\0\1"),)
     assert vm.asked.count("stop") == 2
 
 
@@ -103,7 +103,7 @@ def test_what_is_too_much_for_a_pause_is_read_around_it(monkeypatch: pytest.Monk
     monkeypatch.setattr(guest_memory, "AT_ONCE", 1)
     vm = Looked()
     found = seen(vm, wants([NEAR, FAR]))
-    assert found.pieces == (Piece(0x1000, b"\0\1"), Piece(0x9000, b"\0\1"))
+    assert found.pieces == (MemoryPiece(0x1000, b"\0\1"), MemoryPiece(0x9000, b"\0\1"))
     assert vm.stood == [False, False, True, False]
     assert found.left_out == 0
 
@@ -118,7 +118,7 @@ def test_what_moves_around_the_pause_is_left_out(monkeypatch: pytest.MonkeyPatch
 
     vm.answers["cont"] = go_on
     found = seen(vm, wants([NEAR, FAR]))
-    assert found.pieces == (Piece(0x1000, b"\0\1"),)
+    assert found.pieces == (MemoryPiece(0x1000, b"\0\1"),)
     assert found.left_out == 1
 
 

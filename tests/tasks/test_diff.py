@@ -13,7 +13,7 @@ from msixtool.dump import Dump
 from msixtool.errors import UsageError
 from msixtool.msix.state import MsixEntry, MsixState
 from msixtool.spec import Spec, parse_spec, spec_text
-from msixtool.spec.saved import Saved
+from msixtool.spec.saved import SavedFile
 from msixtool.tasks.diff import Change, DeviceView, diff_devices, side_of, spec_alone, spec_side
 from msixtool.tasks.diff_sides import sides_of
 from tests.conftest import REPOSITORY
@@ -190,7 +190,7 @@ def test_a_spec_against_a_stream_is_what_forging_would_change(sample: Path) -> N
         ("pending", 2, True, False),
     ]
     with Dump.open(sample) as dump:
-        stream, other = dump, Saved("b", 0, spec=spec)
+        stream, other = dump, SavedFile("b", 0, spec=spec)
         assert brief(diff_devices(*sides_of(stream, other))) == wanted
         turned = brief(diff_devices(*sides_of(other, stream)))
     assert turned == [(name, vector, b, a) for name, vector, a, b in wanted]
@@ -199,21 +199,21 @@ def test_a_spec_against_a_stream_is_what_forging_would_change(sample: Path) -> N
 def test_a_spec_that_save_wrote_is_equal_to_its_device(stream_path: Path) -> None:
     with Dump.open(stream_path) as dump:
         for device in dump.devices:
-            operands = dump, Saved("b", 0, spec=parsed(spec_text(device)))
+            operands = dump, SavedFile("b", 0, spec=parsed(spec_text(device)))
             assert diff_devices(*sides_of(*operands)) == []
 
 
 def test_two_specs_are_compared_by_what_they_say() -> None:
     a = parsed('[[devices]]\nname = "x"\nvectors = 4\nenabled = true\nentries = [{vector = 1, data = 7}]')
     b = parsed('[[devices]]\nname = "x"\nvectors = 4\nbus_master = true\npending = [2]')
-    sides = sides_of(Saved("a", 0, spec=a), Saved("b", 0, spec=b))
+    sides = sides_of(SavedFile("a", 0, spec=a), SavedFile("b", 0, spec=b))
     assert brief(diff_devices(*sides)) == [("data", 1, 7, 0), ("pending", 2, False, True)]
 
 
 def test_a_spec_that_names_no_device_of_the_stream_is_a_device_of_its_own(sample: Path) -> None:
     spec = parsed('[[devices]]\nname = "0000:00:09.0/igb"\nvectors = 10')
     with Dump.open(sample) as dump:
-        changes = diff_devices(*sides_of(dump, Saved("b", 0, spec=spec)))
+        changes = diff_devices(*sides_of(dump, SavedFile("b", 0, spec=spec)))
     assert [(change.device, change.field, change.a) for change in changes] == [
         ("0000:00:09.0/igb", "device", None)
     ]
@@ -233,7 +233,7 @@ def test_a_spec_sees_only_what_its_side_can_know() -> None:
 
 def test_a_saved_state_is_compared_with_the_device_that_is_selected(sample: Path) -> None:
     with Dump.open(sample) as dump:
-        saved = Saved("b", 0, state=dump.select_one("e1000e").state.with_pending([]))
+        saved = SavedFile("b", 0, state=dump.select_one("e1000e").state.with_pending([]))
         stream = dump
         for options in ({"device": "04.0"}, {"kind": "e1000e"}):
             changes = diff_devices(*sides_of(stream, saved, **options))
@@ -245,14 +245,14 @@ def test_a_saved_state_is_compared_with_the_device_that_is_selected(sample: Path
 
 
 def test_two_saved_states_have_no_name_but_the_kind_that_is_given() -> None:
-    a, b = Saved("a", 0, state=state()), Saved("b", 0, state=state().with_pending([1]))
+    a, b = SavedFile("a", 0, state=state()), SavedFile("b", 0, state=state().with_pending([1]))
     assert diff_devices(*sides_of(a, b))[0].device == "device"
     assert diff_devices(*sides_of(a, b, kind="igb"))[0].device == "igb"
 
 
 def test_a_saved_state_against_a_spec_of_one_device() -> None:
-    spec = Saved("b", 0, spec=parsed('[[devices]]\nname = "x"\npending = [4]\n[[devices]]\nname = "y"'))
-    saved = Saved("a", 0, state=state())
+    spec = SavedFile("b", 0, spec=parsed('[[devices]]\nname = "x"\npending = [4]\n[[devices]]\nname = "y"'))
+    saved = SavedFile("a", 0, state=state())
     assert brief(diff_devices(*sides_of(saved, spec, device="x"))) == [("pending", 4, False, True)]
     assert diff_devices(*sides_of(spec, saved, device="y")) == []
     with pytest.raises(UsageError, match="no device was chosen: expected one of x, y"):
@@ -265,11 +265,11 @@ def test_a_selection_that_names_nothing_on_either_side_is_refused(sample: Path) 
     spec = parsed('[[devices]]\nname = "x"\nvectors = 1')
     with Dump.open(sample) as dump:
         stream = dump
-        for other in (stream, Saved("b", 0, spec=spec)):
+        for other in (stream, SavedFile("b", 0, spec=spec)):
             with pytest.raises(UsageError, match="'nvme'"):
                 sides_of(stream, other, device="nvme")
     with pytest.raises(UsageError, match="'nvme'"):
-        sides_of(Saved("a", 0, spec=spec), Saved("b", 0, spec=spec), device="nvme")
+        sides_of(SavedFile("a", 0, spec=spec), SavedFile("b", 0, spec=spec), device="nvme")
 
 
 def test_a_selection_may_name_devices_of_one_side_only(sample: Path) -> None:
@@ -281,7 +281,7 @@ def test_a_selection_may_name_devices_of_one_side_only(sample: Path) -> None:
 
 
 def test_several_devices_that_a_spec_may_mean_are_listed() -> None:
-    spec = Saved("b", 0, spec=parsed('[[devices]]\nname = "pcie-root-port"'))
+    spec = SavedFile("b", 0, spec=parsed('[[devices]]\nname = "pcie-root-port"'))
     with (
         Dump.open(SAMPLES / "q35-root-ports-10.0.mig.xz") as dump,
         pytest.raises(
@@ -294,7 +294,7 @@ def test_several_devices_that_a_spec_may_mean_are_listed() -> None:
 def test_fields_of_other_sections_in_a_spec_are_not_passed_over(sample: Path) -> None:
     spec = parse_spec('{"fields": {"apic/id": 1}}')
     with Dump.open(sample) as dump, pytest.raises(UsageError, match="--fields with the stream"):
-        sides_of(dump, Saved("b", 0, spec=spec))
+        sides_of(dump, SavedFile("b", 0, spec=spec))
 
 
 entries = st.builds(

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from msixtool import UsageError
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
-from msixtool.tasks.forge_layout import Bar, bars, memory_window, places, room_for
+from msixtool.formats.pci import Bar, bars
+from msixtool.tasks.forge_layout import memory_window, places, room_for
 
 VIRTIO = MsixCapability(0x98, 3, BarPlace(1, 0), BarPlace(1, 0x800))
 E1000E = MsixCapability(0xA0, 4, BarPlace(3, 0), BarPlace(3, 0x2000))

@@ -11,7 +11,7 @@ import pytest
 from msixtool import Dump, MsixEntry, MsixState, NotAStreamError, UsageError
 from msixtool.errors import FormatError
 from msixtool.qemu.kinds import kinds
-from msixtool.spec.saved import NAMELESS, Saved
+from msixtool.spec.saved import NAMELESS, SavedFile
 from msixtool.tasks.forge_new import make_state
 from tests.conftest import REPOSITORY, SAMPLES
 from tests.live.devices import KINDS
@@ -70,13 +70,13 @@ def test_saved_states_are_read_back(tmp_path: Path) -> None:
     raw, text = tmp_path / "raw", tmp_path / "text"
     state = make_state(11, pending=[3], unmasked=[10])
     raw.write_bytes(state.to_vmstate())
-    (device,) = Saved.read(str(raw)).devices
+    (device,) = SavedFile.read(str(raw)).devices
     assert (device.state, device.name, device.capability) == (state, NAMELESS, None)
     text.write_text(
         "devices = [{name = '0000:00:02.0/igb', instance = 1, vectors = 10, function_mask = true,"
         " enabled = true, bus_master = false, pending = [9]}]"
     )
-    (device,) = Saved.read(str(text)).devices
+    (device,) = SavedFile.read(str(text)).devices
     assert (device.kind, device.instance, device.function_masked, device.bus_master) == (
         "igb",
         1,
@@ -91,7 +91,7 @@ def test_what_is_no_saved_state_says_so(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "state"
     path.write_bytes(data)
     with pytest.raises(NotAStreamError, match=f"no saved state: expected .* found {len(data)} bytes"):
-        Saved.read(str(path))
+        SavedFile.read(str(path))
 
 
 def test_the_fixtures_give_states_and_streams_to_anyones_tests(tmp_path: Path) -> None:

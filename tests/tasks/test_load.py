@@ -88,7 +88,7 @@ def test_of_an_unknown_kind_nobody_knows_whether_the_message_is_sent() -> None:
     assert [(m.delivered, m.reason) for m in loaded.messages] == [(None, UNKNOWN)] * 2
     assert loaded.lost == ()
     assert loaded.after.pending == ()
-    assert not [e for e in loaded.events if isinstance(e, ev.Message | ev.MessageDropped)]
+    assert not [e for e in loaded.events if isinstance(e, ev.MessageEvent | ev.MessageDropped)]
 
 
 def test_without_message_control_nothing_is_claimed() -> None:

@@ -296,8 +296,8 @@ WORDS = [
     (ev.Unmask(1), "vector 1 live"),
     (ev.PendingSet(1), "pending bit 1 set"),
     (ev.PendingCleared(1), "pending bit 1 cleared"),
-    (ev.Message(1, 0xFEE01000, 0x4031), "message of vector 1: 0x4031 to 0xfee01000 (CPU 1 vector 0x31)"),
-    (ev.Message(1, 0x1000, 5), "message of vector 1: 0x5 to 0x1000"),
+    (ev.MessageEvent(1, 0xFEE01000, 0x4031), "message of vector 1: 0x4031 to 0xfee01000 (CPU 1 vector 0x31)"),
+    (ev.MessageEvent(1, 0x1000, 5), "message of vector 1: 0x5 to 0x1000"),
     (ev.MessageDropped(1, ev.VECTOR_UNUSED), "vector 1 LOST: the device has not marked it used"),
     (ev.MessageDropped(1, ev.BUS_MASTER_OFF), "vector 1 LOST: bus mastering is off"),
     (ev.UseNotifier(1, 0x1000, 5), "use notifier of vector 1: 0x5 to 0x1000"),
@@ -312,7 +312,7 @@ WORDS = [
 
 
 @pytest.mark.parametrize(("event", "words"), WORDS)
-def test_an_event_in_words(event: ev.Event, words: str) -> None:
+def test_an_event_in_words(event: ev.MsixEvent, words: str) -> None:
     assert list(in_words([event])) == [words]
 
 

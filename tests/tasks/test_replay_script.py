@@ -25,8 +25,8 @@ from msixtool.tasks.replay.values import (
     PlaceInBar,
     Switch,
     VectorList,
-    Vectors,
-    Version,
+    VectorWords,
+    VersionWord,
     Word,
 )
 from tests.conftest import REPOSITORY
@@ -49,11 +49,11 @@ VALUES: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
     OneOf: lambda kind: st.sampled_from(kind.words),
     Switch: lambda _: st.booleans(),
     Word: lambda _: WORDS,
-    Version: lambda _: st.lists(st.integers(0, 99), min_size=2, max_size=3).map(tuple),
+    VersionWord: lambda _: st.lists(st.integers(0, 99), min_size=2, max_size=3).map(tuple),
     PlaceInBar: lambda _: st.builds(
         BarOffset, st.integers(0, 5), st.integers(0, 1 << 32 - 1), st.none() | st.integers(0, 1 << 63)
     ),
-    Vectors: lambda _: st.just("all") | NUMBERS | RUNS,
+    VectorWords: lambda _: st.just("all") | NUMBERS | RUNS,
     VectorList: lambda _: st.just("all") | NUMBERS | RUNS | st.just(()),
     EventPatterns: lambda _: st.lists(PATTERNS, min_size=1, max_size=5).map(tuple),
 }

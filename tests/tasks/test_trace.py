@@ -12,10 +12,10 @@ import pytest
 
 from msixtool import Dump
 from msixtool.devices.cpus import Apic, Cpu
-from msixtool.devices.interrupt_route import Note, Route, RouteKind
+from msixtool.devices.interrupt_route import Route, RouteKind, Unreachable
 from msixtool.devices.rings import QueueReader, Ring
 from msixtool.devices.virtio_layout import PackedIndices
-from msixtool.devices.virtio_layout import Ring as Places
+from msixtool.devices.virtio_layout import RingAddresses as Places
 from msixtool.errors import UsageError
 from msixtool.formats.qevm import ItemType
 from msixtool.qemu.kinds import kind_of
@@ -24,7 +24,7 @@ from msixtool.stream.items import Item
 from msixtool.tasks.forge import plan
 from msixtool.tasks.forge_output import forged_dump, open_base
 from msixtool.tasks.trace import Trace, Verdict, trace
-from msixtool.tasks.trace.follow import Interrupt, Use, Where
+from msixtool.tasks.trace.follow import Interrupt, InterruptPlace, Use
 from msixtool.tasks.trace.verdict import Later, judge
 from tests.conftest import REPOSITORY
 
@@ -179,7 +179,7 @@ def verdict(
 
 
 NOWHERE = row()
-NOTED = row(route=Route(RouteKind.APIC, None, (), 0x25, Note.NO_SUCH_CPU))
+NOTED = row(route=Route(RouteKind.APIC, None, (), 0x25, Unreachable.NO_SUCH_CPU))
 
 
 @pytest.mark.parametrize(
@@ -187,9 +187,9 @@ NOTED = row(route=Route(RouteKind.APIC, None, (), 0x25, Note.NO_SUCH_CPU))
     [
         (row(owed=False), (True,), "idle"),
         (row(owed=None), (True,), "undecided"),
-        (row(where=Where.PENDING), (True,), "pending"),
-        (row(where=Where.REQUESTED, owed=False), (True,), "at-cpu"),
-        (row(where=Where.IN_SERVICE, owed=None), (False,), "in-service"),
+        (row(where=InterruptPlace.PENDING), (True,), "pending"),
+        (row(where=InterruptPlace.REQUESTED, owed=False), (True,), "at-cpu"),
+        (row(where=InterruptPlace.IN_SERVICE, owed=None), (False,), "in-service"),
         (NOWHERE, (True, True), "lost"),
         (NOWHERE, (True, False), "suspect"),
         (NOWHERE, (False, True), "unaccounted"),
@@ -214,7 +214,7 @@ def test_a_later_stream_decides() -> None:
     assert verdict(NOWHERE, running, then=NOWHERE) == "lost"
     assert verdict(NOWHERE, running, then=moved) == "unaccounted"
     assert verdict(NOWHERE, running, then=row(owed=False)) == "unaccounted"
-    assert verdict(NOWHERE, running, then=row(where=Where.REQUESTED, at=(0,))) == "unaccounted"
+    assert verdict(NOWHERE, running, then=row(where=InterruptPlace.REQUESTED, at=(0,))) == "unaccounted"
 
 
 @pytest.mark.parametrize(
@@ -237,12 +237,12 @@ def test_requests_that_the_device_does_not_take_wait_still(
 
 
 def test_what_its_cpu_does_not_take_is_stuck() -> None:
-    there = row(where=Where.REQUESTED, at=(0,))
+    there = row(where=InterruptPlace.REQUESTED, at=(0,))
     assert verdict(there, (False,), then=there) == "stuck"
     assert verdict(there, (False,), then=replace(there, at=(1,))) == "at-cpu"
     assert verdict(there, (False,), then=replace(there, ring=replace(RING, event=12))) == "at-cpu"
     # A guest whose handlers send no EOI has the bit in service for ever.
-    idle = row(where=Where.IN_SERVICE, at=(0,), owed=False)
+    idle = row(where=InterruptPlace.IN_SERVICE, at=(0,), owed=False)
     assert verdict(idle, (False,), then=idle) == "in-service"
 
 
@@ -269,13 +269,13 @@ def test_with_msix_disabled_nothing_tells_what_is_owed() -> None:
 def test_bus_mastering_that_is_off_loses_what_is_owed() -> None:
     found = changed(Spec((DeviceSpec(BLK, bus_master=False),)))
     lost = [(row.vector, row.route.note, row.verdict) for _, row in found.lost]
-    assert lost == [(1, Note.BUS_MASTER_OFF, Verdict.LOST)]
+    assert lost == [(1, Unreachable.BUS_MASTER_OFF, Verdict.LOST)]
 
 
 def test_a_message_to_no_entry_is_lost_where_it_is_owed() -> None:
     handle = 0xFEE00010 | 200 << 5
     found = changed(Spec((DeviceSpec(BLK, entries=(EntrySpec(1, address=handle),)),)))
-    assert rows(found)[1].route.note is Note.IRTE_NOT_PRESENT
+    assert rows(found)[1].route.note is Unreachable.IRTE_NOT_PRESENT
     assert rows(found)[1].verdict is Verdict.LOST
 
 

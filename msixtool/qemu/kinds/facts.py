@@ -80,7 +80,7 @@ class Msix(NamedTuple):
 # Configuration space
 
 
-class Bar(NamedTuple):
+class BarShape(NamedTuple):
     """A BAR: its size in bytes, and the type in its lowest bits once it is registered."""
 
     size: int
@@ -112,7 +112,7 @@ class PciFunction(NamedTuple):
     `bars` has its BARs by number: those that it can have registered, and no others.
     """
 
-    bars: Mapping[int, Bar] = NOTHING
+    bars: Mapping[int, BarShape] = NOTHING
     error_reporting: bool = False
     """Device Control and Device Status are live (pcie_cap_deverr_init)."""
     link_control: bool = False

@@ -11,11 +11,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from msixtool.formats.pci import HEADER_SIZE, CapabilityId
-from msixtool.qemu.kinds.facts import POWER_ALL, Bar, Capabilities, PciFunction
+from msixtool.qemu.kinds.facts import POWER_ALL, BarShape, Capabilities, PciFunction
 from msixtool.qemu.recorded import Record, functions_of
 
 
-class _Field(NamedTuple):
+class _CapabilityBits(NamedTuple):
     """A register of a capability, and bits of it."""
 
     capability: int
@@ -23,9 +23,9 @@ class _Field(NamedTuple):
     bits: int
 
 
-_POWER = _Field(CapabilityId.PM, 4, POWER_ALL)
-_ERRORS = _Field(CapabilityId.EXPRESS, 8, 0xF)
-_LINK = _Field(CapabilityId.EXPRESS, 16, 0xC0)
+_POWER = _CapabilityBits(CapabilityId.PM, 4, POWER_ALL)
+_ERRORS = _CapabilityBits(CapabilityId.EXPRESS, 8, 0xF)
+_LINK = _CapabilityBits(CapabilityId.EXPRESS, 16, 0xC0)
 
 
 @lru_cache
@@ -46,9 +46,9 @@ def recorded_function(section: str, framebuffer: int | None, *, is_virtio: bool)
     )
 
 
-def _bars(variants: list[Record], framebuffer: int | None) -> dict[int, Bar]:
+def _bars(variants: list[Record], framebuffer: int | None) -> dict[int, BarShape]:
     """Those that all variants have."""
-    found = [{int(number): Bar(*bar) for number, bar in variant["bars"].items()} for variant in variants]
+    found = [{int(number): BarShape(*bar) for number, bar in variant["bars"].items()} for variant in variants]
     return {
         number: bar._replace(size=min(each[number].size for each in found))
         for number, bar in found[0].items()
@@ -56,7 +56,7 @@ def _bars(variants: list[Record], framebuffer: int | None) -> dict[int, Bar]:
     }
 
 
-def _free(variants: list[Record], field: _Field) -> int:
+def _free(variants: list[Record], field: _CapabilityBits) -> int:
     """Bits of a register that are not compared, of all variants that have it."""
     found = 0
     for variant in variants:

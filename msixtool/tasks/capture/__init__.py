@@ -6,13 +6,14 @@ Source: QEMU docs/interop/qmp-spec, qapi/migration.json. The VM is asked through
 
 from __future__ import annotations
 
+from msixtool.containers.base import Progress
 from msixtool.output.files import OutputFile
 from msixtool.tasks.capture.address import Address
 from msixtool.tasks.capture.devices import write_devices
 from msixtool.tasks.capture.moment import Moment, VmStream, moments
 from msixtool.tasks.capture.virsh import Domain, address_of
 from msixtool.tasks.capture.visit import Captured, run, visit
-from msixtool.tasks.capture.whole import Progress, write_whole
+from msixtool.tasks.capture.whole import write_whole
 
 __all__ = [
     "Address",

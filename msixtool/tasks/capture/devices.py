@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from msixtool.errors import InputError
 from msixtool.formats import qevm
 from msixtool.output.files import OutputFile
-from msixtool.ram.looked_at import Piece, Span
+from msixtool.ram.looked_at import MemoryPiece, Span
 from msixtool.tasks.capture import guest_memory
-from msixtool.tasks.capture.monitor import Command, Monitor, RefusedError
+from msixtool.tasks.capture.monitor import Monitor, QmpCommand, RefusedError
 from msixtool.tasks.capture.written_file import for_qemu
 
 
@@ -29,14 +29,14 @@ async def write_devices(vm: Monitor, machine: str, version: str, out: OutputFile
 
 async def write_look(
     vm: Monitor, machine: str, version: str, out: OutputFile, spans: Sequence[Span], *, runs: bool
-) -> list[Piece]:
+) -> list[MemoryPiece]:
     """The same, and what `spans` of guest memory hold at that moment. A VM that `runs` stands for it.
 
     All of it is asked for at once, so that the VM does not stand while answers are read.
     """
-    around: tuple[list[Command], list[Command]] = ([("stop", {})], [("cont", {})]) if runs else ([], [])
+    around: tuple[list[QmpCommand], list[QmpCommand]] = ([("stop", {})], [("cont", {})]) if runs else ([], [])
     reads = [guest_memory.reading(span) for span in spans]
-    read: list[Piece] = []
+    read: list[MemoryPiece] = []
 
     async def save(monitor: Monitor, filename: str) -> None:
         answers = await monitor.ask_all([*around[0], _saving(filename), *reads, *around[1]])
@@ -51,7 +51,7 @@ async def write_look(
     return read
 
 
-def _saving(filename: str) -> Command:
+def _saving(filename: str) -> QmpCommand:
     # Without `live: false` QEMU lets go of the disks of a VM that does not run.
     return "xen-save-devices-state", {"filename": filename, "live": False}
 

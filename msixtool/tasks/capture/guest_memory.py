@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from msixtool.ram.looked_at import Piece, Span
-from msixtool.tasks.capture.monitor import Command, Monitor
+from msixtool.ram.looked_at import MemoryPiece, Span
+from msixtool.tasks.capture.monitor import Monitor, QmpCommand
 
 APART = 512
 """Bytes between two spans up to which they are read as one: a command takes as long as a KiB of text."""
@@ -44,12 +44,12 @@ def affordable(seconds: float, spans: Sequence[Span]) -> int:
     return min(len(spans), AT_ONCE, int(BUDGET * len(spans) / max(seconds, 1e-6)))
 
 
-def reading(span: Span) -> Command:
+def reading(span: Span) -> QmpCommand:
     """The command that reads a span."""
     return "human-monitor-command", {"command-line": f"xp /{span.length}xb {span.start:#x}"}
 
 
-def pieces(spans: Sequence[Span], answers: Sequence[object]) -> list[Piece]:
+def pieces(spans: Sequence[Span], answers: Sequence[object]) -> list[MemoryPiece]:
     """What was read, by what QEMU answered; nothing of a span whose answer is no dump of all its bytes."""
     found = []
     for span, answer in zip(spans, answers, strict=True):
@@ -57,11 +57,11 @@ def pieces(spans: Sequence[Span], answers: Sequence[object]) -> list[Piece]:
             words = " ".join(match[1] for match in _LINE.finditer(answer.replace("\r", "")))
             data = bytes(int(word, 16) for word in words.split())
             if len(data) == span.length:
-                found.append(Piece(span.start, data))
+                found.append(MemoryPiece(span.start, data))
     return found
 
 
-async def read(vm: Monitor, spans: Sequence[Span]) -> list[Piece]:
+async def read(vm: Monitor, spans: Sequence[Span]) -> list[MemoryPiece]:
     """What the spans hold, as the guest runs. Raises InputError where the VM does not answer."""
     found = []
     for start in range(0, len(spans), AT_ONCE):
@@ -70,7 +70,7 @@ async def read(vm: Monitor, spans: Sequence[Span]) -> list[Piece]:
     return found
 
 
-def same(before: Sequence[Piece], after: Sequence[Piece]) -> list[Piece]:
+def same(before: Sequence[MemoryPiece], after: Sequence[MemoryPiece]) -> list[MemoryPiece]:
     """The pieces that have not changed."""
     known = set(before)
     return [piece for piece in after if piece in known]

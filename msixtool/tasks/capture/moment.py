@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from msixtool.output.files import OutputFile
-from msixtool.ram.looked_at import Piece, Span
+from msixtool.ram.looked_at import MemoryPiece, Span
 from msixtool.tasks.capture import guest_memory
 from msixtool.tasks.capture.address import Address, name_of
 from msixtool.tasks.capture.devices import write_devices, write_look
@@ -42,7 +42,7 @@ class Moment:
     """Device state as a stream, and what was read of guest memory while the VM stood."""
 
     stream: VmStream
-    pieces: tuple[Piece, ...]
+    pieces: tuple[MemoryPiece, ...]
     captured: Captured
     left_out: int = 0
     """Pieces that are not known of this moment: the guest moved them meanwhile, or QEMU cannot read them."""
@@ -85,13 +85,13 @@ async def _moments(address: Address, wanted: Wanted, waits: Sequence[float]) -> 
 
 async def _look(
     seen: Visit, stream: VmStream, wanted: Wanted, spans: list[Span]
-) -> tuple[list[Piece], list[Span]]:
+) -> tuple[list[MemoryPiece], list[Span]]:
     """Pieces of memory and device state of one moment, and the spans that such a moment needs."""
     vm = seen.vm
     if not spans:
         await write_devices(vm, seen.machine, seen.release, stream.output())
         spans = _needed(wanted, stream)
-    pieces: list[Piece] = []
+    pieces: list[MemoryPiece] = []
     for _ in range(ATTEMPTS if spans else 0):
         began = time.monotonic()
         before = await guest_memory.read(vm, spans)

@@ -26,7 +26,7 @@ _LOST = (OSError, EOFError, ValueError, RecursionError)
 """What qemu.qmp lets through besides its own errors: a connection that ends, JSON beyond its parser."""
 
 
-Command = tuple[str, Mapping[str, Any]]
+QmpCommand = tuple[str, Mapping[str, Any]]
 """The name of a QMP command, and its arguments."""
 
 
@@ -83,7 +83,7 @@ class Monitor(ABC):
         """Run one command. Raises InputError with QEMU's own words where it refuses, or does not answer."""
 
     @abstractmethod
-    async def ask_all(self, commands: Sequence[Command]) -> list[Any]:
+    async def ask_all(self, commands: Sequence[QmpCommand]) -> list[Any]:
         """Run commands one after another, without waiting here in between: answers, or what was refused.
 
         Raises InputError where one is not answered.
@@ -115,7 +115,7 @@ class SocketMonitor(Monitor):
         except (QMPError, *_LOST) as error:
             raise InputError(f"the monitor was lost at {command}", found=_reason(error)) from None
 
-    async def ask_all(self, commands: Sequence[Command]) -> list[Any]:
+    async def ask_all(self, commands: Sequence[QmpCommand]) -> list[Any]:
         """Run commands one after another: QEMU finds the next one there when it has done with one."""
         asked = (self.ask(name, arguments) for name, arguments in commands)
         answers = await asyncio.gather(*asked, return_exceptions=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 from msixtool.errors import InputError, UsageError
 from msixtool.tasks.capture import monitor
-from msixtool.tasks.capture.monitor import Command, Monitor, RefusedError
+from msixtool.tasks.capture.monitor import Monitor, QmpCommand, RefusedError
 from msixtool.tasks.qmp_answers import optional, shaped, shortened
 
 PROXMOX = "/var/run/qemu-server"
@@ -65,7 +65,7 @@ class VirshMonitor(Monitor):
         """Run one command. Raises InputError with QEMU's or libvirt's own words."""
         return await self._one(command, arguments or {}, ())
 
-    async def ask_all(self, commands: Sequence[Command]) -> list[Any]:
+    async def ask_all(self, commands: Sequence[QmpCommand]) -> list[Any]:
         """Run commands one after another, all of them by one virsh: to start one takes longer than they."""
         return await self._run(commands, ())
 
@@ -79,7 +79,7 @@ class VirshMonitor(Monitor):
             raise answer
         return answer
 
-    async def _run(self, commands: Sequence[Command], handed: Sequence[int]) -> list[Any]:
+    async def _run(self, commands: Sequence[QmpCommand], handed: Sequence[int]) -> list[Any]:
         passed = [f"--pass-fds={','.join(map(str, handed))}"] if handed else []
         to = ["qemu-monitor-command", f"--domain={self._domain.name}", *passed]
         # One word is a list of commands, which virsh takes apart much as a shell does.

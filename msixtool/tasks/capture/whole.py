@@ -15,15 +15,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from msixtool.containers.base import Progress
 from msixtool.errors import InputError, OutputError, UsageError
 from msixtool.output.files import OutputFile
 from msixtool.tasks.capture import monitor, state
 from msixtool.tasks.capture.monitor import Monitor, RefusedError
 from msixtool.tasks.capture.state import Before, prepare
 from msixtool.tasks.qmp_answers import member, optional, shortened
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes of RAM that are written, and those there are in all."""
 
 STALL = 60.0
 """Seconds after which a migration in which nothing moves is given up."""

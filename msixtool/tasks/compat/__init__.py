@@ -16,7 +16,7 @@ from msixtool.qemu import refusals
 from msixtool.qemu.versions import Version
 from msixtool.tasks.compat import machine, sections
 from msixtool.tasks.compat.knowledge import Knowledge, Releases
-from msixtool.tasks.compat.sides import Side, Target
+from msixtool.tasks.compat.sides import Side, TargetSide
 from msixtool.tasks.finding import Code, Finding, Severity, finding_of
 from msixtool.tasks.refusals import HARMLESS, TOLD
 
@@ -63,7 +63,7 @@ def compare(
     """
     style = target.writer
     releases = Releases(target_version or style.min, target_version or style.max)
-    here, there = Side(source), Target(target, Knowledge(releases, vmstate, source.writer.min))
+    here, there = Side(source), TargetSide(target, Knowledge(releases, vmstate, source.writer.min))
     found = [_damaged(str(damage)) for damage in source.damage if damage.rule not in UNSEEN]
     if source.is_incomplete:
         found.append(_damaged(refusals.INCOMPLETE.words))

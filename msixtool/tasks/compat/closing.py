@@ -42,7 +42,7 @@ _FLAGS = ("bool", "OnOffAuto")
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
+class _Addition:
     """A command with one thing more, and that in words."""
 
     args: tuple[str, ...]
@@ -79,7 +79,7 @@ class _Closing:
             trial = try_load([*self.program, *self.command.args], self.source)
         return self.command, trial
 
-    def _better(self, wrong: list[Finding]) -> tuple[_Change, list[Finding]] | None:
+    def _better(self, wrong: list[Finding]) -> tuple[_Addition, list[Finding]] | None:
         """The first candidate that leaves fewer reasons."""
         for change in self._candidates(wrong[0]):
             if self.starts >= MOST_STARTS or time.monotonic() > self.deadline:
@@ -99,7 +99,7 @@ class _Closing:
             return None
         return [each for each in found.findings if each.severity is Severity.ERROR]
 
-    def _candidates(self, wrong: Finding) -> Iterator[_Change]:
+    def _candidates(self, wrong: Finding) -> Iterator[_Addition]:
         section = Idstr(wrong.section or "")
         if wrong.code is Code.SECTION_UNKNOWN:
             yield from self._device(section)
@@ -113,14 +113,14 @@ class _Closing:
         for prop in _properties(self._help("-machine", model), wrong):
             yield self._more(at, "-machine", prop, prop)
 
-    def _more(self, at: int, option: str, prop: str, words: str) -> _Change:
+    def _more(self, at: int, option: str, prop: str, words: str) -> _Addition:
         args = list(self.command.args)
         name = prop.partition("=")[0]
         kept = [part for part in args[at].split(",") if part.partition("=")[0] != name]
         args[at] = ",".join([*kept, prop])
-        return _Change(tuple(args), option, words)
+        return _Addition(tuple(args), option, words)
 
-    def _device(self, section: Idstr) -> Iterator[_Change]:
+    def _device(self, section: Idstr) -> Iterator[_Addition]:
         """A device that is called as the section is."""
         known = _DEVICE.findall(self._help("-device", ""))
         kind = section.kind
@@ -130,7 +130,7 @@ class _Closing:
         for name in (kind, kind.replace("_", "-"), f"{kind}-pci", f"{kind}_pci", f"isa-{kind}"):
             if name in known:
                 word = joined(name, place)
-                yield _Change((*self.command.args, "-device", word), "-device", f"{section}: {word}")
+                yield _Addition((*self.command.args, "-device", word), "-device", f"{section}: {word}")
 
     def _place_of(self, path: str) -> int | None:
         own = self.command.ids.get(path)

@@ -21,10 +21,10 @@ DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "bitmap", "virtio", *OPAQ
 
 
 BY_STATE = "sized by state"
-"""The type of a `Member` that is as long as a field of the stream says."""
+"""The type of a `FieldRun` that is as long as a field of the stream says."""
 
 
-class Member(NamedTuple):
+class FieldRun(NamedTuple):
     """A field of a vmsd, or all fields of one name that are one array: `length` is that of all, in bytes."""
 
     name: str
@@ -36,11 +36,11 @@ class Member(NamedTuple):
     """Of an array of pointers each of which has a marker before it: how many there are."""
 
 
-Pair = tuple[Member | None, Member | None]
+Pair = tuple[FieldRun | None, FieldRun | None]
 """The source's and the target's; None where that side has none."""
 
 
-def members(layout: Layout) -> list[Member]:
+def field_runs(layout: Layout) -> list[FieldRun]:
     """The fields of a vmsd, with one for each array that is as long as its state.
 
     Of its elements a vmdesc has one object or many: all of them are one member, of type BY_STATE, or
@@ -49,26 +49,26 @@ def members(layout: Layout) -> list[Member]:
     return [member for name, group in groupby(layout.fields, _name) for member in _run(name, list(group))]
 
 
-def _run(name: str, fields: list[Field]) -> Iterator[Member]:
+def _run(name: str, fields: list[Field]) -> Iterator[FieldRun]:
     length = sum(field.length for field in fields)
     markers = sum(field.elements for field in fields if field.type == POINTER)
     if fields[0].sized_by is not None:
-        yield Member(name, BY_STATE, length)
+        yield FieldRun(name, BY_STATE, length)
     elif markers:
-        yield Member(name, POINTER, length, markers=markers)
+        yield FieldRun(name, POINTER, length, markers=markers)
     else:
         for field in fields:
-            yield Member(name, field.type, field.length, field.elements, field.inside)
+            yield FieldRun(name, field.type, field.length, field.elements, field.inside)
 
 
-def align(source: Layout, target: Layout) -> list[Pair] | None:
+def pair_fields(source: Layout, target: Layout) -> list[Pair] | None:
     """The fields of both in order; None where the layouts differ in more than fields that one side lacks.
 
     A field of another name at the same place counts as renamed (of another version only if it is of the same
     type); one of another size, or an array of another length, as another layout.
     """
     renamed = _renamed if source.version == target.version else _renamed_at_most
-    theirs, ours = members(source), members(target)
+    theirs, ours = field_runs(source), field_runs(target)
     left_theirs, left_ours = Counter(map(_name, theirs)), Counter(map(_name, ours))
     names_theirs, names_ours = frozenset(left_theirs), frozenset(left_ours)
     pairs: list[Pair] = []
@@ -99,17 +99,19 @@ def align(source: Layout, target: Layout) -> list[Pair] | None:
     return pairs
 
 
-def _renamed(there: Member, here: Member, left_theirs: Counter[str], left_ours: Counter[str]) -> bool:
+def _renamed(there: FieldRun, here: FieldRun, left_theirs: Counter[str], left_ours: Counter[str]) -> bool:
     """Whether two fields of different names may be one: neither side has the other's any more."""
     return not left_ours[there.name] and not left_theirs[here.name]
 
 
-def _renamed_at_most(there: Member, here: Member, left_theirs: Counter[str], left_ours: Counter[str]) -> bool:
+def _renamed_at_most(
+    there: FieldRun, here: FieldRun, left_theirs: Counter[str], left_ours: Counter[str]
+) -> bool:
     """The same for descriptions of different versions, where one may be gone and the other be new."""
     return there.type == here.type and _renamed(there, here, left_theirs, left_ours)
 
 
-def _fits(there: Member, here: Member) -> bool:
+def _fits(there: FieldRun, here: FieldRun) -> bool:
     """Whether a field has the same size on both sides; what is nested or dynamic is looked at later."""
     if (
         there.length == here.length
@@ -121,5 +123,5 @@ def _fits(there: Member, here: Member) -> bool:
     return are_structs and there.elements == here.elements == 1
 
 
-def _name(field: Field | Member) -> str:
+def _name(field: Field | FieldRun) -> str:
     return field.name

@@ -15,7 +15,7 @@ from msixtool.qemu import advice, refusals, vmstates
 from msixtool.qemu.refusals import Refusal
 from msixtool.stream.items import Item
 from msixtool.tasks.compat.guide import SUBSECTION, Guide
-from msixtool.tasks.compat.sides import Side, Target
+from msixtool.tasks.compat.sides import Side, TargetSide
 from msixtool.tasks.finding import Code, Finding, Severity, finding_of
 from msixtool.words import plural
 
@@ -48,7 +48,7 @@ class Load:
     In its methods `at` and `local` are offsets in the source's and the target's stream, in bytes.
     """
 
-    def __init__(self, source: Side, target: Target, item: Item, own: Item) -> None:
+    def __init__(self, source: Side, target: TargetSide, item: Item, own: Item) -> None:
         self.source, self.target = source, target
         self.item, self.own = item, own
         self.guide = Guide(item.layout, item.data_offset)

@@ -13,7 +13,7 @@ from msixtool.formats.qevm import ItemType
 from msixtool.qemu import refusals
 from msixtool.qemu.refusals import Refusal
 from msixtool.stream.items import StreamIndex
-from msixtool.tasks.compat.sides import Side, Target
+from msixtool.tasks.compat.sides import Side, TargetSide
 from msixtool.tasks.finding import Code, Finding, Severity, finding_of
 
 SECTION = "configuration"
@@ -22,7 +22,7 @@ VALIDATED = ("x-ignore-shared", "mapped-ram")
 """Capabilities that have to be the same on both sides, in the order in which QEMU compares them."""
 
 
-def findings(source: Side, target: Target) -> Iterator[Finding]:
+def findings(source: Side, target: TargetSide) -> Iterator[Finding]:
     """What QEMU refuses before it reads the first section, in its order."""
     theirs, ours = source.dump.index, target.dump.index
     if not _has_configuration(ours):
@@ -54,7 +54,7 @@ def _finding(refusal: Refusal, **values: Any) -> Finding:
     return finding_of(refusal, SECTION, **values)
 
 
-def _capabilities_known(theirs: StreamIndex, target: Target) -> Iterator[Finding]:
+def _capabilities_known(theirs: StreamIndex, target: TargetSide) -> Iterator[Finding]:
     for name in theirs.capabilities:
         if name == "mapped-ram" and target.version and target.version < (9, 0):
             yield _finding(refusals.CAPABILITY_UNKNOWN, name=name, source=name)

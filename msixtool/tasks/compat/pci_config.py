@@ -13,7 +13,7 @@ from msixtool.devices.config_space import ConfigSpace
 from msixtool.formats import pci
 from msixtool.qemu import advice
 from msixtool.qemu.config_fields import capability_name
-from msixtool.qemu.config_masks import CAPABILITY_ID, NEXT_POINTER, POINTER, Register
+from msixtool.qemu.config_masks import CAPABILITY_ID, NEXT_POINTER, POINTER, ComparedRegister
 from msixtool.qemu.config_words import DEVICE_ID, capability_at, device_name, differences
 from msixtool.tasks.compat import registers
 from msixtool.tasks.compat.load_base import Load, LoadStoppedError
@@ -26,7 +26,7 @@ class Mismatch:
     register's values. `sure` is false where it cannot be told whether QEMU compares it; `evident` too where a
     guest that runs is enough to make it differ."""
 
-    register: Register
+    register: ComparedRegister
     offset: int
     source: int
     target: int

@@ -13,7 +13,7 @@ from msixtool.formats.ram import SECTION
 from msixtool.qemu import advice, refusals
 from msixtool.qemu.refusals import Refusal
 from msixtool.stream.items import RamBlock
-from msixtool.tasks.compat.sides import Side, Target
+from msixtool.tasks.compat.sides import Side, TargetSide
 from msixtool.tasks.finding import Finding, finding_of
 from msixtool.words import byte_size
 
@@ -25,7 +25,7 @@ RESIZEABLE: dict[str, int] = {
 """Blocks that grow and shrink with the source's, and how long they can get, in bytes."""
 
 
-def findings(source: Side, target: Target) -> Iterator[Finding]:
+def findings(source: Side, target: TargetSide) -> Iterator[Finding]:
     """In the order of the source's list."""
     for block in source.dump.index.blocks:
         ours = target.blocks.get(block.idstr)

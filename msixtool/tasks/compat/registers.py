@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.formats import pci
 from msixtool.qemu import config_masks as masks
-from msixtool.qemu.config_masks import Context, Register
+from msixtool.qemu.config_masks import ComparedRegister, Context
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import PciFunction
 from msixtool.qemu.versions import Version
@@ -37,7 +37,7 @@ class TargetDevice:
     version: Version | None = None
 
 
-def registers(device: TargetDevice) -> list[Register]:
+def registers(device: TargetDevice) -> list[ComparedRegister]:
     """All registers that are compared, by offset; none overlaps the next."""
     space = ConfigSpace(device.config)
     own = kind_of(device.name).function
@@ -57,7 +57,7 @@ def header_type(config: bytes) -> int:
     return pci.HEADER_TYPE.value(config) & pci.HEADER_TYPE_MASK
 
 
-def _clipped(found: list[Register], size: int) -> list[Register]:
+def _clipped(found: list[ComparedRegister], size: int) -> list[ComparedRegister]:
     """In order of offset, each cut off where the next begins: an overlap belongs to the later capability."""
     found.sort(key=lambda register: register.offset)
     result = []
@@ -68,21 +68,21 @@ def _clipped(found: list[Register], size: int) -> list[Register]:
     return result
 
 
-def _capabilities(config: bytes, space: ConfigSpace, context: Context) -> Iterator[Register]:
+def _capabilities(config: bytes, space: ConfigSpace, context: Context) -> Iterator[ComparedRegister]:
     for capability in space.capabilities:
         rule = masks.CAPABILITIES.get(capability.id, masks.unknown_capability)
         data = config[capability.offset : pci.CONFIG_SIZE].ljust(pci.CONFIG_SIZE, b"\0")
         yield from (register.at(capability.offset) for register in rule(data, context))
 
 
-def _extended_capabilities(space: ConfigSpace, context: Context) -> Iterator[Register]:
+def _extended_capabilities(space: ConfigSpace, context: Context) -> Iterator[ComparedRegister]:
     for capability, offset in space.extended_capabilities:
         rule = masks.EXTENDED_CAPABILITIES.get(capability, masks.unknown_extended_capability)
         data = space.data[offset:].ljust(pci.CONFIG_SIZE, b"\0")
         yield from (register.at(offset) for register in rule(data, context))
 
 
-def _bars(device: TargetDevice, space: ConfigSpace, own: PciFunction | None) -> Iterator[Register]:
+def _bars(device: TargetDevice, space: ConfigSpace, own: PciFunction | None) -> Iterator[ComparedRegister]:
     layout = header_type(device.config)
     if layout not in pci.BARS:
         return

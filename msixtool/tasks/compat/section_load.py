@@ -29,13 +29,13 @@ from msixtool.tasks.compat.layout import (
     BY_STATE,
     DYNAMIC_TYPES,
     POINTER,
-    Member,
+    FieldRun,
     Pair,
-    align,
-    members,
+    field_runs,
+    pair_fields,
 )
 from msixtool.tasks.compat.load_base import Load, LoadStoppedError, Misfit
-from msixtool.tasks.compat.sides import Side, Target
+from msixtool.tasks.compat.sides import Side, TargetSide
 from msixtool.tasks.finding import Code, Finding, Severity
 
 NULL_MARKER, VALID_MARKER = 0x30, 0x31
@@ -61,7 +61,7 @@ class Age(Enum):
 class SectionLoad(Load):
     """One section, loaded by the target's layout. `run` gives the findings in QEMU's order."""
 
-    def __init__(self, source: Side, target: Target, item: Item, own: Item) -> None:
+    def __init__(self, source: Side, target: TargetSide, item: Item, own: Item) -> None:
         super().__init__(source, target, item, own)
         self.seen: dict[str, tuple[int, int]] = {}
         """Values of the fields that are compared after the load: the source's and the target's."""
@@ -133,14 +133,14 @@ class SectionLoad(Load):
         stands there.
         """
         if layout is self.item.layout:  # the same text describes both
-            return [(member, member) for member in members(layout)], Age.SAME
+            return [(member, member) for member in field_runs(layout)], Age.SAME
         aligned = [
             (pairs, self._age(placed, theirs, layout))
             for placed, theirs in self.guide.of_vmsd(at, name)
-            if (pairs := align(theirs, layout)) is not None
+            if (pairs := pair_fields(theirs, layout)) is not None
         ]
         if not aligned:
-            return [(field, field) for field in members(layout)], Age.SAME
+            return [(field, field) for field in field_runs(layout)], Age.SAME
         return min(aligned, key=lambda found: sum(None in pair for pair in found[0]))
 
     def _age(self, placed: Placed, source: Layout, own: Layout) -> Age:
@@ -151,7 +151,7 @@ class SectionLoad(Load):
             return Age.OLDER
         return Age.INNER_OLDER if theirs < ours else Age.INNER_NEWER
 
-    def _only_source(self, field: Member, at: int, path: str, vmsd: str, age: Age) -> int:
+    def _only_source(self, field: FieldRun, at: int, path: str, vmsd: str, age: Age) -> int:
         """A field that the target's own state does not hold: read all the same where it depends on the
         state, or on the version."""
         name, size = f"{path}{field.name}", field.length
@@ -164,7 +164,7 @@ class SectionLoad(Load):
         return at + size
 
     def _only_target(
-        self, field: Member, at: int, local: int, path: str, vmsd: str, age: Age
+        self, field: FieldRun, at: int, local: int, path: str, vmsd: str, age: Age
     ) -> tuple[int, int]:
         """A field that the source does not hold: not read where it depends on the state, or on the
         version."""
@@ -178,14 +178,14 @@ class SectionLoad(Load):
             self._unsure(name, vmsd, field, "target")
         return at, local + size
 
-    def _unsure(self, name: str, vmsd: str, field: Member, side: str) -> None:
+    def _unsure(self, name: str, vmsd: str, field: FieldRun, side: str) -> None:
         if (vmsd, field.name) not in vmstates.FIELDS_BY_STATE:
             self.undecided(
                 f"field {name}: only the {side} has it; whether that depends on the state is not known",
                 field=name,
             )
 
-    def _field(self, field: Member, at: int, local: int, path: str, vmsd: str) -> tuple[int, int]:
+    def _field(self, field: FieldRun, at: int, local: int, path: str, vmsd: str) -> tuple[int, int]:
         size, behind = field.length // (field.elements or 1), local + field.length
         name, type_name = f"{path}{field.name}", field.type
         if type_name == POINTER:

@@ -19,11 +19,11 @@ from msixtool.qemu.refusals import Refusal
 from msixtool.stream.items import Item
 from msixtool.tasks.compat import ram
 from msixtool.tasks.compat.section_load import SectionLoad
-from msixtool.tasks.compat.sides import Side, Target, key_of
+from msixtool.tasks.compat.sides import Side, TargetSide, key_of
 from msixtool.tasks.finding import Code, Finding, Severity, finding_of
 
 
-def findings(source: Side, target: Target) -> Iterator[Finding]:
+def findings(source: Side, target: TargetSide) -> Iterator[Finding]:
     """In stream order; sections that only the target has are no matter."""
     for item in source.dump.index.items:
         if item.type not in OPENING:
@@ -59,7 +59,7 @@ def _refused(refusal: Refusal, item: Item, **values: Any) -> Finding:
     return finding_of(refusal, str(item.idstr), item.instance_id or 0, **values)
 
 
-def _unknown(item: Item, source: Side, target: Target) -> Iterator[Finding]:
+def _unknown(item: Item, source: Side, target: TargetSide) -> Iterator[Finding]:
     name = str(item.idstr)
     if name in vmstates.REGISTERED_ALWAYS:
         return
@@ -96,7 +96,7 @@ def _undecided(message: str, item: Item) -> Finding:
     return replace(found, severity=Severity.WARNING)
 
 
-def _may_read_sound(source: Side, target: Target) -> bool:
+def _may_read_sound(source: Side, target: TargetSide) -> bool:
     """Whether a target without a sound device of its own may read a sound section that it does not write: it
     is of 6.0 or later, and has none less than the source."""
     return target.releases.all_since((6, 0)) and not _has_sound(source)
@@ -106,7 +106,7 @@ def _has_sound(side: Side) -> bool:
     return any(kind_of(name).sound for name, _ in side.sections)
 
 
-def _versions(item: Item, own: Item, target: Target) -> Iterator[Finding]:
+def _versions(item: Item, own: Item, target: TargetSide) -> Iterator[Finding]:
     theirs, ours = item.version_id or 0, own.version_id or 0
     of = {"what": f"section {item.idstr}", "field": "version_id"}
     if theirs > ours:
@@ -133,7 +133,7 @@ def _vmsd_name(item: Item) -> str:
     return (item.layout.name if item.layout is not None else "") or item.named.kind
 
 
-def _load(source: Side, target: Target, item: Item, own: Item) -> list[Finding]:
+def _load(source: Side, target: TargetSide, item: Item, own: Item) -> list[Finding]:
     try:
         return SectionLoad(source, target, item, own).run()
     except FormatError as error:

@@ -15,11 +15,11 @@ from msixtool.tasks.compat.knowledge import Knowledge, Releases
 from msixtool.tasks.finding import Refused
 from msixtool.tasks.section_checks import troubles
 
-Key = tuple[str, int]
+SectionKey = tuple[str, int]
 """A section: its idstr and instance_id."""
 
 
-def key_of(item: Item) -> Key:
+def key_of(item: Item) -> SectionKey:
     """What QEMU finds a section by."""
     return str(item.idstr), item.instance_id or 0
 
@@ -32,7 +32,7 @@ class Side:
         self.window = Window(dump.source)
 
     @cached_property
-    def sections(self) -> dict[Key, Item]:
+    def sections(self) -> dict[SectionKey, Item]:
         """The sections that begin in the stream (START and FULL); of several with one key the last."""
         return {key_of(item): item for item in self.dump.index.items if item.type in OPENING}
 
@@ -78,7 +78,7 @@ class Side:
         return next((block.used_length for name, block in own if wanted(name)), 0)
 
 
-class Target(Side):
+class TargetSide(Side):
     """The side that loads: a fresh stream of its command line, and what is known of its QEMU."""
 
     def __init__(self, dump: Dump, knowledge: Knowledge) -> None:

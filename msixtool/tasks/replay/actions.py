@@ -20,7 +20,7 @@ from msixtool.msix.events import Events
 from msixtool.msix.function import PCI_COMMAND, MmioRead
 from msixtool.msix.registers import DATA, LOWER_ADDR, VECTOR_CTRL
 from msixtool.msix.versions import QemuVersion
-from msixtool.tasks.replay.bench import Bench, Snapshot
+from msixtool.tasks.replay.bench import Bench, FunctionInStream
 from msixtool.tasks.replay.grammar import Form, When
 from msixtool.tasks.replay.values import BarOffset, VectorNumbers
 
@@ -46,7 +46,7 @@ def action(usage: str, when: When = When.DEVICE) -> Callable[[Run], Run]:
 
 def _each(bench: Bench, vectors: VectorNumbers, operation: Callable[[int], Events]) -> Events:
     """The operation for one vector after the other; nothing follows where QEMU has ended."""
-    events: list[ev.Event] = []
+    events: list[ev.MsixEvent] = []
     for vector in bench.numbers(vectors):
         events += operation(vector)
         if events and isinstance(events[-1], ev.Error) and events[-1].ends_qemu:
@@ -337,7 +337,7 @@ def save(bench: Bench, name: str) -> Events:
     """Keep table, pending bits, Message Control and bus mastering, as a stream does."""
     function = bench.function
     vectors = function.nr_vectors_allocated()
-    bench.saved[name] = Snapshot(function.save(), vectors, function.control, function.bus_master)
+    bench.saved[name] = FunctionInStream(function.save(), vectors, function.control, function.bus_master)
     return ()
 
 

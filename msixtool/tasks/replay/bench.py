@@ -14,7 +14,7 @@ from msixtool.tasks.replay.values import VectorNumbers
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class FunctionInStream:
     """What a stream holds of a function: table and pending bits, Message Control, the bus master bit."""
 
     vmstate: bytes
@@ -37,7 +37,7 @@ class Bench:
     msi_supported: bool = True
     capabilities: dict[int, int] = field(default_factory=dict)
     device: MsixFunction | None = None
-    saved: dict[str, Snapshot] = field(default_factory=dict)
+    saved: dict[str, FunctionInStream] = field(default_factory=dict)
     events: Events = ()
     """Of the last action."""
     value: int | None = None

@@ -14,7 +14,7 @@ from msixtool.msix.bar import Placement
 from msixtool.msix.registers import VECTOR_CTRL
 from msixtool.tasks.replay.bench import Bench
 from msixtool.tasks.replay.grammar import Form, When
-from msixtool.tasks.replay.values import BarOffset, EventPattern, VectorNumbers, Vectors
+from msixtool.tasks.replay.values import BarOffset, EventPattern, VectorNumbers, VectorWords
 
 EXPECTATIONS: dict[str, Form] = {}
 """The expectations by their names."""
@@ -194,7 +194,7 @@ def value(bench: Bench, value: int) -> str | None:
 @expect("message VECTOR [address=ADDRESS] [data=DATA]")
 def message(bench: Bench, vector: int, address: int | None = None, data: int | None = None) -> str | None:
     """It sent this vector's message."""
-    sent = [event for event in bench.events if isinstance(event, ev.Message) and event.vector == vector]
+    sent = [event for event in bench.events if isinstance(event, ev.MessageEvent) and event.vector == vector]
     if not sent:
         return f"no message of vector {vector}"
     return _number("address", sent[-1].address, address) or _number("data", sent[-1].data, data)
@@ -203,7 +203,9 @@ def message(bench: Bench, vector: int, address: int | None = None, data: int | N
 @expect("messages [VECTORS]")
 def messages(bench: Bench, vectors: VectorNumbers = ()) -> str | None:
     """It sent the messages of exactly these vectors, in this order."""
-    return _exactly("messages", [e.vector for e in bench.events if isinstance(e, ev.Message)], bench, vectors)
+    return _exactly(
+        "messages", [e.vector for e in bench.events if isinstance(e, ev.MessageEvent)], bench, vectors
+    )
 
 
 @expect("lost [VECTORS] [reason=REASON]")
@@ -260,7 +262,7 @@ def _exactly(what: str, found: Sequence[int], bench: Bench, wanted: VectorNumber
 
 
 def _listed(vectors: Iterable[int]) -> str:
-    return " ".join(Vectors().format(tuple(vectors)))
+    return " ".join(VectorWords().format(tuple(vectors)))
 
 
 def _is(vectors: Sequence[int]) -> str:

@@ -15,7 +15,7 @@ from msixtool.formats import msix as fmt
 from msixtool.msix.state import MsixEntry
 from msixtool.msix.versions import NEWEST, QemuVersion
 from msixtool.tasks.load import Loaded, load_device
-from msixtool.tasks.replay.values import Vectors
+from msixtool.tasks.replay.values import VectorWords
 
 _WIDTH = 100
 """Columns of a line that names vectors; more of them go on the next one."""
@@ -85,7 +85,7 @@ def _load_lines(device: MsixDevice) -> Iterator[str]:
 def _expected_lines(loaded: Loaded) -> Iterator[str]:
     yield f"expect function-masked {_switch(bool(loaded.function_masked))}"
     if any(message.delivered is None for message in loaded.messages):
-        known = " ".join(Vectors().format(tuple(message.vector for message in loaded.messages)))
+        known = " ".join(VectorWords().format(tuple(message.vector for message in loaded.messages)))
         yield f"# Whether the messages of these vectors are sent is not known: {known}"
     else:
         yield from _message_lines(loaded)
@@ -102,19 +102,19 @@ def _expected_lines(loaded: Loaded) -> Iterator[str]:
 
 def _message_lines(loaded: Loaded) -> Iterator[str]:
     sent = [message for message in loaded.messages if message.delivered]
-    yield " ".join(["expect messages", *Vectors().format(tuple(message.vector for message in sent))])
+    yield " ".join(["expect messages", *VectorWords().format(tuple(message.vector for message in sent))])
     for message in sent:
         yield f"expect message {message.vector} address={message.address:#x} data={message.data:#x}"
-    yield " ".join(["expect lost", *Vectors().format(loaded.lost)])
+    yield " ".join(["expect lost", *VectorWords().format(loaded.lost)])
     for reason in sorted({message.reason for message in loaded.messages if message.reason}):
         vectors = tuple(message.vector for message in loaded.messages if message.reason == reason)
-        yield " ".join(["expect lost", *Vectors().format(vectors), f"reason={reason}"])
+        yield " ".join(["expect lost", *VectorWords().format(vectors), f"reason={reason}"])
 
 
 def _vectors(action: str, numbers: Iterable[int]) -> Iterator[str]:
     """The action on these vectors, on as many lines as it takes; none for none."""
     line = action
-    for word in Vectors().format(tuple(numbers)):
+    for word in VectorWords().format(tuple(numbers)):
         if len(line) + len(word) >= _WIDTH:
             yield line
             line = action

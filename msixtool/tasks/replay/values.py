@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 from msixtool.errors import UsageError
-from msixtool.msix.events import BUS_MASTER_OFF, VECTOR_UNUSED, Event, VectorEvent
+from msixtool.msix.events import BUS_MASTER_OFF, VECTOR_UNUSED, MsixEvent, VectorEvent
 from msixtool.msix.versions import QemuVersion
 from msixtool.qemu.versions import whole_version
 
@@ -130,7 +130,7 @@ class Word(_OneWord):
         return [value]
 
 
-class Version(_OneWord):
+class VersionWord(_OneWord):
     """A QEMU version, `10.0` or `10.0.13`."""
 
     expected = "a QEMU version like 10.0"
@@ -175,7 +175,7 @@ class PlaceInBar(_OneWord):
         return [f"{value.bar}:{value.offset:#x}{size}"]
 
 
-class Vectors:
+class VectorWords:
     """Vectors as words: numbers and ranges (`0 2 4-7`), or `all`."""
 
     many = True
@@ -216,12 +216,12 @@ class VectorList(_OneWord):
         if words[0] == "none":
             return ()
         try:
-            return Vectors().parse(words[0].split(","))
+            return VectorWords().parse(words[0].split(","))
         except UsageError:
             raise wrong(self.expected, words[0]) from None
 
     def format(self, value: VectorNumbers) -> list[str]:
-        return [",".join(Vectors().format(value)) or "none"]
+        return [",".join(VectorWords().format(value)) or "none"]
 
 
 class EventPattern(NamedTuple):
@@ -268,7 +268,7 @@ def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
             start = at
 
 
-def _kinds(event: type[Event]) -> Iterator[str]:
+def _kinds(event: type[MsixEvent]) -> Iterator[str]:
     """The kind of an event and of those derived from it."""
     if hasattr(event, "event"):
         yield event.event
@@ -276,7 +276,7 @@ def _kinds(event: type[Event]) -> Iterator[str]:
         yield from _kinds(derived)
 
 
-EVENTS = tuple(dict.fromkeys(_kinds(Event)))
+EVENTS = tuple(dict.fromkeys(_kinds(MsixEvent)))
 """The kinds of events."""
 VECTOR_EVENTS = frozenset(_kinds(VectorEvent))
 """Those of one vector."""
@@ -295,10 +295,10 @@ KINDS: dict[str, Kind] = {
     "WIDTH": Number(hexadecimal=False, allowed=(1, 2, 4)),
     "COUNT": Number(U32, hexadecimal=False),
     "VECTOR": Number(U16, hexadecimal=False),
-    "VECTORS": Vectors(),
+    "VECTORS": VectorWords(),
     "LIST": VectorList(),
     "PLACE": PlaceInBar(),
-    "VERSION": Version(),
+    "VERSION": VersionWord(),
     "EVENT": OneOf(EVENTS),
     "EVENTS": EventPatterns(),
     "REASON": OneOf((VECTOR_UNUSED, BUS_MASTER_OFF)),

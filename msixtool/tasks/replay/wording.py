@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from msixtool.formats.x86 import is_x86_msi, x86_message
 from msixtool.msix import events as ev
-from msixtool.msix.events import Event
+from msixtool.msix.events import MsixEvent
 
 _DROPPED = {
     ev.VECTOR_UNUSED: "the device has not marked it used",
@@ -15,9 +15,9 @@ _DROPPED = {
 }
 
 
-def in_words(events: Iterable[Event]) -> Iterator[str]:
+def in_words(events: Iterable[MsixEvent]) -> Iterator[str]:
     """The events, each in a line; runs over vectors are folded into one."""
-    first: Event | None = None
+    first: MsixEvent | None = None
     last = 0
     for event in events:
         if first is not None and _follows(event, first, last):
@@ -30,14 +30,14 @@ def in_words(events: Iterable[Event]) -> Iterator[str]:
         yield _line(first, last)
 
 
-def _follows(event: Event, first: Event, last: int) -> bool:
+def _follows(event: MsixEvent, first: MsixEvent, last: int) -> bool:
     """Whether `event` is to the next vector what `first` was to the first of the run."""
     if not isinstance(event, ev.VectorEvent) or not isinstance(first, ev.VectorEvent):
         return False
     return event.vector == last + 1 and replace(event, vector=first.vector) == first
 
 
-def _line(event: Event, last: int) -> str:
+def _line(event: MsixEvent, last: int) -> str:
     match event:
         case ev.StateRestored():
             return "table and pending bits restored"
@@ -61,7 +61,7 @@ def _line(event: Event, last: int) -> str:
 def _vector_line(event: ev.VectorEvent, numbers: str, several: bool) -> str:
     vectors = f"vector{'s' if several else ''} {numbers}"
     match event:
-        case ev.Message(_, address, data):
+        case ev.MessageEvent(_, address, data):
             target = f"{data:#x} to {address:#x}"
             hit = f" ({x86_message(address, data)})" if is_x86_msi(address) else ""
             return f"message of {vectors}: {target}{hit}"

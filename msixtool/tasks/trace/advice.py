@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msixtool.devices.interrupt_route import Note
+from msixtool.devices.interrupt_route import Unreachable
 
 if TYPE_CHECKING:
     from msixtool.devices.device import MsixDevice
     from msixtool.tasks.trace.follow import Interrupt
 
 _NOTES = {
-    Note.NOT_AN_MSI: "The vector's address is no interrupt's.",
-    Note.IRTE_NOT_PRESENT: "The interrupt remapping entry is not present.",
-    Note.NO_SUCH_CPU: "No CPU has the destination that the message names.",
-    Note.APIC_DISABLED: "Every APIC that the message goes to is disabled.",
-    Note.ILLEGAL_VECTOR: "The message carries a CPU vector below 16, which no APIC takes.",
-    Note.NO_SUCH_VECTOR: "The queue names a vector that the device does not have.",
-    Note.BUS_MASTER_OFF: "The device may not write to memory (bus master off), so it sends no message.",
+    Unreachable.NOT_AN_MSI: "The vector's address is no interrupt's.",
+    Unreachable.IRTE_NOT_PRESENT: "The interrupt remapping entry is not present.",
+    Unreachable.NO_SUCH_CPU: "No CPU has the destination that the message names.",
+    Unreachable.APIC_DISABLED: "Every APIC that the message goes to is disabled.",
+    Unreachable.ILLEGAL_VECTOR: "The message carries a CPU vector below 16, which no APIC takes.",
+    Unreachable.NO_SUCH_VECTOR: "The queue names a vector that the device does not have.",
+    Unreachable.BUS_MASTER_OFF: (
+        "The device may not write to memory (bus master off), so it sends no message."
+    ),
 }
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from msixtool.devices import virtio_layout
 from msixtool.devices.cpus import Apic, Cpu
 from msixtool.devices.device import MsixDevice
-from msixtool.devices.interrupt_route import Note, Remapping, Route, RouteKind, Router, read_remapping
+from msixtool.devices.interrupt_route import Remapping, Route, RouteKind, Router, Unreachable, read_remapping
 from msixtool.devices.places import places_of
 from msixtool.devices.rings import QueueReader, Ring
 from msixtool.devices.virtio_layout import VirtioLayout
@@ -29,7 +29,7 @@ class Use(StrEnum):
     QUEUE = "queue"
 
 
-class Where(StrEnum):
+class InterruptPlace(StrEnum):
     """Where an interrupt is that was sent, or held back."""
 
     PENDING = "pending"
@@ -51,7 +51,7 @@ class Interrupt:
     route: Route
     ring: Ring | None
     owed: bool | None
-    where: Where | None
+    where: InterruptPlace | None
     at: tuple[int, ...] = ()
     """The APIC ids where it is requested or in service."""
     verdict: Verdict = Verdict.UNDECIDED
@@ -191,23 +191,23 @@ class Follower:
         if vector is None:
             return Route(RouteKind.NONE)
         if vector >= device.vectors:
-            return Route(RouteKind.NONE, note=Note.NO_SUCH_VECTOR)
+            return Route(RouteKind.NONE, note=Unreachable.NO_SUCH_VECTOR)
         entry = device.state.entries[vector]
         route = Route(RouteKind.OTHER)
         if self._dump.is_x86:
             route = self._router.route(entry.address, entry.data)
-        return route.noted(Note.BUS_MASTER_OFF) if device.bus_master is False else route
+        return route.noted(Unreachable.BUS_MASTER_OFF) if device.bus_master is False else route
 
-    def _where(self, route: Route, pending: bool) -> tuple[Where | None, tuple[int, ...]]:
+    def _where(self, route: Route, pending: bool) -> tuple[InterruptPlace | None, tuple[int, ...]]:
         """The first place that holds the interrupt, and the APICs that it is in."""
         met = [self._apics[each] for each in route.cpus if each in self._apics]
         requested = _holding(met, route.cpu_vector, in_service=False)
         in_service = _holding(met, route.cpu_vector, in_service=True)
         if pending:
-            return Where.PENDING, ()
+            return InterruptPlace.PENDING, ()
         if requested:
-            return Where.REQUESTED, requested
-        return (Where.IN_SERVICE, in_service) if in_service else (None, ())
+            return InterruptPlace.REQUESTED, requested
+        return (InterruptPlace.IN_SERVICE, in_service) if in_service else (None, ())
 
 
 def _holding(apics: Sequence[Apic], vector: int | None, *, in_service: bool) -> tuple[int, ...]:
