@@ -16,11 +16,14 @@ from msixtool.stream.items import Item
 from msixtool.tasks.compat import compare
 from msixtool.tasks.finding import Code, Finding
 from tests.conftest import REPOSITORY, unpacked
+from tests.devices.test_virtio_layout import FEATURES, blob
+from tests.tasks.compat_build import Field, Machine, comparison, section
 
 SAMPLE = REPOSITORY / "samples" / "q35-virtio-e1000e-7.2.mig.xz"
 RECORDED = REPOSITORY / "tests" / "data" / "compat" / "same-10.0-7.2"
 QUEUE = 16
 """Bytes of a queue of a device with MSI-X: num, desc, last_avail_idx, vector."""
+QUEUE_WITHOUT_VECTOR = QUEUE - 2
 
 
 @dataclass
@@ -127,6 +130,24 @@ def test_features_of_which_nothing_is_known_are_undecided() -> None:
         found = compare(one, other).findings
     assert {(finding.code, finding.field) for finding in found} == {(Code.UNDECIDED, "guest_features")}
     assert {finding.section for finding in found} == {"0000:00:02.0/virtio-net", "0000:00:03.0/virtio-blk"}
+
+
+@pytest.mark.parametrize(("theirs", "ours", "evident"), [(16, 20, False), (16, 16, False), (20, 16, True)])
+def test_that_a_feature_may_be_missing_is_evident_where_the_target_has_less_configuration(
+    theirs: int, ours: int, evident: bool
+) -> None:
+    """A virtio-gpu of 11.1 has 20 bytes and one of 5.2 has 16: each takes what the other negotiated."""
+
+    def machine(config: int) -> Machine:
+        accepted = FEATURES[:-8] + (1 << 28).to_bytes(8, "big")
+        state = blob(b"", features=1 << 28, queues=2, more=accepted)
+        at = len(state) - len(FEATURES) - 2 * QUEUE_WITHOUT_VECTOR - 4
+        state = state[: at - 4] + config.to_bytes(4, "big") + bytes(config) + state[at:]
+        return Machine([section("0000:00:05.0/virtio-rng", Field("virtio", "virtio", state))])
+
+    compared = comparison(machine(theirs), machine(ours), version=(11, 1))
+    assert [each.evident for each in compared.findings] == [evident]
+    assert bool(compared.evident.findings) is evident
 
 
 def test_an_interrupt_level_that_is_none_is_refused() -> None:
