@@ -96,8 +96,12 @@ def _name(file: BinaryIO) -> str:
 
 
 def _thrifty(file: BinaryIO, path: str) -> BinaryIO:
-    """The file itself where reading is cheap; else, as over a network, one that fetches nothing twice."""
-    if isinstance(file, io.BytesIO) or isinstance(getattr(file, "raw", file), io.FileIO):
+    """The file itself where reading is cheap; else, as over a network, one that fetches nothing twice.
+
+    A class made from one of Python's may read and seek otherwise, so it is looked at as any other.
+    """
+    is_python = type(file).__module__ in ("_io", "tempfile")
+    if is_python and isinstance(getattr(file, "raw", file), io.BytesIO | io.FileIO):
         return file
     from msixtool.containers.objects import FetchedFile
 

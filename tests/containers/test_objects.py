@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import Callable
 
 import pytest
 
+from msixtool import Dump
 from msixtool.containers import objects
 from msixtool.containers.objects import BLOCK, FetchedFile
 from msixtool.errors import NotAStreamError, UsageError
+from tests.conftest import SAMPLES, unpacked
 
 
 class Remote:
@@ -159,3 +162,24 @@ def test_a_file_that_gives_no_bytes_or_too_many_is_refused(answer: object, words
 
     with pytest.raises(UsageError, match=words):
         FetchedFile(Odd(bytes(8))).read(8)
+
+
+class SilentBytes(io.BytesIO):
+    """A class of a user's, made from one of Python's."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        super().seek(offset, whence)
+        return None  # type: ignore[return-value]
+
+
+class NoBytes(io.BytesIO):
+    def read(self, size: int | None = -1, /) -> bytes:
+        return None  # type: ignore[return-value]
+
+
+def test_a_class_made_from_one_of_pythons_is_looked_at_as_any_other() -> None:
+    stream = unpacked(SAMPLES[0])
+    with Dump.open(SilentBytes(stream)) as silent, Dump.open(io.BytesIO(stream)) as plain:
+        assert [device.name for device in silent.devices] == [device.name for device in plain.devices]
+    with pytest.raises(UsageError, match="bytes from read, found NoneType"):
+        Dump.open(NoBytes(stream))
