@@ -11,44 +11,36 @@ from msixtool.qemu.kinds import kind_of, kinds
 from msixtool.qemu.recorded import minimum_versions, releases, subsections
 from msixtool.qemu.versions import Lifetime, Version
 
-_UNRECORDED = """
-cpu/async_pf_int_msr cpu/async_pf_msr cpu/async_pv_eoi_msr cpu/avx512 cpu/exception_info
-cpu/fpop_ip_dp cpu/intel_pt cpu/kvm_nested_state cpu/kvm_nested_state/svm cpu/kvm_nested_state/vmx
-cpu/kvm_nested_state/vmx/shadow_vmcs12 cpu/kvm_nested_state/vmx/vmcs12 cpu/mcg_ext_ctl cpu/mpx
-cpu/msr_architectural_pmu cpu/msr_hyperv_crash cpu/msr_hyperv_hypercall
+_ASKED = """
+cpu/amd_tsc_scale_msr cpu/apx cpu/arch_lbr cpu/async_pf_int_msr cpu/async_pf_msr cpu/async_pv_eoi_msr
+cpu/avx512 cpu/cet cpu/error_code cpu/exception_info cpu/fpop_ip_dp cpu/fred
+cpu/intel_amx_xtile cpu/intel_pt cpu/intel_sgx cpu/mcg_ext_ctl cpu/mpx
+cpu/msr_architectural_pmu cpu/msr_hwcr cpu/msr_hyperv_crash cpu/msr_hyperv_hypercall
 cpu/msr_hyperv_reenlightenment cpu/msr_hyperv_runtime cpu/msr_hyperv_stimer cpu/msr_hyperv_synic
 cpu/msr_hyperv_time cpu/msr_hyperv_vapic cpu/msr_ia32_feature_control cpu/msr_ia32_misc_enable
-cpu/msr_smi_count cpu/msr_tsc_adjust cpu/msr_tscdeadline cpu/msr_tsx_ctrl cpu/nested_state cpu/pkru
-cpu/poll_control_msr cpu/spec_ctrl cpu/steal_time_msr cpu/svn_npt cpu/tsc_khz cpu/umwait
-cpu/virt_ssbd cpu/xss cpu_common/crash_occurred cpu_common/exception_index virtio/64bit_features
+cpu/msr_pl0_ssp cpu/msr_smi_count cpu/msr_tsc_adjust cpu/msr_tscdeadline cpu/msr_tsx_ctrl cpu/msr_xfd
+cpu/nested_state cpu/pdptrs cpu/pkrs cpu/pkru cpu/poll_control_msr cpu/spec_ctrl cpu/steal_time_msr
+cpu/svm_guest cpu/svn_npt cpu/triple_fault cpu/tsc_khz cpu/umwait cpu/virt_ssbd cpu/xen_vcpu cpu/xss
+cpu_common/crash_occurred cpu_common/exception_index virtio/128bit_features virtio/64bit_features
 virtio/broken virtio/device_endian virtio/disabled virtio/extra_state virtio/packed_virtqueues
 virtio/ringsize virtio/started virtio/virtqueues virtio_pci/modern_state ps2kbd/ledstate
 ps2kbd/need_high_bit
 """
-"""Those of CPUs, of virtio and of what is no device of its own, which no -dump-vmstate shows."""
+ASKED = (*_ASKED.split(), *(name for kind in kinds() for name in kind.subsections))
+"""Those of CPUs and of virtio, which no -dump-vmstate shows: a QEMU that is recorded is asked for each."""
 
-_UNRECORDED_SINCE: dict[str, tuple[Version, Version]] = {
-    "cpu/amd_tsc_scale_msr": ((5, 2), (7, 2)),
-    "cpu/apx": ((10, 0), (11, 1)),
-    "cpu/arch_lbr": ((5, 2), (7, 2)),
-    "cpu/cet": ((10, 0), (11, 1)),
-    "cpu/cet_shstk": ((10, 0), (11, 1)),
-    "cpu/error_code": ((10, 0), (11, 1)),
-    "cpu/fred": ((7, 2), (10, 0)),
-    "cpu/intel_amx_xtile": ((5, 2), (7, 2)),
-    "cpu/intel_sgx": ((5, 2), (7, 2)),
-    "cpu/msr_hwcr": ((7, 2), (10, 0)),
-    "cpu/msr_pl0_ssp": ((10, 0), (11, 1)),
-    "cpu/msr_xfd": ((5, 2), (7, 2)),
-    "cpu/pdptrs": ((5, 2), (7, 2)),
-    "cpu/pkrs": ((5, 2), (7, 2)),
-    "cpu/svm_guest": ((5, 2), (7, 2)),
-    "cpu/triple_fault": ((5, 2), (7, 2)),
-    "cpu/xen_vcpu": ((7, 2), (10, 0)),
-    "virtio/128bit_features": ((10, 1), (10, 2)),
-    "virtio_pci/modern_state/features128": ((10, 1), (10, 2)),
+_UNASKED = """
+cpu/kvm_nested_state cpu/kvm_nested_state/svm cpu/kvm_nested_state/vmx cpu/kvm_nested_state/vmx/shadow_vmcs12
+cpu/kvm_nested_state/vmx/vmcs12
+"""
+"""Those inside of a subsection that a machine at rest does not send: no QEMU can be asked for them so."""
+_CLOSER = {
+    "cpu/cet_shstk": Lifetime((10, 0), (11, 1)),
+    "virtio/128bit_features": Lifetime((10, 1), (10, 2)),
+    "virtio_pci/modern_state/features128": Lifetime((10, 1), (10, 2)),
 }
-"""The last release without a subsection and the first that has it."""
+"""The same of those with a beginning, and of a change between two recorded releases what the source of those
+between them says."""
 
 
 def _recorded() -> dict[str, Lifetime]:
@@ -64,9 +56,8 @@ def _recorded() -> dict[str, Lifetime]:
 
 SUBSECTIONS: dict[str, Lifetime] = {
     **_recorded(),
-    **{name: Lifetime() for name in (*_UNRECORDED.split(), "ide bmdma/status", "ide bmdma_current")},
-    **{name: Lifetime(*lifetime) for name, lifetime in _UNRECORDED_SINCE.items()},
-    **{name: lifetime for kind in kinds() for name, lifetime in kind.subsections.items()},
+    **{name: Lifetime() for name in (*_UNASKED.split(), "ide bmdma/status", "ide bmdma_current")},
+    **_CLOSER,
 }
 """By name."""
 

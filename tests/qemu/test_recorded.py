@@ -13,7 +13,7 @@ from msixtool.qemu.kinds.facts import POWER_ALL, BarShape
 from msixtool.qemu.kinds.space import unpacked
 from msixtool.qemu.recorded import releases, subsections
 from msixtool.qemu.versions import Version
-from msixtool.qemu.vmstates import SUBSECTIONS, minimum_version
+from msixtool.qemu.vmstates import ASKED, SUBSECTIONS, minimum_version
 from tests.record.record import FOLDER, text_of
 
 
@@ -34,6 +34,13 @@ def test_the_records_are_as_the_script_writes_them() -> None:
         ("scsi-disk/pr", (11, 1), True),
         ("e1000/tx_tso_state", (4, 0), True),
         ("ich9_pm/pcihp", (5, 2), False),
+        ("cpu/fred", (7, 2), False),
+        ("cpu/fred", (9, 0), None),
+        ("cpu/fred", (10, 0), True),
+        ("virtio/128bit_features", (10, 1), False),
+        ("virtio/128bit_features", (10, 2), True),
+        ("virtio-balloon-device/page-poison", (5, 2), False),
+        ("virtio-balloon-device/page-poison", (7, 2), True),
     ],
 )
 def test_a_subsection_is_known_from_the_first_release_on_that_has_it(
@@ -153,6 +160,12 @@ def test_what_a_newer_machine_type_has_otherwise(
 
 
 _LOOKED_AT = ("x-speed", "x-migrate-msix", "shpc", "num-queues", "x-ats", "any_layout", "migrate_tso")
+
+
+def test_the_newest_release_knows_every_subsection_that_it_was_asked_for() -> None:
+    *_, newest = releases().values()
+    assert set(ASKED) == set(newest["subsections"])
+    assert newest["subsections"]["virtio/extra_state"] == 1
 
 
 def test_what_machine_types_set_is_recorded_where_a_release_tells_it() -> None:

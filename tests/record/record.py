@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msixtool.qemu.recorded
+from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.versions import Version, format_version, machine_version
+from msixtool.qemu.vmstates import ASKED
 from tests.live.devices import device_names, version
 from tests.live.wire import GuestError, Qmp
 from tests.record.probe import functions
@@ -40,6 +43,7 @@ def record(binary: str) -> Record:
         "vmsds": dict(sorted(descriptions.rows.items())),
         "defaults": defaults,
         "compat": compat,
+        "subsections": _subsections(binary),
         "functions": functions(binary),
     }
 
@@ -95,6 +99,28 @@ class _Descriptions:
         while row[-1] is None:
             row.pop()
         return row
+
+
+_VIRTIO = "virtio-net"
+"""A kind that has what all virtio devices have."""
+
+
+def _subsections(binary: str) -> dict[str, int]:
+    """The version_id of each of those that no -dump-vmstate shows and the QEMU knows."""
+    asked = defaultdict(list)
+    for name in ASKED:
+        vmsd = name.partition("/")[0].removesuffix("-device")
+        asked[_VIRTIO if vmsd in ("virtio", "virtio_pci") else vmsd].append(name)
+    devices = [kind_of(kind).devices.get("", "") for kind in asked]
+    wanted = [word for device in filter(None, devices) for word in ("-device", device)]
+    found: dict[str, int] = {}
+    with StillQemu(binary, ["-machine", "q35", *wanted]) as qemu:
+        said = qemu.save()
+        if said:
+            raise GuestError(said)
+        for kind, names in asked.items():
+            found |= qemu.subsection_versions(kind, names)
+    return dict(sorted(found.items()))
 
 
 def _compat(qmp: Qmp) -> dict[str, dict[str, str]]:

@@ -15,7 +15,7 @@ import re
 import socket
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,7 @@ _STILL = ("-nodefaults", "-display", "none", "-accel", "tcg", "-S", "-m", "4M,sl
 _EXBAR, _WINDOW = 0x60, 0xB0000000
 _ONES = 0xFFFFFFFF
 _REFUSED = re.compile(r"Bad config data: i=0x(\w+) .*?cmask: (\w+) wmask: (\w+) w1cmask: ?(\w+)")
+_TOO_NEW = re.compile(r"(\S+): incoming version_id \d+ is too new for local version_id (\d+)")
 _TAG = "fresh"
 
 Bytes = dict[int, int]
@@ -111,6 +112,29 @@ class StillQemu:
         os.pwrite(self._state, config, at)
         return found
 
+    def subsection_versions(self, kind: str, names: Iterable[str]) -> dict[str, int]:
+        """The version_id of each vmstate subsection that the section of a kind knows.
+
+        Each is written into the saved state where its parent's begin, in a version that no QEMU reads: one
+        that it knows is too new, one that it does not is not there. Those of a virtio device type stand in
+        front of virtio's own; where there is none they begin where the section ends.
+        """
+        with Dump.open(self.image) as dump:
+            item = next(item for item in dump.index.full_sections() if item.named.kind == kind)
+            data = dump.source.read(item.offset, item.data_offset + item.data_length - item.offset)
+        at, found = self.image.read_bytes().index(data), {}
+        for name in names:
+            places = (_first(data, parent) for parent in (name.rpartition("/")[0], "virtio"))
+            place = at + next((offset for offset in places if offset is not None), len(data))
+            header = bytes([5, len(name)]) + name.encode() + b"\x7f\xff\xff\xff"
+            before = os.pread(self._state, len(header), place)
+            os.pwrite(self._state, header, place)
+            known = _TOO_NEW.search(self._load())
+            os.pwrite(self._state, before, place)
+            if known is not None and known[1] == name:
+                found[name] = int(known[2])
+        return found
+
     def _load(self) -> str:
         """What is said while the saved state is loaded."""
         before = os.fstat(self._errors.fileno()).st_size
@@ -119,6 +143,12 @@ class StillQemu:
         except GuestError:
             said = ""  # with all of it flipped that is not compared, the device may well end QEMU
         return said + self._said(before)
+
+
+def _first(data: bytes, parent: str) -> int | None:
+    """Where the first subsection of a vmsd begins in a section."""
+    found = re.search(rb"\x05[\0-\xff]" + re.escape(parent.encode()) + rb"/[^/\0-\x1f]+\0", data)
+    return found.start() if found else None
 
 
 def _wires(qmp: int, qtest: int, state: int) -> Sequence[str]:

@@ -23,7 +23,7 @@ from msixtool.qemu.kinds.facts import NOTHING, Advice, Capabilities, Compat, Msi
 from msixtool.qemu.kinds.features import COMMON, Feature
 from msixtool.qemu.kinds.space import fresh_config, recorded_function, recorded_layouts
 from msixtool.qemu.recorded import functions_of
-from msixtool.qemu.versions import Lifetime, Version
+from msixtool.qemu.versions import Version
 
 if TYPE_CHECKING:
     from msixtool.qemu.kinds.seen import Seen
@@ -129,8 +129,8 @@ class DeviceKind(NamedTuple):
     """Fields of its vmsd that are there or not by a property: both sides must agree."""
     equal_vmsd: str | None = None
     """A struct of which every field must be the target's."""
-    subsections: Mapping[str, Lifetime] = NOTHING
-    """Those of a virtio device type, which no -dump-vmstate shows, and the releases that have them."""
+    subsections: tuple[str, ...] = ()
+    """Those of a virtio device type, which no -dump-vmstate shows."""
     advice: Advice = Advice()
 
     def device(self, seen: Seen) -> str | None:

@@ -24,7 +24,6 @@ from msixtool.qemu.kinds.transport import (
     virtio,
     without_msix,
 )
-from msixtool.qemu.versions import Lifetime
 
 if TYPE_CHECKING:
     from msixtool.qemu.kinds.seen import Seen
@@ -192,10 +191,7 @@ register(
         feature_config={3: 12, 22: 10, 57: 24, 60: 24, 63: 17},
         paired=True,
         host_features=True,
-        subsections={
-            "virtio-net-device/rss": Lifetime(),
-            "virtio-net-device/backend": Lifetime((7, 2), (10, 0)),
-        },
+        subsections=("virtio-net-device/rss", "virtio-net-device/backend"),
         changes=(Compat("virtio-net-pci-base,vectors", "3 vectors instead of 4"),),
         registers={
             "MSI-X table size": give("vectors")
@@ -264,10 +260,7 @@ register(
         number=5,
         transitional_id=0x1002,
         features=features.BALLOON,
-        subsections={
-            "virtio-balloon-device/free-page-report": Lifetime(),
-            "virtio-balloon-device/page-poison": Lifetime((5, 2), (7, 2)),
-        },
+        subsections=("virtio-balloon-device/free-page-report", "virtio-balloon-device/page-poison"),
         registers={
             "BAR 0": legacy_bar(
                 "qemu-4-0-config-size= (on for machine types of 4.0 alone; those up to 3.1 have it off),"

@@ -6,6 +6,8 @@ minimum_version_id, its fields, and the keys of its subsections. A field is its 
 the C type, 1 where QEMU asks a function whether it is there, elements, and the key of the vmsd that it is:
 as many of these as are known;
 `types`: the key of the vmsd of each device type;
+`subsections`: of those that no -dump-vmstate shows, because CPUs and virtio save themselves in code, the
+version_id of each that the release knows;
 `defaults`: what the properties of devices are unless they are set, by the device, or by the type that it
 shares them with;
 `compat`: by the version of machine types, what those up to it set otherwise than later ones. QEMU tells of
@@ -16,8 +18,7 @@ that are registered. `config` are its fresh bytes, `compared` the bits that a lo
 wmask and w1cmask), `written` those that a guest can make 1 and 0: runs of bytes that are not 0, by the offset
 in hexadecimal. The first two are missing where the release does not save such a device.
 
-Source: x86_64 builds of Debian. What they do not show (CPUs save themselves in code) stands in
-qemu/vmstates.py.
+Source: x86_64 builds of Debian.
 """
 
 from __future__ import annotations
@@ -67,8 +68,9 @@ def minimum_versions(record: Record, vmsd: str) -> set[int]:
 @lru_cache
 def subsections(release: Version) -> frozenset[str]:
     """The names of all subsections that a release knows."""
-    rows = releases()[release]["vmsds"].values()
-    return frozenset(name_of(key) for *_, below in rows for key in below)
+    record = releases()[release]
+    shown = (name_of(key) for *_, below in record["vmsds"].values() for key in below)
+    return frozenset((*shown, *record["subsections"]))
 
 
 class Setting(NamedTuple):
