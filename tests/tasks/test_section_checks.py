@@ -79,6 +79,17 @@ def test_requests_in_flight_at_a_controller_that_cannot_load_them(
     assert [each.section for each in refusals(machine.dump())] == ["0000:00:05.0/0:0:0/scsi-disk"] * stops
 
 
+def test_a_vtpm_that_was_used_is_as_long_as_it_says() -> None:
+    with dump(refused("tpm-used-source")) as used, dump(refused("tpm-used-target")) as fresh:
+        sizes = [
+            each.fields("tpm-emulator")["tpm-emulator"].values()["state_blobs.permanent.size"]
+            for each in (used, fresh)
+        ]
+        assert sizes == [3061, 1321]
+        assert used.compat(fresh).compatible
+        assert not used.compat(fresh).findings
+
+
 @pytest.mark.parametrize(("packed", "requests"), [(True, 1), (True, 0), (False, 1)])
 def test_requests_in_flight_of_a_device_with_packed_rings(packed: bool, requests: int) -> None:
     """Seen: QEMU 5.2, 7.2, 10.0 and 11.1 end, whatever the driver made of the offer."""
