@@ -6,7 +6,7 @@ Source: QEMU target/arm/tcg/cpu64.c and target/arm/helper.c (el3_no_el2_cp_regin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 _MEMORY_MODEL, _INSTRUCTIONS, _MEMORY_MODEL_32 = 0x603000000013C038, 0x603000000013C030, 0x603000000013C00C
 """ID_AA64MMFR0_EL1, ID_AA64ISAR0_EL1, ID_MMFR0_EL1 among the coprocessor registers of a stream."""
@@ -45,6 +45,34 @@ _POWER = {
     0x00821200: "power11_v2.0",
 }
 """By the processor version register."""
+
+_SWITCHED_ON: Mapping[str, Mapping[int, str]] = {
+    "env.efer": {10: "lm", 11: "nx", 12: "svm"},
+    "env.cr[4]": {
+        5: "pae",
+        12: "la57",
+        13: "vmx",
+        14: "smx",
+        16: "fsgsbase",
+        17: "pcid",
+        18: "xsave",
+        20: "smep",
+        21: "smap",
+        22: "pku",
+    },
+    "env.xcr0": {2: "avx", 5: "avx512f", 9: "pku", 18: "amx-tile"},
+}
+"""Features of x86 a guest has to switch on, by the field that has the bit [SDM, 2.2.1, 2.5, 2.6]."""
+
+
+def switched_on(value: Callable[[str], object]) -> list[str]:
+    """The features that a guest has switched on, as -cpu calls them; `value` gives a field of `cpu`."""
+    found: dict[str, None] = {}
+    for name, bits in _SWITCHED_ON.items():
+        number = value(name)
+        if isinstance(number, int):
+            found |= {feature: None for bit, feature in bits.items() if number >> bit & 1}
+    return list(found)
 
 
 def arm_model(registers: Mapping[int, int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from uuid import UUID
 
 from msixtool.dump import Dump
@@ -12,6 +13,7 @@ from msixtool.errors import InputError
 from msixtool.qemu.history import oldest_machine
 from msixtool.qemu.kinds import Backend
 from msixtool.qemu.kinds.virtio import EARLY
+from msixtool.qemu.processors import switched_on
 from msixtool.qemu.versions import Version, machine_version
 from msixtool.tasks.cmdline import machine as machines
 from msixtool.tasks.cmdline.backends import Backends
@@ -185,14 +187,21 @@ class _Maker:
         elif self.board is not PC:
             self.words.note("-cpu", "the CPU model is not in the stream")
         elif self._has_run():
+            used = ", ".join(switched_on(self._cpu.value)) if self._cpu is not None else ""
             self.words.note(
-                "-cpu", "the CPU model is not in the stream: the guest has run, and may need the one it had"
+                "-cpu",
+                "the CPU model is not in the stream: the guest has run, and may need the one it had"
+                + (f"; it has switched on {used}" if used else ""),
             )
 
     def _has_run(self) -> bool:
         """Whether the first CPU has left the place where an x86 CPU starts; undecided counts as so."""
-        first = next((device for device in self.devices if device.kind == "cpu"), None)
-        return first is None or first.value("env.eip") != _RESET_EIP
+        return self._cpu is None or self._cpu.value("env.eip") != _RESET_EIP
+
+    @cached_property
+    def _cpu(self) -> SeenDevice | None:
+        """The first CPU."""
+        return next((device for device in self.devices if device.kind == "cpu"), None)
 
     def _firmware(self) -> None:
         size = self.tree.blocks.get("pc.bios")
