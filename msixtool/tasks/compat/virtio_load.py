@@ -199,8 +199,13 @@ class _VirtioLoad:
             f"features {wanted:#x} are negotiated: the target's stream does not tell which it offers",
             field="guest_features",
             source=wanted,
-            evident=self.config_len > self.state.core.config_len,
+            evident=self._has_less(),
         )
+
+    def _has_less(self) -> bool:
+        """Whether the target's device is seen to be a lesser one: what it lacks may be a feature's."""
+        fewer = self.count > len(self.state.queues) and not kind_of(self.owner.kind).paired
+        return fewer or self.config_len > self.state.core.config_len
 
     def _is_missing(self, bit: int) -> bool:
         """Whether the target surely does not offer a feature."""
