@@ -70,11 +70,11 @@ def minimum_version(vmsd: str, version: Version | None) -> int | None:
     known = releases()
     if version is None or version < next(iter(known)):
         return None
-    before = [record for release, record in known.items() if release <= version][-1:]
-    after = [record for release, record in known.items() if release >= version][:1]
-    said = [minimum_versions(record, vmsd) for record in before + after]
-    found = set().union(*said)
-    return found.pop() if len(found) == 1 and all(said) else None
+    before = [release for release in known if release <= version][-1:]
+    after = [release for release in known if release >= version][:1]
+    said = [minimum_versions(release, vmsd) for release in before + after]
+    found = frozenset().union(*said)
+    return next(iter(found)) if len(found) == 1 and all(said) else None
 
 
 REGISTERED_ALWAYS = frozenset({"dirty-bitmap", "globalstate", "ram"})

@@ -60,9 +60,18 @@ def name_of(key: str) -> str:
     return key.partition("#")[0]
 
 
-def minimum_versions(record: Record, vmsd: str) -> set[int]:
-    """The minimum_version_id of each vmsd of this name."""
-    return {row[1] for key, row in record["vmsds"].items() if name_of(key) == vmsd}
+def minimum_versions(release: Version, vmsd: str) -> frozenset[int]:
+    """The minimum_version_id of each vmsd of this name that a release has."""
+    return _minimums(release).get(vmsd, frozenset())
+
+
+@lru_cache
+def _minimums(release: Version) -> dict[str, frozenset[int]]:
+    """Those of all vmsds by name."""
+    found: dict[str, frozenset[int]] = {}
+    for key, row in releases()[release]["vmsds"].items():
+        found[name_of(key)] = found.get(name_of(key), frozenset()) | {row[1]}
+    return found
 
 
 @lru_cache
