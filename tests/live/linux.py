@@ -11,21 +11,15 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Self
 
-from .guest import die_with_parent
-from .wire import GuestError, Qmp, listen
+from .process import PATIENCE, QemuProcess
+from .wire import GuestError
 
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net")
-PATIENCE = 120.0
-"""Seconds that a guest has to boot, or to do its next read, on a machine that is busy."""
 
 _INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -121,7 +115,7 @@ def initrd(
     return b"".join([*folders, *members, _entry("TRAILER!!!", b"", 0, 0)])
 
 
-class Linux:
+class Linux(QemuProcess):
     """A QEMU whose guest is a Linux; `chroot` is the root that a QEMU of another release runs in.
 
     `devices` are QEMU's arguments besides machine, CPUs and memory; `incoming` is a stream to go on with
@@ -141,12 +135,8 @@ class Linux:
         incoming: bytes | None = None,
         memory: int = 96,
     ) -> None:
-        self._root = chroot
-        self._folder = Path(tempfile.mkdtemp(prefix="msixtool-", dir=f"{chroot}/tmp" if chroot else None))
-        self._inside = str(self._folder).removeprefix(chroot)
-        self._incoming = incoming
-        self._process: subprocess.Popen[bytes] | None = None
-        self.qmp: Qmp
+        super().__init__(chroot=chroot)
+        self._stream = incoming
         self.console_path = self._folder / "console"
         kernel = find_kernel()
         assert kernel is not None
@@ -154,56 +144,23 @@ class Linux:
         if incoming is None:
             shutil.copy(kernel[0], self._folder / "vmlinuz")
             (self._folder / "initrd").write_bytes(initrd() if init is None else init)
-            boot = ["-kernel", f"{self._inside}/vmlinuz", "-initrd", f"{self._inside}/initrd"]
+            boot = ["-kernel", self._inside("vmlinuz"), "-initrd", self._inside("initrd")]
             boot += ["-append", f"console=ttyS0 quiet panic=-1 tsc=unstable {append}"]
         self._command = [
             *(["chroot", chroot] if chroot else []),
             binary,
             *("-accel", "tcg", "-machine", machine, "-smp", cpus, "-m", str(memory), "-nodefaults"),
-            *("-no-user-config", "-display", "none", "-serial", f"file:{self._inside}/console"),
-            *("-qmp", f"unix:{self._inside}/qmp"),
+            *("-no-user-config", "-display", "none", "-serial", f"file:{self._inside('console')}"),
+            *("-qmp", f"unix:{self._inside('qmp')}"),
             *(DEVICES if devices is None else devices),
             *boot,
             *(["-incoming", "defer", "-S"] if incoming is not None else []),
         ]
 
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _start(self) -> None:
-        with listen(self._folder / "qmp") as server, (self._folder / "stderr").open("wb") as errors:
-            server.settimeout(PATIENCE)
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                preexec_fn=die_with_parent,
-            )
-            try:
-                self.qmp = Qmp(server.accept()[0], timeout=PATIENCE)
-            except (OSError, GuestError) as error:
-                raise GuestError(f"QEMU did not start: {self.stderr() or error}") from None
-        if self._incoming is not None:
-            self._load(self._incoming)
-
-    def close(self) -> None:
-        """End QEMU and remove its files."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def stderr(self) -> str:
-        return (self._folder / "stderr").read_text(errors="replace").strip()
+        super()._start()
+        if self._stream is not None and (status := self._incoming(self._stream)) != "completed":
+            raise GuestError(f"migration {status}: {self.stderr()}")
 
     def console(self) -> str:
         """What the guest has printed."""
@@ -232,13 +189,8 @@ class Linux:
 
     def save(self) -> bytes:
         """The stream of the stopped guest, which can go on afterwards."""
-        path = self._folder / "saved"
         self.qmp.execute("migrate-set-parameters", max_bandwidth=1 << 40)
-        self.qmp.execute("migrate", uri=f"exec:cat > {shlex.quote(self._inside + '/saved')}")
-        self._migrated()
-        data = path.read_bytes()
-        path.unlink()
-        return data
+        return super().save()
 
     def capture(self) -> bytes:
         """The stream of this moment; the guest goes on."""
@@ -246,23 +198,6 @@ class Linux:
         data = self.save()
         self.cont()
         return data
-
-    def _load(self, stream: bytes) -> None:
-        (self._folder / "incoming").write_bytes(stream)
-        self.qmp.execute("migrate-incoming", uri=f"exec:cat {shlex.quote(self._inside + '/incoming')}")
-        self._migrated()
-        (self._folder / "incoming").unlink()
-
-    def _migrated(self) -> None:
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            status = str(self.qmp.execute("query-migrate").get("status", "none"))
-            if status == "completed":
-                return
-            if status in ("failed", "cancelled"):
-                raise GuestError(f"migration {status}: {self.stderr()}")
-            time.sleep(0.02)
-        raise GuestError("migration takes too long")
 
 
 def disk(options: str = "", *, name: str = "d0") -> list[str]:

@@ -23,8 +23,8 @@ from types import TracebackType
 from msixtool.devices.places import config_space
 from msixtool.dump import Dump
 from msixtool.formats.pci import CONFIG_SIZE, EXPRESS_CONFIG_SIZE
-from tests.live.guest import die_with_parent
 from tests.live.pci import PRIMARY_BUS, Function
+from tests.live.process import die_with_parent
 from tests.live.rare import disk
 from tests.live.wire import GuestError, Qmp, Qtest
 
