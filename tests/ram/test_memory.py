@@ -16,23 +16,11 @@ from msixtool.ram.pages import mapped_page
 from msixtool.stream.items import RamBlock
 from msixtool.stream.read import read_stream
 from tests.stream.build import BLOCK, FLUSH, PAGE, Stream, compressed, page, xbzrle, zero
+from tests.stream.ways import Counted
 
 SIZE = 16 * PAGE
 NOISE = bytes(range(256)) * 16
 OTHER = random.Random(1).randbytes(PAGE)
-
-
-class Counted(BytesSource):
-    """Counts the bytes that are read of it."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self.fetched = 0
-
-    def read(self, offset: int, length: int) -> bytes:
-        data = super().read(offset, length)
-        self.fetched += len(data)
-        return data
 
 
 class Sequential(BytesSource):

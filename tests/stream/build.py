@@ -48,15 +48,7 @@ class Stream:
         version: int = 1,
     ) -> Stream:
         """A section of any kind: START and FULL with a name, PART and END without."""
-        head = {
-            "type": kind,
-            "section_id": sid,
-            "idstr": name,
-            "instance_id": instance,
-            "version_id": version,
-        }
-        schema = qevm.PART_HEADER if name is None else qevm.SECTION_HEADER
-        self.pieces.append(build(schema, head, what="header") + data + self._footer(sid))
+        self.pieces.append(header(sid, name, instance, version, kind=kind) + data + self._footer(sid))
         return self
 
     def _footer(self, sid: int) -> bytes:
@@ -126,6 +118,14 @@ class Stream:
 
     def __bytes__(self) -> bytes:
         return HEADER + self.configuration + b"".join(self.pieces) + END_MARKER + self.description
+
+
+def header(
+    sid: int, name: str | None, instance: int = 0, version: int = 0, *, kind: ItemType = ItemType.SECTION_FULL
+) -> bytes:
+    """The header of a section; of a PART or END without a name."""
+    value = {"type": kind, "section_id": sid, "idstr": name, "instance_id": instance, "version_id": version}
+    return build(qevm.PART_HEADER if name is None else qevm.SECTION_HEADER, value, what="header")
 
 
 HEADER = build(qevm.HEADER, {"magic": qevm.MAGIC, "version": qevm.VERSION}, what="header")

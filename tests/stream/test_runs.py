@@ -6,28 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msixtool.containers.file import BytesSource
 from msixtool.stream import backward
 from msixtool.stream.read import read_stream
 from tests.stream.build import BLOCK, EOS, PAGE, Stream, compressed, page, zero
-from tests.stream.ways import facts, from_the_end, in_order, sections, walked
+from tests.stream.ways import Counted, facts, from_the_end, in_order, sections, walked
 
 NOISE = bytes(range(256)) * 16
 BLOCKS = ((BLOCK, 1 << 40), ("vga.vram", 1 << 40))
 RECORD = 8 + PAGE
-
-
-class Counting(BytesSource):
-    """Counts the bytes that are read."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self.fetched = 0
-
-    def read(self, offset: int, length: int) -> bytes:
-        data = super().read(offset, length)
-        self.fetched += len(data)
-        return data
 
 
 def pages(count: int, first: int = 0, data: bytes = NOISE) -> bytes:
@@ -52,7 +38,7 @@ def assert_all_ways_agree(data: bytes) -> None:
 @pytest.mark.parametrize("behind", [b"", zero(0, "vga.vram") + page(PAGE, NOISE)], ids=["last", "not last"])
 def test_of_a_long_run_a_few_headers_are_read(part: bytes, behind: bytes) -> None:
     data = stream(pages(4096, 701) + behind, part)
-    source = Counting(data)
+    source = Counted(data)
     index = read_stream(source)
     assert sections(index) == sections(walked(data))
     assert index.ram is None

@@ -7,6 +7,7 @@ import pytest
 from msixtool.containers.base import WINDOW
 from msixtool.containers.file import BytesSource
 from msixtool.formats import build, qevm
+from msixtool.formats.qevm import ItemType
 from msixtool.stream.scan import (
     SMALL,
     find_footer,
@@ -16,11 +17,11 @@ from msixtool.stream.scan import (
     resynchronise,
     section_header,
 )
-from tests.stream.build import u32
+from tests.stream.build import header, u32
 
 NOBODY: frozenset[int] = frozenset()
-FOOTER = b"\x7e" + u32(5)
-NEXT = b"\x04" + u32(6) + b"\x05timer" + bytes(4) + u32(2)
+FOOTER = qevm.footer(5)
+NEXT = header(6, "timer", version=2)
 """A header that may follow a footer."""
 
 
@@ -98,9 +99,9 @@ def test_a_header_that_is_searched_for_has_numbers_as_sections_have(data: bytes,
     [
         (NEXT, True),
         (header(sid=SMALL + 1), False),
-        (b"\x02" + u32(9), True),
+        (qevm.part_header(ItemType.SECTION_PART, 9), True),
         (b"\x03" + u32(9) + b"more", True),
-        (b"\x02" + u32(8), False),
+        (qevm.part_header(ItemType.SECTION_PART, 8), False),
         (b"\x08\0\x02\0\x04", True),
         (b"\x08\0\x1f\0\x04", True),
         (b"\x08\0\x20\0\x04", False),
@@ -111,7 +112,7 @@ def test_a_header_that_is_searched_for_has_numbers_as_sections_have(data: bytes,
         (b"\0\x06", True),
         (b"\0\x05", False),
         (b"\x05", False),
-        (b"\x7e" + u32(5), False),
+        (qevm.footer(5), False),
         (b"\x09", False),
     ],
 )
@@ -163,7 +164,7 @@ def test_a_footer_before_an_end_marker_and_foreign_bytes_counts_where_there_is_n
 
 def test_an_offset_of_the_timer_section_that_looks_like_its_footer_is_none() -> None:
     """Of a living machine: cpu_ticks_offset ends with 7e, zeros follow; section_id 0."""
-    footer = b"\x7e" + u32(0)
+    footer = qevm.footer(0)
     timer = bytes.fromhex("00000000308a937e 0000000000000000 00000012b28d357e 00000000")
     assert find_footer(BytesSource(timer + footer + NEXT), 0, 0, NOBODY) == len(timer)
     padded = bytes(7) + footer + bytes(5000)
@@ -191,8 +192,8 @@ def test_a_header_with_a_short_name_or_one_seen_already_is_passed_over() -> None
 
 
 def test_the_reader_is_in_step_again_at_the_nearer_of_footer_and_header() -> None:
-    part = b"\x02" + u32(9)
-    behind_footer = b"\x55" * 30 + b"\x7e" + u32(77) + part + bytes(40)
+    part = qevm.part_header(ItemType.SECTION_PART, 9)
+    behind_footer = b"\x55" * 30 + qevm.footer(77) + part + bytes(40)
     assert resynchronise(BytesSource(behind_footer + NEXT), 0, {9}, NOBODY) == 35
     assert resynchronise(BytesSource(NEXT + behind_footer), 0, {9}, NOBODY) == 0
     assert resynchronise(BytesSource(NEXT + behind_footer), 0, {9}, {6}) == len(NEXT) + 35
@@ -202,5 +203,5 @@ def test_the_reader_is_in_step_again_at_the_nearer_of_footer_and_header() -> Non
 
 @pytest.mark.parametrize("before", EDGES)
 def test_a_footer_at_the_edge_of_a_window_brings_the_reader_in_step(before: int) -> None:
-    source = BytesSource(b"\x55" * before + b"\x7e" + u32(77) + b"\x02" + u32(9))
+    source = BytesSource(b"\x55" * before + qevm.footer(77) + qevm.part_header(ItemType.SECTION_PART, 9))
     assert resynchronise(source, 0, {9}, NOBODY) == before + 5

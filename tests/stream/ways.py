@@ -93,3 +93,16 @@ def facts(index: StreamIndex) -> tuple[object, ...]:
         index.end,
         None if index.description is None else index.description.offset,
     )
+
+
+class Counted(BytesSource):
+    """Counts the bytes that are read of it."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.fetched = 0
+
+    def read(self, offset: int, length: int) -> bytes:
+        data = super().read(offset, length)
+        self.fetched += len(data)
+        return data

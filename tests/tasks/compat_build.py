@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from msixtool import Dump
+from msixtool.formats import layout
 from msixtool.formats.dump_vmstate import Vmstates
 from msixtool.qemu.versions import Version
 from msixtool.tasks.compat import Comparison, compare
@@ -32,13 +32,10 @@ class Field:
         return self.data if self.inside is None else self.inside.bytes
 
     @property
-    def described(self) -> dict[str, Any]:
-        entry: dict[str, Any] = {"name": self.name, "type": self.type}
-        if self.count > 1:
-            entry["array_len"] = self.count
-        if self.inside is not None:
-            entry["struct"] = self.inside.described
-        return entry | {"size": len(self.bytes) // self.count}
+    def field(self) -> layout.Field:
+        inside = None if self.inside is None else self.inside.layout
+        count = self.count if self.count > 1 else None
+        return layout.Field(self.name, self.type, 0, len(self.bytes) // self.count, count, inside)
 
 
 @dataclass(frozen=True)
@@ -58,15 +55,9 @@ class Vmsd:
         return data
 
     @property
-    def described(self) -> dict[str, Any]:
-        entry: dict[str, Any] = {
-            "vmsd_name": self.name,
-            "version": self.version,
-            "fields": [each.described for each in self.fields],
-        }
-        if self.subsections:
-            entry["subsections"] = [each.described for each in self.subsections]
-        return entry
+    def layout(self) -> layout.Layout:
+        fields = layout.laid_out(each.field for each in self.fields)
+        return layout.Layout(self.name, fields, tuple(each.layout for each in self.subsections), self.version)
 
 
 @dataclass(frozen=True)
@@ -118,7 +109,7 @@ class Machine:
         for position, each in enumerate(self.sections, RAM_ID + 1):
             version = each.vmsd.version
             stream.full(position, each.name, each.vmsd.bytes, instance=each.instance, version=version)
-            stream.devices[-1] |= each.vmsd.described
+            stream.devices[-1] |= each.vmsd.layout.described
         return bytes(stream)
 
     def dump(self) -> Dump:
