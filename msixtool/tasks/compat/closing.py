@@ -67,8 +67,8 @@ class _Closing:
             return self.command, trial
         wrong = self._errors(self.command.args)
         while wrong and (better := self._better(wrong)) is not None:
-            change, left = better
-            note = Note(change.option, f"{change.words}: found by trying, as without it {_why(wrong[0])}")
+            change, left, mended = better
+            note = Note(change.option, f"{change.words}: found by trying, as without it {_why(mended)}")
             self.command = replace(self.command, args=change.args, notes=(*self.command.notes, note))
             wrong = left
             if not wrong:
@@ -79,14 +79,19 @@ class _Closing:
             trial = try_load([*self.program, *self.command.args], self.source)
         return self.command, trial
 
-    def _better(self, wrong: list[Finding]) -> tuple[_Addition, list[Finding]] | None:
-        """The first candidate that leaves fewer reasons."""
-        for change in self._candidates(wrong[0]):
-            if self.starts >= MOST_STARTS or time.monotonic() > self.deadline:
-                return None
-            left = self._errors(change.args)
-            if left is not None and len(left) < len(wrong):
-                return change, left
+    def _better(self, wrong: list[Finding]) -> tuple[_Addition, list[Finding], Finding] | None:
+        """The first candidate that leaves fewer reasons, those, and the one that it was tried for."""
+        tried: set[tuple[str, ...]] = set()
+        for cause in wrong:
+            for change in self._candidates(cause):
+                if change.args in tried:
+                    continue
+                if self.starts >= MOST_STARTS or time.monotonic() > self.deadline:
+                    return None
+                tried.add(change.args)
+                left = self._errors(change.args)
+                if left is not None and len(left) < len(wrong):
+                    return change, left, cause
         return None
 
     def _errors(self, args: Sequence[str]) -> list[Finding] | None:
