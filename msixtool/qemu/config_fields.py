@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from msixtool.formats import pci
+from msixtool.qemu.config_names import base_class, extended_capability_name, vendor_name
 
 Words = Callable[[int], str]
 
@@ -97,62 +97,6 @@ _PORT_TYPE = _one_of(
     "root complex integrated endpoint",
     "root complex event collector",
 )
-_BASE_CLASS = _one_of(
-    "unclassified",
-    "mass storage",
-    "network",
-    "display",
-    "multimedia",
-    "memory",
-    "bridge",
-    "communication",
-    "system peripheral",
-    "input",
-    "docking station",
-    "processor",
-    "serial bus",
-)
-
-
-_CLASSES = {
-    0x0100: "SCSI controller",
-    0x0101: "IDE controller",
-    0x0104: "RAID controller",
-    0x0105: "ATA controller",
-    0x0106: "SATA controller",
-    0x0107: "SAS controller",
-    0x0108: "non-volatile memory controller",
-    0x0200: "Ethernet controller",
-    0x0280: "network controller",
-    0x0300: "VGA display",
-    0x0380: "display",
-    0x0401: "audio device",
-    0x0403: "HD audio device",
-    0x0480: "multimedia device",
-    0x0500: "RAM",
-    0x0600: "host bridge",
-    0x0601: "ISA bridge",
-    0x0604: "PCI bridge",
-    0x0680: "bridge",
-    0x0700: "serial controller",
-    0x0780: "communication controller",
-    0x0880: "system peripheral",
-    0x0900: "keyboard",
-    0x0902: "mouse",
-    0x0980: "input device",
-    0x0C03: "USB controller",
-    0x0C05: "SMBus controller",
-}
-"""Base class and subclass, of QEMU's devices."""
-CLASS_CODE = 0xFFFFFF
-
-
-def class_name(value: int) -> str:
-    """A class code in words, with its number."""
-    name = _CLASSES.get(value >> 8) or _BASE_CLASS(value >> 16)
-    return f"{value:#08x} ({name})"
-
-
 _BAR = (
     RegisterField("space", 0x1, _one_of("memory", "I/O")),
     RegisterField("type", 0x6, _one_of("32-bit", "below 1 MiB", "64-bit")),
@@ -196,67 +140,6 @@ _CORRECTABLE = tuple(
     )
 )
 
-_CAPABILITIES: dict[int, str] = {
-    pci.CapabilityId.PM: "power management",
-    pci.CapabilityId.AGP: "AGP",
-    pci.CapabilityId.VPD: "vital product data",
-    pci.CapabilityId.SLOTID: "slot ID",
-    pci.CapabilityId.MSI: "MSI",
-    pci.CapabilityId.PCIX: "PCI-X",
-    pci.CapabilityId.VENDOR: "vendor-specific",
-    pci.CapabilityId.SHPC: "SHPC",
-    pci.CapabilityId.SSVID: "bridge subsystem IDs",
-    pci.CapabilityId.EXPRESS: "PCI Express",
-    pci.CapabilityId.MSIX: "MSI-X",
-    pci.CapabilityId.SATA: "SATA",
-    pci.CapabilityId.AF: "advanced features",
-}
-
-_EXTENDED: dict[int, str] = {
-    pci.ExtendedCapabilityId.AER: "advanced error reporting",
-    pci.ExtendedCapabilityId.DEVICE_SERIAL_NUMBER: "device serial number",
-    pci.ExtendedCapabilityId.VENDOR: "vendor-specific",
-    pci.ExtendedCapabilityId.ACS: "access control services",
-    pci.ExtendedCapabilityId.ARI: "alternative routing-ID",
-    pci.ExtendedCapabilityId.ATS: "address translation services",
-    pci.ExtendedCapabilityId.SRIOV: "SR-IOV",
-    pci.ExtendedCapabilityId.PRI: "page requests",
-    pci.ExtendedCapabilityId.PASID: "process address space ID",
-    pci.ExtendedCapabilityId.DVSEC: "designated vendor-specific",
-}
-
-
-def capability_name(identifier: int) -> str:
-    """A capability id in words."""
-    return _CAPABILITIES.get(identifier) or ("nothing" if not identifier else f"capability {identifier:#04x}")
-
-
-def extended_capability_name(identifier: int) -> str:
-    """An extended capability id in words."""
-    return _EXTENDED.get(identifier) or f"extended capability {identifier:#06x}"
-
-
-def _vendor(identifier: int) -> str:
-    name = _VENDORS.get(identifier)
-    return f"{identifier:#06x} ({name})" if name else f"{identifier:#06x}"
-
-
-_VENDORS = {
-    0x1000: "LSI",
-    0x1013: "Cirrus Logic",
-    0x1022: "AMD",
-    0x1033: "NEC",
-    0x10EC: "Realtek",
-    0x104C: "Texas Instruments",
-    0x1106: "VIA",
-    0x1234: "QEMU",
-    0x15AD: "VMware",
-    0x1AF4: "Red Hat, virtio",
-    0x1B36: "Red Hat, QEMU",
-    0x8086: "Intel",
-}
-"""Those of QEMU's devices."""
-
 
 def _speeds(value: int) -> str:
     """A bit for each speed, the slowest lowest."""
@@ -287,14 +170,14 @@ _PREFETCHABLE_TYPE = RegisterField("type", 0xF, _one_of("32-bit", "64-bit"))
 
 FIELDS: dict[str, tuple[RegisterField, ...]] = {
     # The header
-    "vendor ID": (RegisterField("", 0xFFFF, _vendor),),
+    "vendor ID": (RegisterField("", 0xFFFF, vendor_name),),
     "device ID": (RegisterField("", 0xFFFF),),
     "Status": (RegisterField("capability list", 0x10, _yes_no),),
     "revision ID": (RegisterField("", 0xFF),),
     "class code": (
         RegisterField("programming interface", 0xFF),
         RegisterField("subclass", 0xFF00),
-        RegisterField("base class", 0xFF0000, _BASE_CLASS),
+        RegisterField("base class", 0xFF0000, base_class),
     ),
     "header type": (
         RegisterField("layout", 0x7F, _one_of("device", "bridge", "CardBus bridge")),

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from msixtool.formats import pci
 from msixtool.qemu import config_masks as masks
-from msixtool.qemu.config_fields import capability_name, extended_capability_name
 from msixtool.qemu.config_masks import ComparedRegister
+from msixtool.qemu.config_names import capability_name, extended_capability_name
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import Capabilities
 

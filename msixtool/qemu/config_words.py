@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from msixtool.formats import pci
-from msixtool.qemu.config_fields import CLASS_CODE, FIELDS, RegisterField, capability_name, class_name
+from msixtool.qemu.config_fields import FIELDS, RegisterField
+from msixtool.qemu.config_names import CLASS_CODE, capability_name, class_name
 from msixtool.qemu.kinds import names_by_ids
 
 _ALIGNED = 0xFC

@@ -18,6 +18,7 @@ from msixtool.qemu.kinds.facts import (
     Probe,
     give,
 )
+from msixtool.qemu.recorded import default_of
 
 if TYPE_CHECKING:
     from msixtool.qemu.kinds.seen import Seen
@@ -29,22 +30,23 @@ HDA_ONE_STREAM = 10000
 _OTHER_DISPLAY = 0x80
 
 
-def _memory(default: int) -> Callable[[Seen], Options]:
+def _memory(device: str) -> Callable[[Seen], Options]:
     def options(seen: Seen) -> Options:
         size = seen.block("vga.vram")
-        if size is None or size == default * MIB:
+        if size is None or size == int(default_of("vgamem_mb", seen.machine, device)) * MIB:
             return {}
         return {"vgamem_mb": str(size // MIB)}
 
     return options
 
 
-_vga_memory = _memory(16)
+_vga_memory = _memory("VGA")
 
 
 def _bochs(seen: Seen) -> Options:
     size = seen.block("bochs-display-vram")
-    return {} if size in (None, 16 * MIB) else {"vgamem": str(size)}
+    default = int(default_of("vgamem", seen.machine, "bochs-display"))
+    return {} if size in (None, default) else {"vgamem": str(size)}
 
 
 def _vga(seen: Seen) -> str:
@@ -91,12 +93,12 @@ register(
     DeviceKind(
         "cirrus_vga",
         {"": "cirrus-vga", ISA: "isa-cirrus-vga"},
-        _memory(4),
+        _memory("cirrus-vga"),
         rom=True,
         probes=PLAIN,
         alone=True,
     ),
-    DeviceKind("vmware_vga", {"": "vmware-svga"}, _vga_memory, rom=True),
+    DeviceKind("vmware_vga", {"": "vmware-svga"}, _memory("vmware-svga"), rom=True),
     DeviceKind(
         "bochs-display",
         {"": "bochs-display"},

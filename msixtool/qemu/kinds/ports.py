@@ -22,6 +22,7 @@ from msixtool.qemu.kinds.facts import (
     UsedAtLoad,
     give,
 )
+from msixtool.qemu.recorded import default_of
 
 if TYPE_CHECKING:
     from msixtool.qemu.kinds.seen import Seen
@@ -61,10 +62,11 @@ def _link(seen: Seen) -> Options:
         return {}
     link = pci.Register(at + _LINK_CAPABILITIES, 4).value(seen.config)
     speed, width = link & 15, link >> 4 & 63
-    old = seen.machine is not None and seen.machine <= (3, 1)
-    if (speed, width) == ((1, 1) if old else (4, 32)) or speed not in _SPEEDS or seen.version < (4, 0):
+    if speed not in _SPEEDS or seen.version < (4, 0):
         return {}
-    return {"x-speed": _SPEEDS[speed], "x-width": str(width)}
+    options = {"x-speed": _SPEEDS[speed], "x-width": str(width)}
+    given = {name: default_of(name, seen.machine, "pcie-root-port") for name in options}
+    return {} if options == given else options
 
 
 def _reserved(seen: Seen) -> Options:

@@ -25,6 +25,7 @@ from msixtool.qemu.kinds.facts import (
     UsedAtLoad,
     give,
 )
+from msixtool.qemu.recorded import default_of
 
 if TYPE_CHECKING:
     from msixtool.qemu.kinds.seen import Seen
@@ -46,13 +47,13 @@ def properties(seen: Seen, *, transitional: bool) -> Options:
         legacy = pci.DEVICE_ID.value(seen.config) < _MODERN_IDS
         # Machine types up to 2.4 write no virtio/extra_state.
         modern = multiplier is not None or not legacy
-        old = seen.machine is not None and seen.machine <= (2, 6)
+        old = default_of("disable-modern", seen.machine, "virtio-pci") == "on"
         if old or not modern or legacy == seen.behind_port:
             options |= {
                 "disable-legacy": "off" if legacy else "on",
                 "disable-modern": "off" if modern else "on",
             }
-    default = _PAGE if seen.machine is not None and seen.machine <= (2, 7) else 4
+    default = _PAGE if default_of("page-per-vq", seen.machine, "virtio-pci") == "on" else 4
     if multiplier not in (None, default):
         options["page-per-vq"] = "on" if multiplier == _PAGE else "off"
     if seen.virtio.has("virtio/packed_virtqueues"):

@@ -24,6 +24,7 @@ from msixtool.qemu.kinds.transport import (
     virtio,
     without_msix,
 )
+from msixtool.qemu.recorded import default_of
 
 if TYPE_CHECKING:
     from msixtool.qemu.kinds.seen import Seen
@@ -49,41 +50,56 @@ def _net(seen: Seen) -> Options:
     if features >> _NET_MTU & 1:
         options["host_mtu"] = str(told.mtu or 1500)
     options |= {name: "on" for bit, name in _NET_FEATURES if features >> bit & 1}
-    rx = size(seen, 0, "rx_queue_size", 256)
-    if int(rx.get("rx_queue_size", 0)) > 256:
+    default = int(default_of("rx_queue_size", seen.machine, "virtio-net-pci"))
+    rx = size(seen, 0, "rx_queue_size", default)
+    if int(rx.get("rx_queue_size", 0)) > default:
         options |= rx
     return options
 
 
-def _old_size(seen: Seen) -> int:
-    return 128 if seen.machine is not None and seen.machine <= (4, 2) else 256
+def _queue_size(seen: Seen, name: str, kind: str) -> int:
+    return int(default_of(name, seen.machine, f"{kind}-device", f"{kind}-pci"))
 
 
 _BLK_FEATURES = ((13, "discard"), (14, "write-zeroes"))
 
 
 def _blk(seen: Seen) -> Options:
-    """Discarding is off where the machine type is 3.1 or older, unless it was asked for."""
+    """Discarding was asked for where old machine types have it off."""
     assert seen.virtio is not None
-    features = seen.virtio.features
-    asked = {name: "on" for bit, name in _BLK_FEATURES if features >> bit & 1}
-    if seen.version < (4, 0) or seen.machine is None or seen.machine > (3, 1):
+    features, types = seen.virtio.features, ("virtio-blk-device", "virtio-blk-pci")
+    asked = {
+        name: "on"
+        for bit, name in _BLK_FEATURES
+        if features >> bit & 1 and default_of(name, seen.machine, *types) == "off"
+    }
+    if seen.version < (4, 0):
         asked = {}
     queues = {"num-queues": str(max(1, len(seen.virtio.sizes)))}
-    return vectors(seen) | queues | size(seen, 0, "queue-size", _old_size(seen)) | asked
+    return (
+        vectors(seen)
+        | queues
+        | size(seen, 0, "queue-size", _queue_size(seen, "queue-size", "virtio-blk"))
+        | asked
+    )
 
 
 def _scsi(seen: Seen) -> Options:
     assert seen.virtio is not None
     queues = {"num_queues": str(max(1, len(seen.virtio.sizes) - 2))}
-    return vectors(seen) | queues | size(seen, 2, "virtqueue_size", _old_size(seen))
+    return (
+        vectors(seen)
+        | queues
+        | size(seen, 2, "virtqueue_size", _queue_size(seen, "virtqueue_size", "virtio-scsi"))
+    )
 
 
 def _console(seen: Seen) -> Options:
     assert seen.virtio is not None
     options = vectors(seen)
     ports = seen.virtio.own("max_nr_ports")
-    if isinstance(ports, int) and 1 <= (number := serial_ports(ports)) != 31:
+    default = int(default_of("max_ports", seen.machine, "virtio-serial-pci"))
+    if isinstance(ports, int) and 1 <= (number := serial_ports(ports)) != default:
         options["max_ports"] = str(number)
     return options
 

@@ -113,10 +113,27 @@ def value_of(device: str, name: str, machine: Version) -> str | None:
     return _default(device, name) if found is None else found.value
 
 
+def default_of(name: str, machine: Version | None, *devices: str) -> str:
+    """What a property is unless it is set, for a machine type of this version, None for the newest; booleans
+    as on and off. `devices` are the device and the types that it is of, or is made of.
+
+    Raises LookupError where that is not recorded.
+    """
+    set_for = (setting_of(device, name, machine) for device in devices) if machine else ()
+    values = [found.value for found in set_for if found is not None]
+    values += [value for device in devices if (value := _default(device, name)) is not None]
+    if not values:
+        raise LookupError(f"the default of {name} is not recorded")
+    return _BOOLEANS.get(values[0], values[0])
+
+
+_BOOLEANS = {"true": "on", "false": "off"}
+
+
 def _default(device: str, name: str) -> str | None:
     """What the newest release that has the property says."""
     for record in reversed(releases().values()):
         value = record["defaults"].get(device, {}).get(name)
         if value is not None:
-            return str(value) if value not in (True, False) else "on" if value else "off"
+            return ("off", "on")[value] if isinstance(value, bool) else str(value)
     return None

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.formats import pci
 from msixtool.qemu import advice
-from msixtool.qemu.config_fields import capability_name
 from msixtool.qemu.config_masks import CAPABILITY_ID, NEXT_POINTER, POINTER, ComparedRegister
+from msixtool.qemu.config_names import capability_name
 from msixtool.qemu.config_words import DEVICE_ID, capability_at, device_name, differences
 from msixtool.tasks.compat import registers
 from msixtool.tasks.compat.load_base import Load, LoadStoppedError

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from msixtool.formats import pci
 from msixtool.formats.idstr import Idstr
 from msixtool.qemu import advice
-from msixtool.qemu.config_fields import capability_name
 from msixtool.qemu.config_masks import CAPABILITY_ID, NEXT_POINTER, POINTER
+from msixtool.qemu.config_names import capability_name
 from msixtool.qemu.config_places import PlacedRegister, place_at
 from msixtool.qemu.config_words import DEVICE_ID, RegisterDifference, capability_at, device_name, differences
 from msixtool.qemu.kinds import kind_of
