@@ -11,7 +11,7 @@ from msixtool.qemu import history
 from msixtool.qemu.kinds import kind_of, kinds
 from msixtool.qemu.kinds.facts import POWER_ALL, BarShape
 from msixtool.qemu.kinds.space import unpacked
-from msixtool.qemu.recorded import releases, subsections
+from msixtool.qemu.recorded import default_of, releases, subsections
 from msixtool.qemu.versions import Version
 from msixtool.qemu.vmstates import ASKED, SUBSECTIONS, minimum_version
 from tests.record.record import FOLDER, text_of
@@ -160,6 +160,30 @@ def test_what_a_newer_machine_type_has_otherwise(
 
 
 _LOOKED_AT = ("x-speed", "x-migrate-msix", "shpc", "num-queues", "x-ats", "any_layout", "migrate_tso")
+
+
+@pytest.mark.parametrize(
+    ("name", "machine", "devices", "value"),
+    [
+        ("vgamem_mb", (2, 8), ("cirrus-vga",), "8"),
+        ("vgamem_mb", (2, 9), ("cirrus-vga",), "4"),
+        ("queue-size", (4, 2), ("virtio-blk-device", "virtio-blk-pci"), "128"),
+        ("queue-size", (5, 0), ("virtio-blk-device", "virtio-blk-pci"), "256"),
+        ("discard", (3, 1), ("virtio-blk-device", "virtio-blk-pci"), "off"),
+        ("discard", None, ("virtio-blk-device", "virtio-blk-pci"), "on"),
+        ("x-speed", (3, 1), ("pcie-root-port",), "2_5"),
+        ("x-speed", (4, 0), ("pcie-root-port",), "16"),
+    ],
+)
+def test_the_default_of_a_property_goes_with_the_machine_type(
+    name: str, machine: Version | None, devices: tuple[str, ...], value: str
+) -> None:
+    assert default_of(name, machine, *devices) == value
+
+
+def test_a_default_that_nothing_tells_is_not_made_up() -> None:
+    with pytest.raises(LookupError, match="of-a-stranger"):
+        default_of("of-a-stranger", None, "virtio-blk-pci")
 
 
 def test_the_newest_release_knows_every_subsection_that_it_was_asked_for() -> None:
