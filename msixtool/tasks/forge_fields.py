@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from msixtool.dump import Dump, matches
@@ -20,10 +21,10 @@ def set_fields(overlay: Overlay, dump: Dump, fields: Mapping[str, Any]) -> None:
 
     Raises UsageError, naming the key, where there is no such field or the value does not fit it.
     """
-    sections: dict[int, Section] = {}
+    sections = Sections(dump)
     for key, value in fields.items():
         try:
-            section, path = find_section(dump, key, sections)
+            section, path = find_section(sections, key)
             leaf = find(section, path)
             overlay.patch(section.item.data_offset + leaf.offset, encode(leaf, value))
         except (UsageError, FormatError) as error:
@@ -31,11 +32,35 @@ def set_fields(overlay: Overlay, dump: Dump, fields: Mapping[str, Any]) -> None:
             raise UsageError(what, expected=error.expected, found=error.found) from None
 
 
-def find_section(dump: Dump, key: str, sections: dict[int, Section]) -> tuple[Section, str]:
+class Sections:
+    """The sections of a stream by their names, each read once."""
+
+    def __init__(self, dump: Dump) -> None:
+        self.dump = dump
+        self.items = list(dump.index.full_sections())
+        self._read: dict[int, Section] = {}
+
+    @cached_property
+    def by_name(self) -> dict[str, list[Item]]:
+        """Those that go by a name: an idstr, or NAME@INSTANCE."""
+        found: dict[str, list[Item]] = {}
+        for item in self.items:
+            for name in _names(item):
+                found.setdefault(name, []).append(item)
+        return found
+
+    def read(self, item: Item) -> Section:
+        """The section, decoded."""
+        if item.offset not in self._read:
+            self._read[item.offset] = read_section(self.dump, item)
+        return self._read[item.offset]
+
+
+def find_section(sections: Sections, key: str) -> tuple[Section, str]:
     """The section that a key names, and the path that is left. Raises UsageError unless there is just one."""
     splits = [(key[: slash.start()], key[slash.end() :]) for slash in re.finditer("/", key)]
-    items = list(dump.index.full_sections())
-    named = [(item, path) for name, path in splits for item in items if name in _names(item)]
+    items = sections.items
+    named = [(item, path) for name, path in splits for item in sections.by_name.get(name, ())]
     named = named or [
         (item, path)
         for name, path in splits
@@ -47,9 +72,7 @@ def find_section(dump: Dump, key: str, sections: dict[int, Section]) -> tuple[Se
         what = "several sections have this name" if named else "no such section"
         raise UsageError(what, expected=f"SECTION/PATH with one of {listed or 'none: there are none'}")
     item, path = named[0]
-    if item.offset not in sections:
-        sections[item.offset] = read_section(dump, item)
-    section = sections[item.offset]
+    section = sections.read(item)
     if section.damage is not None:
         raise UsageError(section.damage.message)
     return section, path

@@ -76,6 +76,12 @@ def spec_of(count: int, change: str) -> str:
     return "".join(f'[[devices]]\nname = "{path_of(number)}/e1000e"\n{change}\n' for number in range(count))
 
 
+def fields_of(count: int) -> str:
+    """A field of each device."""
+    names = (f"{path_of(number)}/1/usb-kbd" for number in range(count))
+    return "[fields]\n" + "".join(f'"{name}/data" = "00000002"\n' for name in names)
+
+
 COMMANDS = (
     ("inspect", "STREAM"),
     ("inspect", "--json", "STREAM"),
@@ -92,6 +98,7 @@ COMMANDS = (
     ("explain", "--stream", "STREAM", "LOG"),
     ("forge", "STREAM", "--spec", "SPEC", "--dry-run"),
     ("forge", "STREAM", "--spec", "RESIZED", "--dry-run"),
+    ("forge", "STREAM", "--spec", "FIELDS", "--dry-run"),
 )
 
 
@@ -122,10 +129,13 @@ def test_twice_as_many_sections_are_twice_as_many_steps(
     command: tuple[str, ...], make: Callable[[int], bytes], msixtool: Tool, tmp_path: Path
 ) -> None:
     def run(count: int) -> int:
-        files = {name: tmp_path / f"{name}-{count}" for name in ("STREAM", "LOG", "SPEC", "RESIZED")}
+        files = {
+            name: tmp_path / f"{name}-{count}" for name in ("STREAM", "LOG", "SPEC", "RESIZED", "FIELDS")
+        }
         files["STREAM"].write_bytes(make(count))
         files["LOG"].write_text(log_of(count))
         files["SPEC"].write_text(spec_of(count, "entries = [{ vector = 0, masked = false }]"))
+        files["FIELDS"].write_text(fields_of(count))
         files["RESIZED"].write_text(spec_of(count, f"vectors = {VECTORS + 1}"))
         words = [files.get(word, word) for word in command]
         result: list[Result] = []
