@@ -26,6 +26,8 @@ MACHINES = {
     " -device virtio-serial-pci,id=s,addr=7 -chardev null,id=c -device virtserialport,bus=s.0,nr=3,chardev=c",
     "main memory of another name": "-M q35,memory-backend=mem -m 24M"
     " -object memory-backend-ram,id=mem,size=24M -device virtio-rng-pci,addr=5",
+    "firmware in flash, and a network without a card": "-M q35 -netdev user,id=n"
+    " -drive if=pflash,unit=0,driver=null-co,size=128K,read-zeroes=on",
     "NUMA nodes": "-M pc -m 24M -smp 2 -object memory-backend-ram,id=ram-node0,size=8M"
     " -object memory-backend-ram,id=ram-node1,size=16M -numa node,cpus=0,memdev=ram-node0"
     " -numa node,cpus=1,memdev=ram-node1",

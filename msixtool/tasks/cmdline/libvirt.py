@@ -63,7 +63,8 @@ class _Domain:
                 self.elements.add(value)
             elif option == "-object":
                 self._object(value)
-        self._defaults(options)
+        self._without_device(options)
+        self._defaults()
         self._qemu()
         ElementTree.indent(self.root)
         return ElementTree.tostring(self.root, encoding="unicode")
@@ -150,15 +151,25 @@ class _Domain:
             if option == "-device" and "memdev" in (options := parsed(value)[1])
         }
 
-    def _defaults(self, options: list[tuple[str, str]]) -> None:
+    def _defaults(self) -> None:
         """What libvirt would add of itself is told not to."""
         if not any(each.get("type") == "usb" for each in self.devices.iter("controller")):
             put(self.devices, "controller", type="usb", index="0", model="none")
         if self.devices.find("memballoon") is None:
             put(self.devices, "memballoon", model="none")
-        drives = [parsed(value)[1] for option, value in options if option == "-drive"]
-        if any(drive.get("if") == "pflash" for drive in drives):
-            self._note("-drive", "flash: put the guest's own firmware and variables into <os>")
+
+    def _without_device(self, options: list[tuple[str, str]]) -> None:
+        """Backends that belong to no device: QEMU is told of them as they are."""
+        used = {parsed(value)[1].get("netdev") for option, value in options if option == "-device"}
+        for option, value in options:
+            own = parsed(value)[1]
+            if option == "-netdev" and own["id"] not in used:
+                self.elements.rest += [option, value]
+            elif option == "-drive" and own.get("if") == "pflash":
+                self.elements.rest += [option, value]
+                self._note(
+                    option, "flash: empty; put the guest's own firmware and variables into <os> instead"
+                )
 
     def _qemu(self) -> None:
         if not self.elements.rest and not self.elements.overrides:
