@@ -11,9 +11,9 @@ from msixtool.qemu import history
 from msixtool.qemu.kinds import kind_of, kinds
 from msixtool.qemu.kinds.facts import POWER_ALL, BarShape
 from msixtool.qemu.kinds.space import unpacked
-from msixtool.qemu.recorded import default_of, releases, subsections
+from msixtool.qemu.recorded import default_of, name_of, releases, subsections
 from msixtool.qemu.versions import Version
-from msixtool.qemu.vmstates import ASKED, SUBSECTIONS, minimum_version
+from msixtool.qemu.vmstates import ASKED, FIELDS_BY_VERSION, SUBSECTIONS, minimum_version
 from tests.record.record import FOLDER, text_of
 
 
@@ -84,6 +84,37 @@ def test_the_oldest_version_that_a_release_reads(
     vmsd: str, release: Version | None, minimum: int | None
 ) -> None:
     assert minimum_version(vmsd, release) == minimum
+
+
+def _asks_a_function(vmsd: str, field: str) -> set[int]:
+    """Whether releases ask a function if a field is there, of all that have it."""
+    name = field.partition("[")[0]
+    known = [item for record in releases().values() for item in record["vmsds"].items()]
+    listed = [fields for key, (_, _, fields, _) in known if name_of(key) == vmsd]
+    return {entry[3] for fields in listed for entry in fields if entry[0] == name}
+
+
+@pytest.mark.parametrize(
+    ("vmsd", "field"),
+    [
+        *((kind.section, field) for kind in kinds() for field in sorted(kind.by_property)),
+        *sorted(FIELDS_BY_VERSION),
+        ("ide_drive", "identify_data"),
+        ("PCIDevice", "config[0]"),
+        ("PCIDevice", "config[1]"),
+    ],
+)
+def test_a_field_that_is_not_always_there_is_one_that_qemu_asks_a_function_about(
+    vmsd: str, field: str
+) -> None:
+    assert 1 in _asks_a_function(vmsd, field)
+
+
+@pytest.mark.parametrize(
+    ("vmsd", "field"), [(kind.section, field) for kind in kinds() for field in kind.equal_after_load]
+)
+def test_a_field_that_is_compared_after_the_load_is_always_there(vmsd: str, field: str) -> None:
+    assert _asks_a_function(vmsd, field) == {0}
 
 
 def test_a_kind_has_the_configuration_space_that_was_recorded() -> None:

@@ -25,6 +25,7 @@ _BACKENDS = {
     Backend.CHARDEV: ("-chardev", "null,id=back"),
     Backend.CAN: ("-object", "can-bus,id=back"),
     Backend.CAN_PAIR: ("-object", "can-bus,id=back"),
+    Backend.BMC: ("-device", "ipmi-bmc-sim,id=back"),
     Backend.DRIVE: ("-drive", "if=none,id=back,driver=null-co,size=1M,read-only=on"),
 }
 _AT_ONCE = 2
