@@ -23,24 +23,44 @@ Source: x86_64 builds of Debian.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msixtool.qemu.versions import Version, parse_version
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Record = Mapping[str, Any]
 
 
 @lru_cache(maxsize=1)
-def releases() -> dict[Version, Record]:
-    """The records by release, the oldest first."""
-    import json
+def _paths() -> dict[Version, Path]:
+    """The files by release, the oldest first."""
     from pathlib import Path
 
-    paths = Path(__file__).parent.glob("*.json")
-    found = {parse_version(path.stem): json.loads(path.read_text("utf-8")) for path in paths}
+    found = {parse_version(path.stem): path for path in Path(__file__).parent.glob("*.json")}
     return dict(sorted(found.items()))
+
+
+@lru_cache
+def _record(release: Version) -> Record:
+    import json
+
+    found: Record = json.loads(_paths()[release].read_text("utf-8"))
+    return found
+
+
+@lru_cache(maxsize=1)
+def releases() -> dict[Version, Record]:
+    """The records by release, the oldest first."""
+    return {release: _record(release) for release in _paths()}
+
+
+def _newest_first() -> Iterator[Record]:
+    """The records, each read where it comes to that."""
+    return (_record(release) for release in reversed(_paths()))
 
 
 def functions_of(section: str) -> list[Record]:
@@ -48,7 +68,7 @@ def functions_of(section: str) -> list[Record]:
 
     Raises LookupError where none was recorded with it.
     """
-    for record in reversed(releases().values()):
+    for record in _newest_first():
         found: list[Record] = record["functions"].get(section, [])
         if found and all("compared" in variant for variant in found):
             return found
@@ -132,7 +152,7 @@ _BOOLEANS = {"true": "on", "false": "off"}
 
 def _default(device: str, name: str) -> str | None:
     """What the newest release that has the property says."""
-    for record in reversed(releases().values()):
+    for record in _newest_first():
         value = record["defaults"].get(device, {}).get(name)
         if value is not None:
             return ("off", "on")[value] if isinstance(value, bool) else str(value)
