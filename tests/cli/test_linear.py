@@ -5,6 +5,7 @@ Steps are counted, lines of msixtool that run, and no time is taken: it would be
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,9 +25,17 @@ PACKAGE = str(Path(package.__file__).parent)
 VECTORS = 3
 
 
+TEXTS = itertools.count()
+
+
+def stream_of(*, vmdesc: bool = True, machine: str | None = "pc-q35-7.2") -> Stream:
+    """One whose vmdesc nobody has read before: what it says is kept for the next with the same text."""
+    return Stream(vmdesc=vmdesc, machine=machine, document={"number": next(TEXTS)})
+
+
 def tiny(count: int) -> bytes:
     """Sections of four bytes that nobody knows."""
-    stream = Stream()
+    stream = stream_of()
     for number in range(count):
         stream.full(number, f"dev{number}", b"\0\0\0\1")
     return bytes(stream)
@@ -34,7 +43,7 @@ def tiny(count: int) -> bytes:
 
 def undescribed(count: int) -> bytes:
     """The same without a vmdesc."""
-    stream = Stream(vmdesc=False)
+    stream = stream_of(vmdesc=False)
     for number in range(count):
         stream.full(number, f"dev{number}", b"\0\0\0\1")
     return bytes(stream)
@@ -50,7 +59,7 @@ def devices(count: int, machine: str | None = "pc-q35-7.2") -> bytes:
     config, state = config_space(VECTORS), MsixState.reset(VECTORS)
     data = pci_device(config) + state.to_vmstate()
     blocks = [(f"{path_of(number)}/e1000e.rom", PAGE) for number in range(count)]
-    stream = Stream(machine=machine).ram(blocks=[("pc.ram", 16 * PAGE), *blocks])
+    stream = stream_of(machine=machine).ram(blocks=[("pc.ram", 16 * PAGE), *blocks])
     for number in range(count):
         stream.full(10 + 2 * number, f"{path_of(number)}/e1000e", data, msix_fields(config, state))
         stream.full(11 + 2 * number, f"{path_of(number)}/1/usb-kbd", b"\0\0\0\1")
@@ -146,4 +155,4 @@ def test_twice_as_many_sections_are_twice_as_many_steps(
 
     run(2)  # what is imported, and what is worked out once
     few, many = run(COUNT), run(2 * COUNT)
-    assert many < 2.15 * few, f"{few} steps for {COUNT}, {many} for {2 * COUNT}"
+    assert many < 2.1 * few, f"{few} steps for {COUNT}, {many} for {2 * COUNT}"
