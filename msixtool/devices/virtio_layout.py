@@ -21,7 +21,7 @@ from msixtool.devices import virtio
 from msixtool.devices.config_space import MsixCapability
 from msixtool.devices.virtio import VirtioState
 from msixtool.errors import FormatError
-from msixtool.formats import Buffer, function, parse, pci, qevm, sizeof, virtio_types
+from msixtool.formats import Buffer, function, parse, pci, qevm, sizeof, virtio_types, vmstate
 from msixtool.formats import virtio as fmt
 from msixtool.formats.layout import Field, Layout, is_fixed, laid_out, struct_field
 from msixtool.formats.opaque import OPAQUE
@@ -261,7 +261,7 @@ def _records(blob: bytes, start: int) -> list[tuple[str, int, int, int]]:
         if len(name) < length or b"/" not in name[:length]:
             continue
         body = match.start() + 2 + length + 4
-        version = parse(qevm.VERSION_ID, blob[body - sizeof(qevm.VERSION_ID) : body], what="subsection")
+        version = vmstate.number(blob[body - sizeof(qevm.VERSION_ID) : body])
         found.append((name[:length].decode("ascii"), version, match.start(), body))
     return found[-MAX_RECORDS:]
 

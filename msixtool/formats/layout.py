@@ -182,7 +182,7 @@ class Layout:
         for each in self.fields:
             place = (*path, each.name)
             at = offset + each.offset
-            length = each.length
+            length = each.size if each.array_len is None else each.size * each.array_len
             yield Placed(place, at, each)
             inside = each.inside if length else None
             if inside is not None:
@@ -208,11 +208,14 @@ class Layout:
             return NO_LANDMARKS
         found: dict[str, Placed] = {}
         for placed in self.walk():
-            if placed.type == "virtio":
+            kind = placed.field.type
+            if kind not in _LANDMARKS:
+                continue
+            if kind == "virtio":
                 return Landmarks(virtio=placed)
-            if placed.type == "pci config":
+            if kind == "pci config":
                 found.setdefault("config", placed)
-            elif placed.type == "msix state" and placed.size:
+            elif placed.size:
                 found.setdefault("table", placed)
         return Landmarks(**found) if found else NO_LANDMARKS
 
