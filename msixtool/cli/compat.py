@@ -160,18 +160,11 @@ class _Printed:
 
     def one(self, answer: Compatibility) -> ExitStatus:
         """One comparison, whole."""
-        from msixtool.cli.output import console, print_json, remark, report
+        from msixtool.cli.output import give, remark, report
 
         for note in answer.notes:
             remark(note)
-        if self.as_json:
-            print_json(answer.document())
-        else:
-            _print(console(), answer)
-        if self.page.is_asked:
-            from msixtool.pages import compat_page
-
-            self.page.write(compat_page(answer.document()))
+        give(answer, _print, self.page, as_json=self.as_json)
         return report(answer)
 
     def many(

@@ -77,7 +77,7 @@ def diff(
     from contextlib import ExitStack
 
     from msixtool import open_input
-    from msixtool.cli.output import console, print_json
+    from msixtool.cli.output import give
     from msixtool.errors import UsageError
 
     if (moving or no_ram) and not fields:
@@ -102,14 +102,7 @@ def diff(
             moving=moving,
             ram=fields and not no_ram and device is None,
         )
-    if as_json:
-        print_json(answer.document())
-    else:
-        _print(console(), answer)
-    if page.is_asked:
-        from msixtool.pages import diff_page
-
-        page.write(diff_page(answer.document()))
+    give(answer, _print, page, as_json=as_json)
     return _report(answer)
 
 

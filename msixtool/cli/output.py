@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from msixtool.cli import screen
 from msixtool.cli.guard import below, terminal
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from msixtool import Answer, Origin
+    from msixtool.cli.page import Page
 
+Shown = TypeVar("Shown", bound="Answer")
 
 SHOWN = 20
 """Places of damage, and other lines on standard error, that are shown of one input."""
@@ -74,6 +76,18 @@ def remark(message: str) -> None:
     """One line on standard error, of something that is as it should be; not with --quiet."""
     if not screen.asked.quiet:
         warn(message)
+
+
+def give(answer: Shown, printed: Callable[[Console, Shown], None], page: Page, *, as_json: bool) -> None:
+    """Print an answer, by `printed` for people, and write the page of it that was asked for."""
+    if as_json:
+        print_json(answer.document())
+    else:
+        printed(console(), answer)
+    if page.is_asked:
+        from msixtool import pages
+
+        page.write(pages.page_of(answer.document()))
 
 
 def report(answer: Answer, *, brief: bool = False) -> ExitStatus:

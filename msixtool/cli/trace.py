@@ -70,7 +70,7 @@ def trace(
     Of a running VM device state is read, and of its RAM the rings and remapping tables alone: the guest
     stands for milliseconds. Status 1 where an interrupt is lost.
     """
-    from msixtool.cli.output import SHOWN, console, print_json, remark, warn
+    from msixtool.cli.output import SHOWN, give, remark, warn
 
     vm = living.meant(file, qmp, domain, connect)
     _check(vm, later, twice, ram)
@@ -80,14 +80,7 @@ def trace(
         answer = _of_files(file, later, device, vector, offset, snapshot)
     else:
         answer = _of_vm(vm, device, vector, twice, ram)
-    if as_json:
-        print_json(answer.document())
-    else:
-        _print(console(), answer)
-    if page.is_asked:
-        from msixtool.pages import trace_page
-
-        page.write(trace_page(answer.document()))
+    give(answer, _print, page, as_json=as_json)
     for line in answer.notes:
         remark(f"{answer.origin.path}: {line}")
     for line in answer.damage[:SHOWN]:

@@ -67,6 +67,14 @@ def trace_page(document: Document) -> str:
     return _render("trace.html.j2", title="Interrupts", document=document, devices=devices)
 
 
+_PAGES = {"msixtool.diff/1": diff_page, "msixtool.compat/1": compat_page, "msixtool.trace/1": trace_page}
+
+
+def page_of(document: Document) -> str:
+    """The page of a document, by its schema."""
+    return _PAGES[document["schema"]](document)
+
+
 def _render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(version=__version__, **values)
 
