@@ -20,6 +20,7 @@ from msixtool.tasks.compat.domain import domain_command
 from tests.cli.conftest import Result
 from tests.cli.examples import check_examples
 from tests.conftest import REPOSITORY
+from tests.stream.build import Stream
 
 Tool = Callable[..., Result]
 
@@ -150,6 +151,20 @@ echo 'qemu-system-x86_64: unsupported machine type' >&2; exit 1"""
     assert result.json["compatible"] is False
     assert [finding["code"] for finding in result.json["findings"]] == ["machine-type"]
     assert result.json["cmdline"][0] == "-nodefaults"
+
+
+def test_a_tpm_is_swtpms_and_that_has_to_be_there(msixtool: Tool, tmp_path: Path) -> None:
+    path = tmp_path / "tpm.mig"
+    stream = Stream()
+    stream.ram().full(10, "apic", b"x").full(11, "tpm-emulator", b"x").full(12, "tpm-crb", b"x")
+    path.write_bytes(bytes(stream))
+    document = msixtool("cmdline", path, "--json").json
+    words = dict(pairwise(document["args"]))
+    assert words["-tpmdev"] == "emulator,id=tpm0,chardev=chr0"
+    assert words["-chardev"].startswith("socket,id=chr0,")
+    assert "tpm-crb,tpmdev=tpm0" in document["args"]
+    assert any(note["option"] == "-tpmdev" and "swtpm" in note["message"] for note in document["notes"])
+    assert '<tpm model="tpm-crb">' in msixtool("cmdline", path, "--libvirt").out
 
 
 VIRSH = """#!/bin/sh

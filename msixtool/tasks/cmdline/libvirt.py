@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from msixtool.tasks.cmdline import CommandLine
 from msixtool.tasks.cmdline.libvirt_elements import Elements, pairs, put, typed
-from msixtool.tasks.cmdline.words import parsed
+from msixtool.tasks.cmdline.words import Note, parsed
 
 _NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 _SIZES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -32,7 +32,10 @@ def domain_of(command: CommandLine, name: str) -> tuple[str, CommandLine]:
     """
     made = _Domain(command)
     text = made.text(_NAME.sub("-", PurePath(name).name).strip("-.") or "stream")
-    return text, replace(command, notes=(*command.notes, *made.elements.notes))
+    # libvirt starts the swtpm of a domain itself.
+    own = Note("-tpmdev", "libvirt takes a TPM where swtpm and its swtpm_setup are installed")
+    told = dict.fromkeys(own if note.option == "-tpmdev" else note for note in command.notes)
+    return text, replace(command, notes=(*told, *made.elements.notes))
 
 
 @dataclass

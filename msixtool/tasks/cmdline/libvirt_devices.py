@@ -77,6 +77,11 @@ def _character(tag: str, **facts: object) -> Shape:
     return Shape(tag, {"type": "null"}, **facts)  # type: ignore[arg-type]
 
 
+def _tpm(model: str) -> Shape:
+    """libvirt starts its swtpm itself."""
+    return Shape("tpm", {"model": model}, (("backend", {"type": "emulator", "version": "2.0"}),), pci=False)
+
+
 _QUEUES = {"num_queues": "queues"} | _VIRTIO
 
 NARROW = frozenset({"lsi53c895a", "am53c974", "dc390"})
@@ -156,6 +161,8 @@ DEVICES: Mapping[str, Shape] = {
     "isa-serial": _character("serial", pci=False),
     "isa-parallel": _character("parallel", pci=False),
     "ich9-ahci": Shape("controller", {"type": "sata"}, indexed="sata"),
+    "tpm-crb": _tpm("tpm-crb"),
+    "tpm-tis": _tpm("tpm-tis"),
     "pvpanic": Shape("panic", {"model": "isa"}, pci=False),
 }
 """By the name of the device on the command line."""

@@ -15,10 +15,12 @@ from xml.etree import ElementTree
 from msixtool.tasks.cmdline.libvirt_devices import BRIDGES, DEVICES, NARROW, Shape
 from msixtool.tasks.cmdline.words import Note, parsed
 
-_BACKENDS = frozenset({"drive", "netdev", "chardev", "audiodev", "rng", "fsdev", "memdev", "mount_tag"})
+_BACKENDS = frozenset(
+    {"drive", "netdev", "chardev", "audiodev", "rng", "fsdev", "memdev", "mount_tag", "tpmdev"}
+)
 """Properties that name what libvirt makes itself."""
 _ALIAS = "ua-"
-_SINGLE = frozenset({"video", "watchdog", "memballoon", "panic"})
+_SINGLE = frozenset({"video", "watchdog", "memballoon", "panic", "tpm"})
 """Elements of which there is one, but for displays that are not the first."""
 _WORDS = frozenset({"id", "addr", "bus", "mac", "serial", "name", "masterbus", *_BACKENDS})
 _NUMBERED_WORDS = frozenset({"x-speed", "x-width", "serial", "romfile"})
