@@ -57,6 +57,8 @@ MACHINES = {
     " -device virtserialport,bus=v.0,nr=3,chardev=c",
     "two baseboard controllers": "-M pc -device ipmi-bmc-sim,id=a -device isa-ipmi-kcs,bmc=a"
     " -device ipmi-bmc-sim,id=b -device pci-ipmi-bt,bmc=b",
+    "a display without a section": "-M q35,smbus=off -device ati-vga",
+    "a monitor's data beside it": "-M q35 -device ati-vga -device i2c-ddc",
     "an empty expander": "-M q35,cxl=on -device pxb-cxl,id=x,bus_nr=52 -device virtio-rng-pci,bus=pcie.0",
     "a CAN bus": "-M pc -object can-bus,id=c -device kvaser_pci,canbus=c",
     "a bridge for a seat": "-M pc -device pci-bridge-seat,id=s,chassis_nr=3 -device e1000,bus=s,addr=2",

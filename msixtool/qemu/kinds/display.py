@@ -110,7 +110,7 @@ register(
     ),
     DeviceKind("qxl", {"": "qxl-vga"}, _qxl, rom=True),
     DeviceKind("vga-isa", {"": "isa-vga"}, alone=True),
-    DeviceKind("i2c-ddc", {"": "i2c-ddc"}, alone=True, note="a device of its own, or that of an ati-vga"),
+    DeviceKind("i2c-ddc", {"": "i2c-ddc"}, alone=True),
     DeviceKind("ramfb-dev", {"": "ramfb"}, alone=True),
     DeviceKind(
         "intel-hda",

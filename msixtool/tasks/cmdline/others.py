@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from msixtool.formats.idstr import Idstr
 from msixtool.qemu.kinds import ISA, Backend, device_kind
 from msixtool.tasks.cmdline.pci import PciTree
 from msixtool.tasks.cmdline.seen import MMIO_PATH, PCI_PATH, VIO_PATH, SeenDevice
@@ -19,6 +20,7 @@ _ON_SCSI = re.compile(r"(.+)/([0-9]+):([0-9]+):([0-9]+)")
 _TRANSPORTS = ((0xFEB00000, 0x200), (0x0A000000, 0x200), (0x10001000, 0x1000))
 """Where virtio's transports without PCI begin, and how far apart: on microvm, Arm's and RISC-V's virt."""
 _BUILT_IN = frozenset({"ps2kbd", "ps2mouse", "pckbd", "vmmouse", "port92"})
+_OF_DISPLAYS = "i2c-ddc"
 _MOST_PORTS = 511
 
 
@@ -31,6 +33,10 @@ class Others:
         self.names = sections
         self.hda = ""
         self.fdc = 0
+        own = {Idstr(name).path for name in sections}
+        displays = {Idstr(block).path for block in tree.blocks if Idstr(block).kind == "vga.vram"}
+        self.displays = len(displays - own)
+        """Displays without a section: each brings a device of its own for the monitor's data (ati-vga)."""
 
     def behind(self, device: SeenDevice) -> None:
         """What belongs to a PCI device that has just been added."""
@@ -93,6 +99,9 @@ class Others:
         """One on ISA, or on no bus."""
         kind = device_kind(device.kind)
         if kind is None or not kind.alone:
+            return
+        if device.kind == _OF_DISPLAYS and self.displays:
+            self.displays -= 1
             return
         name = kind.devices.get(ISA) or kind.device(device)
         self.words.add("-device", joined(str(name), self.tree.backends.of(kind.backend)))
