@@ -78,7 +78,7 @@ class ConfigSpace:
 
     @property
     def bus_master(self) -> bool:
-        return bool(pci.COMMAND.value(self.data) & pci.Command.BUS_MASTER)
+        return bool(pci.COMMAND.value(self.data) & pci.CommandBits.BUS_MASTER)
 
     @cached_property
     def _walk(self) -> tuple[tuple[Capability, ...], str | None]:

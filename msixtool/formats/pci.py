@@ -44,7 +44,7 @@ INTX_PINS = 4
 """Interrupt pins of a function: the vmstate holds a level for each."""
 
 
-class Command(IntFlag):
+class CommandBits(IntFlag):
     """Bits of the Command register that matter here."""
 
     IO = 0x0001

@@ -119,7 +119,7 @@ def device_of(
     capability = None if control is None else MsixCapability(0, control, nowhere, nowhere)
     config = None
     if bus_master is not None:
-        command = int(pci.Command.BUS_MASTER) if bus_master else 0
+        command = int(pci.CommandBits.BUS_MASTER) if bus_master else 0
         head = bytes(pci.COMMAND.offset) + pci.COMMAND.packed(command)
         config = ConfigSpace(head.ljust(pci.CONFIG_SIZE, b"\0"))
     return MsixDevice(item, 0, state, config, capability=capability)

@@ -209,7 +209,7 @@ class _Forge:
             raise _no_config(spec, device, "bus_master")
         at = device.config_offset + pci.COMMAND.offset
         command = pci.COMMAND.value(self.overlay.read(device.config_offset, pci.HEADER_SIZE))
-        command = command & ~pci.Command.BUS_MASTER | pci.Command.BUS_MASTER * spec.bus_master
+        command = command & ~pci.CommandBits.BUS_MASTER | pci.CommandBits.BUS_MASTER * spec.bus_master
         self.overlay.patch(at, pci.COMMAND.packed(command))
 
     def _resize(self, spec: DeviceSpec, device: MsixDevice, state: MsixState) -> None:

@@ -22,7 +22,7 @@ import pytest
 from msixtool.devices.device import MsixDevice
 from msixtool.dump import Dump
 from msixtool.formats.msix import CONTROL_ENABLE, CONTROL_FUNCTION_MASK
-from msixtool.formats.pci import Command
+from msixtool.formats.pci import CommandBits
 from msixtool.msix.state import MsixEntry, MsixState
 from msixtool.qemu import kinds as known
 from msixtool.qemu.kinds.facts import UsedAtLoad
@@ -89,7 +89,7 @@ def forge_config(forged: bytearray, device: MsixDevice, rng: random.Random) -> N
     at = device.config_offset + device.capability.offset + 3
     forged[at] = forged[at] & 0x3F | flags >> 8
     at = device.config_offset + COMMAND
-    forged[at] = forged[at] & ~Command.BUS_MASTER | Command.BUS_MASTER * (rng.random() < 0.8)
+    forged[at] = forged[at] & ~CommandBits.BUS_MASTER | CommandBits.BUS_MASTER * (rng.random() < 0.8)
 
 
 def save(kinds: list[DeviceKind], binary: str) -> bytes:

@@ -42,7 +42,7 @@ class Misfit:
     """In words, where it is known what makes the layouts differ."""
 
 
-class Load:
+class LoadBase:
     """One section of the source, and the target's own of the same name.
 
     In its methods `at` and `local` are offsets in the source's and the target's stream, in bytes.

@@ -16,7 +16,7 @@ from msixtool.qemu.config_masks import CAPABILITY_ID, NEXT_POINTER, POINTER, Com
 from msixtool.qemu.config_names import capability_name
 from msixtool.qemu.config_words import DEVICE_ID, capability_at, device_name, differences
 from msixtool.tasks.compat import registers
-from msixtool.tasks.compat.load_base import Load, LoadStoppedError
+from msixtool.tasks.compat.load_base import LoadBase, LoadStoppedError
 from msixtool.tasks.finding import Code, Finding, Severity
 
 
@@ -34,7 +34,7 @@ class Mismatch:
     evident: bool = True
 
 
-def compare(load: Load, stream: bytes, own: bytes, *, legacy_bar: int | None = None) -> None:
+def compare(load: LoadBase, stream: bytes, own: bytes, *, legacy_bar: int | None = None) -> None:
     """Note every register of the source's configuration space `stream` that the target, whose own is `own`,
     would refuse. Raises LoadStoppedError where there is one."""
     device = registers.TargetDevice(
@@ -76,7 +76,7 @@ def _end_of_capability(config: bytes, offset: int) -> int:
     return min(offsets, default=pci.CONFIG_SIZE)
 
 
-def _finding(load: Load, mismatch: Mismatch, stream: bytes, own: bytes) -> Finding:
+def _finding(load: LoadBase, mismatch: Mismatch, stream: bytes, own: bytes) -> Finding:
     register, at = mismatch.register, mismatch.offset
     made = load.finding(
         Code.CONFIG_MISMATCH,

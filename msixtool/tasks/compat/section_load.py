@@ -34,7 +34,7 @@ from msixtool.tasks.compat.layout import (
     field_runs,
     pair_fields,
 )
-from msixtool.tasks.compat.load_base import Load, LoadStoppedError, Misfit
+from msixtool.tasks.compat.load_base import LoadBase, LoadStoppedError, Misfit
 from msixtool.tasks.compat.sides import Side, TargetSide
 from msixtool.tasks.finding import Code, Finding, Severity
 
@@ -58,7 +58,7 @@ class Age(Enum):
     """The source's is newer inside a struct: what the target does not know it does not read."""
 
 
-class SectionLoad(Load):
+class SectionLoad(LoadBase):
     """One section, loaded by the target's layout. `run` gives the findings in QEMU's order."""
 
     def __init__(self, source: Side, target: TargetSide, item: Item, own: Item) -> None:
@@ -365,7 +365,7 @@ class SectionLoad(Load):
 _OF_NUMBERS = (SectionLoad._equal, SectionLoad._at_most)
 """Checks of integers: a field of such a type that is longer is damage."""
 
-_SPECIAL: dict[str, Callable[[Load, int, int, int], int]] = {
+_SPECIAL: dict[str, Callable[[LoadBase, int, int, int], int]] = {
     "virtio": virtio_load.load,
     virtio_types.GPU: virtio_gpu.load,
 }

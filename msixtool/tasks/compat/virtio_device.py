@@ -15,14 +15,14 @@ from msixtool.devices.virtio_layout import VirtioLayout
 from msixtool.formats import sizeof, virtio_types
 from msixtool.formats import virtio as fmt
 from msixtool.qemu import refusals
-from msixtool.tasks.compat.load_base import MAX_FIELD, Load, LoadStoppedError, Misfit
+from msixtool.tasks.compat.load_base import MAX_FIELD, LoadBase, LoadStoppedError, Misfit
 from msixtool.words import plural
 
 _BEYOND = 1 << 19
 """How many bytes behind the section are read where the target's layout is longer than the source's."""
 
 
-def load(owner: Load, at: int, own: VirtioLayout, source: VirtioLayout | None, features: int) -> int:
+def load(owner: LoadBase, at: int, own: VirtioLayout, source: VirtioLayout | None, features: int) -> int:
     """Load the state at `at` as a target whose own blob is `own`; the offset behind it.
 
     `source` is the source's blob by its own layout, None where that is not told, and `features` the low 32
@@ -44,7 +44,9 @@ def load(owner: Load, at: int, own: VirtioLayout, source: VirtioLayout | None, f
     return at + length
 
 
-def _measured(owner: Load, schema: Any, data: bytes, at: int, parameters: dict[str, Any]) -> tuple[Any, int]:
+def _measured(
+    owner: LoadBase, schema: Any, data: bytes, at: int, parameters: dict[str, Any]
+) -> tuple[Any, int]:
     """What the target reads at `at` of `data`, and the offset behind it."""
     made = virtio_layout.measure(schema, data, at, parameters)
     if made is None:
@@ -53,7 +55,7 @@ def _measured(owner: Load, schema: Any, data: bytes, at: int, parameters: dict[s
     return made
 
 
-def subsection(owner: Load, name: str, version: int, body: int) -> int:
+def subsection(owner: LoadBase, name: str, version: int, body: int) -> int:
     """The offset behind a subsection of a virtio device whose fields begin at `body`."""
     schema = fmt.FIELDS_BY_SUBSECTION.get(name)
     if schema is not None:
@@ -66,18 +68,18 @@ def subsection(owner: Load, name: str, version: int, body: int) -> int:
     return body + made[1]
 
 
-def _rest(owner: Load, at: int) -> bytes:
+def _rest(owner: LoadBase, at: int) -> bytes:
     """The source from `at` to the section's end, and some bytes more."""
     end = owner.item.data_offset + owner.item.data_length
     return owner.read(at, min(MAX_FIELD, max(0, end - at) + _BEYOND))
 
 
-def _not_told_apart(owner: Load) -> NoReturn:
+def _not_told_apart(owner: LoadBase) -> NoReturn:
     owner.undecided("the state of the device type is not told apart from what follows", field="device")
     raise LoadStoppedError
 
 
-def _unknown(owner: Load, at: int, own: VirtioLayout, source: VirtioLayout | None) -> int:
+def _unknown(owner: LoadBase, at: int, own: VirtioLayout, source: VirtioLayout | None) -> int:
     """A device type that is not known here: as long as it is on the source."""
     if source is None:
         _not_told_apart(owner)
@@ -89,7 +91,7 @@ def _unknown(owner: Load, at: int, own: VirtioLayout, source: VirtioLayout | Non
     return at + theirs
 
 
-def _net(owner: Load, theirs: Any, own: VirtioLayout, source: VirtioLayout | None) -> None:
+def _net(owner: LoadBase, theirs: Any, own: VirtioLayout, source: VirtioLayout | None) -> None:
     """virtio-net: what its network backend must be able to do, and how many queues it must have."""
     ours = _value(own)
     for name, needs in (("has_vnet_hdr", "vnet_hdr=on"), ("has_ufo", "TUN_F_UFO")):
@@ -116,7 +118,7 @@ def _value(layout: VirtioLayout | None) -> Any:
     return layout.own.value if layout is not None and layout.own is not None else None
 
 
-def _blk(owner: Load, theirs: Any, own: VirtioLayout, source: VirtioLayout | None) -> None:
+def _blk(owner: LoadBase, theirs: Any, own: VirtioLayout, source: VirtioLayout | None) -> None:
     """virtio-blk: requests that wait belong to queues that the target has, and say of which they are on both
     sides or on none."""
     queues, at_home = len(own.state.queues), _value(source)
@@ -129,7 +131,7 @@ def _blk(owner: Load, theirs: Any, own: VirtioLayout, source: VirtioLayout | Non
             owner.refuse_as(refusals.REQUEST_QUEUE, source=request.queue, target=queues)
 
 
-def _serial(owner: Load, data: bytes, own: VirtioLayout) -> int:
+def _serial(owner: LoadBase, data: bytes, own: VirtioLayout) -> int:
     """virtio-serial: which ports there are has to be the same, in a map as long as the target's, and those
     that are active have to be there. The length of the state."""
     ours = _value(own)
@@ -147,7 +149,7 @@ def _serial(owner: Load, data: bytes, own: VirtioLayout) -> int:
     return at
 
 
-def _mem(owner: Load, theirs: Any, own: VirtioLayout, _: VirtioLayout | None) -> None:
+def _mem(owner: LoadBase, theirs: Any, own: VirtioLayout, _: VirtioLayout | None) -> None:
     """virtio-mem: where it is and how it is cut, unless an early section was asked."""
     ours = _value(own)
     if theirs.checks is not None and ours.checks is not None:
@@ -155,7 +157,7 @@ def _mem(owner: Load, theirs: Any, own: VirtioLayout, _: VirtioLayout | None) ->
             owner.must_be_equal(str(field.name), theirs.checks[field.name], ours.checks[field.name])
 
 
-_CHECKS: dict[str, Callable[[Load, Any, VirtioLayout, VirtioLayout | None], None]] = {
+_CHECKS: dict[str, Callable[[LoadBase, Any, VirtioLayout, VirtioLayout | None], None]] = {
     "virtio-blk": _blk,
     "virtio-mem": _mem,
     "virtio-net": _net,

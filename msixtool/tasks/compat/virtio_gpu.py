@@ -9,14 +9,14 @@ from __future__ import annotations
 from msixtool.devices.virtio_layout import measure
 from msixtool.formats import opaque, parse, sizeof
 from msixtool.qemu.versions import Version
-from msixtool.tasks.compat.load_base import MAX_FIELD, Load
+from msixtool.tasks.compat.load_base import MAX_FIELD, LoadBase
 
 _HEAD_SIZE = sizeof(opaque.GPU_HEAD)
 FRAMEBUFFERS: Version = (8, 2)
 """Since when an output has a framebuffer of its own in the stream."""
 
 
-def load(owner: Load, at: int, local: int, size: int) -> int:
+def load(owner: LoadBase, at: int, local: int, size: int) -> int:
     """Load the field at `at`; `size` bytes is what a fresh target has, without a resource. The offset
     behind it."""
     end = owner.item.data_offset + owner.item.data_length

@@ -18,7 +18,7 @@ from msixtool.qemu import advice, refusals, vmstates
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.refusals import Refusal
 from msixtool.tasks.compat import pci_config, virtio_device
-from msixtool.tasks.compat.load_base import Load, LoadStoppedError
+from msixtool.tasks.compat.load_base import LoadBase, LoadStoppedError
 from msixtool.tasks.device_checks import beyond
 
 _PAIR = 2
@@ -28,7 +28,7 @@ _LEGACY_REGISTERS, _LEGACY_REGISTERS_MSIX = 20, 24
 """Bytes of a legacy device's I/O BAR before the device's configuration, without and with MSI-X."""
 
 
-def load(owner: Load, at: int, local: int, size: int) -> int:
+def load(owner: LoadBase, at: int, local: int, size: int) -> int:
     """Load the virtio field at `at`, whose counterpart in the target has `size` bytes; the offset behind
     it."""
     own = owner.own_bytes(local, size)
@@ -44,7 +44,7 @@ def load(owner: Load, at: int, local: int, size: int) -> int:
 class _VirtioLoad:
     """`own` is the target's whole field, `state` what it says."""
 
-    owner: Load
+    owner: LoadBase
     at: int
     own: bytes
     state: VirtioState

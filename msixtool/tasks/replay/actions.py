@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from msixtool.errors import UsageError
 from msixtool.formats import msix as fmt
-from msixtool.formats.pci import Command
+from msixtool.formats.pci import CommandBits
 from msixtool.msix import events as ev
 from msixtool.msix.bar import EXCLUSIVE_PBA_OFFSET, Placement, pba_memory, table_size
 from msixtool.msix.events import Events
@@ -188,7 +188,7 @@ def function_mask(bench: Bench, on: bool) -> Events:
 @action("bus-master on|off")
 def bus_master(bench: Bench, on: bool) -> Events:
     """Command: set or clear bus mastering."""
-    return write_command(bench, Command.MEMORY | Command.BUS_MASTER * on)
+    return write_command(bench, CommandBits.MEMORY | CommandBits.BUS_MASTER * on)
 
 
 @action("entry VECTOR ADDRESS DATA VECTOR-CONTROL")
