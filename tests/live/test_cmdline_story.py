@@ -16,7 +16,8 @@ import pytest
 from msixtool.cli import run
 from tests.conftest import REPOSITORY
 
-from .linux import PATIENCE, Linux, missing
+from .linux import Linux, missing
+from .process import PATIENCE
 from .wire import Qmp, listen
 
 PAGE = REPOSITORY / "docs" / "cmdline.md"

@@ -15,7 +15,8 @@ import pytest
 from msixtool import Dump
 
 from .devices import device_names
-from .guest import Guest, die_with_parent
+from .guest import Guest
+from .process import die_with_parent
 
 PATIENCE = 120.0
 """Seconds that the firmware has to look for a disk, and swtpm to start, on a machine that is busy."""
