@@ -14,7 +14,7 @@ from msixtool.devices.device import MsixDevice
 from msixtool.devices.virtio import VirtioState
 from msixtool.formats import virtio as virtio_format
 from msixtool.qemu import refusals
-from msixtool.qemu.refusals import Refusal
+from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.tasks.finding import Refused, finding_of
 
 PCI_VERSION = 2

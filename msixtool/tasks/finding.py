@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from msixtool.qemu.refusals import Code, Refusal, Severity
+from msixtool.qemu.refusals.refusal import Code, Refusal, Severity
 from msixtool.qemu.versions import Lifetime
 
 __all__ = ["Code", "Finding", "Refused", "Severity", "finding_of"]

@@ -25,7 +25,7 @@ from msixtool.formats.idstr import Idstr, kind_of_section
 from msixtool.formats.opaque import SCSI_REQUESTS
 from msixtool.qemu import refusals
 from msixtool.qemu.kinds import kind_of
-from msixtool.qemu.refusals import Refusal
+from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.qemu.versions import Lifetime
 from msixtool.stream.items import Item
 from msixtool.tasks import field_checks

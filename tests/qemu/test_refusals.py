@@ -11,7 +11,8 @@ import pytest
 
 import msixtool
 from msixtool.qemu import refusals
-from msixtool.qemu.refusals import Code, Refusal, Severity, logged, logged_devices
+from msixtool.qemu.refusals import logged, logged_devices
+from msixtool.qemu.refusals.refusal import Code, Refusal, Severity
 from msixtool.stream.items import DamageRule
 from msixtool.tasks.explain.families import FAMILIES
 from msixtool.tasks.rules.catalogue import RULES

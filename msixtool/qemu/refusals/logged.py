@@ -7,7 +7,8 @@ can be told from streams too stand in qemu/refusals itself.
 
 from __future__ import annotations
 
-from msixtool.qemu.refusals import VECTOR, WHOLE, Code, Refusal
+from msixtool.qemu.refusals import VECTOR, WHOLE
+from msixtool.qemu.refusals.refusal import Code, Refusal
 
 CONFIGURATION = "configuration"
 RAM = "ram"

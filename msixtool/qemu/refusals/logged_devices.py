@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msixtool.qemu.refusals import Code, Refusal
+from msixtool.qemu.refusals.refusal import Code, Refusal
 
 _ONE_CPU = (
     "Give the target the source's -cpu, on a host whose kernel and processor offer what the source's did."

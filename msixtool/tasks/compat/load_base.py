@@ -12,7 +12,7 @@ from typing import Any
 from msixtool.errors import FormatError
 from msixtool.formats import qevm, vmstate
 from msixtool.qemu import advice, refusals, vmstates
-from msixtool.qemu.refusals import Refusal
+from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.stream.items import Item
 from msixtool.tasks.compat.guide import SUBSECTION, Guide
 from msixtool.tasks.compat.sides import Side, TargetSide

@@ -11,7 +11,7 @@ from typing import Any
 
 from msixtool.formats.qevm import ItemType
 from msixtool.qemu import refusals
-from msixtool.qemu.refusals import Refusal
+from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.stream.items import StreamIndex
 from msixtool.tasks.compat.sides import Side, TargetSide
 from msixtool.tasks.finding import Code, Finding, Severity, finding_of

@@ -11,7 +11,7 @@ from typing import Any
 
 from msixtool.formats.ram import SECTION
 from msixtool.qemu import advice, refusals
-from msixtool.qemu.refusals import Refusal
+from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.stream.items import RamBlock
 from msixtool.tasks.compat.sides import Side, TargetSide
 from msixtool.tasks.finding import Finding, finding_of

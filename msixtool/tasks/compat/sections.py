@@ -15,7 +15,7 @@ from msixtool.formats.qevm import OPENING, ItemType
 from msixtool.formats.ram import SECTION as RAM
 from msixtool.qemu import advice, refusals, vmstates
 from msixtool.qemu.kinds import kind_of
-from msixtool.qemu.refusals import Refusal
+from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.stream.items import Item
 from msixtool.tasks.compat import ram
 from msixtool.tasks.compat.section_load import SectionLoad

@@ -16,7 +16,7 @@ from msixtool.formats import msix, pci, vmstate
 from msixtool.formats import virtio as fmt
 from msixtool.qemu import advice, refusals, vmstates
 from msixtool.qemu.kinds import kind_of
-from msixtool.qemu.refusals import Refusal
+from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.tasks.compat import pci_config, virtio_device
 from msixtool.tasks.compat.load_base import LoadBase, LoadStoppedError
 from msixtool.tasks.device_checks import beyond

@@ -7,7 +7,7 @@ from typing import Any
 
 from msixtool.formats.idstr import Idstr
 from msixtool.qemu import advice
-from msixtool.qemu.refusals import Refusal
+from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.tasks.explain.events import Event
 from msixtool.tasks.explain.evidence import StreamAtHand
 from msixtool.tasks.explain.failures import Failure

@@ -12,8 +12,9 @@ from typing import Any
 
 from msixtool.qemu import advice, refusals
 from msixtool.qemu.kinds import kind_of
-from msixtool.qemu.refusals import Refusal, logged
+from msixtool.qemu.refusals import logged
 from msixtool.qemu.refusals.logged import RAM
+from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.finding import Code, Finding, finding_of
 

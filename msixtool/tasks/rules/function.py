@@ -14,7 +14,7 @@ from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
 from msixtool.formats import msix, pci
 from msixtool.qemu import refusals
-from msixtool.qemu.refusals import Refusal
+from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.tasks import device_checks
 from msixtool.tasks.rules.catalogue import RULES, RuleFinding
 

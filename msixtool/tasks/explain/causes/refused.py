@@ -9,8 +9,8 @@ from msixtool.formats.idstr import Idstr
 from msixtool.formats.ram import SECTION as RAM
 from msixtool.qemu import advice, refusals
 from msixtool.qemu.kinds import kind_of
-from msixtool.qemu.refusals import Refusal
 from msixtool.qemu.refusals.logged import CONFIGURATION
+from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.finding import Finding
 from msixtool.words import byte_size, plural

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from msixtool.qemu.refusals import Code, Refusal
+from msixtool.qemu.refusals.refusal import Code, Refusal
 
 CONSEQUENCE = 2
 """The rank of a message that another one explains, in this log or in that of the other side."""
