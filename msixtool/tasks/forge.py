@@ -145,7 +145,7 @@ class _Forge:
         """Move the BAR where there is no room for its new size, or its address is not aligned to it."""
         assert device.config is not None
         assert device.config_offset is not None
-        bar = next((bar for bar in forge_layout.bars(device.config) if bar.number == index), None)
+        bar = next((bar for bar in forge_layout.memory_bars(device.config) if bar.number == index), None)
         if bar is None:
             return
         own = device.config_offset, self._own_bar(device)
@@ -176,7 +176,7 @@ class _Forge:
         return {
             (offset, bar.number): bar.address
             for _, offset, space in self._config_spaces
-            for bar in forge_layout.bars(space)
+            for bar in forge_layout.memory_bars(space)
         }
 
     @cached_property

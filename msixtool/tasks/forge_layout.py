@@ -69,7 +69,7 @@ def _is_exclusive(capability: MsixCapability, vectors: int) -> bool:
     return table.bar == pba.bar and table.offset == 0 and pba.offset == expected
 
 
-def bars(space: ConfigSpace) -> list[Bar]:
+def memory_bars(space: ConfigSpace) -> list[Bar]:
     """The memory BARs that have an address."""
     return [bar for bar in pci.bars(space.data) if not bar.is_io and bar.address]
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from msixtool import UsageError
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
-from msixtool.formats.pci import Bar, bars
-from msixtool.tasks.forge_layout import memory_window, places, room_for
+from msixtool.formats.pci import Bar
+from msixtool.tasks.forge_layout import memory_bars, memory_window, places, room_for
 
 VIRTIO = MsixCapability(0x98, 3, BarPlace(1, 0), BarPlace(1, 0x800))
 E1000E = MsixCapability(0xA0, 4, BarPlace(3, 0), BarPlace(3, 0x2000))
@@ -63,13 +63,13 @@ def space(*words: int, header: int = 0, tail: bytes = b"") -> ConfigSpace:
 
 
 def test_memory_bars_are_found_with_their_upper_halves() -> None:
-    found = bars(space(0xFEBD0000, 0xC041, 0xFE00000C, 0x8, 0, 0xFEBE0004))
+    found = memory_bars(space(0xFEBD0000, 0xC041, 0xFE00000C, 0x8, 0, 0xFEBE0004))
     assert found == [
         Bar(0, 0x10, 0xFEBD0000, wide=False),
         Bar(2, 0x18, 0x8_FE00000C, wide=True),
         Bar(5, 0x24, 0xFEBE0004, wide=False),
     ]
-    assert [bar.number for bar in bars(space(0xFEBD0000, 0xFEBE0000, 0xFEBF0000, header=1))] == [0, 1]
+    assert [bar.number for bar in memory_bars(space(0xFEBD0000, 0xFEBE0000, 0xFEBF0000, header=1))] == [0, 1]
 
 
 def test_the_window_of_a_bridge() -> None:
