@@ -7,6 +7,7 @@ turn are held, but no more than a bounded number of bytes: memory stays flat how
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import select
@@ -22,6 +23,9 @@ AHEAD = 256
 HELD = 8 << 20
 """Bytes of results that may wait; then nothing new is begun."""
 _INDEX = struct.Struct("=Q")
+_COLLECTED_AFTER = 700
+"""How many new objects the garbage collector of a process waits for, as is usual: what one thing leaves in
+cycles is given back before the next is through, which costs less than new memory for each."""
 _GUARDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 Work = Callable[[int], Any]
@@ -190,6 +194,8 @@ def _serve(work: Work, tasks: int, results: int) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _GUARDED)
+        gc.freeze()  # What it was born with lives as long as it does.
+        gc.set_threshold(_COLLECTED_AFTER)
         while (task := _exactly(tasks, _INDEX.size)) is not None:
             data = pickle.dumps(work(_INDEX.unpack(task)[0]), pickle.HIGHEST_PROTOCOL)
             _write(results, _INDEX.pack(len(data)))
