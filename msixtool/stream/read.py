@@ -83,7 +83,8 @@ def _another_is_inside(source: Source, index: StreamIndex) -> bool:
         return False
     start, end = parts[0].offset, parts[-1].end
     near = min(_NEAR, end - start)
-    heads = source.read(start, near), source.read(end - near, near)
+    places = {start, end - near}
+    heads = [source.read(place, near) for place in places]
     # Backwards, for that is five times as quick where many bytes are zero.
     return any(head.rfind(sign) >= 0 for head in heads for sign in _SIGNS)
 

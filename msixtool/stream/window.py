@@ -9,11 +9,19 @@ MAX_OFFSET = 1 << 62
 """No file is as long: an offset beyond it comes of a damaged length, and no system call takes it."""
 
 
+_FIRST = 1 << 14
+"""Bytes that a window begins with: many are for a header alone."""
+
+
 class Window:
-    """A buffer on a source: at least the bytes that were asked for, at most a few MiB."""
+    """A buffer on a source: at least the bytes that were asked for, at most a few MiB.
+
+    Each time that it is filled it takes four times as many bytes, up to WINDOW.
+    """
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._ahead = _FIRST
         self._start = 0
         self._data = b""
 
@@ -54,7 +62,8 @@ class Window:
         """Have the bytes in the buffer as far as the stream has them; the index of the first."""
         index = offset - self._start
         if index < 0 or index + length > len(self._data):
-            self._data = self._source.read(offset, max(length, WINDOW)) if offset < MAX_OFFSET else b""
+            self._data = self._source.read(offset, max(length, self._ahead)) if offset < MAX_OFFSET else b""
+            self._ahead = min(4 * self._ahead, WINDOW)
             self._start, index = offset, 0
         return index
 
