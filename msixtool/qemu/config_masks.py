@@ -44,23 +44,31 @@ class ComparedRegister:
         return pci.Register(self.offset, self.size).value(data)
 
 
+def in_header(
+    name: str, field: str, layout: pci.HeaderType = pci.HeaderType.DEVICE, *, free: int = 0
+) -> ComparedRegister:
+    """The register that HEADER calls `field`."""
+    place = pci.register(field, layout)
+    return ComparedRegister(name, place.offset, place.size, free)
+
+
 IDENTITY = (
-    ComparedRegister("vendor ID", 0x00, 2),
-    ComparedRegister("device ID", 0x02, 2),
-    ComparedRegister("Status", 0x06, 2, free=0xFFFF & ~int(pci.Status.CAPABILITY_LIST)),
-    ComparedRegister("revision ID", 0x08, 1),
-    ComparedRegister("class code", 0x09, 3),
-    ComparedRegister("header type", 0x0E, 1),
+    in_header("vendor ID", "vendor_id"),
+    in_header("device ID", "device_id"),
+    in_header("Status", "status", free=0xFFFF & ~int(pci.Status.CAPABILITY_LIST)),
+    in_header("revision ID", "revision_id"),
+    in_header("class code", "class_code"),
+    in_header("header type", "header_type"),
 )
 """The header up to its BARs. Command, latency timer, subsystem ids and the INT pin are not compared."""
 
-POINTER = ComparedRegister("capabilities pointer", 0x34, 1)
+POINTER = in_header("capabilities pointer", "capability_pointer")
 
 BRIDGE = (
-    ComparedRegister("I/O Base", 0x1C, 1, free=0xF0),
-    ComparedRegister("I/O Limit", 0x1D, 1, free=0xF0),
-    ComparedRegister("Prefetchable Memory Base", 0x24, 2, free=0xFFF0),
-    ComparedRegister("Prefetchable Memory Limit", 0x26, 2, free=0xFFF0),
+    in_header("I/O Base", "io_base", pci.HeaderType.BRIDGE, free=0xF0),
+    in_header("I/O Limit", "io_limit", pci.HeaderType.BRIDGE, free=0xF0),
+    in_header("Prefetchable Memory Base", "prefetchable_base", pci.HeaderType.BRIDGE, free=0xFFF0),
+    in_header("Prefetchable Memory Limit", "prefetchable_limit", pci.HeaderType.BRIDGE, free=0xFFF0),
 )
 """What a bridge's windows can be, in the lowest bits of each register."""
 

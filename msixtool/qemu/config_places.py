@@ -85,41 +85,42 @@ def _data(config: bytes | None, base: int) -> bytes:
 
 def _bars(header: int) -> Iterator[ComparedRegister]:
     bridge = header == pci.HeaderType.BRIDGE
-    for number in range(2 if bridge else 6):
-        yield ComparedRegister(f"BAR {number}", masks.BAR_OFFSET + 4 * number, 4)
-    yield ComparedRegister("ROM BAR", 0x38 if bridge else 0x30, 4)
+    layout = pci.HeaderType.BRIDGE if bridge else pci.HeaderType.DEVICE
+    for number in range(pci.BARS[layout]):
+        yield ComparedRegister(f"BAR {number}", masks.BAR_OFFSET + pci.BAR_SIZE * number, pci.BAR_SIZE)
+    yield masks.in_header("ROM BAR", "rom_address", layout)
     yield from (_BRIDGE_REST if bridge else _DEVICE_REST)
 
 
 _COMMON_REST = (
-    ComparedRegister("Command", 0x04, 2),
-    ComparedRegister("cache line size", 0x0C, 1),
-    ComparedRegister("latency timer", 0x0D, 1),
-    ComparedRegister("BIST", 0x0F, 1),
-    ComparedRegister("interrupt line", 0x3C, 1),
-    ComparedRegister("interrupt pin", 0x3D, 1),
+    masks.in_header("Command", "command"),
+    masks.in_header("cache line size", "cache_line_size"),
+    masks.in_header("latency timer", "latency_timer"),
+    masks.in_header("BIST", "bist"),
+    masks.in_header("interrupt line", "interrupt_line"),
+    masks.in_header("interrupt pin", "interrupt_pin"),
 )
 _DEVICE_REST = (
     *_COMMON_REST,
-    ComparedRegister("CardBus CIS pointer", 0x28, 4),
-    ComparedRegister("subsystem vendor ID", 0x2C, 2),
-    ComparedRegister("subsystem ID", 0x2E, 2),
-    ComparedRegister("minimum grant", 0x3E, 1),
-    ComparedRegister("maximum latency", 0x3F, 1),
+    masks.in_header("CardBus CIS pointer", "cardbus_cis"),
+    masks.in_header("subsystem vendor ID", "subsystem_vendor_id"),
+    masks.in_header("subsystem ID", "subsystem_id"),
+    masks.in_header("minimum grant", "min_grant"),
+    masks.in_header("maximum latency", "max_latency"),
 )
 _BRIDGE_REST = (
     *_COMMON_REST,
-    ComparedRegister("primary bus", 0x18, 1),
-    ComparedRegister("secondary bus", 0x19, 1),
-    ComparedRegister("subordinate bus", 0x1A, 1),
-    ComparedRegister("secondary latency timer", 0x1B, 1),
-    ComparedRegister("Secondary Status", 0x1E, 2),
-    ComparedRegister("Memory Base", 0x20, 2),
-    ComparedRegister("Memory Limit", 0x22, 2),
-    ComparedRegister("Prefetchable Base upper half", 0x28, 4),
-    ComparedRegister("Prefetchable Limit upper half", 0x2C, 4),
-    ComparedRegister("I/O Base upper half", 0x30, 2),
-    ComparedRegister("I/O Limit upper half", 0x32, 2),
-    ComparedRegister("Bridge Control", 0x3E, 2),
+    masks.in_header("primary bus", "primary_bus", pci.HeaderType.BRIDGE),
+    masks.in_header("secondary bus", "secondary_bus", pci.HeaderType.BRIDGE),
+    masks.in_header("subordinate bus", "subordinate_bus", pci.HeaderType.BRIDGE),
+    masks.in_header("secondary latency timer", "secondary_latency_timer", pci.HeaderType.BRIDGE),
+    masks.in_header("Secondary Status", "secondary_status", pci.HeaderType.BRIDGE),
+    masks.in_header("Memory Base", "memory_base", pci.HeaderType.BRIDGE),
+    masks.in_header("Memory Limit", "memory_limit", pci.HeaderType.BRIDGE),
+    masks.in_header("Prefetchable Base upper half", "prefetchable_base_upper", pci.HeaderType.BRIDGE),
+    masks.in_header("Prefetchable Limit upper half", "prefetchable_limit_upper", pci.HeaderType.BRIDGE),
+    masks.in_header("I/O Base upper half", "io_base_upper", pci.HeaderType.BRIDGE),
+    masks.in_header("I/O Limit upper half", "io_limit_upper", pci.HeaderType.BRIDGE),
+    masks.in_header("Bridge Control", "bridge_control", pci.HeaderType.BRIDGE),
 )
 """Registers of the header that QEMU compares only where a device has it do so."""
