@@ -25,6 +25,7 @@ from msixtool.qemu.kinds.transport import (
     without_msix,
 )
 from msixtool.qemu.recorded import default_of
+from msixtool.qemu.versions import Version, format_version
 
 if TYPE_CHECKING:
     from msixtool.qemu.kinds.seen import Seen
@@ -157,13 +158,17 @@ def _gpu(seen: Seen) -> Options:
     return options
 
 
+FRAMEBUFFERS: Version = (9, 0)
+"""Since when an output of a virtio-gpu has a framebuffer of its own in the stream: 8.2.2 has none."""
+
+
 def _gpu_doubt(seen: Seen) -> str | None:
     """scanout_vmstate_after_v2() takes every output for the first of them (hw/display/virtio-gpu.c)."""
-    if seen.version < (9, 0) or not _outputs(seen):
+    if seen.version < FRAMEBUFFERS or not _outputs(seen):
         return None
     return (
-        "it has several outputs, and QEMU (since 9.0) looks for the layout of all but the first where no"
-        " setting is: it may refuse this stream or not, as its memory happens to be"
+        f"it has several outputs, and QEMU (since {format_version(FRAMEBUFFERS)}) looks for the layout of all"
+        " but the first where no setting is: it may refuse this stream or not, as its memory happens to be"
     )
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from msixtool.devices.virtio_layout import measure
 from msixtool.formats import opaque, parse, sizeof
-from msixtool.qemu.versions import Version
+from msixtool.qemu.kinds.virtio import FRAMEBUFFERS
+from msixtool.qemu.versions import format_version
 from msixtool.tasks.compat.load_base import MAX_FIELD, LoadBase
 
 _HEAD_SIZE = sizeof(opaque.GPU_HEAD)
-FRAMEBUFFERS: Version = (8, 2)
-"""Since when an output has a framebuffer of its own in the stream."""
 
 
 def load(owner: LoadBase, at: int, local: int, size: int) -> int:
@@ -29,8 +28,9 @@ def load(owner: LoadBase, at: int, local: int, size: int) -> int:
     owner.must_be_equal("max_outputs", theirs, ours)
     if ours > 1 and owner.target.releases.some_since(FRAMEBUFFERS):
         owner.undecided(
-            f"{ours} outputs: QEMU since 8.2 decides by what happens to lie in its memory whether it reads a"
-            " framebuffer of each but the first; the load may fail, and succeed when it is tried again",
+            f"{ours} outputs: QEMU since {format_version(FRAMEBUFFERS)} decides by what happens to lie in"
+            " its memory whether it reads a framebuffer of each but the first; the load may fail, and succeed"
+            " when it is tried again",
             field="max_outputs",
             source=theirs,
             target=ours,
