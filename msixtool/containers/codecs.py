@@ -23,8 +23,6 @@ from msixtool.formats.lzop import MAGIC as LZOP_MAGIC
 MEMORY = 130 << 20
 """Bytes that a decoder may claim: a history of 128 MiB, which is what `zstd -d` allows, fits."""
 
-"""First bytes of the skippable frames that Zstandard and LZ4 have in common."""
-
 
 class Decoder(Protocol):
     """Unpacks one member. The interface is that of `bz2.BZ2Decompressor`."""

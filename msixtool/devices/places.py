@@ -85,8 +85,6 @@ def _described(source: Source, item: Item, layout: Layout) -> Places:
     config, table, blob = found
     if blob is not None:
         return _virtio(source, item, blob.offset, blob.size)
-    if config is None and table is None:
-        return NOWHERE
     return Places(
         config.offset if config else None,
         config.size if config else 0,
