@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from msixtool.qemu.versions import Version
@@ -70,6 +71,9 @@ class Seen(Protocol):
 
     def capability(self, number: int) -> int | None:
         """The offset of a capability."""
+
+    def capabilities(self, number: int) -> Iterator[int]:
+        """The offsets of all capabilities of one id."""
 
     def extended(self, number: int) -> int | None:
         """The offset of an extended capability."""

@@ -30,10 +30,8 @@ from msixtool.qemu.recorded import default_of
 if TYPE_CHECKING:
     from msixtool.qemu.kinds.seen import Seen
 
-_VENDOR = 0x09
 _NOTIFY = 2
 _MODERN_IDS = 0x1040
-_AER, _ATS = 0x01, 0x0F
 _IOMMU_PLATFORM = 33
 _PAGE = 4096
 
@@ -60,7 +58,7 @@ def properties(seen: Seen, *, transitional: bool) -> Options:
         options["packed"] = "on"
     if seen.virtio.features >> _IOMMU_PLATFORM & 1:
         options["iommu_platform"] = "on"
-    for name, number in (("aer", _AER), ("ats", _ATS)):
+    for name, number in (("aer", pci.ExtendedCapabilityId.AER), ("ats", pci.ExtendedCapabilityId.ATS)):
         if seen.extended(number) is not None:
             options[name] = "on"
     return options
@@ -68,13 +66,9 @@ def properties(seen: Seen, *, transitional: bool) -> Options:
 
 def _multiplier(seen: Seen) -> int | None:
     """Bytes between two queues' notify registers, of the capability that tells."""
-    at = seen.config[0x34]
-    for _ in range(48):
-        if at < pci.HEADER_SIZE or at + 20 > pci.CONFIG_SIZE:
-            return None
-        if seen.config[at] == _VENDOR and seen.config[at + 3] == _NOTIFY:
+    for at in seen.capabilities(pci.CapabilityId.VENDOR):
+        if at + 20 <= pci.CONFIG_SIZE and seen.config[at + 3] == _NOTIFY:
             return pci.Register(at + 16, 4).value(seen.config)
-        at = seen.config[at + 1] & 0xFC
     return None
 
 

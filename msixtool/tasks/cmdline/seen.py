@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -137,6 +138,9 @@ class SeenDevice:
 
     def capability(self, number: int) -> int | None:
         return self._space.find(number)
+
+    def capabilities(self, number: int) -> Iterator[int]:
+        return (each.offset for each in self._space.capabilities if each.id == number)
 
     def extended(self, number: int) -> int | None:
         found = (each.offset for each in self._space.extended_capabilities if each.id == number)
