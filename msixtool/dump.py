@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 _DEVICE = "device with MSI-X"
 
 
-class Dump:
-    """A migration stream in whatever container it came, opened for reading.
+class OpenDump:
+    """A migration stream in whatever container it came, opened for reading; library.Dump adds the questions.
 
-    Use `Dump.open`. A context manager; `close` releases the file. Leaving the block raises InputError
+    Use `open`. A context manager; `close` releases the file. Leaving the block raises InputError
     where the file has changed since something of it was last read and `damage` asked for.
     """
 

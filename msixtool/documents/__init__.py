@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msixtool.devices.config_space import BarPlace, MsixCapability
 from msixtool.devices.device import MsixDevice
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.msix.state import MsixState
 from msixtool.qemu.versions import format_version
 from msixtool.stream.items import DamageRule, Item
@@ -43,7 +43,7 @@ class Origin:
     base_offset: int = 0
 
     @classmethod
-    def of(cls, dump: Dump, *, told: Collection[DamageRule] = ()) -> Origin:
+    def of(cls, dump: OpenDump, *, told: Collection[DamageRule] = ()) -> Origin:
         """An opened stream. What is of a rule in `told` the answer itself tells: it is no damage there.
 
         Raises InputError where the file has changed since it was opened.
@@ -62,7 +62,7 @@ class Origin:
         return {"path": self.path, "size": self.size, "layers": list(self.layers)}
 
 
-def inspect_document(origin: Origin, dump: Dump) -> Document:
+def inspect_document(origin: Origin, dump: OpenDump) -> Document:
     """`msixtool.inspect/1`: the stream, its sections, its devices."""
     return {
         "schema": "msixtool.inspect/1",
@@ -92,7 +92,7 @@ def _shown(device: MsixDevice, base_offset: int) -> Document:
     }
 
 
-def stream_document(dump: Dump) -> Document:
+def stream_document(dump: OpenDump) -> Document:
     """`stream`: what the stream says of itself, and what its style says of its writer."""
     index = dump.index
     return {
@@ -109,7 +109,7 @@ def stream_document(dump: Dump) -> Document:
     }
 
 
-def section_document(dump: Dump, item: Item) -> Document:
+def section_document(dump: OpenDump, item: Item) -> Document:
     """One item of the stream; offset and length in bytes, header and footer included."""
     return {
         "offset": item.offset + dump.base_offset,

@@ -15,7 +15,7 @@ from msixtool.tasks.validate import check_ignored, is_valid, validate, validate_
 from msixtool.words import plural
 
 if TYPE_CHECKING:
-    from msixtool import dump as door
+    from msixtool.dump import OpenDump
     from msixtool.spec.saved import SavedFile
 
 
@@ -44,7 +44,7 @@ class Validation(OfOne):
         return ", ".join(plural(count, each.value) for each, count in counts.items() if count) or "no finding"
 
 
-def validate_stream(dump: door.Dump, ignore: Collection[str], severity: str) -> Validation:
+def validate_stream(dump: OpenDump, ignore: Collection[str], severity: str) -> Validation:
     """The findings about a stream; its RAM records count where it was opened with `walk`."""
     findings = tuple(validate(dump, ignore=ignore, severity=check_rules(ignore, severity)))
     return Validation(Origin.of(dump), findings)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from msixtool import dump as door
 from msixtool.documents import Document, Origin
 from msixtool.documents.cmdline import cmdline_document
+from msixtool.dump import OpenDump
 from msixtool.library.answer import OfOne
 from msixtool.qemu.versions import parse_version
 from msixtool.tasks.cmdline import CommandLine, command_line
@@ -64,7 +64,7 @@ class Command(OfOne):
 
 
 def command_for(
-    dump: door.Dump,
+    dump: OpenDump,
     *,
     qemu_version: str | None,
     program: str | None,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from msixtool import dump as door
 from msixtool.documents import Document, Origin
 from msixtool.documents.diff import diff_document
+from msixtool.dump import OpenDump
 from msixtool.errors import UsageError
 from msixtool.library.answer import Answer
 from msixtool.spec.saved import SavedFile
@@ -103,7 +103,7 @@ def compare(
 
     Raises UsageError where nothing can be compared, or one side cannot be told.
     """
-    if fields and not (isinstance(a, door.Dump) and isinstance(b, door.Dump)):
+    if fields and not (isinstance(a, OpenDump) and isinstance(b, OpenDump)):
         found = f"a {kind_in_words(a)} and a {kind_in_words(b)}"
         raise UsageError("--fields", expected="two streams", found=found)
     known = (each.kind for each in (a, b) if isinstance(each, SavedFile))
@@ -112,19 +112,19 @@ def compare(
         sides = [after_load(side) for side in sides[0]], [after_load(side) for side in sides[1]]
     both = tuple(sides[0]), tuple(sides[1])
     changes = tuple(diff_devices(*sides))
-    if fields and isinstance(a, door.Dump) and isinstance(b, door.Dump):
+    if fields and isinstance(a, OpenDump) and isinstance(b, OpenDump):
         return _with_fields(a, b, both, changes, device, moving=moving, ram=ram)
     return Difference(origin_of(a), origin_of(b), both, changes)
 
 
 def origin_of(operand: Operand) -> Origin:
     """What a document says of an input."""
-    return Origin.of(operand) if isinstance(operand, door.Dump) else Origin(operand.path, operand.size)
+    return Origin.of(operand) if isinstance(operand, OpenDump) else Origin(operand.path, operand.size)
 
 
 def _with_fields(
-    a: door.Dump,
-    b: door.Dump,
+    a: OpenDump,
+    b: OpenDump,
     sides: tuple[tuple[DeviceView, ...], tuple[DeviceView, ...]],
     changes: tuple[Change, ...],
     device: str | None,
@@ -153,5 +153,5 @@ def _with_fields(
     )
 
 
-def _named(dump: door.Dump, damage: Sequence[object]) -> list[tuple[str, str]]:
+def _named(dump: OpenDump, damage: Sequence[object]) -> list[tuple[str, str]]:
     return [(dump.path, str(each)) for each in damage]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from msixtool.documents import Document, Origin
 from msixtool.documents.compat import compat_document, trial_document
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.errors import UsageError
 from msixtool.formats.idstr import Idstr
 from msixtool.library.answer import Answer
@@ -129,18 +129,18 @@ class Target(ABC):
     strict = False
     """Whether a doubt counts that nothing in the streams gives rise to."""
 
-    def answer(self, source: Dump) -> Compatibility:
+    def answer(self, source: OpenDump) -> Compatibility:
         """Compare one source with it. Raises InputError where a file changed, or a target does not start."""
         found = self._answer(source)
         return found if self.strict else replace(found, comparison=found.comparison.evident)
 
     @abstractmethod
-    def _answer(self, source: Dump) -> Compatibility: ...
+    def _answer(self, source: OpenDump) -> Compatibility: ...
 
 
 @contextmanager
 def target_of(
-    target: str | os.PathLike[str] | BinaryIO | Dump | None = None,
+    target: str | os.PathLike[str] | BinaryIO | OpenDump | None = None,
     *,
     to: str | None = None,
     qemu: str | None = None,
@@ -181,11 +181,11 @@ def target_of(
             asked = _OfDomain(stack, domain, version, vmstate, try_it)
         elif qemu is not None:
             asked = _started(stack, qemu, version, vmstate, try_it)
-        elif isinstance(target, Dump):
+        elif isinstance(target, OpenDump):
             asked = _Stream(target, version, vmstate)
         else:
             assert target is not None
-            asked = _Stream(stack.enter_context(Dump.open(target)), version, vmstate)
+            asked = _Stream(stack.enter_context(OpenDump.open(target)), version, vmstate)
         asked.strict = strict
         yield asked
 
@@ -222,7 +222,7 @@ def _started(
 
     command = words_of(qemu)
     fresh = stack.enter_context(fresh_target(command))
-    dump = stack.enter_context(Dump.open(fresh.stream))
+    dump = stack.enter_context(OpenDump.open(fresh.stream))
     made = _Stream(dump, version, vmstate or fresh.vmstate, name=qemu, command=command if try_it else None)
     if fresh.why is not None and vmstate is None:
         made.notes = (f"{command[0]}: no vmstate description: {fresh.why}",)
@@ -235,7 +235,7 @@ class _Risks(Target):
     def __init__(self, release: Build) -> None:
         self.release = release
 
-    def _answer(self, source: Dump) -> Compatibility:
+    def _answer(self, source: OpenDump) -> Compatibility:
         comparison = Comparison(tuple(risks(source, self.release.release, self.release.vendor)))
         return Compatibility(Origin.of(source, told=TOLD), None, self.release.document(), comparison)
 
@@ -245,7 +245,7 @@ class _Stream(Target):
 
     def __init__(
         self,
-        dump: Dump,
+        dump: OpenDump,
         version: Version | None,
         vmstate: Vmstates | None,
         *,
@@ -262,7 +262,7 @@ class _Stream(Target):
     def origin(self) -> Origin:
         return Origin.of(self.dump)
 
-    def _answer(self, source: Dump) -> Compatibility:
+    def _answer(self, source: OpenDump) -> Compatibility:
         comparison = compare(source, self.dump, target_version=self.version, vmstate=self.vmstate)
         trial = None
         if self.command is not None:
@@ -280,7 +280,7 @@ class _Made(Target):
     def __init__(self, program: OnProgram, try_it: bool) -> None:
         self.program, self.try_it = program, try_it
 
-    def _answer(self, source: Dump) -> Compatibility:
+    def _answer(self, source: OpenDump) -> Compatibility:
         found = self.program.answer(source, try_it=self.try_it)
         target = None if found.target is None else Origin.of(found.target)
         about = (target or Origin(None, None)).document() | {"path": self.program.program}
@@ -308,7 +308,7 @@ class _OfDomain(Target):
         self.targets = stack.enter_context(FreshTargets())
         self.domain, self.version, self.vmstate, self.try_it = domain, version, vmstate, try_it
 
-    def _answer(self, source: Dump) -> Compatibility:
+    def _answer(self, source: OpenDump) -> Compatibility:
         from msixtool.tasks.compat.domain import xml_of
         from msixtool.tasks.compat.qemu_target import try_load
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from msixtool import dump as door
 from msixtool.documents import Origin
+from msixtool.dump import OpenDump
 from msixtool.errors import NotAStreamError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from msixtool.tasks.diff_sides import Operand
 
 
-class Dump(door.Dump):
+class Dump(OpenDump):
     """A migration stream in whatever container it came, opened for reading; each question is a method.
 
     Use `Dump.open`, as a context manager: leaving the block releases the file. Answers stay valid then,
@@ -111,7 +111,7 @@ class Dump(door.Dump):
 
     def compat(
         self,
-        target: str | os.PathLike[str] | BinaryIO | door.Dump | None = None,
+        target: str | os.PathLike[str] | BinaryIO | OpenDump | None = None,
         *,
         to: str | None = None,
         qemu: str | None = None,
@@ -142,7 +142,7 @@ class Dump(door.Dump):
             return opened.answer(self)
 
     def trace(
-        self, device: str | None = None, *, vector: int | None = None, later: door.Dump | None = None
+        self, device: str | None = None, *, vector: int | None = None, later: OpenDump | None = None
     ) -> Tracing:
         """Where each interrupt is, from its cause to its CPU; of `vector` alone where it is given.
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from msixtool import dump as door
 from msixtool.documents import Document, Origin
 from msixtool.documents.explain import explain_document
+from msixtool.dump import OpenDump
 from msixtool.errors import InputError, UsageError
 from msixtool.library.answer import Answer
 from msixtool.tasks import explain as task
@@ -56,7 +56,7 @@ class Explained(Answer):
         return f"{plural(len(self.explanations), 'failure')}{first}"
 
 
-def explain(*logs: Log, text: str | None = None, stream: Log | door.Dump | None = None) -> Explained:
+def explain(*logs: Log, text: str | None = None, stream: Log | OpenDump | None = None) -> Explained:
     """Find each known failure of a migration in a log of QEMU, libvirt or what manages them, and explain it.
 
     Several logs (the source's and the target's) are put together: what one side only noticed is told with
@@ -70,7 +70,7 @@ def explain(*logs: Log, text: str | None = None, stream: Log | door.Dump | None 
     if bool(logs) == (text is not None):
         raise UsageError("what to explain", expected="a LOG or --text, one of the two")
     with ExitStack() as stack:
-        dump = stream if isinstance(stream, door.Dump | None) else stack.enter_context(door.Dump.open(stream))
+        dump = stream if isinstance(stream, OpenDump | None) else stack.enter_context(OpenDump.open(stream))
         if text is not None:
             logs = (io.BytesIO(text.encode("utf-8", "surrogateescape")),)
         sides = [_side(log, dump) for log in logs]
@@ -101,7 +101,7 @@ class _Log(NamedTuple):
     unread: bool
 
 
-def _side(log: Log, dump: door.Dump | None) -> _Log:
+def _side(log: Log, dump: OpenDump | None) -> _Log:
     name = _name(log)
     if isinstance(log, str | os.PathLike) and name != "-" and os.path.isdir(log):
         return _folder(name, dump)
@@ -111,7 +111,7 @@ def _side(log: Log, dump: door.Dump | None) -> _Log:
     return _Log(name, counted.size, found, not found and task.looks_like_qemu(bytes(counted.head)))
 
 
-def _folder(name: str, dump: door.Dump | None) -> _Log:
+def _folder(name: str, dump: OpenDump | None) -> _Log:
     found: list[Explanation] = []
     size = 0
     for paths in task.logs_of(Path(name)):

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from msixtool import dump as door
 from msixtool.documents import Document, Origin
 from msixtool.documents.fields import description_text, fields_document, fields_json
+from msixtool.dump import OpenDump
 from msixtool.errors import UsageError
 from msixtool.library.answer import OfOne
 from msixtool.stream.items import Item
@@ -23,7 +23,7 @@ class Fields(OfOne):
     `fields["timer"]` is the one section of that name, and `fields["timer"]["cpu_clock_offset"]` a value.
     """
 
-    dump: door.Dump
+    dump: OpenDump
     items: tuple[Item, ...]
     broken: list[str] = field(default_factory=list)
     """What of the sections that were read could not be decoded."""
@@ -92,12 +92,12 @@ class Description(OfOne):
         )
 
 
-def read_fields(dump: door.Dump, section: str | None) -> Fields:
+def read_fields(dump: OpenDump, section: str | None) -> Fields:
     """The sections that `section` names. Raises UsageError where it names none."""
     return Fields(Origin.of(dump), dump, tuple(select_sections(dump, section)))
 
 
-def describe(dump: door.Dump, section: str | None) -> Description:
+def describe(dump: OpenDump, section: str | None) -> Description:
     """What the vmdesc says of the sections that `section` names; all of it for None.
 
     Raises UsageError where the stream has none, or no such section.

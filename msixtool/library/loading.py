@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from msixtool import dump as door
 from msixtool.documents import Document, Origin, load_document
+from msixtool.dump import OpenDump
 from msixtool.errors import NotAStreamError, UsageError
 from msixtool.library.answer import OfOne
 from msixtool.msix.versions import NEWEST, QemuVersion
@@ -68,7 +68,7 @@ class Load(OfOne):
 
 
 def load_stream(
-    dump: door.Dump, device: str | None = None, qemu_version: str | None = None, *, xen: bool = False
+    dump: OpenDump, device: str | None = None, qemu_version: str | None = None, *, xen: bool = False
 ) -> Load:
     """The load of an opened stream. Raises UsageError where no device matches."""
     version = _version(qemu_version)
@@ -144,10 +144,10 @@ def load(
 @contextmanager
 def _stream(
     file: str, output: str | None, force: bool, offset: int, snapshot: str | None
-) -> Iterator[tuple[door.Dump, Base | None]]:
+) -> Iterator[tuple[OpenDump, Base | None]]:
     """The stream, and where it is to be written again, as the base of that: then a pipe is kept on disk."""
     if output is None:
-        with door.Dump.open(file, offset=offset, snapshot=snapshot) as dump:
+        with OpenDump.open(file, offset=offset, snapshot=snapshot) as dump:
             yield dump, None
         return
     from msixtool.output.files import check_output

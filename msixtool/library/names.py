@@ -29,11 +29,11 @@ def device_names(path: str, *, quick: bool = False) -> list[str]:
     None for a `quick` look at what has to be unpacked first and has more than MAX_PACKED bytes: RAM of a bare
     stream is not read. Raises what `Dump.open` raises.
     """
-    from msixtool.dump import Dump, spellings
+    from msixtool.dump import OpenDump, spellings
 
     if quick and not _is_quick(path):
         return []
-    with Dump.open(path) as dump:
+    with OpenDump.open(path) as dump:
         found = [name for device in dump.devices for name in spellings(device.name, device.instance)]
     return list(dict.fromkeys(name for name in found if "@" not in name))
 

@@ -10,15 +10,15 @@ from msixtool.library.answer import OfOne
 from msixtool.words import plural
 
 if TYPE_CHECKING:
-    from msixtool import dump as door
     from msixtool.devices.device import MsixDevice
+    from msixtool.dump import OpenDump
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Inspection(OfOne):
     """What a stream is and holds. `dump` has it all as values: `index`, `devices`, `writer`, `snapshots`."""
 
-    dump: door.Dump
+    dump: OpenDump
 
     def document(self) -> Document:
         """`msixtool.inspect/1`."""

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from time import sleep
 
-from msixtool import dump as door
 from msixtool.devices.device import MsixDevice
 from msixtool.documents import Document, Origin
 from msixtool.documents.trace import trace_document
+from msixtool.dump import OpenDump
 from msixtool.library.answer import Answer
 from msixtool.library.capturing import captured
 from msixtool.tasks.capture import Address, Progress
@@ -96,7 +96,7 @@ class Tracing(Answer):
         return f"{plural(len(self.devices), 'device')}, {plural(rows, 'interrupt')}, {len(self.lost)} lost"
 
 
-def trace_stream(dump: door.Dump, device: str | None, vector: int | None, later: door.Dump | None) -> Tracing:
+def trace_stream(dump: OpenDump, device: str | None, vector: int | None, later: OpenDump | None) -> Tracing:
     """Follow the interrupts of an opened stream. Raises UsageError where nothing matches."""
     traced = trace(dump, device, vector=vector, later=later)
     return Tracing(Origin.of(dump), None if later is None else Origin.of(later), traced)
@@ -143,7 +143,7 @@ def _of_ram(
     for wait in (0.0, *waits):
         sleep(wait)
         taken.append(opened.enter_context(captured(vm, progress=progress)))
-        dumps.append(opened.enter_context(door.Dump.open(taken[-1].path)))
+        dumps.append(opened.enter_context(OpenDump.open(taken[-1].path)))
     traced = trace_stream(dumps[0], device, vector, dumps[-1] if waits else None)
     origins = [replace(Origin.of(dump), path=each.vm.name) for dump, each in zip(dumps, taken, strict=True)]
     return replace(

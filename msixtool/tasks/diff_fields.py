@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from msixtool.containers.base import WINDOW
-from msixtool.dump import Dump, matches
+from msixtool.dump import OpenDump, matches
 from msixtool.errors import visible
 from msixtool.formats.idstr import Idstr
 from msixtool.qemu.moving import is_moving, moving_bytes
@@ -56,7 +56,7 @@ class FieldDiff:
 
 
 def diff_fields(
-    a: Dump, b: Dump, *, by_vector: Collection[tuple[str, int]] = (), pattern: str | None = None
+    a: OpenDump, b: OpenDump, *, by_vector: Collection[tuple[str, int]] = (), pattern: str | None = None
 ) -> FieldDiff:
     """Compare the sections with device state that `pattern` names (None: all), those that only B has last.
 
@@ -88,7 +88,7 @@ def diff_fields(
     return FieldDiff(tuple(changes), tuple(damage))
 
 
-def _pairs(a: Dump, b: Dump) -> Iterator[tuple[Item | None, Item | None]]:
+def _pairs(a: OpenDump, b: OpenDump) -> Iterator[tuple[Item | None, Item | None]]:
     """The sections of both, matched by name and instance, duplicates by their order."""
     left, right = _by_key(a), _by_key(b)
     for key, item in left.items():
@@ -96,7 +96,7 @@ def _pairs(a: Dump, b: Dump) -> Iterator[tuple[Item | None, Item | None]]:
     yield from ((None, item) for key, item in right.items() if key not in left)
 
 
-def _by_key(dump: Dump) -> dict[tuple[str, int, int], Item]:
+def _by_key(dump: OpenDump) -> dict[tuple[str, int, int], Item]:
     found: dict[tuple[str, int, int], Item] = {}
     numbers: Counter[tuple[str, int]] = Counter()
     for item in dump.index.full_sections():
@@ -106,7 +106,7 @@ def _by_key(dump: Dump) -> dict[tuple[str, int, int], Item]:
     return found
 
 
-def _same_bytes(a: Dump, left: Item, b: Dump, right: Item) -> bool:
+def _same_bytes(a: OpenDump, left: Item, b: OpenDump, right: Item) -> bool:
     """Whether the data of two sections is the same, read piece by piece: nothing bounds its length."""
     if left.data_length != right.data_length:
         return False

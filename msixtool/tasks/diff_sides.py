@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from msixtool.dump import Dump, matches
+from msixtool.dump import OpenDump, matches
 from msixtool.errors import UsageError
 from msixtool.formats import msix as fmt
 from msixtool.formats.idstr import Idstr
@@ -19,13 +19,13 @@ UNNAMED = "device"
 """What a device is called that no side names."""
 
 
-Operand = Dump | SavedFile
+Operand = OpenDump | SavedFile
 """One input of `diff`."""
 
 
 def kind_in_words(operand: Operand) -> str:
     """What an input is."""
-    if isinstance(operand, Dump):
+    if isinstance(operand, OpenDump):
         return "stream"
     return "SPEC" if operand.spec else "saved state"
 
@@ -73,7 +73,7 @@ def sides_of(
                 path=operand.path,
                 expected="--fields with the stream that forge makes of it",
             )
-    if isinstance(a, Dump) and isinstance(b, Dump):
+    if isinstance(a, OpenDump) and isinstance(b, OpenDump):
         left, right = _selected(a, device), _selected(b, device)
         if device is not None and not left and not right:
             a.select(device)  # raises with the candidates
@@ -85,15 +85,15 @@ def sides_of(
         if device is not None and not specs:
             raise UsageError(f"no device of either SPEC matches {device!r}")
         return [spec_alone(s) for s in _chosen(a, device)], [spec_alone(s) for s in _chosen(b, device)]
-    if isinstance(a, Dump):
+    if isinstance(a, OpenDump):
         assert isinstance(b, SavedFile)
         return _stream_and_spec(a, b, device)
-    assert isinstance(b, Dump)
+    assert isinstance(b, OpenDump)
     left, right = _stream_and_spec(b, a, device)
     return right, left
 
 
-def _selected(dump: Dump, device: str | None) -> list[DeviceView]:
+def _selected(dump: OpenDump, device: str | None) -> list[DeviceView]:
     """The devices of a stream that a pattern names; none is no error here."""
     return [
         side_of(found)
@@ -121,7 +121,7 @@ def _with_partner(
     state: MsixState, other: Operand, device: str | None
 ) -> tuple[list[DeviceView], list[DeviceView]]:
     """A saved state, and the one device of a stream or a SPEC that it is compared with."""
-    if isinstance(other, Dump):
+    if isinstance(other, OpenDump):
         partner = side_of(other.select_one(device))
         return [DeviceView(partner.name, partner.instance, state)], [partner]
     spec = _only(_chosen(other, device), other, device)
@@ -130,7 +130,7 @@ def _with_partner(
 
 
 def _stream_and_spec(
-    stream: Dump, spec: SavedFile, device: str | None
+    stream: OpenDump, spec: SavedFile, device: str | None
 ) -> tuple[list[DeviceView], list[DeviceView]]:
     """The devices that a SPEC names, as they are and as it makes them."""
     devices = [side_of(found) for found in stream.devices]
@@ -148,7 +148,7 @@ def _stream_and_spec(
     return left, right
 
 
-def _named(spec: DeviceSpec, devices: Sequence[DeviceView], stream: Dump) -> DeviceView | None:
+def _named(spec: DeviceSpec, devices: Sequence[DeviceView], stream: OpenDump) -> DeviceView | None:
     """The device that a SPEC names: by its whole idstr, else as `--device` does; None for no such."""
     found = [side for side in devices if side.name == spec.name] or [
         side for side in devices if matches(spec.name, side.name, side.instance)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from msixtool.devices import virtio_layout
-from msixtool.dump import Dump, matches
+from msixtool.dump import OpenDump, matches
 from msixtool.errors import FormatError, UsageError
 from msixtool.formats import vmstate
 from msixtool.formats.layout import Field, Layout
@@ -55,7 +55,7 @@ class Section:
         return self.tree.value(self.data)
 
 
-def select_sections(dump: Dump, pattern: str | None) -> list[Item]:
+def select_sections(dump: OpenDump, pattern: str | None) -> list[Item]:
     """The sections with device state that `pattern` names; all for None.
 
     Raises UsageError where it names none.
@@ -71,7 +71,7 @@ def select_sections(dump: Dump, pattern: str | None) -> list[Item]:
     return found
 
 
-def read_section(dump: Dump, item: Item, *, fallback: Layout | None = None) -> Section:
+def read_section(dump: OpenDump, item: Item, *, fallback: Layout | None = None) -> Section:
     """Read one section and lay its vmdesc over it. Damage is in the section, nothing is raised for it.
 
     `fallback` is the layout of the section where its own stream has no vmdesc.
@@ -101,7 +101,7 @@ def read_section(dump: Dump, item: Item, *, fallback: Layout | None = None) -> S
         return Section(item, data, raw, Damage.of(error, item.offset, rule, item.idstr, item.instance_id))
 
 
-def section_layout(dump: Dump, item: Item) -> Layout | None:
+def section_layout(dump: OpenDump, item: Item) -> Layout | None:
     """The layout of a section: by the vmdesc, or by what is known of virtio devices; None for nothing."""
     if item.layout is not None:
         return item.layout
@@ -114,7 +114,7 @@ def section_layout(dump: Dump, item: Item) -> Layout | None:
     return None
 
 
-def openers(dump: Dump, item: Item) -> dict[str, Inside]:
+def openers(dump: OpenDump, item: Item) -> dict[str, Inside]:
     """What describes those fields of a section that its vmdesc does not: the virtio blob, and OPAQUE."""
     found = dump.device_at.get(item.offset)
     capability = found.capability if found else None

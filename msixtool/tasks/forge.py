@@ -16,7 +16,7 @@ from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import read_device
 from msixtool.devices.places import places_of
-from msixtool.dump import Dump, matches
+from msixtool.dump import OpenDump, matches
 from msixtool.errors import MsixtoolError, UsageError
 from msixtool.formats import build, members, msix, pci, sizeof
 from msixtool.formats.idstr import Idstr
@@ -42,7 +42,7 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
 
-def plan(dump: Dump, spec: Spec) -> Plan:
+def plan(dump: OpenDump, spec: Spec) -> Plan:
     """What `spec` makes of the stream of `dump`. Nothing is written.
 
     Raises UsageError, naming the key, where the SPEC asks for what is not there or cannot be.
@@ -56,7 +56,7 @@ def plan(dump: Dump, spec: Spec) -> Plan:
 class _Forge:
     """One stream on its way to another."""
 
-    def __init__(self, dump: Dump) -> None:
+    def __init__(self, dump: OpenDump) -> None:
         self.dump = dump
         self.overlay = Overlay(dump.source)
         self.notes: list[str] = []
@@ -235,7 +235,7 @@ class _Forge:
         self._growth[device.item.offset] = device.item, len(data) - device.length
 
 
-def _find(dump: Dump, spec: DeviceSpec) -> MsixDevice:
+def _find(dump: OpenDump, spec: DeviceSpec) -> MsixDevice:
     """The one device that a SPEC names: by its whole idstr, else as `--device` does."""
     named = dump.devices_named.get(spec.name)
     if named is None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from msixtool.dump import Dump, matches
+from msixtool.dump import OpenDump, matches
 from msixtool.errors import FormatError, UsageError
 from msixtool.stream.items import Item
 from msixtool.stream.rewrite import Overlay
@@ -16,7 +16,7 @@ from msixtool.tasks.fields import Section, encode, find, read_section
 _SHOWN = 200
 
 
-def set_fields(overlay: Overlay, dump: Dump, fields: Mapping[str, Any]) -> None:
+def set_fields(overlay: Overlay, dump: OpenDump, fields: Mapping[str, Any]) -> None:
     """Change every field of `fields`, values by `SECTION/PATH`, in `overlay`, which lies over `dump`.
 
     Raises UsageError, naming the key, where there is no such field or the value does not fit it.
@@ -35,7 +35,7 @@ def set_fields(overlay: Overlay, dump: Dump, fields: Mapping[str, Any]) -> None:
 class Sections:
     """The sections of a stream by their names, each read once."""
 
-    def __init__(self, dump: Dump) -> None:
+    def __init__(self, dump: OpenDump) -> None:
         self.dump = dump
         self.items = list(dump.index.full_sections())
         self._read: dict[int, Section] = {}

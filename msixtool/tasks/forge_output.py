@@ -21,7 +21,7 @@ from msixtool.containers.libvirt import LibvirtSource
 from msixtool.containers.open import SPOOL_LIMIT, open_source
 from msixtool.containers.opened import Opened
 from msixtool.containers.qcow2 import Qcow2Source
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.errors import InputError, UsageError
 from msixtool.output.files import PIECE, OutputFile, create
 from msixtool.spec.values import Spec
@@ -34,7 +34,7 @@ from msixtool.tasks.forge_pack import TOOLS, Packer
 class Base:
     """The stream that is forged from, and the file that it is in."""
 
-    dump: Dump
+    dump: OpenDump
     opened: Opened
     file: io.FileIO
 
@@ -56,7 +56,7 @@ def open_base(
         begin = file.tell()  # standard input may have been read before
         seen = progress or bar.enter_context(bar_of(path))
         opened = open_source(cast("BinaryIO", file), offset=begin + offset, snapshot=snapshot, progress=seen)
-        with Dump(opened) as dump:
+        with OpenDump(opened) as dump:
             bar.close()
             if not damaged and dump.damage:
                 first = dump.damage[0]
@@ -153,10 +153,10 @@ def write_forged(
     return Forged(output, tuple(notes), tuple(loading(base, output, kinds)))
 
 
-def forged_dump(base: Base, planned: Plan) -> Dump:
+def forged_dump(base: Base, planned: Plan) -> OpenDump:
     """The forged stream, read through the base without being written. The base stays open for it."""
     source = Rewritten(base.dump.source, planned.replacements)
-    return Dump(replace(base.opened, source=source, sources=[source]))
+    return OpenDump(replace(base.opened, source=source, sources=[source]))
 
 
 def _write(

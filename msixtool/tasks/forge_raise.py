@@ -15,13 +15,13 @@ from msixtool.tasks.trace.follow import Follower
 
 if TYPE_CHECKING:
     from msixtool.devices.device import MsixDevice
-    from msixtool.dump import Dump
+    from msixtool.dump import OpenDump
     from msixtool.stream.rewrite import Overlay
 
 _WORD = sizeof(interrupts.WORD)
 
 
-def raise_interrupts(overlay: Overlay, dump: Dump, raised: Iterable[tuple[str, int]]) -> list[str]:
+def raise_interrupts(overlay: Overlay, dump: OpenDump, raised: Iterable[tuple[str, int]]) -> list[str]:
     """Set in `overlay`, which lies over `dump`, what makes each (device, vector) of `raised` arrive.
 
     That is the request bit of every CPU that its message goes to; of a masked vector the pending bit, which

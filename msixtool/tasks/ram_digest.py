@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from msixtool.containers.base import Progress, bar_of
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.errors import FormatError
 from msixtool.formats import qevm
 from msixtool.formats import ram as fmt
@@ -87,7 +87,7 @@ class _PageHashes:
         return BlockDigest(block.idstr, block.used_length, pages, total.hexdigest()[:_DIGITS], self.exact)
 
 
-def digest_ram(dump: Dump) -> tuple[list[BlockDigest], list[Damage]]:
+def digest_ram(dump: OpenDump) -> tuple[list[BlockDigest], list[Damage]]:
     """A digest of each RAM block, in the stream's order, and what kept RAM from being read to its end.
 
     Reads all of RAM. Pages that the stream does not hold (shared ones that were ignored, those on
@@ -117,7 +117,7 @@ def _read(reader: _Reader, damage: list[Damage]) -> None:
 
 
 class _Reader:
-    def __init__(self, dump: Dump, progress: Progress | None) -> None:
+    def __init__(self, dump: OpenDump, progress: Progress | None) -> None:
         self.dump = dump
         self.progress = progress
         self.source = dump.source

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from msixtool.devices.device import MsixDevice
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.msix.versions import NEWEST, QemuVersion
 from msixtool.qemu import refusals as catalogue
 from msixtool.qemu.versions import Version
@@ -27,7 +27,7 @@ TOLD = frozenset({DamageRule.VECTOR_COUNT})
 """What a stream that is whole can have: a refusal tells it, so it is not told as damage as well."""
 
 
-def refusals(dump: Dump, qemu_version: QemuVersion = NEWEST) -> list[Finding]:
+def refusals(dump: OpenDump, qemu_version: QemuVersion = NEWEST) -> list[Finding]:
     """The findings in stream order; empty where nothing in the stream stops a load."""
     found = [(damage.offset or 0, of_damage(damage)) for damage in dump.damage if damage.rule not in HARMLESS]
     if dump.is_incomplete:
@@ -41,7 +41,7 @@ def refusals(dump: Dump, qemu_version: QemuVersion = NEWEST) -> list[Finding]:
     return [finding for _, finding in sorted(found, key=lambda pair: pair[0])]
 
 
-def warnings(dump: Dump, qemu_version: QemuVersion = NEWEST) -> list[Finding]:
+def warnings(dump: OpenDump, qemu_version: QemuVersion = NEWEST) -> list[Finding]:
     """What QEMU may refuse, or minds and loads, in stream order: of severity warning, of code undecided where
     nothing tells."""
     found = []

@@ -18,7 +18,7 @@ from msixtool.devices import virtio_layout
 from msixtool.devices.places import config_space, places_of
 from msixtool.devices.virtio import Queue
 from msixtool.devices.virtio_layout import PACKED_VIRTQUEUES, RingAddresses, VirtioLayout
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.formats import parse, sizeof, virtio_types, vring
 from msixtool.formats import virtio as fmt
 from msixtool.formats.idstr import Idstr, kind_of_section
@@ -65,7 +65,7 @@ def _refused(
     return Refused(refusal, made, item.offset, loads=loads or refusal.loads)
 
 
-def troubles(dump: Dump) -> list[Refused]:
+def troubles(dump: OpenDump) -> list[Refused]:
     """All of a stream, in stream order."""
     found: list[Refused] = []
     blobs: list[tuple[Item, VirtioLayout]] = []
@@ -83,7 +83,7 @@ def troubles(dump: Dump) -> list[Refused]:
     return sorted(found, key=lambda refused: refused.offset)
 
 
-def virtio_blob(dump: Dump, item: Item) -> VirtioLayout | None:
+def virtio_blob(dump: OpenDump, item: Item) -> VirtioLayout | None:
     """The virtio device of a section; None where it has none on a PCI bus."""
     places = places_of(dump.source, item)
     if places.virtio is None or places.config is None or item.data_length > MAX_SECTION:
@@ -92,7 +92,7 @@ def virtio_blob(dump: Dump, item: Item) -> VirtioLayout | None:
     return virtio_layout.read(data, item.named.kind)
 
 
-def _run_state(dump: Dump, item: Item) -> Iterator[Refused]:
+def _run_state(dump: OpenDump, item: Item) -> Iterator[Refused]:
     data = dump.source.read(item.data_offset + 4, _STATE_SIZE)
     name = data.split(b"\0", 1)[0].decode("latin-1")
     if len(data) == _STATE_SIZE and name not in RUN_STATES:
@@ -106,7 +106,7 @@ def _rss(item: Item, blob: VirtioLayout) -> Iterator[Refused]:
         yield _refused(item, refusals.RSS_TABLE, length)
 
 
-def _fields(dump: Dump, item: Item, kind: str) -> Iterator[Refused]:
+def _fields(dump: OpenDump, item: Item, kind: str) -> Iterator[Refused]:
     """What single fields show, where the vmdesc tells them."""
     if item.layout is None:
         return
@@ -117,7 +117,7 @@ def _fields(dump: Dump, item: Item, kind: str) -> Iterator[Refused]:
         yield from _ahci(dump, item, values)
 
 
-def _requests(dump: Dump, blobs: list[tuple[Item, VirtioLayout]]) -> Iterator[Refused]:
+def _requests(dump: OpenDump, blobs: list[tuple[Item, VirtioLayout]]) -> Iterator[Refused]:
     """What was in flight at a device that cannot load it: a SCSI controller without a load_request, and
     each virtio device with packed rings."""
     unable = {
@@ -141,7 +141,7 @@ def _requests(dump: Dump, blobs: list[tuple[Item, VirtioLayout]]) -> Iterator[Re
 # AHCI
 
 
-def _ahci(dump: Dump, item: Item, values: dict[str, Any]) -> Iterator[Refused]:
+def _ahci(dump: OpenDump, item: Item, values: dict[str, Any]) -> Iterator[Refused]:
     state = values.get("ahci", values)
     ports = state.get("dev") if isinstance(state, dict) else None
     if not isinstance(ports, list) or not all(isinstance(port, dict) for port in ports):
@@ -151,7 +151,7 @@ def _ahci(dump: Dump, item: Item, values: dict[str, Any]) -> Iterator[Refused]:
     yield from _engines(item, ports, _bus_master(dump, item))
 
 
-def _bus_master(dump: Dump, item: Item) -> bool:
+def _bus_master(dump: OpenDump, item: Item) -> bool:
     """Whether the controller may reach memory; one that is on no PCI bus always may."""
     space = config_space(dump.source, item)
     return space is None or space.bus_master
@@ -210,7 +210,7 @@ def _engines(item: Item, ports: list[dict[str, Any]], bus_master: bool) -> Itera
 # Rings
 
 
-def _rings(dump: Dump, blobs: list[tuple[Item, VirtioLayout]]) -> Iterator[Refused]:
+def _rings(dump: OpenDump, blobs: list[tuple[Item, VirtioLayout]]) -> Iterator[Refused]:
     """The indices of each split queue against those in guest memory, which is walked once."""
     wanted = [
         (item, number, queue, ring)
@@ -240,7 +240,7 @@ def _descriptors(queue: Queue) -> int:
     return 16 * min(queue.num, 1 << 10)
 
 
-def _is_blank(dump: Dump, queue: Queue, ring: RingAddresses, indices: list[int]) -> bool:
+def _is_blank(dump: OpenDump, queue: Queue, ring: RingAddresses, indices: list[int]) -> bool:
     """Whether a queue that was used has neither indices nor descriptors: that memory is not its guest's."""
     if any(indices) or not queue.last_avail_idx:
         return False

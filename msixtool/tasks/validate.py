@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
 from msixtool.devices.device import MsixDevice
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.errors import UsageError, meant
 from msixtool.tasks.finding import Severity
 from msixtool.tasks.rules.catalogue import RULES, RuleFinding
@@ -21,7 +21,7 @@ GRAVITY = (Severity.INFO, Severity.WARNING, Severity.ERROR)
 
 
 def validate(
-    dump: Dump, *, ignore: Collection[str] = (), severity: Severity = Severity.INFO
+    dump: OpenDump, *, ignore: Collection[str] = (), severity: Severity = Severity.INFO
 ) -> list[RuleFinding]:
     """The findings about the stream, then those about each device in stream order.
 
@@ -68,7 +68,7 @@ def is_valid(findings: Collection[RuleFinding]) -> bool:
     return not any(finding.severity is Severity.ERROR for finding in findings)
 
 
-def _all(dump: Dump) -> Iterator[RuleFinding]:
+def _all(dump: OpenDump) -> Iterator[RuleFinding]:
     yield from check_stream(dump)
     for device in dump.devices:
         yield from check_function(device)

@@ -28,7 +28,7 @@ def whole(path: str) -> list[float]:
 def reading(path: str) -> list[float]:
     """The moments between the steps of the library."""
     moments = [time.perf_counter()]
-    from msixtool.dump import Dump
+    from msixtool import Dump
 
     moments.append(time.perf_counter())
     with Dump.open(path) as dump:

@@ -268,7 +268,7 @@ def test_the_target_of_many_may_be_a_pipe(packed: bool, fleet: Path) -> None:
 
 def test_trials_are_made_by_one_process_one_after_another() -> None:
     """Each starts a QEMU, and disks are for one at a time."""
-    from msixtool.dump import Dump
+    from msixtool import Dump
     from msixtool.library.compatibility import _Stream
 
     with Dump.open(THREE) as target, THREE.open("rb") as file, Dump.open(io.BytesIO(file.read())) as memory:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from msixtool import Dump
 from msixtool.containers.file import BytesSource
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.places import config_space, places_of
-from msixtool.dump import Dump
 from msixtool.formats import build, function, msix, pci, qevm
 from msixtool.formats.qevm import ItemType
 from msixtool.msix.state import MsixEntry

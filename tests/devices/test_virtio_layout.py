@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from msixtool import Dump
 from msixtool.devices import virtio_layout
 from msixtool.devices.virtio_layout import Part, RingAddresses, VirtioLayout
-from msixtool.dump import Dump
 from msixtool.formats import sizeof, virtio_types
 from msixtool.tasks.fields import read_section, select_sections
 

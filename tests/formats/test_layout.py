@@ -11,7 +11,7 @@ from construct import Int8ub, Struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msixtool.dump import Dump
+from msixtool import Dump
 from msixtool.errors import FormatError
 from msixtool.formats import build, dump_vmstate, parse, pci
 from msixtool.formats.described import Described

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from msixtool.dump import Dump
+from msixtool import Dump
 from msixtool.formats.qevm import OPENING, ItemType
 from msixtool.formats.ram import Flag
 from msixtool.stream.items import Item

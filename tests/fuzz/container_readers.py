@@ -14,8 +14,8 @@ from importlib import import_module
 from random import Random
 from typing import Any
 
+from msixtool import Dump
 from msixtool.containers.open import open_source
-from msixtool.dump import Dump
 from tests.containers.recorded import ZSTD
 from tests.fuzz import bases, octets
 from tests.fuzz.octets import Place

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from msixtool import explain
-from msixtool.dump import Dump
+from msixtool import Dump, explain
 from msixtool.errors import LONGEST, FormatError, InputError, UsageError
 from msixtool.formats import dump_vmstate
 from msixtool.formats.qevm import CommandType

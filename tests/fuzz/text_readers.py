@@ -10,8 +10,8 @@ from functools import cache, lru_cache
 from random import Random
 from typing import Any
 
+from msixtool import Dump
 from msixtool.documents.compat import compat_document
-from msixtool.dump import Dump
 from msixtool.formats.dump_vmstate import Vmstates
 from msixtool.spec import new_state, parse_spec, spec_text
 from msixtool.tasks.compat import Comparison, compare, vmstate_file

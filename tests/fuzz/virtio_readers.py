@@ -8,9 +8,9 @@ import tempfile
 from functools import cache
 from random import Random
 
+from msixtool import Dump
 from msixtool.devices import virtio, virtio_layout
 from msixtool.devices.config_space import ConfigSpace
-from msixtool.dump import Dump
 from msixtool.errors import FormatError
 from msixtool.formats import msix, virtio_types
 from msixtool.msix.state import MsixState

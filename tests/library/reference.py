@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msixtool
+from msixtool.dump import OpenDump
 from tests.conftest import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "library.md"
@@ -82,9 +83,7 @@ def _members(value: type) -> Iterator[str]:
     if dataclasses.is_dataclass(value):
         known = {field.name: field for field in dataclasses.fields(value) if not field.name.startswith("_")}
         yield from (
-            f"Holds {', '.join(f'`{name}: {each.type}`' for name, each in known.items())}.".replace(
-                "door.", ""
-            ),
+            f"Holds {', '.join(f'`{name}: {_public(each.type)}`' for name, each in known.items())}.",
             "",
         )
     own = {name: member for each in _homes(value) for name, member in vars(each).items()}
@@ -94,8 +93,7 @@ def _members(value: type) -> Iterator[str]:
 
 def _homes(value: type) -> list[type]:
     """The classes whose members are told with it: its own, and those that it adds questions to."""
-    inherited = [each for each in value.__mro__[1:] if each.__name__ == value.__name__]
-    return [*reversed(inherited), value]
+    return [OpenDump, value] if value is msixtool.Dump else [value]
 
 
 def _member(name: str, member: Any) -> Iterator[str]:
@@ -143,7 +141,12 @@ def _signature(function: Any, *, bound: bool = False) -> str:
         mark = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
         default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
         parts.append(f"{mark}{parameter.name}: {parameter.annotation}{default}")
-    return f"({', '.join(parts)}) -> {signature.return_annotation}".replace("door.", "")
+    return _public(f"({', '.join(parts)}) -> {signature.return_annotation}")
+
+
+def _public(annotation: Any) -> str:
+    """What is said of a type: an opened stream is a Dump to whoever reads this."""
+    return str(annotation).replace(OpenDump.__name__, msixtool.Dump.__name__)
 
 
 if __name__ == "__main__":

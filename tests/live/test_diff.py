@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import msixtool
-from msixtool.dump import Dump
+from msixtool import Dump
 from msixtool.tasks.diff import diff_devices, side_of
 from msixtool.tasks.diff_fields import FieldDiff, diff_fields
 from msixtool.tasks.ram_digest import diff_ram, digest_ram

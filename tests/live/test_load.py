@@ -19,8 +19,8 @@ from dataclasses import replace
 
 import pytest
 
+from msixtool import Dump
 from msixtool.devices.device import MsixDevice
-from msixtool.dump import Dump
 from msixtool.formats.msix import CONTROL_ENABLE, CONTROL_FUNCTION_MASK
 from msixtool.formats.pci import CommandBits
 from msixtool.msix.state import MsixEntry, MsixState

@@ -20,8 +20,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
+from msixtool import Dump
 from msixtool.devices.places import config_space
-from msixtool.dump import Dump
 from msixtool.formats.pci import CONFIG_SIZE, EXPRESS_CONFIG_SIZE
 from tests.live.pci import PRIMARY_BUS, Function
 from tests.live.process import die_with_parent

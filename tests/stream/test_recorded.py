@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from msixtool.dump import Dump
+from msixtool import Dump
 from msixtool.formats.qevm import ItemType
 from msixtool.stream.items import StreamIndex
 from tests.conftest import unpacked

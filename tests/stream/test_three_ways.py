@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from msixtool.dump import Dump
+from msixtool import Dump
 from msixtool.errors import NotAStreamError
 from msixtool.stream.items import StreamIndex
 from tests.conftest import STREAMS, stream_id, unpacked

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msixtool import Dump
 from msixtool.containers.base import Source
 from msixtool.containers.file import BytesSource
-from msixtool.dump import Dump
 from msixtool.stream.forward import ForwardReader
 from msixtool.stream.items import StreamIndex
 from msixtool.stream.read import read_stream

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from msixtool import Dump
 from msixtool.containers.file import BytesSource
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import find_devices
-from msixtool.dump import Dump
 from msixtool.formats import build, libvirt, msix
 from msixtool.formats import virtio as virtio_format
 from msixtool.msix.state import MsixState

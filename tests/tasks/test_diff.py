@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msixtool.dump import Dump
+from msixtool import Dump
 from msixtool.errors import UsageError
 from msixtool.msix.state import MsixEntry, MsixState
 from msixtool.spec import Spec, parse_spec, spec_text

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from msixtool.dump import Dump
+from msixtool import Dump
 from msixtool.qemu.moving import is_moving, moving_bytes
 from msixtool.tasks.diff_fields import GAP, MAX_RUNS, FieldChange, diff_fields, differing_runs
 from msixtool.tasks.fields import encode, find, read_section, select_sections

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msixtool.dump import Dump
+from msixtool import Dump
 from msixtool.tasks.ram_digest import BlockDigest, diff_ram, digest_ram
 from tests.conftest import CORPUS, REPOSITORY
 from tests.stream.build import BLOCK, PAGE, Stream, compressed, page, xbzrle, zero

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from msixtool.dump import Dump
+from msixtool import Dump
 from msixtool.tasks.explain import Explanation, explain
 from tests.conftest import CORPUS
 from tests.tasks.explain_logs import EXPECTED, LOGS, VERSIONS, recorded

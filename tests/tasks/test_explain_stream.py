@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from msixtool.dump import Dump
+from msixtool import Dump
 from msixtool.qemu.kinds import DeviceKind, kind_of
 from msixtool.tasks.compat import compare
 from msixtool.tasks.explain import Finding, explain

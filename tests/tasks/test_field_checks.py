@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from msixtool.dump import Dump
+from msixtool import Dump
 from msixtool.formats.described import Described
 from msixtool.tasks.field_checks import wrong_fields
 from msixtool.tasks.section_checks import troubles

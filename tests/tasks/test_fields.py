@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from msixtool import Dump
 from msixtool.devices import virtio_layout
 from msixtool.devices.device import MsixDevice
 from msixtool.documents import Origin
 from msixtool.documents.fields import fields_document, fields_json
-from msixtool.dump import Dump
 from msixtool.errors import FormatError, UsageError
 from msixtool.formats import virtio as virtio_format
 from msixtool.tasks import fields

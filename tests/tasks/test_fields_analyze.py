@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from msixtool.dump import Dump
+from msixtool import Dump
 from msixtool.formats.qevm import ItemType
 from msixtool.tasks.field_tree import Elements, Group, Leaf, Node
 from msixtool.tasks.fields import read_section, select_sections

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from msixtool.dump import Dump
+from msixtool import Dump
 from msixtool.msix import events as ev
 from msixtool.msix.state import MsixState
 from msixtool.tasks.replay.script import FORMS, parse_script

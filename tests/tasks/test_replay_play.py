@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from msixtool import Dump
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
-from msixtool.dump import Dump
 from msixtool.errors import InputError, MsixtoolError
 from msixtool.formats.qevm import ItemType
 from msixtool.msix import events as ev

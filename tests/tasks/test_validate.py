@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msixtool.dump import Dump
+from msixtool import Dump
 from msixtool.errors import UsageError
 from msixtool.tasks.finding import Severity
 from msixtool.tasks.rules.catalogue import RULES, RuleFinding

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from msixtool.dump import Dump
+from msixtool import Dump
 from msixtool.formats import msix
 from msixtool.msix.state import MsixEntry, MsixState
 from msixtool.tasks.rules.catalogue import RuleFinding

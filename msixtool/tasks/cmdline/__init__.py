@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from uuid import UUID
 
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.errors import InputError
 from msixtool.qemu.history import oldest_machine
 from msixtool.qemu.kinds import Backend
@@ -18,7 +18,7 @@ from msixtool.qemu.versions import Version, machine_version
 from msixtool.tasks.cmdline import machine as machines
 from msixtool.tasks.cmdline.backends import Backends
 from msixtool.tasks.cmdline.boards import PC, board_of
-from msixtool.tasks.cmdline.machine import Sections
+from msixtool.tasks.cmdline.machine import FullSections
 from msixtool.tasks.cmdline.others import Others
 from msixtool.tasks.cmdline.pci import PciTree, in_order
 from msixtool.tasks.cmdline.seen import SeenDevice
@@ -57,7 +57,7 @@ class CommandLine:
 
 
 def command_line(
-    dump: Dump,
+    dump: OpenDump,
     *,
     version: Version | None = None,
     program: str | None = None,
@@ -82,14 +82,14 @@ def command_line(
 
 class _Maker:
     def __init__(
-        self, dump: Dump, version: Version, bios: str | None, *, like: Version | None = None
+        self, dump: OpenDump, version: Version, bios: str | None, *, like: Version | None = None
     ) -> None:
         self.like = like
         self.dump = dump
         self.version = version
         self.bios = bios
         self.words = Words()
-        self.sections = Sections.of(dump)
+        self.sections = FullSections.of(dump)
         self.q35 = "mch" in self.sections.kinds
         self.machine = self._machine_type()
         machine = machine_version(self.machine)

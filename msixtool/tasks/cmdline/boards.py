@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from msixtool.errors import MsixtoolError
 from msixtool.qemu.processors import arm_levels, arm_model, power_model
 from msixtool.qemu.versions import machine_version
-from msixtool.tasks.cmdline.machine import Sections
+from msixtool.tasks.cmdline.machine import FullSections
 from msixtool.tasks.fields import read_section
 
 _PVR = 287
@@ -48,10 +48,10 @@ class Board(NamedTuple):
     """A machine by the name of its main memory."""
 
     program: str
-    shown: Callable[[Sections], Shown] = lambda _: Shown({})
+    shown: Callable[[FullSections], Shown] = lambda _: Shown({})
 
 
-def _arm(sections: Sections) -> Shown:
+def _arm(sections: FullSections) -> Shown:
     options = {}
     kinds, blocks = sections.kinds, {block.idstr for block in sections.dump.index.blocks}
     if "arm_gicv3" in kinds:
@@ -79,13 +79,13 @@ def _arm(sections: Sections) -> Shown:
     return Shown(options, arm_model(registers))
 
 
-def _riscv(sections: Sections) -> Shown:
+def _riscv(sections: FullSections) -> Shown:
     if "riscv_aplic" not in sections.kinds:
         return Shown({})
     return Shown({"aia": "aplic-imsic" if "riscv_imsic" in sections.kinds else "aplic"})
 
 
-def _power(sections: Sections) -> Shown:
+def _power(sections: FullSections) -> Shown:
     options = {}
     old, new = "icp/server" in sections.by_name, "spapr-xive" in sections.kinds
     if new:
@@ -117,7 +117,7 @@ def _capability(name: str, value: Any) -> dict[str, str]:
     return {option: words[value]} if value < len(words) else {}
 
 
-def _values(sections: Sections, name: str) -> dict[str, Any]:
+def _values(sections: FullSections, name: str) -> dict[str, Any]:
     """The fields of the first section of this name; none where it cannot be read."""
     items = sections.by_name.get(name)
     try:
@@ -139,7 +139,7 @@ BOARDS: Mapping[str, Board] = {
 """By the name that the machine gives its main memory."""
 
 
-def board_of(sections: Sections) -> Board:
+def board_of(sections: FullSections) -> Board:
     """The board of a stream; a PC where its main memory has none of their names, as a backend's may."""
     machine = str(sections.dump.index.machine)
     found = (BOARDS[block.idstr] for block in sections.dump.index.blocks if block.idstr in BOARDS)

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from xml.etree import ElementTree
 
 from msixtool.tasks.cmdline import CommandLine
-from msixtool.tasks.cmdline.libvirt_elements import Elements, pairs, put, typed
+from msixtool.tasks.cmdline.libvirt_elements import DeviceElements, pairs, put, typed
 from msixtool.tasks.cmdline.words import Note, parsed
 
 _NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
@@ -44,7 +44,7 @@ class _Domain:
 
     def __post_init__(self) -> None:
         self.devices = ElementTree.Element("devices")
-        self.elements = Elements(self.command.args, self.devices)
+        self.elements = DeviceElements(self.command.args, self.devices)
 
     def text(self, name: str) -> str:
         options = list(pairs(self.command.args))

@@ -21,7 +21,7 @@ _BACKENDS = frozenset(
 """Properties that name what libvirt makes itself."""
 _ALIAS = "ua-"
 _SINGLE = frozenset({"video", "watchdog", "memballoon", "panic", "tpm"})
-"""Elements of which there is one, but for displays that are not the first."""
+"""DeviceElements of which there is one, but for displays that are not the first."""
 _WORDS = frozenset({"id", "addr", "bus", "mac", "serial", "name", "masterbus", *_BACKENDS})
 _NUMBERED_WORDS = frozenset({"x-speed", "x-width", "serial", "romfile"})
 """Numbers that are words to QEMU."""
@@ -30,7 +30,7 @@ _ON_OFF_AUTO = frozenset({"disable-legacy", "msi", "msix", "master"})
 
 
 @dataclass
-class Elements:
+class DeviceElements:
     """Makes them for the options of a command, inside `<devices>`; `rest` is what QEMU is told as it is."""
 
     args: tuple[str, ...]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.formats.idstr import Idstr
 from msixtool.qemu.versions import Version
 from msixtool.ram.memory_map import CMOS_SIZE, GIB, MAIN_MEMORY, MIB, backends, told_by_cmos
@@ -27,15 +27,15 @@ _MOST_SLOTS = 256
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,9})")
 
 
-class Sections(NamedTuple):
+class FullSections(NamedTuple):
     """What of a stream is asked for here: sections by idstr, and the names of kinds."""
 
-    dump: Dump
+    dump: OpenDump
     by_name: dict[str, list[Item]]
     kinds: frozenset[str]
 
     @classmethod
-    def of(cls, dump: Dump) -> Sections:
+    def of(cls, dump: OpenDump) -> FullSections:
         """Those of a stream."""
         by_name: dict[str, list[Item]] = {}
         for item in dump.index.full_sections():
@@ -54,7 +54,7 @@ class Power(NamedTuple):
     slots: int | None
 
 
-def machine_options(sections: Sections, version: Version, q35: bool) -> dict[str, str]:
+def machine_options(sections: FullSections, version: Version, q35: bool) -> dict[str, str]:
     """The properties of the machine that the stream shows, by what it has not."""
     options: dict[str, str] = {}
     kinds = sections.kinds
@@ -75,7 +75,7 @@ def machine_options(sections: Sections, version: Version, q35: bool) -> dict[str
     return options
 
 
-def microvm_options(sections: Sections, version: Version) -> dict[str, str]:
+def microvm_options(sections: FullSections, version: Version) -> dict[str, str]:
     """The same for microvm, which has little unless it is asked for."""
     kinds = sections.kinds
     options = {
@@ -95,7 +95,7 @@ def microvm_options(sections: Sections, version: Version) -> dict[str, str]:
 
 
 def add_memory(
-    words: Words, machine: dict[str, str], sections: Sections, power: Power, taken: set[str]
+    words: Words, machine: dict[str, str], sections: FullSections, power: Power, taken: set[str]
 ) -> list[RamBlock]:
     """-m, backends and NUMA nodes: the blocks that are left. `taken` are the backends of other devices."""
     blocks = [block for block in backends(sections.dump.index.blocks) if block.idstr not in taken]
@@ -129,7 +129,9 @@ def add_dimms(words: Words, dimms: Sequence[RamBlock]) -> None:
         )
 
 
-def _add_main(words: Words, machine: dict[str, str], main: Sequence[RamBlock], sections: Sections) -> None:
+def _add_main(
+    words: Words, machine: dict[str, str], main: Sequence[RamBlock], sections: FullSections
+) -> None:
     if len(main) == 1:
         machine["memory-backend"] = _backend(words, main[0])
         return
@@ -162,7 +164,7 @@ def _backend(words: Words, block: RamBlock) -> str:
     return name
 
 
-def _total(sections: Sections) -> int | None:
+def _total(sections: FullSections) -> int | None:
     """Bytes of main memory, as the firmware is told in CMOS."""
     for item in sections.by_name.get("mc146818rtc", ()):
         if item.data_length >= CMOS_SIZE:

@@ -12,7 +12,7 @@ from msixtool.devices import virtio_layout
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.places import places_of
 from msixtool.devices.virtio import config_size
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.errors import FormatError, MsixtoolError
 from msixtool.formats import parse, pci, sizeof, vmstate
 from msixtool.formats import virtio as fmt
@@ -82,7 +82,7 @@ class Virtio:
 class SeenDevice:
     """`Seen` of a section. `path` is the part of the idstr before its last slash."""
 
-    dump: Dump
+    dump: OpenDump
     item: Item
     version: Version
     machine: Version | None

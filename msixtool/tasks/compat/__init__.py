@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.formats.dump_vmstate import Vmstates
 from msixtool.qemu import refusals
 from msixtool.qemu.versions import Version
@@ -50,8 +50,8 @@ class Comparison:
 
 
 def compare(
-    source: Dump,
-    target: Dump,
+    source: OpenDump,
+    target: OpenDump,
     *,
     target_version: Version | None = None,
     vmstate: Vmstates | None = None,

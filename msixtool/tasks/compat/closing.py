@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.errors import FormatError, InputError
 from msixtool.formats.idstr import Idstr
 from msixtool.tasks.cmdline import CommandLine
@@ -53,7 +53,7 @@ class _Addition:
 @dataclass
 class _Closing:
     program: Sequence[str]
-    source: Dump
+    source: OpenDump
     command: CommandLine
     starts: int = 0
     deadline: float = 0.0
@@ -98,7 +98,7 @@ class _Closing:
         """What stops the load, by a fresh stream; None where the command does not start."""
         self.starts += 1
         try:
-            with fresh_stream([*self.program, *args]) as stream, Dump.open(stream) as target:
+            with fresh_stream([*self.program, *args]) as stream, OpenDump.open(stream) as target:
                 found: Comparison = compare(self.source, target, target_version=self.command.version)
         except (InputError, FormatError):
             return None
@@ -157,7 +157,7 @@ class _Closing:
         return said
 
 
-def close(program: Sequence[str], command: CommandLine, source: Dump) -> tuple[CommandLine, Trial]:
+def close(program: Sequence[str], command: CommandLine, source: OpenDump) -> tuple[CommandLine, Trial]:
     """Load a source with a command of `program`, changed until the load succeeds or nothing more is known.
 
     The notes say what was changed, and what stays. Raises InputError where QEMU does not start.

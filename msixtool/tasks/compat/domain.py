@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.errors import InputError, UsageError
 from msixtool.tasks.cmdline.words import joined, parsed
 from msixtool.tasks.compat.domain_networks import network_words, without_networks
@@ -58,7 +58,7 @@ class DomainCommand:
     changed: tuple[str, ...]
 
 
-def domain_command(xml: str, source: Dump, *, connect: str = "qemu:///system") -> DomainCommand:
+def domain_command(xml: str, source: OpenDump, *, connect: str = "qemu:///system") -> DomainCommand:
     """The command of a domain with harmless backends.
 
     Raises InputError where virsh is not there, does not answer, or does not take the XML.
@@ -81,7 +81,7 @@ class DomainCommands:
     def __init__(self) -> None:
         self._made: dict[tuple[object, ...], DomainCommand] = {}
 
-    def of(self, xml: str, source: Dump) -> DomainCommand:
+    def of(self, xml: str, source: OpenDump) -> DomainCommand:
         """As `domain_command`, and the same for the same domain."""
         key = xml, *_flash(source).items()
         if key not in self._made:
@@ -89,12 +89,12 @@ class DomainCommands:
         return self._made[key]
 
 
-def _flash(source: Dump) -> dict[str, int]:
+def _flash(source: OpenDump) -> dict[str, int]:
     """Bytes of each flash by the name of its RAM block."""
     return {b.idstr: b.used_length for b in source.index.blocks if b.idstr.startswith("system.flash")}
 
 
-def xml_of(path: str, source: Dump) -> str:
+def xml_of(path: str, source: OpenDump) -> str:
     """The XML in a file, or for "-" that in the libvirt save image that the source is.
 
     Raises InputError for a file that cannot be read, UsageError for a source that is no such image.

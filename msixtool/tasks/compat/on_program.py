@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.errors import InputError
 from msixtool.formats.dump_vmstate import Vmstates
 from msixtool.qemu.versions import Version
@@ -73,7 +73,7 @@ class ProgramAnswer:
 
     command: CommandLine
     comparison: Comparison
-    target: Dump | None
+    target: OpenDump | None
     trial: Trial | None
 
 
@@ -100,7 +100,7 @@ class OnProgram:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def answer(self, source: Dump, *, try_it: bool) -> ProgramAnswer:
+    def answer(self, source: OpenDump, *, try_it: bool) -> ProgramAnswer:
         """Compare a source with its target, and try the load if that is asked for.
 
         Raises InputError where the source has no machine type, or its target does not start.
@@ -119,7 +119,7 @@ class OnProgram:
         trial = try_load(words, source) if try_it else None
         return ProgramAnswer(command, comparison, target, trial)
 
-    def closed(self, source: Dump, command: CommandLine) -> tuple[CommandLine, Trial]:
+    def closed(self, source: OpenDump, command: CommandLine) -> tuple[CommandLine, Trial]:
         """Load a source with a command, and change that until the load succeeds or nothing more is known.
 
         Raises InputError where the target does not start.
@@ -132,7 +132,7 @@ class OnProgram:
         """What PROGRAM says its version is."""
         return self._release
 
-    def command_for(self, source: Dump) -> CommandLine:
+    def command_for(self, source: OpenDump) -> CommandLine:
         """The command for a source, with a blank firmware where it needs one of another size."""
         return self._with_firmware(command_line(source, version=self._release, program=self._words[0]))
 
@@ -146,7 +146,7 @@ class OnProgram:
         return replace(command, args=(*command.args, "-bios", str(self._blanks[command.firmware])))
 
 
-def _no_machine(source: Dump, program: str) -> Finding:
+def _no_machine(source: OpenDump, program: str) -> Finding:
     return Finding(
         Code.MACHINE_TYPE,
         f"machine type: {source.index.machine}, which {program} does not have",

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.errors import FormatError, InputError, UsageError
 from msixtool.formats.dump_vmstate import Vmstates
 from msixtool.output.files import OutputFile
@@ -104,7 +104,7 @@ class FreshTargets:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._made: dict[tuple[str, ...], tuple[Dump, Vmstates | None] | InputError] = {}
+        self._made: dict[tuple[str, ...], tuple[OpenDump, Vmstates | None] | InputError] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -112,13 +112,13 @@ class FreshTargets:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def of(self, command: Sequence[str]) -> tuple[Dump, Vmstates | None]:
+    def of(self, command: Sequence[str]) -> tuple[OpenDump, Vmstates | None]:
         """The stream of a command's QEMU, and its description. Raises as `fresh_target` does, each time."""
         key = tuple(command)
         if key not in self._made:
             try:
                 fresh = self._stack.enter_context(fresh_target(command))
-                self._made[key] = self._stack.enter_context(Dump.open(fresh.stream)), fresh.vmstate
+                self._made[key] = self._stack.enter_context(OpenDump.open(fresh.stream)), fresh.vmstate
             except InputError as error:
                 self._made[key] = error
         made = self._made[key]
@@ -142,7 +142,7 @@ def _describe(command: Sequence[str], path: Path) -> tuple[Vmstates | None, str 
         return None, said[-1] if said else f"status {run.returncode}"
 
 
-def try_load(command: Sequence[str], source: Dump) -> Trial:
+def try_load(command: Sequence[str], source: OpenDump) -> Trial:
     """Load `source` into the QEMU of `command`, and end it.
 
     Raises InputError where QEMU does not start or hangs, UsageError for a stream that cannot be handed to
@@ -168,7 +168,7 @@ def try_load(command: Sequence[str], source: Dump) -> Trial:
     return Trial(loaded, said)
 
 
-async def _load(target: FreshQemu, source: Dump, reader: int, feeder: Thread) -> bool:
+async def _load(target: FreshQemu, source: OpenDump, reader: int, feeder: Thread) -> bool:
     from qemu.qmp import QMPClient, QMPError
 
     vm = QMPClient("msixtool")
@@ -195,7 +195,7 @@ async def _load(target: FreshQemu, source: Dump, reader: int, feeder: Thread) ->
                 await vm.disconnect()
 
 
-async def _prepare(vm: QMPClient, source: Dump) -> None:
+async def _prepare(vm: QMPClient, source: OpenDump) -> None:
     """Turn on what the stream needs."""
     states = [{"capability": name, "state": True} for name in source.index.capabilities]
     if states:
@@ -211,7 +211,7 @@ async def _incoming(vm: QMPClient, uri: str) -> None:
     await _ask(vm, "migrate-incoming", {"uri": uri})
 
 
-def _feed(writer: int, source: Dump) -> None:
+def _feed(writer: int, source: OpenDump) -> None:
     """Write the decoded stream into a pipe until its end, or until nobody reads."""
     offset = 0
     try:

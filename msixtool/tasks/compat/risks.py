@@ -11,7 +11,7 @@ from typing import Any
 
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.device import MsixDevice
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.formats import pci
 from msixtool.msix.versions import QemuVersion
 from msixtool.qemu import advice, history, kinds, vendors, vmstates
@@ -25,7 +25,7 @@ UNSIZED_QUEUE = 1024
 """What QEMU 10.0.13 writes as the size of each queue that the guest has not set up."""
 
 
-def risks(source: Dump, to: Version, vendor: str | None = None) -> list[Finding]:
+def risks(source: OpenDump, to: Version, vendor: str | None = None) -> list[Finding]:
     """What goes wrong, or may, when `source` moves to a QEMU of release `to`, in the build of `vendor`."""
     release: QemuVersion = (*to, 0)
     found = [*refusals(source, release), *warnings(source, release), *_machine(source, to, vendor)]
@@ -45,7 +45,7 @@ def _warning(code: Code, message: str, item: Item | None = None, **details: Any)
     return Finding(code, message, section, instance, severity=Severity.WARNING, **details)
 
 
-def _machine(source: Dump, to: Version, vendor: str | None) -> Iterator[Finding]:
+def _machine(source: OpenDump, to: Version, vendor: str | None) -> Iterator[Finding]:
     name, version = source.index.machine, machine_version(source.index.machine)
     if name is None:
         return
@@ -122,7 +122,7 @@ def _section(item: Item, to: Version) -> Iterator[Finding]:
             )
 
 
-def _changes(source: Dump, machine: Version, to: Version) -> Iterator[Finding]:
+def _changes(source: OpenDump, machine: Version, to: Version) -> Iterator[Finding]:
     """What a target with a newer machine type would have otherwise."""
     express = {device.name for device in source.devices if _is_express(device)}
     found = [

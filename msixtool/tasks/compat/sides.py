@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.formats.idstr import Idstr
 from msixtool.formats.qevm import OPENING
 from msixtool.qemu.versions import Version
@@ -27,7 +27,7 @@ def key_of(item: Item) -> SectionKey:
 class Side:
     """One stream, opened."""
 
-    def __init__(self, dump: Dump) -> None:
+    def __init__(self, dump: OpenDump) -> None:
         self.dump = dump
         self.window = Window(dump.source)
 
@@ -81,7 +81,7 @@ class Side:
 class TargetSide(Side):
     """The side that loads: a fresh stream of its command line, and what is known of its QEMU."""
 
-    def __init__(self, dump: Dump, knowledge: Knowledge) -> None:
+    def __init__(self, dump: OpenDump, knowledge: Knowledge) -> None:
         super().__init__(dump)
         self.knowledge = knowledge
         self._elsewhere: dict[str, list[str]] | None = None

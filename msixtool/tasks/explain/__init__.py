@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.qemu.refusals.logged import STREAM
 from msixtool.qemu.refusals.logged_devices import DEVICES, OUTSIDE
 from msixtool.qemu.wordings import Role
@@ -41,7 +41,7 @@ _SENTENCES = {**STREAM, **DEVICES, **OUTSIDE, **{each.name: each.sentence for ea
 _CAUSES = {**CAUSES, "crash": crash, SHUT_DOWN: crash}
 
 
-def explain(log: BinaryIO, dump: Dump | None = None) -> list[Explanation]:
+def explain(log: BinaryIO, dump: OpenDump | None = None) -> list[Explanation]:
     """The failures in a log by their lines, each once, explained; at most MOST.
 
     `dump` is the stream that was refused, or one of the same VM. Raises OSError where the log cannot be read.

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.places import config_space
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.errors import FormatError
 from msixtool.qemu.kinds.facts import Capabilities
 from msixtool.stream.items import DamageRule, Item
@@ -17,7 +17,7 @@ from msixtool.tasks.refusals import refusals
 class StreamAtHand:
     """A stream that QEMU refused, or one of the same VM."""
 
-    def __init__(self, dump: Dump) -> None:
+    def __init__(self, dump: OpenDump) -> None:
         self.dump = dump
 
     def section(self, idstr: str, instance: int | None = None) -> Item | None:

@@ -7,7 +7,7 @@ kind marks used at its creation is used, configuration space is restored, then m
 from __future__ import annotations
 
 from msixtool.devices.device import MsixDevice
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.errors import InputError, UsageError
 from msixtool.formats import msix as fmt
 from msixtool.formats import virtio as virtio_format
@@ -26,7 +26,7 @@ from msixtool.tasks.replay.values import VectorNumbers
 @action("stream FILE DEVICE [used=LIST]", When.START)
 def stream(bench: Bench, file: str, device: str, used: VectorNumbers | None = None) -> Events:
     """A new process has loaded this device of a stream; a virtio device then marks its vectors used."""
-    with Dump.open(bench.path(file)) as dump:
+    with OpenDump.open(bench.path(file)) as dump:
         found = dump.select_one(device)
         refused = [
             finding

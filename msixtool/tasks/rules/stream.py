@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from msixtool.containers.base import WINDOW
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.errors import MsixtoolError
 from msixtool.formats.qevm import ItemType
 from msixtool.qemu.refusals import RAM_FILL
@@ -17,7 +17,7 @@ from msixtool.tasks.section_checks import troubles
 from msixtool.words import plural
 
 
-def check_stream(dump: Dump) -> Iterator[RuleFinding]:
+def check_stream(dump: OpenDump) -> Iterator[RuleFinding]:
     """Damage first, as the reader met it, then what is odd though it can be read."""
     for damage in dump.damage:
         severity = RULES[damage.rule].severity
@@ -61,7 +61,7 @@ def _finding(
     return RuleFinding(rule, severity or RULES[rule].severity, message, device, instance, offset=offset)
 
 
-def _blames_the_description(dump: Dump) -> bool:
+def _blames_the_description(dump: OpenDump) -> bool:
     return any(damage.rule == DamageRule.VMDESC for damage in dump.damage)
 
 
@@ -69,7 +69,7 @@ PADDING = 16 << 20
 """Bytes behind the end of the stream that are looked at: a disk goes on for as long as it is large."""
 
 
-def _behind_the_end(dump: Dump) -> Iterator[RuleFinding]:
+def _behind_the_end(dump: OpenDump) -> Iterator[RuleFinding]:
     end = dump.index.end
     try:
         rest = dump.source.size - end
@@ -84,7 +84,7 @@ def _behind_the_end(dump: Dump) -> Iterator[RuleFinding]:
         yield _finding("trailing-bytes", text, severity=severity, offset=end)
 
 
-def _zeros(dump: Dump, offset: int, end: int) -> bool:
+def _zeros(dump: OpenDump, offset: int, end: int) -> bool:
     while data := dump.source.read(offset, min(WINDOW, end - offset)):
         if data != bytes(len(data)):
             return False
@@ -92,7 +92,7 @@ def _zeros(dump: Dump, offset: int, end: int) -> bool:
     return True
 
 
-def _unfinished(dump: Dump) -> Iterator[RuleFinding]:
+def _unfinished(dump: OpenDump) -> Iterator[RuleFinding]:
     items = dump.index.items
     ended = {item.section_id for item in items if item.type == ItemType.SECTION_END}
     for item in items:
@@ -103,7 +103,7 @@ def _unfinished(dump: Dump) -> Iterator[RuleFinding]:
             )
 
 
-def _duplicates(dump: Dump) -> Iterator[RuleFinding]:
+def _duplicates(dump: OpenDump) -> Iterator[RuleFinding]:
     seen: Counter[tuple[str | None, int | None]] = Counter()
     for item in dump.index.full_sections():
         seen[item.idstr, item.instance_id] += 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from msixtool.devices.cpus import Cpu, guest_time, read_cpus
 from msixtool.devices.device import MsixDevice
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.tasks.trace.follow import Follower, Interrupt
 from msixtool.tasks.trace.verdict import LOSING, SECOND, Later, Verdict, judge
 
@@ -57,7 +57,7 @@ class Trace:
 
 
 def trace(
-    dump: Dump, pattern: str | None = None, *, vector: int | None = None, later: Dump | None = None
+    dump: OpenDump, pattern: str | None = None, *, vector: int | None = None, later: OpenDump | None = None
 ) -> Trace:
     """Follow every interrupt of the devices that `pattern` names, of `vector` alone where it is given.
 
@@ -78,7 +78,7 @@ def trace(
     return Trace(tuple(cpus), tuple(devices), tuple(missing), tuple(dict.fromkeys(told)), note)
 
 
-def _later(dump: Dump, later: Dump, found: list[list[Interrupt]]) -> tuple[Later | None, str | None]:
+def _later(dump: OpenDump, later: OpenDump, found: list[list[Interrupt]]) -> tuple[Later | None, str | None]:
     """The rows of the second stream by device and queue, or why they decide nothing."""
     before, after = (guest_time(each.source, each.index) for each in (dump, later))
     if before is None or after is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from msixtool.devices.device import MsixDevice
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.formats import parse, sizeof, vring
 from msixtool.ram.memory import GuestMemory
 from msixtool.tasks.fields import read_section
@@ -42,7 +42,7 @@ class Cause:
 class Causes:
     """The causes of one device; `want` first, so that guest memory is walked once."""
 
-    def __init__(self, dump: Dump, device: MsixDevice) -> None:
+    def __init__(self, dump: OpenDump, device: MsixDevice) -> None:
         kind = _KINDS.get(device.kind)
         values = {} if kind is None else read_section(dump, device.item).values()
         self._places, self._read = kind or (_no_places, _no_causes)

@@ -13,7 +13,7 @@ from msixtool.devices.interrupt_route import Remapping, Route, RouteKind, Router
 from msixtool.devices.places import places_of
 from msixtool.devices.rings import QueueReader, Ring
 from msixtool.devices.virtio_layout import VirtioLayout
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.errors import FormatError
 from msixtool.tasks.trace.causes import Cause, Causes
 from msixtool.tasks.trace.verdict import Verdict
@@ -74,7 +74,7 @@ class Interrupt:
 class Follower:
     """Follows the interrupts of one stream's devices."""
 
-    def __init__(self, dump: Dump, cpus: Sequence[Cpu]) -> None:
+    def __init__(self, dump: OpenDump, cpus: Sequence[Cpu]) -> None:
         self._dump = dump
         self._memory = dump.memory
         self._apics = {cpu.apic.id: cpu.apic for cpu in cpus if cpu.apic is not None}

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from msixtool.devices.cpus import read_cpus
-from msixtool.dump import Dump
+from msixtool.dump import OpenDump
 from msixtool.ram.looked_at import LookedAt, Span
 from msixtool.tasks.capture import Address, Captured, Moment, VmStream, moments
 from msixtool.tasks.trace.follow import Follower
@@ -21,7 +21,7 @@ from msixtool.words import plural
 class Looked:
     """One look at a VM. `left_out` says what was not read of its memory, None for nothing."""
 
-    dump: Dump
+    dump: OpenDump
     captured: Captured
     left_out: str | None
 
@@ -36,7 +36,7 @@ def looks(
     """
 
     def wanted(stream: VmStream) -> list[Span]:
-        with Dump.open(stream) as dump:
+        with OpenDump.open(stream) as dump:
             memory = dump.memory = LookedAt(dump.source, dump.index)
             Follower(dump, read_cpus(dump.source, dump.index)[0]).follow(dump.select(pattern))
             return list(memory.wanted)
@@ -45,10 +45,10 @@ def looks(
         found = moments(address, wanted, waits)
         for each in found:
             opened.enter_context(each.stream)
-        yield [_looked(opened.enter_context(Dump.open(each.stream)), each) for each in found]
+        yield [_looked(opened.enter_context(OpenDump.open(each.stream)), each) for each in found]
 
 
-def _looked(dump: Dump, moment: Moment) -> Looked:
+def _looked(dump: OpenDump, moment: Moment) -> Looked:
     dump.memory = LookedAt(dump.source, dump.index, moment.pieces)
     left_out = None
     if moment.left_out:

@@ -20,9 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
+from msixtool import Dump  # noqa: E402
 from msixtool.devices.device import MsixDevice  # noqa: E402
 from msixtool.devices.virtio import VirtioState  # noqa: E402
-from msixtool.dump import Dump  # noqa: E402
 from msixtool.stream.items import Item  # noqa: E402
 from tests.live.guest import Guest, GuestError  # noqa: E402
 
