@@ -259,15 +259,18 @@ class OpenDump:
     def nothing_matches(self, what: str, pattern: str, there: Sequence[tuple[str, int]]) -> UsageError:
         """That `pattern` names none of those that are `there` (name and instance): what is, what was meant,
         and that the stream is cut where it is."""
-        cut = next((each for each in self.damage if each.rule is DamageRule.TRUNCATED), None)
-        found = None if cut is None else f"a stream that is cut: {cut}"
         if not there:
-            return UsageError(f"no {what} in the stream", path=self.path, found=found)
+            return self.lacks(f"no {what} in the stream")
         like = meant(pattern, (spelling for each in there for spelling in spellings(*each)))
         expected = _candidates(there)
-        return UsageError(
-            f"no {what} matches {pattern!r}{like}", path=self.path, expected=expected, found=found
-        )
+        return self.lacks(f"no {what} matches {pattern!r}{like}", expected=expected)
+
+    def lacks(self, message: str, *, expected: str | None = None) -> UsageError:
+        """That the stream has not what was asked for, and that it is cut, or damaged in its vmdesc."""
+        how: dict[str, str] = {DamageRule.TRUNCATED: "cut", DamageRule.VMDESC: "damaged"}
+        told = (f"a stream that is {how[each.rule]}: {each}" for each in self.damage if each.rule in how)
+        found = next(told, None)
+        return UsageError(message, path=self.path, expected=expected, found=found)
 
     def select_one(self, pattern: str | None) -> MsixDevice:
         """The one device that `pattern` names. Raises UsageError, naming the candidates, otherwise."""

@@ -83,8 +83,9 @@ def trace(
     give(answer, _print, page, as_json=as_json)
     for line in answer.notes:
         remark(f"{answer.origin.path}: {line}")
-    for line in answer.damage[:SHOWN]:
-        warn(f"{answer.origin.path}: damaged: {line}")
+    for origin, damage in zip(answer.origins, (answer.trace.damage, answer.trace.later_damage), strict=False):
+        for line in damage[:SHOWN]:
+            warn(f"{origin.path}: damaged: {line}")
     if answer.damage:
         return ExitStatus.USAGE
     return ExitStatus.DONE if answer.ok else ExitStatus.REPORT

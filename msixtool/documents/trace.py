@@ -16,6 +16,7 @@ from msixtool.tasks.trace import Interrupt, Trace, Traced
 def trace_document(
     origin: Origin,
     traced: Trace,
+    damage: Sequence[str],
     later: Origin | None = None,
     paused_ms: Sequence[float | None] | None = None,
 ) -> Document:
@@ -33,7 +34,7 @@ def trace_document(
         "lost": [_named(device, row) for device, row in traced.lost],
         "suspects": [_named(device, row) for device, row in traced.suspects],
         "missing": list(traced.missing),
-        "damage": list(traced.damage),
+        "damage": list(damage),
     }
 
 

@@ -62,9 +62,18 @@ def parse(text: bytes) -> Vmstates:
         raise FormatError(
             "no vmstate description",
             expected="the JSON of -dump-vmstate",
-            found=f"{type(error).__name__} {error}",
+            found=_other(error),
         ) from None
     return Vmstates(str(machine), devices)
+
+
+def _other(error: Exception) -> str:
+    """What stands there instead."""
+    if isinstance(error, UnicodeError):
+        return "bytes that are no text"
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON: {error}"
+    return f"JSON without {error}" if isinstance(error, KeyError) else "JSON of another shape"
 
 
 def _device(name: str, entry: Any) -> DeviceType:

@@ -104,7 +104,7 @@ def describe(dump: OpenDump, section: str | None) -> Description:
     """
     chosen = None if section is None else select_sections(dump, section)
     if dump.index.description is None:
-        raise UsageError("the stream has no vmdesc", path=dump.path)
+        raise dump.lacks("the stream has no vmdesc")
     if chosen is None:
         return Description(Origin.of(dump), dump.index.description.document)
     layouts = [section_layout(dump, item) for item in chosen]

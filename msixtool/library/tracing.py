@@ -61,8 +61,9 @@ class Tracing(Answer):
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """What contradicts the formats, of the stream and of what is in guest memory."""
-        return self.trace.damage
+        """What contradicts the formats, of the streams and of what is in guest memory."""
+        path = None if self.later is None else self.later.path
+        return (*self.trace.damage, *(f"{path}: {each}" for each in self.trace.later_damage))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -89,7 +90,7 @@ class Tracing(Answer):
 
     def document(self) -> Document:
         """`msixtool.trace/1`."""
-        return trace_document(self.origin, self.trace, self.later, self.paused_ms)
+        return trace_document(self.origin, self.trace, self.damage, self.later, self.paused_ms)
 
     def summary(self) -> str:
         rows = sum(len(each.interrupts) for each in self.devices)

@@ -134,6 +134,16 @@ def test_a_stream_without_vmdesc_has_none_to_print(msixtool: Tool) -> None:
     assert result.error_line.endswith("the stream has no vmdesc")
 
 
+@pytest.mark.parametrize(("cut", "how"), [(200_000, "cut"), (362_000, "damaged")])
+def test_of_a_stream_that_is_cut_desc_says_why_there_is_no_vmdesc(
+    msixtool: Tool, raw_sample: Path, cut: int, how: str
+) -> None:
+    raw_sample.write_bytes(raw_sample.read_bytes()[:cut])
+    result = msixtool("fields", raw_sample, "--desc")
+    assert result.status == 2
+    assert f"has no vmdesc: found a stream that is {how}: offset 0x" in result.error_line
+
+
 def test_what_contradicts_its_vmdesc_is_given_in_hex_and_named(msixtool: Tool, raw_sample: Path) -> None:
     data = raw_sample.read_bytes()
     raw_sample.write_bytes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -141,12 +142,22 @@ def test_other_machine_types_are_a_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", '{"vmschkmachine": 3}', '{"vmschkmachine": {"Name": "x"}, "d": []}']
+    ("text", "found"),
+    [
+        (b"", "no JSON: Expecting value: line 1 column 1"),
+        (b"\x89PNG", "bytes that are no text"),
+        (b'{"vmschkmachine": {"Name": "\\udc80"}}', "bytes that are no text"),
+        (b"{}", "JSON without 'vmschkmachine'"),
+        (b'{"vmschkmachine": 3}', "JSON of another shape"),
+        (b'{"vmschkmachine": {"Name": "x"}, "d": []}', "JSON of another shape"),
+    ],
 )
-def test_what_is_no_such_file_is_an_error_of_one_line(tmp_path: Path, text: str) -> None:
+def test_what_is_no_such_file_is_an_error_of_one_line(tmp_path: Path, text: bytes, found: str) -> None:
+    """In words of people: none of an exception of Python's."""
     path = tmp_path / "x.json"
-    path.write_text(text)
-    with pytest.raises(FormatError, match="no vmstate description: expected the JSON of -dump-vmstate"):
+    path.write_bytes(text)
+    expected = f"no vmstate description: expected the JSON of -dump-vmstate, found {found}"
+    with pytest.raises(FormatError, match=re.escape(expected)):
         vmstate_file.read(str(path))
     with pytest.raises(InputError):
         vmstate_file.read(str(tmp_path / "missing"))

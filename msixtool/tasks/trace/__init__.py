@@ -6,6 +6,7 @@ table and each CPU's APIC; `judge` gives the verdicts, with a later stream of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msixtool.devices.cpus import Cpu, guest_time, read_cpus
@@ -31,13 +32,14 @@ class Traced:
 @dataclass(frozen=True, slots=True)
 class Trace:
     """All that was followed. `missing` says what of guest memory the stream does not hold, `damage` what
-    contradicts the formats; `later_note` why a later stream did not decide."""
+    contradicts the formats; `later_note` why a later stream did not decide, `later_damage` is that one's."""
 
     cpus: tuple[Cpu, ...]
     devices: tuple[Traced, ...]
     missing: tuple[str, ...]
     damage: tuple[str, ...]
     later_note: str | None = None
+    later_damage: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Trace: {len(self.devices)} devices, {len(self.lost)} lost>"
@@ -67,28 +69,35 @@ def trace(
     cpus, damage = read_cpus(dump.source, dump.index)
     follower = Follower(dump, cpus)
     found = follower.follow(chosen)
-    second, note = (None, None) if later is None else _later(dump, later, found)
+    second, note, broken = (None, None, ()) if later is None else _later(dump, later)
     devices = []
     for device, rows in zip(chosen, found, strict=True):
         judged = judge(device, rows, cpus, second)
         kept = tuple(row for row in judged if vector is None or row.vector == vector)
         devices.append(Traced(device, kept))
-    told = [*map(str, (*dump.damage, *damage, *dump.memory.damage)), *follower.damage]
     missing = [*dump.memory.missing, *follower.missing]
-    return Trace(tuple(cpus), tuple(devices), tuple(missing), tuple(dict.fromkeys(told)), note)
+    told = _damage(dump, damage, follower)
+    return Trace(tuple(cpus), tuple(devices), tuple(missing), told, note, broken)
 
 
-def _later(dump: OpenDump, later: OpenDump, found: list[list[Interrupt]]) -> tuple[Later | None, str | None]:
-    """The rows of the second stream by device and queue, or why they decide nothing."""
+def _damage(dump: OpenDump, of_cpus: Sequence[object], follower: Follower | None = None) -> tuple[str, ...]:
+    """What contradicts the formats in what was read of a stream, each thing once."""
+    of_rings = () if follower is None else follower.damage
+    told = (*map(str, (*dump.damage, *of_cpus, *dump.memory.damage)), *of_rings)
+    return tuple(dict.fromkeys(told))
+
+
+def _later(dump: OpenDump, later: OpenDump) -> tuple[Later | None, str | None, tuple[str, ...]]:
+    """The rows of the second stream by device and queue, or why they decide nothing; and its damage."""
     before, after = (guest_time(each.source, each.index) for each in (dump, later))
     if before is None or after is None:
-        return None, "the later stream decides nothing: guest time is not in both streams"
+        note = "the later stream decides nothing: guest time is not in both streams"
+        return None, note, _damage(later, ())
     if after - before < SECOND:
         gap = (after - before) / SECOND
-        return (
-            None,
-            f"the later stream decides nothing: expected 1 s of guest time between them, found {gap:.3f} s",
-        )
-    cpus, _ = read_cpus(later.source, later.index)
-    rows = Follower(later, cpus).follow(later.devices)
-    return Later.of(later.devices, rows), None
+        note = f"the later stream decides nothing: expected 1 s of guest time between them, found {gap:.3f} s"
+        return None, note, _damage(later, ())
+    cpus, damage = read_cpus(later.source, later.index)
+    follower = Follower(later, cpus)
+    rows = follower.follow(later.devices)
+    return Later.of(later.devices, rows), None, _damage(later, damage, follower)
