@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
+from contextlib import suppress
 
+_SET_ASIDE_AFTER = 40_000
+"""How many new objects are never looked through for garbage: all that is imported, and the first stream."""
 _COLLECTED_AFTER = 3_000
-"""How many new objects the garbage collector waits for, where 700 are usual: most of what is imported and of
-what is read of a stream stays. With many streams one after another more would be memory in vain."""
+"""How many new objects the garbage collector waits for from then on, where 700 are usual: most of what is
+read of a stream stays. With many streams one after another more would be memory in vain."""
 
 
 def main() -> None:
     """Run the command line and exit with its status; by the signal itself where one has ended it."""
     _have_streams()
-    gc.set_threshold(_COLLECTED_AFTER)
+    gc.set_threshold(_SET_ASIDE_AFTER)
+    gc.callbacks.append(_set_aside)
     try:
         from msixtool.cli import run
 
@@ -24,8 +29,14 @@ def main() -> None:
     _forget_errors_unsaid()
     if status > 128:
         _die(status - 128)
-    gc.freeze()  # Python would look for garbage once more, among all that it gives back anyhow.
-    sys.exit(status)
+    _leave(status)
+
+
+def _set_aside(*_: object) -> None:
+    """Before the first collection: what is there by now stays."""
+    gc.callbacks.remove(_set_aside)
+    gc.freeze()
+    gc.set_threshold(_COLLECTED_AFTER)
 
 
 def _have_streams() -> None:
@@ -45,6 +56,14 @@ def _forget_errors_unsaid() -> None:
         sys.stderr.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def _leave(status: int) -> None:
+    """End at once: Python would take down piece by piece what the system takes back as a whole."""
+    atexit._run_exitfuncs()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(status)
 
 
 def _die(number: int) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
 from msixtool.devices.virtio import VirtioState
 from msixtool.formats import virtio as virtio_format
 from msixtool.msix.state import MsixState
-from msixtool.qemu import kinds
-from msixtool.qemu.kinds.facts import Msix
 from msixtool.stream.items import Item
+
+if TYPE_CHECKING:
+    from msixtool.qemu.kinds import DeviceKind
+    from msixtool.qemu.kinds.facts import Msix
 
 
 @dataclass(slots=True)
@@ -48,19 +51,25 @@ class MsixDevice:
         return self.item.named.kind
 
     @property
+    def _known(self) -> DeviceKind:
+        from msixtool.qemu.kinds import kind_of  # all kinds: who only reads a device needs none
+
+        return kind_of(self.kind)
+
+    @property
     def profile(self) -> Msix | None:
         """What is known of the MSI-X of this kind of device, or None for a stranger."""
-        return kinds.kind_of(self.kind).msix
+        return self._known.msix
 
     @property
     def vectors_property(self) -> str:
         """The property that says how many vectors it has."""
-        return kinds.kind_of(self.kind).advice.vectors
+        return self._known.advice.vectors
 
     @property
     def has_requests(self) -> bool:
         """Whether its virtqueues hold requests alone: what waits there waits for the device."""
-        return kinds.kind_of(self.kind).requests
+        return self._known.requests
 
     @property
     def vectors(self) -> int:

@@ -6,18 +6,22 @@ places.py says where they stand in a section; here they are read.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from msixtool.containers.base import Source
 from msixtool.devices import virtio
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
-from msixtool.devices.places import Places, places_of
+from msixtool.devices.places import places_of
+from msixtool.devices.section_places import Places
 from msixtool.errors import FormatError, TruncatedError
 from msixtool.formats import msix, pci
 from msixtool.formats.qevm import ItemType
 from msixtool.msix.state import MsixState
-from msixtool.qemu.kinds import kind_of
 from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
+
+if TYPE_CHECKING:
+    from msixtool.qemu.kinds.facts import Msix
 
 MAX_DAMAGE = 1000
 """How many damaged places in devices are reported before the rest of the devices is left."""
@@ -81,8 +85,17 @@ def _may_hold_a_device(item: Item) -> bool:
 
 
 def _keeps_config_elsewhere(item: Item) -> bool:
-    profile = kind_of(item.idstr).msix
+    if item.is_vmsd:
+        return False
+    profile = _profile(item)
     return profile is not None and profile.config_in is not None
+
+
+def _profile(item: Item) -> Msix | None:
+    """What is known of the MSI-X of the section's kind."""
+    from msixtool.qemu.kinds import kind_of  # all kinds, of which a vmdesc needs none
+
+    return kind_of(item.idstr).msix
 
 
 def _device(source: Source, item: Item, others: _Named | None, damage: list[Damage]) -> MsixDevice | None:
@@ -183,7 +196,7 @@ def _vector_count(
         damage.append(_damage(item, text, DamageRule.VECTOR_LIMIT))
         return 0
     if capability is not None and capability.vectors != vectors:
-        profile = kind_of(item.idstr).msix
+        profile = _profile(item)
         smaller = capability.vectors < vectors and profile is not None and profile.capability_may_be_smaller
         if not smaller:
             damage.append(

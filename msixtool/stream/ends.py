@@ -7,6 +7,7 @@ sound QEMU, but for arrays of pointers since 10.0, whose length the vmdesc overs
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError, InputError, TruncatedError
@@ -18,9 +19,11 @@ from msixtool.formats.qevm import ItemType
 from msixtool.stream import description as vmdesc
 from msixtool.stream import scan
 from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
-from msixtool.stream.iterable import GRAMMARS
 from msixtool.stream.ram import RamLayout, RamWalker
 from msixtool.stream.window import Window
+
+if TYPE_CHECKING:
+    from msixtool.stream.iterable import Grammar
 
 PAGE_SIZES = (4096, 65536, 8192, 16384, 1024, 2048)
 """Target page sizes to try where the stream does not say, in bytes, the commonest first."""
@@ -81,7 +84,7 @@ class EndFinder:
             if item.type != ItemType.SECTION_START:
                 self.index.ram = self.ram.count
             return end, self._footer(end, item)
-        grammar = GRAMMARS.get(kind_of_section(item.idstr or ""))
+        grammar = self._grammar(item)
         if grammar is not None and (item.type != ItemType.SECTION_FULL or grammar.full):
             end = grammar.end(self.window, item.data_offset, item.type)
             if item.type == ItemType.SECTION_FULL and self._entries is not None:
@@ -92,6 +95,15 @@ class EndFinder:
             if described is not None:
                 return described, self._footer(described, item)
         return self._scanned_end(item)
+
+    def _grammar(self, item: Item) -> Grammar | None:
+        """The grammar of a section that QEMU writes by hand: a vmsd has none."""
+        layout = self._entries and self._entries.get((str(item.idstr), item.instance_id or 0))
+        if item.type == ItemType.SECTION_FULL and layout and layout.is_vmsd:
+            return None
+        from msixtool.stream.iterable import GRAMMARS  # rarely one, with all their records in tow
+
+        return GRAMMARS.get(kind_of_section(item.idstr or ""))
 
     def _described_end(self, item: Item) -> int | None:
         """The end that the vmdesc gives, or None where the bytes there say otherwise."""

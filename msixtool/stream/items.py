@@ -47,6 +47,11 @@ class Item:
         return Idstr(self.idstr or "")
 
     @property
+    def is_vmsd(self) -> bool:
+        """Whether its vmdesc names the vmsd that QEMU wrote it by: no code of the device's own did."""
+        return self.layout is not None and self.layout.is_vmsd
+
+    @property
     def end(self) -> int:
         return self.offset + self.length
 

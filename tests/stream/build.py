@@ -63,9 +63,14 @@ class Stream:
         *,
         instance: int = 0,
         version: int = 1,
+        by_hand: bool = False,
     ) -> Stream:
-        """A FULL section with its entry in the vmdesc: one buffer where no fields are given."""
-        entry = {"name": name, "instance_id": instance, "vmsd_name": name, "version": version}
+        """A FULL section with its entry in the vmdesc: one buffer where no fields are given.
+
+        What QEMU writes `by_hand`, by a function of the device's own, has no vmsd.
+        """
+        entry: dict[str, Any] = {"name": name, "instance_id": instance}
+        entry |= {"size": len(data)} if by_hand else {"vmsd_name": name, "version": version}
         default = [{"name": "data", "size": len(data), "type": "buffer"}]
         self.devices.append({**entry, "fields": default if fields is None else fields})
         return self.section(ItemType.SECTION_FULL, sid, data, name, instance, version)

@@ -66,7 +66,7 @@ def vfio(
     stream.section(ItemType.SECTION_PART, 2, part)
     stream.section(ItemType.SECTION_END, 2, end)
     if full is not None:
-        stream.full(2, f"{PATH}/vfio", full)
+        stream.full(2, f"{PATH}/vfio", full, by_hand=True)
     return stream.full(7, "globalstate", bytes(104))
 
 
@@ -127,7 +127,8 @@ def vmxnet3(config: bytes, *, express: bool, vmdesc: bool, footers: bool = True)
         fields.insert(0, msix_fields(config, STATE)[0])
         body = device + bytes(64)
     stream = Stream(vmdesc=vmdesc, footers=footers, machine="pc-i440fx-2.6")
-    stream.full(30, f"{PATH}/vmxnet3-msix", STATE.to_vmstate()).full(31, f"{PATH}/vmxnet3", body, fields)
+    stream.full(30, f"{PATH}/vmxnet3-msix", STATE.to_vmstate(), by_hand=True)
+    stream.full(31, f"{PATH}/vmxnet3", body, fields)
     if express:
         inside = {"name": "parent_obj", **msix_fields(config, STATE)[0]}
         stream.devices[-1]["subsections"] = [{"vmsd_name": "vmxnet3/pcie", "version": 1, "fields": [inside]}]

@@ -222,11 +222,7 @@ def test_a_state_in_a_section_of_its_own_grows_with_the_vmdesc() -> None:
 
     def stream_of(vectors: int) -> bytes:
         state = MsixState.reset(vectors).to_vmstate()
-        stream = Stream(machine=None).full(7, "0000:00:02.0/vmxnet3-msix", state)
-        field = {"name": "data", "size": len(state), "type": "buffer"}
-        name = {"name": "0000:00:02.0/vmxnet3-msix", "instance_id": 0}
-        stream.devices = [name | {"size": len(state), "fields": [field]}]
-        return bytes(stream)
+        return bytes(Stream(machine=None).full(7, "0000:00:02.0/vmxnet3-msix", state, by_hand=True))
 
     assert forged(stream_of(25), {"devices": [{"name": "vmxnet3-msix", "vectors": 9}]}) == stream_of(9)
 
