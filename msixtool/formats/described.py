@@ -8,13 +8,13 @@ Source: QEMU migration/vmstate.c (vmsd_desc_field_start), for the form of a fiel
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from msixtool.errors import FormatError
 from msixtool.formats import vmdesc, vmstate
 from msixtool.formats.layout import Field, Layout
 from msixtool.formats.lengths import SIZED_BY, SIZED_FIELDS
+from msixtool.kept import cached_property
 
 MAX_ELEMENTS = 1 << 24
 """The longest array that is believed; QEMU's longest has some 10^5 elements."""
@@ -23,6 +23,10 @@ MAX_FIELD = 1 << 40
 
 _WHOLE = frozenset((*vmstate.LIST_TYPES, vmstate.TREE_TYPE))
 """Types whose elements are described in line without their markers: only the size as a whole tells."""
+
+
+_INSIDE = frozenset(("struct", "fields", "vmsd_name"))
+"""The keys of a field that has something inside."""
 
 
 class Described(Layout):
@@ -59,11 +63,16 @@ class Described(Layout):
         return version if isinstance(version, int) else None
 
     @cached_property
+    def _entries(self) -> list[dict[str, Any]]:
+        """The objects of the fields. Raises FormatError where there is no list of them."""
+        return _objects_of(self.described, "fields")
+
+    @cached_property
     def fields(self) -> tuple[Field, ...]:
         """The fields in stream order. Raises FormatError where a size is none."""
         found: list[Field] = []
         offset = 0
-        for entry in _objects_of(self.described, "fields"):
+        for entry in self._entries:
             size = _size_of(entry)
             count = _element_count(entry) if "array_len" in entry else None
             name, kind = str(entry.get("name", "")), str(entry.get("type", ""))
@@ -78,13 +87,32 @@ class Described(Layout):
     @cached_property
     def subsections(self) -> tuple[Described, ...]:
         """The subsections in stream order. Raises FormatError where there is no list of them."""
-        return tuple(Described(entry) for entry in _objects_of(self.described, "subsections"))
+        return tuple([Described(entry) for entry in _objects_of(self.described, "subsections")])
 
     @property
     def fields_size(self) -> int:
         """Bytes of the fields alone: asked of each section of a stream, most of which are not looked into."""
-        fields = _objects_of(self.described, "fields")
-        return sum([_size_of(each) * _element_count(each) for each in fields])
+        return sum([_length_of(each) for each in self._entries])
+
+    @property
+    def plain_types(self) -> set[str] | None:
+        """As a Layout has it, by the objects alone; None where they make no sense, too."""
+        if self.described.get("subsections") or not self._is_sound:
+            return None
+        types = set()
+        for each in self._entries:
+            if not _INSIDE.isdisjoint(each):
+                return None
+            types.add(str(each.get("type", "")))
+        return types
+
+    @property
+    def _is_sound(self) -> bool:
+        """Whether its size makes sense."""
+        try:
+            return self.size >= 0
+        except FormatError:
+            return False
 
     @property
     def is_empty(self) -> bool:
@@ -163,6 +191,14 @@ def _objects_of(entry: dict[str, Any], key: str) -> list[dict[str, Any]]:
         name = entry.get("vmsd_name") or entry.get("name") or "a struct"
         raise FormatError(f"vmdesc: {key} of {name}", expected="a list of objects")
     return found
+
+
+def _length_of(entry: dict[str, Any]) -> int:
+    """Bytes of a field, which is one element as a rule. Raises FormatError as those below."""
+    size = entry.get("size")
+    if type(size) is int and 0 <= size <= MAX_FIELD and "array_len" not in entry:
+        return size
+    return _size_of(entry) * _element_count(entry)
 
 
 def _size_of(entry: dict[str, Any]) -> int:

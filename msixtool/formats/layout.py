@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from construct import (
@@ -28,6 +27,7 @@ from construct import (
 
 from msixtool.errors import FormatError
 from msixtool.formats import build, qevm, sizeof, vmstate
+from msixtool.kept import cached_property
 
 
 class Field(NamedTuple):
@@ -204,7 +204,8 @@ class Layout:
     @cached_property
     def landmarks(self) -> Landmarks:
         """Where, by the types of its fields, a PCI device's states stand. Raises as `walk` does."""
-        if self._is_flat and not any(each.type in _LANDMARKS for each in self.fields):
+        types = self.plain_types
+        if types is not None and types.isdisjoint(_LANDMARKS):
             return NO_LANDMARKS
         found: dict[str, Placed] = {}
         for placed in self.walk():
@@ -220,9 +221,11 @@ class Layout:
         return Landmarks(**found) if found else NO_LANDMARKS
 
     @property
-    def _is_flat(self) -> bool:
-        """Whether it has fields alone, with nothing in them: most sections of a very long stream."""
-        return not self.subsections and all(each.inside is None for each in self.fields)
+    def plain_types(self) -> set[str] | None:
+        """The types of its fields where nothing is in them, as in most of a very long stream; else None."""
+        if self.subsections or any(each.inside is not None or each.in_line for each in self.fields):
+            return None
+        return {each.type for each in self.fields}
 
     def structs(self) -> Iterator[Layout]:
         """This one and all in it: those of fields, whatever their size, then subsections.

@@ -7,7 +7,7 @@ a 32-bit length, JSON.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
@@ -17,6 +17,7 @@ from msixtool.errors import FormatError
 from msixtool.formats import qevm, vmdesc, vmstate
 from msixtool.formats.described import Described
 from msixtool.formats.layout import Field
+from msixtool.kept import cached_property
 
 MAX_SIZE = 1 << 24
 """The longest vmdesc that is looked at, in bytes; real ones have some 60 KiB to a few MiB."""
@@ -67,10 +68,14 @@ class Contents:
     def array_styles(self) -> frozenset[str]:
         """How arrays are spelt whose elements differ, and the types that NULL pointers are given."""
         found: set[str] = set()
-        for struct in (each for layout in self.devices for each in layout.structs()):
-            fields = struct.known_fields
-            found |= {field.type for field in fields} & vmstate.NULL_TYPES
-            found |= set(_array_styles(fields))
+        for layout in self.devices:
+            types = layout.plain_types
+            if types is not None and vmstate.STRUCT not in types:
+                found |= types & vmstate.NULL_TYPES
+                continue
+            for fields in (struct.known_fields for struct in layout.structs()):
+                found |= {field.type for field in fields} & vmstate.NULL_TYPES
+                found |= set(_array_styles(fields))
         return frozenset(found)
 
 

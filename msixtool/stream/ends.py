@@ -7,6 +7,7 @@ sound QEMU, but for arrays of pointers since 10.0, whose length the vmdesc overs
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from msixtool.containers.base import Source
@@ -25,6 +26,8 @@ from msixtool.stream.window import Window
 if TYPE_CHECKING:
     from msixtool.stream.iterable import Grammar
 
+_FULL = ItemType.SECTION_FULL
+"""Looked up once: it costs Python 3.11 as much as a call."""
 PAGE_SIZES = (4096, 65536, 8192, 16384, 1024, 2048)
 """Target page sizes to try where the stream does not say, in bytes, the commonest first."""
 MAX_VAIN_SCANS = 16
@@ -78,45 +81,44 @@ class EndFinder:
 
     def find(self, item: Item) -> tuple[int, int]:
         """The offset behind the item's data, and the size of the footer there."""
-        if item.idstr == ram_format.SECTION and item.type != ItemType.SECTION_FULL:
+        is_full = item.type is _FULL
+        if item.idstr == ram_format.SECTION and not is_full:
             end = self._walk_ram(item.data_offset)
             self.index.blocks = self.ram.blocks
             if item.type != ItemType.SECTION_START:
                 self.index.ram = self.ram.count
             return end, self._footer(end, item)
-        grammar = self._grammar(item)
-        if grammar is not None and (item.type != ItemType.SECTION_FULL or grammar.full):
+        layout = None
+        if is_full and self._entries is not None:
+            layout = self._entries.get((str(item.idstr), item.instance_id or 0))
+        grammar = _grammar(item, layout)
+        if grammar is not None and (not is_full or grammar.full):
             end = grammar.end(self.window, item.data_offset, item.type)
-            if item.type == ItemType.SECTION_FULL and self._entries is not None:
-                item.layout = self._entries.get((str(item.idstr), item.instance_id or 0))
+            item.layout = layout
             return end, self._footer(end, item)
-        if item.type == ItemType.SECTION_FULL and self._entries is not None:
-            described = self._described_end(item)
-            if described is not None:
-                return described, self._footer(described, item)
+        if is_full and self._entries is not None:
+            return self._described_end(item, layout)
         return self._scanned_end(item)
 
-    def _grammar(self, item: Item) -> Grammar | None:
-        """The grammar of a section that QEMU writes by hand: a vmsd has none."""
-        layout = self._entries and self._entries.get((str(item.idstr), item.instance_id or 0))
-        if item.type == ItemType.SECTION_FULL and layout and layout.is_vmsd:
-            return None
-        from msixtool.stream.iterable import GRAMMARS  # rarely one, with all their records in tow
-
-        return GRAMMARS.get(kind_of_section(item.idstr or ""))
-
-    def _described_end(self, item: Item) -> int | None:
-        """The end that the vmdesc gives, or None where the bytes there say otherwise."""
-        assert self._entries is not None
-        layout = self._entries.get((str(item.idstr), item.instance_id or 0))
+    def _described_end(self, item: Item, layout: Described | None) -> tuple[int, int]:
+        """As `find`, by what the vmdesc says, unless the bytes there say otherwise."""
         if layout is None:
             self._damage(item, "the vmdesc does not know the section", DamageRule.VMDESC_MISMATCH)
-            return None
+            return self._scanned_end(item)
         try:
             size = layout.size
         except FormatError as error:
             self.index.report(_of(error, item, DamageRule.VMDESC))
-            return None
+            return self._scanned_end(item)
+        end = item.data_offset + size
+        if self._has_own_footer(end, item):
+            item.layout = layout
+            return end, qevm.FOOTER_SIZE
+        end = self._found_end(item, layout, size)
+        return end, self._footer(end, item)
+
+    def _found_end(self, item: Item, layout: Described, size: int) -> int:
+        """The end that the vmdesc gives, or where the section's footer stands elsewhere that place."""
         end = item.data_offset + size
         inside = not size or bool(self.window.peek(end - 1, 1))
         if inside and self._looks_like_end(end):
@@ -222,11 +224,17 @@ class EndFinder:
         shared = (False, True) if self.index.machine is None else (self.layout.ignore_shared,)
         return [(size, flag) for flag in shared for size in sizes]
 
+    def _has_own_footer(self, offset: int, item: Item) -> bool:
+        """Whether the footer of the item stands at `offset`, where others have had one."""
+        return bool(self.index.footers) and self.window.peek(offset, qevm.FOOTER_SIZE) == qevm.footer(
+            item.section_id or 0
+        )
+
     def _footer(self, offset: int, item: Item) -> int:
         """Check the footer at `offset`; its size there: 5, or 0 where it is missing."""
-        data = self.window.peek(offset, qevm.FOOTER_SIZE)
-        if self.index.footers and data == qevm.footer(item.section_id or 0):
+        if self._has_own_footer(offset, item):
             return qevm.FOOTER_SIZE
+        data = self.window.peek(offset, qevm.FOOTER_SIZE)
         is_footer = data[:1] == qevm.FOOTER_MARK
         if is_footer and self.index.footers is False and self._plausible(data):
             is_footer = False
@@ -270,3 +278,17 @@ class EndFinder:
 
 def _of(error: FormatError, item: Item, rule: DamageRule) -> Damage:
     return Damage.of(error, item.offset, rule, item.idstr, item.instance_id)
+
+
+def _grammar(item: Item, layout: Described | None) -> Grammar | None:
+    """The grammar of a section that QEMU writes by hand: a vmsd has none."""
+    if layout is not None and layout.is_vmsd:
+        return None
+    return _grammars().get(kind_of_section(item.idstr or ""))
+
+
+@lru_cache(maxsize=1)
+def _grammars() -> dict[str, Grammar]:
+    from msixtool.stream.iterable import GRAMMARS  # rarely one, with all their records in tow
+
+    return GRAMMARS

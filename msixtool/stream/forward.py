@@ -27,6 +27,13 @@ MAX_ITEMS = 1 << 17
 MAX_DAMAGE = 1000
 """How much damage is reported before the rest of a stream is left."""
 
+_EOF, _START, _PART, _END = (
+    ItemType.EOF,
+    ItemType.SECTION_START,
+    ItemType.SECTION_PART,
+    ItemType.SECTION_END,
+)
+"""Looked up once: that costs Python 3.11 as much as a call."""
 _CONFIGURATION_MAX = 1 << 16
 _COMMANDS = {
     int(command): command.name.lower().replace("_", "-")
@@ -76,7 +83,7 @@ class ForwardReader:
                 kind = self.window.peek(offset, 1)
                 if not kind:
                     return self._ends_without_marker(offset)
-                if kind[0] == ItemType.EOF:
+                if kind[0] == _EOF:
                     return self._end(offset)
                 if until_part and kind[0] in CONTINUING:
                     return offset
@@ -161,7 +168,7 @@ class ForwardReader:
             if len(data) < scan.HEADER_MAX and len(data) < 14 + (data[5] if len(data) > 5 else 0):
                 raise TruncatedError("the stream ends inside a section header", offset=offset)
             raise FormatError("section header", offset=offset, expected="a printable idstr")
-        if header.type == ItemType.SECTION_START:
+        if header.type is _START:
             self.ends.announced[header.section_id] = header
         elif self._past_ram:
             # What follows RAM is small: now even a compressed stream can be read to its end.
@@ -169,7 +176,7 @@ class ForwardReader:
         self.ends.seen_ids.add(header.section_id)
         start = offset + header.size
         item = Item(
-            ItemType(header.type),
+            header.type,
             offset,
             header.size,
             header.section_id,
@@ -200,7 +207,7 @@ class ForwardReader:
             header.version_id,
             offset + qevm.PART_HEADER_SIZE,
         )
-        if kind == ItemType.SECTION_END and header.idstr == ram_format.SECTION:
+        if kind == _END and header.idstr == ram_format.SECTION:
             self._past_ram = True
         return self._finish(item)
 
@@ -224,8 +231,9 @@ class ForwardReader:
     def _append(self, item: Item) -> None:
         last = self.index.items[-1] if self.index.items else None
         if (
-            last is not None
-            and last.type == item.type == ItemType.SECTION_PART
+            item.type is _PART
+            and last is not None
+            and last.type is _PART
             and last.section_id == item.section_id
             and last.end == item.offset
         ):

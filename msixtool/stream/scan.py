@@ -26,6 +26,7 @@ _NAMELESS = 1 + 4 + 1 + 4 + 4
 HEADER_MAX = _NAMELESS + 255
 """The longest section header, in bytes."""
 
+_OPENING = {int(kind): kind for kind in OPENING}
 _PRINTABLE = re.compile(rb"[\x20-\x7e]+\Z")
 _OVERLAP = HEADER_MAX + FOOTER_SIZE
 
@@ -37,7 +38,7 @@ _NEAR = 2048
 class SectionHeader(NamedTuple):
     """A START or FULL header as it stands in the stream; `size` in bytes."""
 
-    type: int
+    type: ItemType
     section_id: int
     idstr: str
     instance_id: int
@@ -52,7 +53,7 @@ def header_size(idstr: str) -> int:
 
 def section_header(data: bytes) -> SectionHeader | None:
     """The START or FULL header at the start of `data`, if a printable idstr stands in it."""
-    if len(data) < 6 or data[0] not in OPENING:
+    if len(data) < 6 or data[0] not in _OPENING:
         return None
     end = 6 + data[5]
     name = data[6:end]
@@ -64,7 +65,8 @@ def section_header(data: bytes) -> SectionHeader | None:
 @lru_cache(1 << 10)
 def _header(data: bytes) -> SectionHeader:
     """Machines alike have the same headers: a fleet of them is read once."""
-    return SectionHeader(*qevm.section_header(data), len(data))
+    kind, section_id, idstr, instance_id, version_id = qevm.section_header(data)
+    return SectionHeader(_OPENING[kind], section_id, idstr, instance_id, version_id, len(data))
 
 
 def plausible_header(data: bytes) -> SectionHeader | None:

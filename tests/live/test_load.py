@@ -196,8 +196,6 @@ def test_a_load_path_that_is_wrong_is_found_out_and_printed_as_a_script(
     assert right.msix is not None
     wrong = right._replace(msix=right.msix._replace(used=UsedAtLoad.NONE))
     monkeypatch.setitem(known._registry(), "e1000e", wrong)
-    known.kind_of.cache_clear()
-    request.addfinalizer(known.kind_of.cache_clear)
     kinds = [kind for kind in device_kinds(qemu) if kind.kind == "e1000e"]
     stream = bytearray(save(kinds, qemu))
     with Dump.open(io.BytesIO(stream)) as dump:

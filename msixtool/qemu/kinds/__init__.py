@@ -216,7 +216,6 @@ VIRTIO_SECTIONS = ("virtio-", "vhost-")
 """What the sections of virtio devices begin with."""
 
 
-@lru_cache(maxsize=1024)
 def kind_of(section: str | None) -> DeviceKind:
     """The kind of a section by its idstr or the last part of it.
 
@@ -226,11 +225,14 @@ def kind_of(section: str | None) -> DeviceKind:
     found = _registry().get(name)
     if found is not None:
         return found
-    if name.startswith(VIRTIO_SECTIONS):
-        from msixtool.qemu.kinds.transport import virtio
+    return _virtio_stranger(name) if name.startswith(VIRTIO_SECTIONS) else _STRANGER
 
-        return virtio(name)
-    return _STRANGER
+
+@lru_cache(maxsize=1024)
+def _virtio_stranger(name: str) -> DeviceKind:
+    from msixtool.qemu.kinds.transport import virtio
+
+    return virtio(name)
 
 
 _STRANGER = DeviceKind("")
