@@ -16,7 +16,7 @@ from msixtool.containers.open import open_source
 from msixtool.containers.opened import Opened
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import find_devices
-from msixtool.errors import InputError, MsixtoolError, UsageError, meant
+from msixtool.errors import InputError, MsixtoolError, UsageError, meant, with_instance
 from msixtool.formats.idstr import Idstr
 from msixtool.formats.qevm import OPENING
 from msixtool.stream.items import Damage, DamageRule, Item, RamBlock, StreamIndex
@@ -335,5 +335,5 @@ def spellings(name: str, instance: int) -> list[str]:
 
 def _candidates(there: Sequence[tuple[str, int]]) -> str:
     """Names and instances as `matches` takes them, the first dozen."""
-    names = [f"{name}@{instance}" if instance else name for name, instance in there]
+    names = [with_instance(name, instance) for name, instance in there]
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

@@ -31,6 +31,11 @@ def shortened(value: object) -> str:
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
+def with_instance(name: str, instance: int | None) -> str:
+    """What people are told of a section: its name, and which of several it is behind an @; the first is 0."""
+    return f"{name}@{instance}" if instance else name
+
+
 def visible(text: str) -> str:
     """`text` in one line, with escapes for what a terminal would obey or cannot show: names in a
     stream are whatever its writer chose."""

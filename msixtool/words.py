@@ -73,6 +73,29 @@ def queue_vectors_in_words(vectors: Sequence[int | None]) -> str:
     return ", ".join(parts)
 
 
+def vector_users(
+    config_vector: int | None, queue_vectors: Sequence[int | None], config: str
+) -> dict[int, list[str]]:
+    """What each vector of a virtio device serves: configuration changes, called `config`, then its queues."""
+    users: dict[int, list[str]] = {} if config_vector is None else {config_vector: [config]}
+    queues: dict[int, list[int]] = {}
+    for queue, vector in enumerate(queue_vectors):
+        if vector is not None:
+            queues.setdefault(vector, []).append(queue)
+    for vector, numbers in queues.items():
+        users.setdefault(vector, []).append(f"queue{'s' * (len(numbers) > 1)} {number_ranges(numbers)}")
+    return users
+
+
+def writer_in_words(low: str | None, high: str | None) -> str:
+    """The releases that can have written a stream, the first and the last of them; None for an open end."""
+    if low == high:
+        return f"QEMU {low}" if low else "a QEMU of unknown version"
+    if high is None:
+        return f"QEMU {low} or later"
+    return f"QEMU {low} to {high}" if low else f"QEMU {high} or earlier"
+
+
 def plural(count: int, noun: str) -> str:
     """`1 vector`, `5 vectors`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from msixtool.cli import completion, living, options
+from msixtool.cli import living, options
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
@@ -25,17 +25,10 @@ Examples:
 @click.argument(
     "words", metavar="SOCKET | --domain NAME | --run -- COMMAND...", nargs=-1, type=click.UNPROCESSED
 )
-@click.option(
-    "-o",
-    "--output",
-    shell_complete=completion.files,
-    metavar="FILE",
-    required=True,
-    help="The file to write; - for standard output.",
-)
+@options.path_option("-o", "--output", required=True, help="The file to write; - for standard output.")
 @click.option("--run", "run_command", is_flag=True, help="Start COMMAND paused, capture it, and end it.")
-@living.domain_options[0]
-@living.domain_options[1]
+@living.domain_option
+@living.connect_option
 @click.option("--devices", is_flag=True, help="Device state alone, no RAM: the VM stands for milliseconds.")
 @click.option("--mapped-ram", is_flag=True, help="Write RAM at fixed offsets (QEMU 9.0 and later).")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
@@ -59,13 +52,14 @@ def capture(
     paused stays so. With its RAM it is then in the state that QEMU calls postmigrate: QEMU migrates
     it again only after it has run.
     """
+    from msixtool import address_of
     from msixtool import capture as ask
     from msixtool.cli.output import print_json, remark
     from msixtool.cli.progress import progress_bar
     from msixtool.errors import UsageError
     from msixtool.output.files import refuse_terminal
 
-    vm = living.address(words[0] if words and not run_command else None, domain, connect)
+    vm = address_of(words[0] if words and not run_command else None, domain, connect)
     if (not run_command and (vm is None or len(words) > 1)) or (run_command and (vm or not words)):
         raise UsageError(
             "what to capture",

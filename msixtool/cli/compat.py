@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from itertools import zip_longest
 from os import PathLike, path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from msixtool.cli import completion, living, options
 from msixtool.cli.page import Page, html_options
-from msixtool.cli.plain import WIDTH
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 from msixtool.words import plural
@@ -22,6 +20,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from msixtool import Compatibility, Finding, Target, Trial
+
+_BELOW = "   "
+"""Where what is said of a finding begins, below its heading."""
 
 EXAMPLES = """\b
 Examples:
@@ -37,11 +38,8 @@ Examples:
 @click.command(epilog=EXAMPLES, short_help="Will the target load it, and why not.")
 @click.argument("words", metavar="SOURCE... [TARGET]", nargs=-1, shell_complete=completion.files)
 @click.option("--target-version", metavar="VERSION", help="The target's QEMU, if its stream leaves it open.")
-@click.option(
-    "--target-vmstate",
-    shell_complete=completion.files,
-    metavar="FILE",
-    help="What the target's QEMU wrote with -dump-vmstate: decides more.",
+@options.path_option(
+    "--target-vmstate", help="What the target's QEMU wrote with -dump-vmstate: decides more."
 )
 @click.option("--qemu", metavar="COMMAND", help="Start this QEMU paused as the target, and end it.")
 @click.option("--on", metavar="PROGRAM", help="Start this QEMU with the command line that SOURCE needs.")
@@ -70,8 +68,6 @@ Examples:
 @options.common_options
 def compat(
     words: tuple[str, ...],
-    target_version: str | None,
-    target_vmstate: str | None,
     qemu: str | None,
     on: str | None,
     domain: str | None,
@@ -79,13 +75,13 @@ def compat(
     qmp: str | None,
     try_it: bool,
     to: str | None,
-    strict: bool,
     jobs: int | None,
     offset: int,
     snapshot: str | None,
     as_json: bool,
     html: str | None,
     force: bool,
+    **about_target: Any,
 ) -> ExitStatus:
     """Predict whether a target loads SOURCE, and every reason why not, in the order QEMU meets them.
 
@@ -94,9 +90,12 @@ def compat(
     What cannot be told from what is given is a warning, `undecided`. A running VM may be the source:
     its devices are captured, with --try its RAM too.
     """
+    from msixtool import Dump, address_of, compare_vmstates, is_vmstate_file, target_of
+    from msixtool.cli.output import remark
+
     vm = None
     if qmp is not None or connect is not None or not _is_xml(domain):
-        vm, domain = living.address(qmp, domain, connect), None
+        vm, domain = address_of(qmp, domain, connect), None
     given = [each for each in (qemu, on, domain, to) if each is not None]
     if try_it and (not given or to is not None):
         raise click.UsageError("--try needs --qemu, --on or --domain: what to try it with.")
@@ -108,9 +107,6 @@ def compat(
         raise click.UsageError("no source: give a stream, --qmp or the --domain of a VM.")
     if not given and len(words) < (2 if vm is None else 1):
         raise click.UsageError("no target: give a TARGET stream, --qemu, --on, --domain or --to.")
-    from msixtool import Dump, compare_vmstates, is_vmstate_file, target_of
-    from msixtool.cli.output import remark
-
     sources, target = (words, None) if given else (words[:-1], words[-1])
     screen = _Printed(as_json, Page(html, force, inputs=words))
     if target is not None and vm is None and is_vmstate_file(target):
@@ -119,17 +115,7 @@ def compat(
         return screen.one(compare_vmstates(sources[0], target))
     with (
         end_in_order() if given and to is None else nullcontext(),
-        target_of(
-            target,
-            to=to,
-            qemu=qemu,
-            on=on,
-            domain=domain,
-            try_it=try_it,
-            target_version=target_version,
-            target_vmstate=target_vmstate,
-            strict=strict,
-        ) as asked,
+        target_of(target, to=to, qemu=qemu, on=on, domain=domain, try_it=try_it, **about_target) as asked,
     ):
         for note in asked.notes:
             remark(note)
@@ -229,18 +215,22 @@ def _print_findings(out: Console, findings: Sequence[Finding], marks: Sequence[s
 
 
 def _print_finding(out: Console, mark: str, finding: Finding, *, advise: bool) -> None:
+    from msixtool.cli.output import print_folded
+
     instance = f"@{finding.instance}" if finding.instance else ""
     at = "" if finding.config_offset is None else f" at {finding.config_offset:#x}"
     section = f"{finding.section}{instance}: " if finding.section else ""
     out.print()
     code = "" if finding.code == "undecided" else f"{finding.code.value}{at}"
-    _wrapped(out, f"{mark}{section}{code}".rstrip(": "), indent="", style="bold")
-    _wrapped(out, finding.message, indent="   ")
+    print_folded(out, f"{mark}{section}{code}".rstrip(": "), hanging=_BELOW, style="bold")
+    print_folded(out, finding.message, indent=_BELOW)
     if finding.advice and advise:
-        _wrapped(out, finding.advice, indent="   ", style="green")
+        print_folded(out, finding.advice, indent=_BELOW, style="green")
 
 
 def _print_trial(out: Console, answer: Compatibility, trial: Trial) -> None:
+    from msixtool.cli.output import print_folded
+
     out.print()
     verdict = "as predicted" if answer.predicted else "which was not predicted"
     if trial.loaded:
@@ -248,12 +238,4 @@ def _print_trial(out: Console, answer: Compatibility, trial: Trial) -> None:
         return
     out.print(f"Tried: QEMU refused it, {verdict}:", style="bold")
     for line in trial.stderr.splitlines()[-8:]:
-        _wrapped(out, line, indent="   ", style="dim")
-
-
-def _wrapped(out: Console, text: str, *, indent: str = "   ", style: str | None = None) -> None:
-    """Text folded at the width of every table."""
-    for line in textwrap.wrap(
-        text, WIDTH, initial_indent=indent, subsequent_indent=indent or "   ", break_on_hyphens=False
-    ):
-        out.print(line, style=style, soft_wrap=True)
+        print_folded(out, line, indent=_BELOW, style="dim")

@@ -33,12 +33,7 @@ _STYLES = {"added": "green", "removed": "red", "changed": ""}
     metavar="N",
     help="Vectors of a saved state [what its size says].",
 )
-@click.option(
-    "--kind",
-    shell_complete=completion.kinds,
-    metavar="KIND",
-    help="The kind of device that a saved state is of, such as e1000e.",
-)
+@options.kind_option("The kind of device that a saved state is of, such as e1000e.")
 @click.option(
     "--snapshot", multiple=True, metavar="NAME", help="Internal snapshot of a qcow2 image: A's; again: B's."
 )
@@ -131,11 +126,11 @@ def _print(out: Console, answer: Difference) -> None:
         if section:
             out.print(Text(section, "bold"), soft_wrap=True)
         else:
-            _print_wrapped(out, words, 2)
+            _print_below(out, words)
     if answer.ram:
         out.print("RAM", style="bold")
     for change in answer.ram or []:
-        _print_wrapped(out, ram_line(change), 2)
+        _print_below(out, ram_line(change))
     if answer.moving:
         count, verb = plural(len(answer.moving), "field"), "moves" if len(answer.moving) == 1 else "move"
         out.print(f"{count} that always {verb} left out (--moving)", style="dim")
@@ -162,18 +157,10 @@ def _print_device(out: Console, line: DiffLine) -> None:
         return
     out.print(Text.assemble((line.name, "bold"), ":"), soft_wrap=True)
     for clause in clauses:
-        _print_wrapped(out, clause, 2, style)
+        _print_below(out, clause, style)
 
 
-def _print_wrapped(out: Console, text: str, indent: int, style: str = "") -> None:
-    """Text broken at blanks, its continuation indented further."""
-    import textwrap
+def _print_below(out: Console, text: str, style: str | None = None) -> None:
+    from msixtool.cli.output import print_folded
 
-    from rich.text import Text
-
-    pad = " " * indent
-    lines = textwrap.wrap(
-        text, out.width, initial_indent=pad, subsequent_indent=f"{pad}  ", break_on_hyphens=False
-    )
-    for line in lines:
-        out.print(Text(line, style), soft_wrap=True)
+    print_folded(out, text, width=out.width, indent="  ", hanging="    ", style=style)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from msixtool.errors import with_instance
 from msixtool.formats import msix as fmt
 from msixtool.formats.idstr import Idstr
 from msixtool.library.comparing import CAPABILITY, DEVICE, PBA, VECTORS
@@ -42,7 +43,7 @@ def device_lines(changes: Sequence[Change], devices: Iterable[DeviceView]) -> li
     lines = []
     for (name, instance), group in grouped.items():
         alone = len(kinds.get(Idstr(name).kind, ())) < 2
-        shown = Idstr(name).kind if alone else f"{name}@{instance}" if instance else name
+        shown = Idstr(name).kind if alone else with_instance(name, instance)
         lines.append(_line(shown, group))
     return lines
 
@@ -142,7 +143,7 @@ def field_lines(changes: Sequence[FieldChange]) -> Iterator[tuple[str, str]]:
         key = (change.section, change.instance)
         if key != section:
             section = key
-            yield f"{change.section}@{change.instance}" if change.instance else change.section, ""
+            yield with_instance(*key), ""
         yield "", _field_words(change)
 
 

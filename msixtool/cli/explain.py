@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
@@ -27,12 +26,7 @@ LINES_SHOWN = 8
 @click.command(short_help="What the failures in a log mean.")
 @click.argument("logs", metavar="[LOG]...", nargs=-1, shell_complete=completion.files)
 @click.option("--text", metavar="TEXT", help="Explain this text instead of a log.")
-@click.option(
-    "--stream",
-    shell_complete=completion.files,
-    metavar="FILE",
-    help="The stream that was refused: says for sure what is in it.",
-)
+@options.path_option("--stream", help="The stream that was refused: says for sure what is in it.")
 @options.container_options
 @options.json_option
 @options.common_options
@@ -89,28 +83,22 @@ def _print(out: Console, found: Sequence[Explanation]) -> None:
 
 
 def _print_one(out: Console, explanation: Explanation) -> None:
+    from msixtool.cli.output import print_folded
+
     told = explanation.told
     instance = f"@{told.instance}" if told.instance else ""
     log = f"{explanation.log}, " if explanation.log else ""
     heading = f"{log}line {explanation.line}: {told.code.value}"
     if told.section:
         heading += f", {told.section}{instance}"
-    _wrapped(out, heading, indent="", style="bold")
+    print_folded(out, heading, style="bold")
     text = explanation.text
-    _wrapped(out, text if len(text) <= SHOWN else f"{text[:SHOWN]}…", style="dim")
-    _wrapped(out, told.message)
+    print_folded(out, text if len(text) <= SHOWN else f"{text[:SHOWN]}…", indent="  ", style="dim")
+    print_folded(out, told.message, indent="  ")
     if told.advice:
-        _wrapped(out, told.advice, style="green")
+        print_folded(out, told.advice, indent="  ", style="green")
     if explanation.again:
         shown = ", ".join(map(str, explanation.again[:LINES_SHOWN]))
         more = len(explanation.again) - LINES_SHOWN
-        _wrapped(out, f"Again: line {shown}" + (f" and {more} more" if more > 0 else ""), style="dim")
-
-
-def _wrapped(out: Console, text: str, *, indent: str = "  ", style: str | None = None) -> None:
-    from msixtool.cli.plain import WIDTH
-
-    for line in textwrap.wrap(
-        text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
-    ):
-        out.print(line, style=style, soft_wrap=True)
+        again = f"Again: line {shown}" + (f" and {more} more" if more > 0 else "")
+        print_folded(out, again, indent="  ", style="dim")

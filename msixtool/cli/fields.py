@@ -8,6 +8,7 @@ import click
 
 from msixtool.cli import options
 from msixtool.cli.status import ExitStatus
+from msixtool.errors import with_instance
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,7 +70,7 @@ def _print_section(out: Console, section: Section, base_offset: int, show_all: b
     from msixtool.cli.listing import Listing
 
     item = section.item
-    name = f"{section.name}@{section.instance}" if section.instance else section.name
+    name = with_instance(section.name, section.instance)
     place = f"section {item.section_id}, {len(section.data)} bytes at {item.data_offset + base_offset:#x}"
     _print_heading(out, name, place)
     listing = Listing(section.data, out.width, show_all)

@@ -25,26 +25,10 @@ Examples:
 
 @click.command(epilog=EXAMPLES, short_help="Write a stream like another but for what you ask.")
 @click.argument("base", metavar="[BASE]", required=False, shell_complete=completion.files)
-@click.option(
-    "-o",
-    "--output",
-    shell_complete=completion.files,
-    metavar="OUT",
-    help="The file to write; - for standard output.",
-)
-@click.option(
-    "--spec",
-    "spec_file",
-    shell_complete=completion.files,
-    metavar="FILE",
-    help="Changes in JSON or TOML; - for standard input.",
-)
-@click.option(
-    "--device",
-    "-d",
-    shell_complete=completion.devices,
-    metavar="PATTERN",
-    help="The device to change: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one.",
+@options.path_option("-o", "--output", metavar="OUT", help="The file to write; - for standard output.")
+@options.path_option("--spec", "spec_file", help="Changes in JSON or TOML; - for standard input.")
+@options.one_device_option(
+    "The device to change: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one."
 )
 @click.option("--unmask", metavar="VECTORS", multiple=True, help="Clear mask bits: 3, 0-4, or 0,2-4.")
 @click.option("--mask", metavar="VECTORS", multiple=True, help="Set mask bits.")
@@ -71,12 +55,7 @@ Examples:
     help="Put an interrupt on its way: the request bit of its CPU's APIC.",
 )
 @click.option("--new", is_flag=True, help="Make a saved state from nothing, as after a reset.")
-@click.option(
-    "--kind",
-    shell_complete=completion.kinds,
-    metavar="KIND",
-    help="With --new: the kind of device, as e1000e or virtio-net.",
-)
+@options.kind_option("With --new: the kind of device, as e1000e or virtio-net.")
 @click.option("--text", is_flag=True, help="With --new: write a SPEC in TOML instead of the raw state.")
 @click.option("--like-base", is_flag=True, help="Pack the output as BASE is (compressed, libvirt).")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")

@@ -10,7 +10,7 @@ import click
 from msixtool.cli import options
 from msixtool.cli.page import Page, html_options
 from msixtool.cli.status import ExitStatus
-from msixtool.errors import visible
+from msixtool.errors import visible, with_instance
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -131,7 +131,7 @@ def _print(dump: Dump, sections: bool) -> None:
 
 def _print_stream(out: Console, dump: Dump) -> None:
     from msixtool.cli.plain import Column, Rows
-    from msixtool.words import byte_size, plural
+    from msixtool.words import byte_size, plural, writer_in_words
 
     index = dump.index
     layers = " in ".join(layer["kind"] for layer in reversed(dump.layers))
@@ -141,7 +141,7 @@ def _print_stream(out: Console, dump: Dump) -> None:
     if dump.domain:
         facts.add_row("domain", dump.domain)
     facts.add_row("machine", index.machine or "not in the stream")
-    facts.add_row("written by", _writer(dump))
+    facts.add_row("written by", writer_in_words(*map(_release, dump.writer[:2])))
     facts.add_row("size", _sizes(dump))
     ram = [
         f"{block.idstr} {byte_size(block.used_length)}"
@@ -160,15 +160,6 @@ def _print_stream(out: Console, dump: Dump) -> None:
     count = sum(1 for _ in index.full_sections())
     facts.add_row("sections", f"{count} of device state, {_style(dump)}")
     out.print(facts)
-
-
-def _writer(dump: Dump) -> str:
-    low, high = map(_release, (dump.writer.min, dump.writer.max))
-    if low == high:
-        return "a QEMU of unknown version" if low is None else f"QEMU {low}"
-    if high is None:
-        return f"QEMU {low} or later"
-    return f"QEMU {low} to {high}" if low else f"QEMU {high} or earlier"
 
 
 def _release(version: tuple[int, int] | None) -> str | None:
@@ -246,7 +237,7 @@ def _row(device: MsixDevice) -> list[str]:
     if device.virtio is not None:
         config = "none" if device.config_vector is None else str(device.config_vector)
     return [
-        f"{device.name}@{device.instance}" if device.instance else device.name,
+        with_instance(device.name, device.instance),
         str(device.vectors),
         _state(device),
         str(device.masked),
@@ -279,14 +270,13 @@ def _print_sections(out: Console, dump: Dump) -> None:
     )
     total = max(1, dump.index.end)
     for item in dump.index.items:
-        name = item.idstr or ""
         rows.add_row(
             f"{item.offset + dump.base_offset:#x}",
             byte_size(item.length),
             f"{100 * item.length / total:.1f}%",
             item.type.word,
             "" if item.section_id is None else str(item.section_id),
-            f"{name}@{item.instance_id}" if item.instance_id else name,
+            with_instance(item.idstr or "", item.instance_id),
             "" if item.version_id is None else str(item.version_id),
         )
     out.print()

@@ -82,15 +82,10 @@ class Listing:
     def array(self, values: list[Any]) -> str:
         """`0 x16, 1, 0x4031`: runs of equal values are folded."""
         parts: list[str] = []
-        position = 0
-        while position < len(values):
-            end = position + 1
-            while end < len(values) and values[end] == values[position] and not self.show_all:
-                end += 1
-            count = end - position
-            parts.append(_short(values[position]) + (f"{_NO_BREAK}x{count}" if count > 1 else ""))
-            position = end
-            if len(parts) == NUMBERS and position < len(values) and not self.show_all:
+        for first, last in self.runs(values):
+            times = f"{_NO_BREAK}x{last - first + 1}" if last > first else ""
+            parts.append(_short(values[first]) + times)
+            if len(parts) == NUMBERS and last + 1 < len(values) and not self.show_all:
                 parts.append(f"… {len(values)} values")
                 break
         return ", ".join(parts) or "none"

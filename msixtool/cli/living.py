@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from msixtool.cli.options import chain
+
 if TYPE_CHECKING:
     from msixtool import Address
 
@@ -20,33 +22,21 @@ connect_option = click.option(
     metavar="URI",
     help="Of --domain: the libvirt it is with [virsh's own, then the system's, the user's].",
 )
-domain_options = (
-    click.option("--domain", metavar="NAME", help="A VM of libvirt, or by its number one of Proxmox."),
-    connect_option,
+domain_option = click.option(
+    "--domain", metavar="NAME", help="A VM of libvirt, or by its number one of Proxmox."
 )
-
-
-def address(socket: str | None, domain: str | None, connect: str | None) -> Address | None:
-    """The VM that is meant, None for none. Raises UsageError where more than one is."""
-    from msixtool import address_of
-
-    return address_of(socket, domain, connect)
-
-
-def vm_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--qmp SOCKET`, `--domain NAME` and `--connect URI`: a running VM in the place of a file."""
-    for option in (*reversed(domain_options), qmp_option):
-        function = option(function)
-    return function
+vm_options = chain(qmp_option, domain_option, connect_option)
+"""A running VM in the place of a file."""
 
 
 def meant(
     files: Sequence[str] | str | None, qmp: str | None, domain: str | None, connect: str | None
 ) -> Address | None:
     """The VM that is to be read, None where files are. Raises UsageError where it is neither or both."""
+    from msixtool import address_of
     from msixtool.errors import UsageError
 
-    vm = address(qmp, domain, connect)
+    vm = address_of(qmp, domain, connect)
     if bool(files) == (vm is not None):
         raise UsageError("what to read", expected="FILE, --qmp SOCKET or --domain NAME, one of them")
     return vm

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from msixtool.cli import completion, options
+from msixtool.cli import options
 from msixtool.cli.living import or_vm
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
+from msixtool.errors import with_instance
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,20 +29,9 @@ LOST = "LOST"
     "--qemu-version", metavar="VERSION", help="The QEMU that loads, where releases differ [the newest known]."
 )
 @click.option("--xen", is_flag=True, help="It runs under Xen: a vector that is a pirq is never masked.")
-@click.option(
-    "--kind",
-    shell_complete=completion.kinds,
-    metavar="KIND",
-    help="Of a raw vmstate: the kind of device, as e1000e.",
-)
+@options.kind_option("Of a raw vmstate: the kind of device, as e1000e.")
 @click.option("--vectors", type=int, metavar="N", help="Of a raw vmstate: how many vectors it has.")
-@click.option(
-    "-o",
-    "--output",
-    shell_complete=completion.files,
-    metavar="OUT",
-    help="Write the state after the load, as FILE is.",
-)
+@options.path_option("-o", "--output", metavar="OUT", help="Write the state after the load, as FILE is.")
 @click.option("--force", is_flag=True, help="Write over a file that is there. Never over FILE.")
 @options.container_options
 @options.json_option
@@ -83,8 +73,7 @@ def _print_device(out: Console, loaded: Loaded, *, x86: bool) -> None:
     from rich.padding import Padding
     from rich.table import Table
 
-    name = f"{loaded.name}@{loaded.instance}" if loaded.instance else loaded.name
-    out.print(name, style="bold")
+    out.print(with_instance(loaded.name, loaded.instance), style="bold")
     steps = Table.grid(padding=(0, 2))
     steps.add_column(no_wrap=True)
     steps.add_column(overflow="fold")

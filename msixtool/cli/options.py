@@ -14,13 +14,30 @@ from msixtool.cli import completion, screen
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _chain(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
+def chain(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in the order of `--help`."""
+
     def decorate(function: Command) -> Command:
         for decorator in reversed(decorators):
             function = decorator(function)
         return function
 
     return decorate
+
+
+def path_option(*names: str, help: str, metavar: str = "FILE", **more: Any) -> Callable[[Command], Command]:
+    """An option that takes a file, which a shell completes."""
+    return click.option(*names, metavar=metavar, help=help, shell_complete=completion.files, **more)
+
+
+def kind_option(help: str) -> Callable[[Command], Command]:
+    """The kind of a device that does not say it itself."""
+    return click.option("--kind", metavar="KIND", help=help, shell_complete=completion.kinds)
+
+
+def one_device_option(help: str) -> Callable[[Command], Command]:
+    """The one device that something is done with."""
+    return click.option("--device", "-d", metavar="PATTERN", help=help, shell_complete=completion.devices)
 
 
 files_argument = click.argument(
@@ -51,8 +68,14 @@ json_option = click.option(
 )
 
 
-def _format(_: click.Context, __: click.Parameter, value: screen.Format) -> None:
-    screen.asked.format = value
+def _on_screen(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """A callback that notes what is asked of the screen."""
+
+    def note(_: click.Context, __: click.Parameter, value: Any) -> None:
+        if value:
+            setattr(screen.asked, name, False if name == "pager" else value)
+
+    return note
 
 
 format_option = click.option(
@@ -61,20 +84,16 @@ format_option = click.option(
     default="table",
     expose_value=False,
     is_eager=True,
-    callback=_format,
+    callback=_on_screen("format"),
     help="json is --json; csv has a row for each stream, finding or interrupt.",
 )
-
-
-def _only(_: click.Context, __: click.Parameter, value: screen.Only | None) -> None:
-    screen.asked.only = value
 
 
 only_option = click.option(
     "--only",
     type=click.Choice(["failing", "damaged"]),
     expose_value=False,
-    callback=_only,
+    callback=_on_screen("only"),
     help="Of several streams: only those that fail the question, or are damaged.",
 )
 
@@ -105,12 +124,7 @@ device_option = _device_option("devices")
 section_option = _device_option("sections")
 
 
-saved_kind_option = click.option(
-    "--kind",
-    shell_complete=completion.kinds,
-    metavar="KIND",
-    help="Of a raw vmstate that `save` wrote: the kind of device, as e1000e.",
-)
+saved_kind_option = kind_option("Of a raw vmstate that `save` wrote: the kind of device, as e1000e.")
 
 
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
@@ -163,7 +177,7 @@ max_ratio_option = click.option(
     help="Bytes that a compressed byte may unpack to [1000]; 0 for no bound.",
 )
 
-container_options = _chain(
+container_options = chain(
     click.option(
         "--offset", type=click.IntRange(min=0), metavar="N", default=0, help="Skip this many leading bytes."
     ),
@@ -172,24 +186,9 @@ container_options = _chain(
 )
 
 
-def _on_screen(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    """A callback that notes what is asked of the screen."""
-
-    def note(_: click.Context, __: click.Parameter, value: Any) -> None:
-        if value:
-            setattr(screen.asked, name, False if name == "pager" else value)
-
-    return note
-
-
-def _be_quiet(_: click.Context, __: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        screen.be_quiet()
-
-
-def _be_verbose(_: click.Context, __: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        screen.be_verbose()
+def _if_wanted(act: Callable[[], None]) -> Callable[[click.Context, click.Parameter, bool], None]:
+    """A callback of a switch."""
+    return lambda _, __, wanted: act() if wanted else None
 
 
 _color_option = click.option(
@@ -204,7 +203,7 @@ _quiet_option = click.option(
     "-q",
     is_flag=True,
     expose_value=False,
-    callback=_be_quiet,
+    callback=_if_wanted(screen.be_quiet),
     help="Print errors and damage alone: the status is the answer.",
 )
 _pager_option = click.option(
@@ -240,9 +239,13 @@ help_option = click.option(
 def _common(*verbose: str) -> Callable[[Command], Command]:
     """The options of every command, about its screen."""
     verbose_option = click.option(
-        *verbose, is_flag=True, expose_value=False, callback=_be_verbose, help="Say how inputs are read."
+        *verbose,
+        is_flag=True,
+        expose_value=False,
+        callback=_if_wanted(screen.be_verbose),
+        help="Say how inputs are read.",
     )
-    return _chain(_color_option, _quiet_option, verbose_option, _pager_option, _traceback_option, help_option)
+    return chain(_color_option, _quiet_option, verbose_option, _pager_option, _traceback_option, help_option)
 
 
 common_options = _common("--verbose", "-v")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from msixtool.cli import screen
 from msixtool.cli.guard import below, terminal
-from msixtool.cli.plain import Column, Plain, Rows
+from msixtool.cli.plain import WIDTH, Column, Plain, Rows
 from msixtool.cli.status import ExitStatus
 from msixtool.errors import visible
 from msixtool.words import plural
@@ -39,6 +39,23 @@ def console() -> Console:
 def heading(out: Console, file: object) -> None:
     """The name of one file of several, above what is shown of it."""
     out.print(f"{visible(str(file))}:", style="bold")
+
+
+def print_folded(
+    out: Console,
+    text: str,
+    *,
+    width: int = WIDTH,
+    indent: str = "",
+    hanging: str | None = None,
+    style: str | None = None,
+) -> None:
+    """Text broken at blanks, its continuation indented by `hanging` (None: as its first line)."""
+    from textwrap import wrap
+
+    behind = indent if hanging is None else hanging
+    for line in wrap(text, width, initial_indent=indent, subsequent_indent=behind, break_on_hyphens=False):
+        out.print(line, style=style, soft_wrap=True)
 
 
 def table(*columns: str | tuple[str, Literal["left", "right"]]) -> Rows:

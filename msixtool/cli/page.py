@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from msixtool.cli import completion
-
-Command = TypeVar("Command", bound=Callable[..., Any])
+from msixtool.cli.options import Command, path_option
 
 
 def html_options(function: Command) -> Command:
     """`--html FILE` and `--force`, given to the command as `html` and `force`."""
     force = click.option("--force", is_flag=True, help="With --html: write over a file that is there.")
-    html = click.option(
-        "--html",
-        shell_complete=completion.files,
-        metavar="FILE",
-        help="Write a page for a browser too: one file, no network, no script.",
-    )
+    html = path_option("--html", help="Write a page for a browser too: one file, no network, no script.")
     return html(force(function))
 
 

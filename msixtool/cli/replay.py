@@ -26,12 +26,7 @@ LONGEST = 600
 
 @click.command(short_help="Play a script of actions on the MSI-X model.")
 @click.argument("script", metavar="[SCRIPT]", required=False, shell_complete=completion.files)
-@click.option(
-    "--record",
-    shell_complete=completion.files,
-    metavar="FILE",
-    help="Print the load path of a stream's device as a script instead.",
-)
+@options.path_option("--record", help="Print the load path of a stream's device as a script instead.")
 @options.device_option
 @click.option(
     "--qemu-version",

@@ -6,27 +6,18 @@ from typing import Any
 
 import click
 
-from msixtool.cli import completion, options
+from msixtool.cli import options
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
 
 @click.command(short_help="Take one device's MSI-X state out.")
 @options.file_argument
-@click.option(
-    "--device",
-    "-d",
-    shell_complete=completion.devices,
-    metavar="PATTERN",
-    help="The device: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one [the only one].",
+@options.one_device_option(
+    "The device: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one [the only one]."
 )
-@click.option(
-    "-o",
-    "--output",
-    shell_complete=completion.files,
-    metavar="OUT",
-    required=True,
-    help="The file to write; - for standard output.",
+@options.path_option(
+    "-o", "--output", metavar="OUT", required=True, help="The file to write; - for standard output."
 )
 @click.option("--text", is_flag=True, help="A SPEC in TOML instead, to edit and to forge back.")
 @click.option("--force", is_flag=True, help="Write over a file that is there. Never over FILE.")

@@ -10,6 +10,7 @@ import click
 
 from msixtool.cli import living, options
 from msixtool.cli.status import ExitStatus
+from msixtool.errors import with_instance
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -131,8 +132,7 @@ def _print_heading(out: Console, answer: Vectors, device: MsixDevice, style: str
         out.print(f"{device.name}  saved state, {device.length} bytes", style="bold")
         out.print(_delivery(device))
         return
-    name = f"{device.name}@{device.instance}" if device.instance else device.name
-    out.print(name, style="bold", end="")
+    out.print(with_instance(device.name, device.instance), style="bold", end="")
     place = device.offset + answer.origin.base_offset
     out.print(f"  section {device.item.section_id}, {device.length} bytes at {place:#x}", style="dim")
     if device.capability is None:
@@ -164,10 +164,12 @@ def _print_vectors(
 ) -> None:
     from msixtool.cli.output import table
     from msixtool.formats.x86 import x86_message
+    from msixtool.words import vector_users
 
     on_x86 = ("On x86",) if x86 else ()
     rows = table(("Vec", "right"), "Address", "Data", "Mask", "Pending", "Used by", *on_x86)
-    users = _users(device)
+    serves = vector_users(device.config_vector, device.queue_vectors, "config")
+    users = {vector: ", ".join(words) for vector, words in serves.items()}
     for first, last in _runs(device, users, show_all):
         entry = device.state.entries[first]
         if last > first:
@@ -185,23 +187,6 @@ def _print_vectors(
             style=_CHANGED if first in changed else _PENDING if device.state.is_pending(first) else None,
         )
     out.print(rows)
-
-
-def _users(device: MsixDevice) -> dict[int, str]:
-    """What each vector serves, of a virtio device: configuration changes, queues."""
-    from msixtool.words import number_ranges
-
-    queues: dict[int, list[int]] = {}
-    for number, vector in enumerate(device.queue_vectors):
-        if vector is not None:
-            queues.setdefault(vector, []).append(number)
-    users = {
-        vector: f"queue{'s' if len(numbers) > 1 else ''} {number_ranges(numbers)}"
-        for vector, numbers in queues.items()
-    }
-    if device.config_vector is not None:
-        users[device.config_vector] = ", ".join(["config", *filter(None, [users.get(device.config_vector)])])
-    return users
 
 
 def _runs(device: MsixDevice, users: dict[int, str], show_all: bool) -> Iterator[tuple[int, int]]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
 
-from msixtool.cli import completion, living, options
+from msixtool.cli import living, options
 from msixtool.cli.page import Page, html_options
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
+from msixtool.errors import with_instance
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,12 +34,7 @@ Examples:
 @options.file_or_vm_argument
 @options.device_option
 @click.option("--vector", "-v", type=click.IntRange(min=0), metavar="N", help="Only this vector.")
-@click.option(
-    "--later",
-    shell_complete=completion.files,
-    metavar="FILE",
-    help="A stream of the same VM, a second or more later.",
-)
+@options.path_option("--later", help="A stream of the same VM, a second or more later.")
 @options.time_option(
     "--twice", "Look at the VM again after so long (1s or more): does it hang, and where?", least=0.01
 )
@@ -105,11 +101,10 @@ def _of_files(
 ) -> Tracing:
     from msixtool import Dump
 
-    with ExitStack() as opened:
-        dump = opened.enter_context(Dump.open(file, offset=offset, snapshot=snapshot))
-        second = None
-        if later is not None:
-            second = opened.enter_context(Dump.open(later))
+    with (
+        Dump.open(file, offset=offset, snapshot=snapshot) as dump,
+        nullcontext() if later is None else Dump.open(later) as second,
+    ):
         return dump.trace(device, vector=vector, later=second)
 
 
@@ -154,8 +149,7 @@ _SUSPECT = (
 
 
 def _title(device: MsixDevice, row: Interrupt) -> str:
-    name = f"{device.name}@{device.instance}" if device.instance else device.name
-    return f"{name} {_serves(row)}"
+    return f"{with_instance(device.name, device.instance)} {_serves(row)}"
 
 
 def _serves(row: Interrupt) -> str:
@@ -168,8 +162,7 @@ def _print_device(out: Console, traced: Traced) -> None:
     from msixtool.cli.output import table
 
     device = traced.device
-    name = f"{device.name}@{device.instance}" if device.instance else device.name
-    notes = []
+    name, notes = with_instance(device.name, device.instance), []
     if device.function_masked:
         notes.append("every vector masked")
     if device.bus_master is False:

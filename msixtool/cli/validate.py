@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,7 @@ import click
 from msixtool.cli import completion, options
 from msixtool.cli.living import or_vm
 from msixtool.cli.status import ExitStatus
-from msixtool.errors import visible
+from msixtool.errors import visible, with_instance
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -140,21 +141,13 @@ def _runs(findings: Sequence[RuleFinding]) -> Iterator[list[RuleFinding]]:
 
 
 def _continues(before: RuleFinding, finding: RuleFinding) -> bool:
-    if before.vector is None or finding.vector != before.vector + 1:
-        return False
-    return (before.rule, before.severity, before.device, before.instance, before.message) == (
-        finding.rule,
-        finding.severity,
-        finding.device,
-        finding.instance,
-        finding.message,
+    return before.vector is not None and finding == replace(
+        before, vector=before.vector + 1, offset=finding.offset
     )
 
 
 def _device(finding: RuleFinding) -> str:
-    if finding.device is None:
-        return "-"
-    return f"{finding.device}@{finding.instance}" if finding.instance else finding.device
+    return "-" if finding.device is None else with_instance(finding.device, finding.instance)
 
 
 def _vectors(run: Sequence[RuleFinding]) -> str:

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from msixtool.errors import visible
-from msixtool.words import byte_size
+from msixtool.errors import visible, with_instance
+from msixtool.words import byte_size, writer_in_words
 
 Document = dict[str, Any]
 
@@ -77,11 +77,10 @@ def stream_facts(document: Document) -> list[tuple[str, str]]:
     """The head of a stream's page."""
     stream, source = document["stream"], document["source"]
     layers = " in ".join(layer["kind"] for layer in reversed(source["layers"]))
-    low, high = stream["writer"]["min"], stream["writer"]["max"]
     blocks = stream["ram"]
     return [
         ("Machine", shown(stream["machine"] or "not in the stream")),
-        ("Written by", writer(low, high)),
+        ("Written by", writer_in_words(stream["writer"]["min"], stream["writer"]["max"])),
         ("Size", f"{source['size']:,} bytes" + (f", {layers}" if layers else "")),
         ("Stream", f"{stream['size']:,} bytes, {len(document['sections'])} items"),
         ("RAM", f"{byte_size(sum(b['size'] for b in blocks))} in {len(blocks)} blocks" if blocks else "none"),
@@ -90,15 +89,6 @@ def stream_facts(document: Document) -> list[tuple[str, str]]:
         ("vmdesc", "yes" if stream["vmdesc"] else "no"),
         ("Footers", "yes" if stream["footers"] else "no"),
     ]
-
-
-def writer(low: str | None, high: str | None) -> str:
-    """The releases that can have written a stream, in words."""
-    if low == high:
-        return f"QEMU {low}" if low else "a QEMU of unknown version"
-    if high is None:
-        return f"QEMU {low} or later"
-    return f"QEMU {low} to {high}" if low else f"QEMU {high} or earlier"
 
 
 def card(device: Document) -> Card:
@@ -147,7 +137,7 @@ def fleet_row(document: Document) -> Document:
     return {
         "path": document["source"]["path"],
         "machine": stream["machine"],
-        "writer": writer(stream["writer"]["min"], stream["writer"]["max"]),
+        "writer": writer_in_words(stream["writer"]["min"], stream["writer"]["max"]),
         "devices": len(devices),
         "vectors": sum(device["vectors"] for device in devices),
         "pending": sum(device["pending"] for device in devices),
@@ -189,10 +179,5 @@ def changes_by_device(document: Document) -> list[tuple[str, list[Document]]]:
     """The changes of a diff, those of one device together, in the order of the document."""
     devices: defaultdict[str, list[Document]] = defaultdict(list)
     for change in document["changes"]:
-        devices[_named(change)].append(change)
+        devices[with_instance(change["device"], change.get("instance"))].append(change)
     return list(devices.items())
-
-
-def _named(change: Document) -> str:
-    instance = change.get("instance")
-    return f"{change['device']}@{instance}" if instance else str(change["device"])

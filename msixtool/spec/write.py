@@ -9,7 +9,7 @@ from msixtool.devices.device import MsixDevice
 from msixtool.formats.x86 import x86_message
 from msixtool.msix.state import MsixState
 from msixtool.spec.values import RESERVED_CONTROL
-from msixtool.words import number_ranges
+from msixtool.words import number_ranges, vector_users
 
 
 def spec_text(device: MsixDevice, *, x86: bool = False, origin: str | None = None) -> str:
@@ -56,7 +56,7 @@ def _head(device: MsixDevice) -> Iterator[str]:
 
 
 def _entries(device: MsixDevice, x86: bool) -> Iterator[str]:
-    users = _users(device)
+    users = vector_users(device.config_vector, device.queue_vectors, "config changes")
     yield "entries = ["
     for vector in range(device.vectors):
         remarks = [*users.get(vector, [])]
@@ -81,21 +81,6 @@ def _entry(state: MsixState, vector: int) -> str:
             f"pending = {_boolean(state.is_pending(vector))}",
         ]
     )
-
-
-def _users(device: MsixDevice) -> dict[int, list[str]]:
-    """What each vector of a virtio device is for."""
-    users: dict[int, list[str]] = {}
-    if device.config_vector is not None:
-        users[device.config_vector] = ["config changes"]
-    queues: dict[int, list[int]] = {}
-    for queue, vector in enumerate(device.queue_vectors):
-        if vector is not None:
-            queues.setdefault(vector, []).append(queue)
-    for vector, numbers in queues.items():
-        plural = "s" if len(numbers) > 1 else ""
-        users.setdefault(vector, []).append(f"queue{plural} {number_ranges(numbers)}")
-    return users
 
 
 def _boolean(value: bool) -> str:

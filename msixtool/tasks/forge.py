@@ -17,7 +17,7 @@ from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import read_device
 from msixtool.devices.places import places_of
 from msixtool.dump import OpenDump, matches
-from msixtool.errors import MsixtoolError, UsageError
+from msixtool.errors import MsixtoolError, UsageError, with_instance
 from msixtool.formats import build, members, msix, pci, sizeof
 from msixtool.formats.idstr import Idstr
 from msixtool.formats.virtio import NO_VECTOR, QUEUE_WITH_VECTOR, VECTOR
@@ -245,7 +245,7 @@ def _find(dump: OpenDump, spec: DeviceSpec) -> MsixDevice:
     found = [device for device in named if spec.instance in (None, device.instance)]
     if len(found) == 1:
         return found[0]
-    listed = [f"{d.name}@{d.instance}" if d.instance else d.name for d in found or named or dump.devices]
+    listed = [with_instance(each.name, each.instance) for each in found or named or dump.devices]
     names = ", ".join(listed[:_LISTED]) + (f" and {len(listed) - _LISTED} more" if listed[_LISTED:] else "")
     wanted = spec.name[:200] if spec.instance is None else f"{spec.name[:200]}@{spec.instance}"
     what = f"several devices with MSI-X are {wanted}" if found else f"no device with MSI-X is {wanted}"

@@ -247,7 +247,7 @@ def test_memory_that_runs_out_is_one_line(
     def full(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("msixtool.dump.Dump.open", full)
+    monkeypatch.setattr("msixtool.dump.OpenDump.open", full)
     result = msixtool("inspect", fleet / "cut.mig", fleet / "cut.mig")
     assert result.status == 2
     assert result.err == f"msixtool: {fleet}/cut.mig: there is not enough memory to read it\n" * 2

@@ -68,15 +68,13 @@ class Case:
         by their names."""
         section = self.section or section
         known = {"source": self.source, "target": self.target, "instance": self.instance}
-        made = finding_of(refusal, section, **{**self._values(), **known, **values})
+        # Numbers among the wording's groups that FINDING has no place for stay text.
+        named = {name: value for name, value in self.cause.values.items() if name != "section"}
+        made = finding_of(refusal, section, **{**named, **known, **values})
         about = f"{section}: " if section and section not in made.message else ""
         words = f"{about}{made.message}."
         advised = made.advice or advice.advise(made.code.value, self.kind, made.field)
         return replace(made, message=words[0].upper() + words[1:] if not about else words, advice=advised)
-
-    def _values(self) -> dict[str, Any]:
-        """The wording's groups; numbers among them that FINDING has no place for stay text."""
-        return {name: value for name, value in self.cause.values.items() if name != "section"}
 
 
 def _state(value: Any) -> Any:

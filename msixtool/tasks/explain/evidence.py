@@ -33,9 +33,7 @@ class StreamAtHand:
     def subsections(self, idstr: str) -> list[str]:
         """The subsections that the stream's own list gives a section, those of what is nested in it too."""
         item = self.section(idstr)
-        if item is None or item.layout is None:
-            return []
-        return list(item.layout.subsection_names())
+        return [] if item is None or item.layout is None else list(item.layout.subsection_names())
 
     def with_byte(self, offset: int, value: int) -> list[str]:
         """The sections whose configuration space has this byte at this offset."""
@@ -69,15 +67,7 @@ class StreamAtHand:
         return None if space is None else space.data
 
 
-_DEEPEST = 20
-"""How deep a vmdesc may nest; QEMU's nest some ten levels."""
-
-
 def layout_of(config: bytes) -> Capabilities:
     """Where a configuration space has its capabilities, by its own lists."""
     space = ConfigSpace(config)
-    return Capabilities(
-        space.capabilities,
-        space.extended_capabilities,
-        space.header.layout,
-    )
+    return Capabilities(space.capabilities, space.extended_capabilities, space.header.layout)

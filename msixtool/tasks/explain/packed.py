@@ -26,11 +26,11 @@ def text_of(log: BinaryIO, depth: int = 0) -> BinaryIO:
     if codec is not None:
         if depth == DEPTH:
             raise InputError("a log that is packed too often", expected=f"at most {DEPTH} layers")
-        return text_of(io.BufferedReader(binary(_unpacked(pieces, codec))), depth + 1)
+        return text_of(io.BufferedReader(Pieces(_unpacked(pieces, codec))), depth + 1)
     encoding = next((name for mark, name in _UTF16.items() if head.startswith(mark)), None)
     if encoding is None and len(head) >= 4 and head[1] == head[3] == 0 != head[0]:
         encoding = "utf-16-le"
-    return io.BufferedReader(binary(pieces if encoding is None else _recoded(pieces, encoding)))
+    return io.BufferedReader(Pieces(pieces if encoding is None else _recoded(pieces, encoding)))
 
 
 def _some(log: BinaryIO, size: int) -> bytes:
@@ -70,12 +70,7 @@ def _recoded(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         yield decoder.decode(data).lstrip("\ufeff").encode("utf-8", "replace")
 
 
-def binary(pieces: Iterator[bytes]) -> io.RawIOBase:
-    """A binary file of what an iterator gives."""
-    return _Pieces(pieces)
-
-
-class _Pieces(io.RawIOBase):
+class Pieces(io.RawIOBase):
     """A binary file of what an iterator gives."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:

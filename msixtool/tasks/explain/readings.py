@@ -150,8 +150,8 @@ _ROW = re.compile(rb"^ *\|(?:[^|\n]*\|)? ([^|\n]*)\| *$|^ *\+[-=+]{3,}\+ *$", re
 
 
 def _wrapped(data: bytes) -> bytes:
-    """Broken at blanks, as mail and tables do it: a long line goes on in one that does not begin like a"
-    " line."""
+    """Broken at blanks, as mail and tables do it: a long line goes on in one that does not begin like a
+    line."""
     data = _ROW.sub(lambda found: (found[1] or b"").rstrip(b" "), _LEADER.sub(b"", data))
     return _join(
         data,

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from msixtool.errors import InputError
 from msixtool.tasks.explain.explanation import Explanation
-from msixtool.tasks.explain.packed import binary, text_of
+from msixtool.tasks.explain.packed import Pieces, text_of
 
 _LOG = re.compile(
     r"(?P<name>.*\.(?:log|txt)|syslog|messages|journal|daemon)"
@@ -56,7 +56,7 @@ class Joined:
 
     def open(self) -> BinaryIO:
         """The text of all. Reading it raises InputError for a file that cannot be read or is damaged."""
-        return io.BufferedReader(binary(self._pieces()))
+        return io.BufferedReader(Pieces(self._pieces()))
 
     def _pieces(self) -> Iterator[bytes]:
         line = 1

@@ -136,9 +136,8 @@ def _field(case: Case) -> str | None:
 def _on_device(case: Case) -> str | None:
     if case.kind in _CPUS:
         return (
-            "Give the target the source's -cpu, on a host whose kernel and processor offer what the"
-            " source's did:"
-            " a register that is missing there, or has another value, is refused, by ARM's CPUs without a"
-            " word."
+            "Give the target the source's -cpu, on a host whose kernel and processor offer what the source's"
+            " did: a register that is missing there, or has another value, is refused, by ARM's CPUs without"
+            " a word."
         )
     return advice.advise(Code.OTHER.value, case.kind, _field(case))

@@ -16,8 +16,8 @@ from msixtool.tasks.finding import Finding
 from msixtool.words import byte_size, plural
 
 
-def _plain(refusal: Refusal, section: str | None = None) -> Callable[[Case], Finding]:
-    return lambda case: case.refused(refusal, section)
+def _plain(refusal: Refusal, section: str | None = None, **values: str) -> Callable[[Case], Finding]:
+    return lambda case: case.refused(refusal, section, **values)
 
 
 def _capability(case: Case) -> Finding:
@@ -66,10 +66,6 @@ def _subsection(case: Case) -> Finding:
 
 def _run_state(case: Case) -> Finding:
     return case.refused(refusals.RUN_STATE, "globalstate", state=repr(case.source))
-
-
-def _irq_state(case: Case) -> Finding:
-    return case.refused(refusals.IRQ_STATE, pin="")
 
 
 def _at_most(case: Case) -> Finding:
@@ -154,7 +150,7 @@ REFUSED: dict[str, Callable[[Case], Finding]] = {
     "subsection-unknown": _subsection,
     "run-state": _run_state,
     "at-most": _at_most,
-    "irq-state": _irq_state,
+    "irq-state": _plain(refusals.IRQ_STATE, pin=""),
     "not-equal": _not_equal,
     "features": _features,
     "queue-size": _queue_size,

@@ -38,10 +38,8 @@ def magic(case: Case) -> Finding:
 
 _BY_SOCKET = (
     "Where it came over the network: see that TLS (tls-creds, virsh migrate --tls, with certificates that"
-    " both"
-    " hosts accept) and multifd are on on both sides or on neither, and that nothing else connects to this"
-    " port."
-    " Where it is a file: see what it is, and at which offset the stream begins."
+    " both hosts accept) and multifd are on on both sides or on neither, and that nothing else connects to"
+    " this port. Where it is a file: see what it is, and at which offset the stream begins."
 )
 
 

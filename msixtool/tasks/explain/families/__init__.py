@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from operator import attrgetter
 
 from msixtool.tasks.explain.families.channels import CHANNELS
 from msixtool.tasks.explain.families.family import CONSEQUENCE, ECHO, Family, Template, compiled, key
@@ -38,14 +39,12 @@ FAMILIES: tuple[Family, ...] = (
 """In the order in which they are tried."""
 
 _BY_KEY = compiled(FAMILIES)
-_ORDER = {each.name: place for place, each in enumerate(FAMILIES)}
 _WORDS = re.compile(r"[A-Za-z]{3,}")
 
 
 def find_family(text: str, *, named: bool) -> tuple[Template, re.Match[str]] | None:
-    """The first family that a message is of, and where in it; `named`: QEMU's name stands before it."""
-    found = sorted(_candidates(text), key=lambda template: _ORDER[template.family.name])
-    for template in found:
+    """The first template that a message is of, and where in it; `named`: QEMU's name stands before it."""
+    for template in sorted(_candidates(text), key=attrgetter("place")):
         if template.weak and not named:
             continue
         match = template.pattern.search(text)

@@ -31,9 +31,8 @@ CHANNELS = (
         " itself.",
         "Check the RDMA link on both hosts (rping), pinning (rdma-pin-all with enough locked memory:"
         " ulimit -l), and that both sides run the same QEMU version; or migrate over tcp:.",
-        "*rdma*", "RDMA*", "*RDMA*", "*rkey*", "*ibv_*", "*completion channel*", "*completion queue*",
-        "*cm event*", "*infiniband*", "*Infiniband*", "*query port information*",
-        "Failed to send control buffer*",
+        "*rdma*", "RDMA*", "*rkey*", "*ibv_*", "*completion channel*", "*completion queue*", "*cm event*",
+        "*infiniband*", "*Infiniband*", "*query port information*", "Failed to send control buffer*",
         field="rdma",
     ),
     family(
@@ -42,9 +41,9 @@ CHANNELS = (
         " page size or packet layout otherwise than the other, or a channel was lost.",
         "Set multifd, multifd-channels and multifd-compression alike on both sides before the migration"
         " starts; the other side's log says what ended a channel.",
-        "multifd*", "*multifd*", "Multifd*", "unknown channel magic*", "non-peekable channel*",
-        "*channel*already quit*", "*multi-channel*", "Zero copy send*", "zero-copy*", "Zero copy only*",
-        "zerocopy*", "failed to receive packet*", "*zero_copy*",
+        "multifd*", "Multifd*", "unknown channel magic*", "non-peekable channel*", "*channel*already quit*",
+        "*multi-channel*", "Zero copy send*", "zero-copy*", "Zero copy only*", "zerocopy*",
+        "failed to receive packet*", "*zero_copy*",
         field="multifd", code=Code.CAPABILITY,
     ),
     family(
@@ -55,13 +54,12 @@ CHANNELS = (
         " source reaches, and that the firewall lets the migration ports through (libvirt: 49152 to"
         " 49215); then look into the target's log.",
         "Failed to connect*", "failed to connect*", "*Connection refused", "No route to host",
-        "Network is unreachable", "address resolution failed*", "*Connection timed out",
-        "Unable to connect*", "unable to connect*", "Failed to bind*", "Failed to find an available port*",
-        "Failed to listen*", "Address already in use", "*Name or service not known*",
-        "Failed to set KeepAlive", "Failed to accept*", "cannot resolve*", "Failed to open file*socket*",
-        "Unable to find migration port*", "unable to find*port in range*", "unix socket*", "ssh:"
-        " connect*", "can't connect to destination*", "tunnel*failed*",
-        "*No such host*",
+        "Network is unreachable", "address resolution failed*", "*Connection timed out", "Unable to connect*",
+        "unable to connect*", "Failed to bind*", "Failed to find an available port*", "Failed to listen*",
+        "Address already in use", "*Name or service not known*", "Failed to set KeepAlive",
+        "Failed to accept*", "cannot resolve*", "Failed to open file*socket*",
+        "Unable to find migration port*", "unable to find*port in range*", "unix socket*", "ssh: connect*",
+        "can't connect to destination*", "tunnel*failed*", "*No such host*",
     ),
     family(
         "other-side",
@@ -86,24 +84,22 @@ CHANNELS = (
     family(
         "sibling",
         "The target told the source that it failed, and no more: why stands in the target's log.",
-        "Read QEMU's log on the target host for the same time (libvirt: /var/log/libvirt/qemu/NAME.log),"
-        " and give it"
-        " along: msixtool explain SOURCE.log TARGET.log.",
+        "Read QEMU's log on the target host for the same time (libvirt: /var/log/libvirt/qemu/NAME.log), and"
+        " give it along: msixtool explain SOURCE.log TARGET.log.",
         "Sibling indicated error*", "Sibling*",
         rank=ECHO,
     ),
     family(
         "closed-monitor",
         "QEMU ended on the host where it was asked, in the middle of the migration, and libvirt lost its"
-        " monitor. Why it ended stands in QEMU's own log; where nothing is there, it crashed or was"
-        " killed.",
+        " monitor. Why it ended stands in QEMU's own log; where nothing is there, it crashed or was killed.",
         "Read /var/log/libvirt/qemu/NAME.log on the target host (and on the source, if it was the source's"
         " QEMU that ended), then dmesg and coredumpctl for a crash or the out-of-memory killer.",
         "*unexpectedly closed the monitor*", "*unexpectedly closed monitor*", "qemu unexpectedly closed*",
         "*monitor socket*", "Monitor*closed*", "*connect to monitor*", "failed to connect to monitor*",
         "*QEMU process*exited*", "process exited while connecting to monitor*",
-        "domain is no longer running*", "*domain is not running*", "guest unexpectedly quit*",
-        "QEMU*exited*", "*VM * not running*", "*not running - *aborting*",
+        "domain is no longer running*", "*domain is not running*", "guest unexpectedly quit*", "QEMU*exited*",
+        "*VM * not running*", "*not running - *aborting*",
         rank=CONSEQUENCE,
     ),
 )  # fmt: skip

@@ -54,11 +54,12 @@ def family(
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template, compiled, and how many letters of it stand for themselves."""
+    """A template, compiled: how many letters of it stand for themselves, and when it is tried."""
 
     family: Family
     pattern: re.Pattern[str]
     letters: int
+    place: int
 
     @property
     def weak(self) -> bool:
@@ -69,12 +70,11 @@ class Template:
 def compiled(families: Iterable[Family]) -> dict[str, list[Template]]:
     """All templates by how the longest word of each begins (see `key`)."""
     found: dict[str, list[Template]] = {}
-    for each in families:
-        for template in each.templates:
-            literal = _PART.sub("\0", template.strip("*"))
-            word = max(_WORD.findall(literal), key=len)
-            letters = sum(character.isalpha() for character in literal)
-            found.setdefault(key(word), []).append(Template(each, _pattern(template), letters))
+    for place, (own, template) in enumerate((each, words) for each in families for words in each.templates):
+        literal = _PART.sub("\0", template.strip("*"))
+        word = max(_WORD.findall(literal), key=len)
+        letters = sum(character.isalpha() for character in literal)
+        found.setdefault(key(word), []).append(Template(own, _pattern(template), letters, place))
     return found
 
 

@@ -59,22 +59,20 @@ MACHINES = (
         " saved or set on this host: its kernel does not offer what the machine asks for.",
         "Use a host with a kernel as new as the source's, and the same -machine gic-version= (or ic-mode=,"
         " kernel-irqchip=) on both sides.",
-        "in-kernel VGIC*", "This operating system kernel does not support*migration",
-        "the in-kernel VGICv3*", "in-kernel ITS", "ITS KVM: full reset*",
-        "Model requests*IRQs, but kernel supports max", "unsupported GIC revision*",
-        "NMI is not supported with the in-kernel GIC", "Multiple VGICv3 redistributor regions*",
-        "Capacity of the redist regions*", "VGICv3 setting maintenance IRQ*",
-        "Failed to set VGIC maintenance IRQ", "Non-zero first-cpu-idx*", "XIVE: could not*KVM state*",
-        "XIVE: *", "XICS*", "KVM interrupt controller state*", "failed to set lpic int",
-        "Setting interrupt state failed", "Migration of interrupt state failed", "flic: *",
-        "kvm flic ais states", "KVM_SET_IRQCHIP*", "KVM_GET_IRQCHIP*", "KVM_SET_LAPIC*", "KVM_SET_PIT*",
-        "kvm_get_irqchip*", "kvm_set_irqchip*", "kvm_set_pit*",
+        "in-kernel VGIC*", "This operating system kernel does not support*migration", "the in-kernel VGICv3*",
+        "in-kernel ITS", "ITS KVM: full reset*", "Model requests*IRQs, but kernel supports max",
+        "unsupported GIC revision*", "NMI is not supported with the in-kernel GIC",
+        "Multiple VGICv3 redistributor regions*", "Capacity of the redist regions*",
+        "VGICv3 setting maintenance IRQ*", "Failed to set VGIC maintenance IRQ", "Non-zero first-cpu-idx*",
+        "XIVE: could not*KVM state*", "XIVE: *", "XICS*", "KVM interrupt controller state*",
+        "failed to set lpic int", "Setting interrupt state failed", "Migration of interrupt state failed",
+        "flic: *", "kvm flic ais states", "KVM_SET_IRQCHIP*", "KVM_GET_IRQCHIP*", "KVM_SET_LAPIC*",
+        "KVM_SET_PIT*", "kvm_get_irqchip*", "kvm_set_irqchip*", "kvm_set_pit*",
     ),
     family(
         "cpu-state",
-        "KVM on the target refused the state of the virtual CPU: its registers (XSAVE, MSRs, control or"
-        " debug registers, events, clock) hold what this host's processor, kernel or kvm module does not"
-        " take.",
+        "KVM on the target refused the state of the virtual CPU: its registers (XSAVE, MSRs, control or debug"
+        " registers, events, clock) hold what this host's processor, kernel or kvm module does not take.",
         _HOST
         + " A named -cpu model instead of host lets both hosts agree; features that only the source has"
         " (AMX, MPX, AVX-512, nested virtualisation) are switched off in it.",
@@ -87,8 +85,7 @@ MACHINES = (
         "Unsupported old non-softfloat CPU state", "KVM_SET_TSC_KHZ*", "Failed to set special registers*",
         "Failed to get registers*", "KVM_PUT_FULL_STATE*", "re-enlightenment notifications*",
         "Requested CPU state is not a valid S390 CPU state*", "Failed to set KVM_REG*",
-        "Failed to set floating point*", "Failed to set vector registers*",
-        "Failed to get vector registers*",
+        "Failed to set floating point*", "Failed to set vector registers*", "Failed to get vector registers*",
         section="cpu",
     ),
     family(
@@ -106,9 +103,8 @@ MACHINES = (
     family(
         "ahci-engine",
         "An AHCI port in the stream is started while the guest has bus mastering of the controller off, so"
-        " that the memory of its buffers cannot be mapped: releases before 8.0 refuse that. Firmware and"
-        " some systems leave a port like this, as a rule when the VM was saved while it booted or shut"
-        " down.",
+        " that the memory of its buffers cannot be mapped: releases before 8.0 refuse that. Firmware and some"
+        " systems leave a port like this, as a rule when the VM was saved while it booted or shut down.",
         "Save the VM again once its guest's driver runs (bus master on), or load it in QEMU 10.0 or newer,"
         " which takes it. A disk on another controller avoids it.",
         "AHCI: Failed to start FIS receive engine*", "AHCI: Failed to start DMA engine*",

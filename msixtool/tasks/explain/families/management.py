@@ -22,7 +22,7 @@ MANAGEMENT = (
         "Unable to determine CPU features*", "host doesn't support requested feature*",
         "*unsupported CPU model*", "unknown CPU model*", "Unknown CPU model*", "CPU feature*not found",
         "*CPU*incompatible*", "*unable to find CPU definition*", "CPU model*not supported*",
-        "unable to find CPU definition", "Host doesn't support requested features",
+        "Host doesn't support requested features",
         section="cpu", field="cpu",
     ),
     family(
@@ -33,9 +33,8 @@ MANAGEMENT = (
         " VM's machine type and start it afresh.",
         "unsupported machine type*", "Unsupported machine type*", "*does not support machine type*",
         "Emulator*does not support machine*", "machine type '*' does not exist*",
-        "Machine type '*' is not supported*", "unsupported machine type",
-        "emulator*machine type*not supported*", "Installed QEMU version * is too old to run machine type *",
-        "is too old to run machine type*",
+        "Machine type '*' is not supported*", "emulator*machine type*not supported*",
+        "Installed QEMU version * is too old to run machine type *", "is too old to run machine type*",
         code=Code.MACHINE_TYPE, field="machine",
     ),
     family(
@@ -96,46 +95,38 @@ MANAGEMENT = (
         "The migration was cancelled: by hand, by a signal or by what manages it (a timeout, a drain that was"
         " given up). Neither QEMU refused anything.",
         "See who cancelled it, and start it again; the VM runs on where it was.",
-        "interrupted by signal", "canceled by client", "cancelled by client", "migration successfully"
-        " aborted",
-        "migration out: canceled*", "migration in: canceled*", "received interrupt", "was cancelled by the"
-        " user*",
-        "Live migration was aborted*", "Migration was cancelled*",
+        "interrupted by signal", "canceled by client", "cancelled by client",
+        "migration successfully aborted", "migration out: canceled*", "migration in: canceled*",
+        "received interrupt", "was cancelled by the user*", "Live migration was aborted*",
+        "Migration was cancelled*",
     ),
     family(
         "ssh-keys",
-        "The hosts do not get to each other by ssh: a host key has changed or is not known, or the key"
-        " that the"
-        " migration logs in with is not accepted.",
-        "Log in from the source to the target once as the user that migrates (root for Proxmox and"
-        " libvirt), by"
-        " the name and the address that the migration uses, and mend known_hosts and authorized_keys; on"
-        " Proxmox:"
-        " pvecm updatecerts.",
+        "The hosts do not get to each other by ssh: a host key has changed or is not known, or the key that"
+        " the migration logs in with is not accepted.",
+        "Log in from the source to the target once as the user that migrates (root for Proxmox and libvirt),"
+        " by the name and the address that the migration uses, and mend known_hosts and authorized_keys; on"
+        " Proxmox: pvecm updatecerts.",
         "Host key verification failed*", "Can't connect to destination address using public key*",
-        "Permission denied (publickey*", "REMOTE HOST IDENTIFICATION HAS CHANGED*", "Host key for * has"
-        " changed*",
+        "Permission denied (publickey*", "REMOTE HOST IDENTIFICATION HAS CHANGED*",
+        "Host key for * has changed*",
     ),
     family(
         "local-media",
         "The VM uses something that only this node has: an image of a CD-ROM, or a disk of a local storage.",
-        "Take the CD-ROM image out (qm set ID --ide2 none,media=cdrom) or put it on a storage that both"
-        " nodes have;"
-        " local disks can be moved along (qm migrate --with-local-disks --targetstorage).",
-        "can't migrate local cdrom*", "can't migrate local disk*", "*can't live migrate attached local"
-        " disks*",
-        "Problem found while scanning volumes*", "storage * is not available on node *",
-        "can't migrate '*' - storage * not available*", "can't migrate VM with local*", "can't migrate: VM"
-        " uses local*",
+        "Take the CD-ROM image out (qm set ID --ide2 none,media=cdrom) or put it on a storage that both nodes"
+        " have; local disks can be moved along (qm migrate --with-local-disks --targetstorage).",
+        "can't migrate local cdrom*", "can't migrate local disk*",
+        "*can't live migrate attached local disks*", "Problem found while scanning volumes*",
+        "storage * is not available on node *", "can't migrate '*' - storage * not available*",
+        "can't migrate VM with local*", "can't migrate: VM uses local*",
     ),
     family(
         "empty-disk",
         "The disk {device} is empty or read-only (a CD-ROM without a medium, a cloud-init or container"
-        " image), and"
-        " was to be copied along: such a disk cannot be.",
-        "Leave it out of the disks that are copied (virsh migrate --migrate-disks), take the medium out,"
-        " or have it"
-        " on storage that both hosts share.",
+        " image), and was to be copied along: such a disk cannot be.",
+        "Leave it out of the disks that are copied (virsh migrate --migrate-disks), take the medium out, or"
+        " have it on storage that both hosts share.",
         "Cannot migrate empty or read-only disk {device}",
         field="{device}",
     ),
@@ -149,52 +140,42 @@ MANAGEMENT = (
     ),
     family(
         "migrate-uri",
-        "The source's QEMU did not get to the target at {uri}. As a rule the target named itself so (its"
-        " host name,"
-        " as virsh hostname says it there) and the source does not reach it under this name: localhost"
-        " leads back to"
-        " the source.",
-        "Say where the target is (virsh migrate … --migrateuri tcp://ADDRESS), or give the target a host"
-        " name that"
-        " resolves on the source (/etc/hosts, migration_host in qemu.conf); and open the ports 49152 to"
+        "The source's QEMU did not get to the target at {uri}. As a rule the target named itself so (its host"
+        " name, as virsh hostname says it there) and the source does not reach it under this name: localhost"
+        " leads back to the source.",
+        "Say where the target is (virsh migrate … --migrateuri tcp://ADDRESS), or give the target a host name"
+        " that resolves on the source (/etc/hosts, migration_host in qemu.conf); and open the ports 49152 to"
         " 49215.",
         "migration to '{uri}' failed: migration failed",
     ),
     family(
         "cpu-pinning",
-        "The VM's CPUs or memory are pinned to CPUs or NUMA nodes of the host that the target does not"
-        " have, or does"
-        " not give away.",
+        "The VM's CPUs or memory are pinned to CPUs or NUMA nodes of the host that the target does not have,"
+        " or does not give away.",
         "Give the VM CPUs on the target that are free there (virsh migrate --xml with another vcpupin,"
-        " numatune), or"
-        " migrate it without pinning. With dedicated CPUs both hosts need the same CPU numbers in releases"
-        " of KubeVirt"
-        " before 0.50.",
-        "cannot set CPU affinity on process*", "Requested CPU*not*available", "*cpuset*No such*", "unable"
-        " to pin*",
-        "Unable to pin*", "Insufficient*pinned*", "No NUMA node*", "*unable to set NUMA*",
+        " numatune), or migrate it without pinning. With dedicated CPUs both hosts need the same CPU numbers"
+        " in releases of KubeVirt before 0.50.",
+        "cannot set CPU affinity on process*", "Requested CPU*not*available", "*cpuset*No such*",
+        "unable to pin*", "Unable to pin*", "Insufficient*pinned*", "No NUMA node*", "*unable to set NUMA*",
         "*NUMATopology*not fit*",
         field="cpu",
     ),
     family(
         "needs-reset",
-        "The guest stopped after it had moved, because of an error inside KVM: what it was about to do"
-        " there does not"
-        " fit the host's processor or the state that came. It cannot go on.",
-        "Reset the VM (virsh reset). Before the next migration: the same processor and kernel on both"
-        " hosts, or a named"
-        " CPU model instead of host-passthrough; with nested virtualisation see the kvm module's nested"
-        " setting.",
-        "Resetting the Virtual Machine is required", "KVM: entry failed, hardware error*", "KVM internal"
-        " error*",
+        "The guest stopped after it had moved, because of an error inside KVM: what it was about to do there"
+        " does not fit the host's processor or the state that came. It cannot go on.",
+        "Reset the VM (virsh reset). Before the next migration: the same processor and kernel on both hosts,"
+        " or a named CPU model instead of host-passthrough; with nested virtualisation see the kvm module's"
+        " nested setting.",
+        "Resetting the Virtual Machine is required", "KVM: entry failed, hardware error*",
+        "KVM internal error*",
         rank=CONSEQUENCE - 1,
     ),
     family(
         "virtfs",
         "The guest has mounted a directory of the host by 9p (VirtFS), whose state cannot be saved.",
-        "Unmount it in the guest before the migration or snapshot (the mount_tag is in the message), or"
-        " use virtiofs with"
-        " a QEMU and virtiofsd that can migrate it.",
+        "Unmount it in the guest before the migration or snapshot (the mount_tag is in the message), or use"
+        " virtiofs with a QEMU and virtiofsd that can migrate it.",
         "when VirtFS export path*", "VirtFS*mounted*",
     ),
     family(
@@ -209,11 +190,11 @@ MANAGEMENT = (
         " state that the domain is in.",
         "Read the message: it names the flag or the state. virsh domjobinfo and virsh list --all on both"
         " hosts show what is left.",
-        "*domain*is already*", "already exists with uuid*", "domain '*' already exists*",
-        "*already defined*", "*Cannot migrate*", "cannot migrate*", "*operation invalid*",
-        "Operation not supported: *", "*migration*not supported*", "*is not migratable*",
-        "Requested operation is not valid*", "migration*disabled*", "Cannot perform*",
-        "*DestinationDiskExists*", "*Migration pre-check error*", "*Unable to migrate*",
+        "*domain*is already*", "already exists with uuid*", "domain '*' already exists*", "*already defined*",
+        "*Cannot migrate*", "cannot migrate*", "*operation invalid*", "Operation not supported: *",
+        "*migration*not supported*", "*is not migratable*", "Requested operation is not valid*",
+        "migration*disabled*", "Cannot perform*", "*DestinationDiskExists*", "*Migration pre-check error*",
+        "*Unable to migrate*",
         rank=CONSEQUENCE - 1,
     ),
     family(
@@ -240,12 +221,11 @@ MANAGEMENT = (
         "online migrate failure*", "migration status error: failed*", "TASK ERROR: migration*",
         "migration problems", "Live Migration failure:*", "Live migration failed*",
         "Migration operation has aborted", "Migration of instance*failed*", "*migration failed*",
-        "Migration failed*", "migration failed*", "*Migration error*",
-        "ERROR: migration finished with problems*", "migration aborted*", "Migration*aborted*",
-        "*migrate failed*", "failed to migrate*", "Failed to migrate*",
-        "error encountered during MigrateToURI3*", "*MigrateToURI*", "*VMI migration*failed*",
-        "*Error during migration*", "*Error in migration*", "migrate: *", "Could not restore device state*",
-        "*Live Migration*", "*failed to perform*migration*",
+        "Migration failed*", "*Migration error*", "ERROR: migration finished with problems*",
+        "migration aborted*", "Migration*aborted*", "*migrate failed*", "failed to migrate*",
+        "Failed to migrate*", "error encountered during MigrateToURI3*", "*MigrateToURI*",
+        "*VMI migration*failed*", "*Error during migration*", "*Error in migration*", "migrate: *",
+        "Could not restore device state*", "*Live Migration*", "*failed to perform*migration*",
         rank=CONSEQUENCE,
     ),
 )  # fmt: skip

@@ -43,9 +43,8 @@ REFUSED = (
     ),
     family(
         "capabilities-conflict",
-        "Two settings of the migration (capabilities, parameters, the kind of connection) do not go"
-        " together, or one"
-        " was changed too late: the migration did not begin.",
+        "Two settings of the migration (capabilities, parameters, the kind of connection) do not go together,"
+        " or one was changed too late: the migration did not begin.",
         "Leave out one of the two that the message names, on both sides alike, and set all of them before"
         " the target"
         " is told to listen (migrate-set-capabilities, migrate-set-parameters; virsh migrate's flags).",
@@ -55,15 +54,14 @@ REFUSED = (
         "Zero copy currently only available *", "Postcopy preempt *", "* must be set before incoming starts",
         "multifd is not supported by current protocol", "cpr-exec mode requires setting *",
         "Postcopy recovery cannot work when *", "dirty-limit requires *",
-        "Capability '*' requires capability '*'",
-        "Multifd is not compatible*", "Parameter '*' expects *", "Parameter 'cpr-exec-command' required *",
+        "Capability '*' requires capability '*'", "Multifd is not compatible*", "Parameter '*' expects *",
+        "Parameter 'cpr-exec-command' required *",
         code=Code.CAPABILITY, rank=CONSEQUENCE - 1,
     ),
     family(
         "wrong-moment",
-        "A command came at a moment when the migration cannot take it: one is under way, none is, or it is"
-        " in another"
-        " phase. Nothing has happened to the VM.",
+        "A command came at a moment when the migration cannot take it: one is under way, none is, or it is in"
+        " another phase. Nothing has happened to the VM.",
         "See query-migrate (info migrate, virsh domjobinfo) for the phase, and wait for its end or cancel it"
         " (migrate_cancel).",
         "Enable postcopy with migrate_set_capability before *", "Postcopy must be started after *",
@@ -99,17 +97,14 @@ SAVING = (
         " another one, has a value that is not allowed, or this QEMU or host does not have it.",
         "Set the capabilities alike on both sides before the migration, leaving out the one named; both"
         " QEMUs have to know it.",
-        "*is not supported*capability*", "Capability*", "capability*",
-        "*requires*capability*", "Parameter '*' expects*", "Invalid parameter*", "*migration capabilit*",
-        "*incompatible with*", "*parameter*migrat*", "Command options are incompatible*", "*compression*",
-        "*Mapped-ram*", "No build-time support*", "For use with '-incoming defer'", "*not supported by*",
-        "*cannot be used with*",
-        "invalid * value*",
+        "*is not supported*capability*", "Capability*", "capability*", "*requires*capability*",
+        "Parameter '*' expects*", "Invalid parameter*", "*migration capabilit*", "*incompatible with*",
+        "*parameter*migrat*", "Command options are incompatible*", "*compression*", "No build-time support*",
+        "For use with '-incoming defer'", "*not supported by*", "*cannot be used with*", "invalid * value*",
         "fd: migration to a file is deprecated*", "file URI has bad offset*",
         "need either 'uri' or 'channels' argument", "Channel list*", "missing 'cpr' migration channel",
-        "Cannot use * with CPR",
-        "Zero copy currently only available*",
-        "Invalid size *", "Invalid migration*",
+        "Cannot use * with CPR", "Zero copy currently only available*", "Invalid size *",
+        "Invalid migration*",
         code=Code.CAPABILITY, rank=CONSEQUENCE - 1,
     ),
     family(
@@ -121,11 +116,11 @@ SAVING = (
         "*already in progress*", "*not migrating*", "*in wrong state*", "*wrong state*",
         "Guest is waiting for an incoming migration", "*incoming migration*already*",
         "Incoming migration already deferred", "The incoming migration has already been started",
-        "'-incoming'*", "*operation cancelled*", "operation cancelled", "*migration*cancel*",
-        "Migration is not*", "*unknown migration protocol*", "Switchover*",
-        "Illegal migration incoming state*", "Migration not in expected state*", "Illegal migration status*",
-        "Unknown ending state*", "Failed to stop the VM", "migration_stop_vm failed*",
-        "partially unplugged device on failure", "Can't migrate this vm with hardware poisoned memory*",
+        "'-incoming'*", "*operation cancelled*", "*migration*cancel*", "Migration is not*",
+        "*unknown migration protocol*", "Switchover*", "Illegal migration incoming state*",
+        "Migration not in expected state*", "Illegal migration status*", "Unknown ending state*",
+        "Failed to stop the VM", "migration_stop_vm failed*", "partially unplugged device on failure",
+        "Can't migrate this vm with hardware poisoned memory*",
         rank=CONSEQUENCE - 1,
     ),
     family(

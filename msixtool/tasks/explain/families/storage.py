@@ -31,9 +31,9 @@ STORAGE = (
         " be opened.",
         "Put the image at the same path on the target (shared storage mounted, or copied along: virsh migrate"
         " --copy-storage-all), with the owner and labels that QEMU runs with.",
-        "Could not open '*'", "Cannot access storage file*", "cannot access storage*",
-        "Failed to open file*", "cannot stat*", "Unable to access storage*", "*backing file*",
-        "storage '*' is not available*", "no such volume*", "volume*does not exist*", "Could not*backing*",
+        "Could not open '*'", "Cannot access storage file*", "cannot access storage*", "Failed to open file*",
+        "cannot stat*", "Unable to access storage*", "*backing file*", "storage '*' is not available*",
+        "no such volume*", "volume*does not exist*", "Could not*backing*",
         field="disk",
     ),
     family(
@@ -72,11 +72,9 @@ STORAGE = (
     family(
         "internal-snapshot",
         "libvirt takes no internal snapshot of this VM, because its firmware is in flash memory (UEFI), or"
-        " its"
-        " memory or a disk is of a kind that an internal snapshot cannot hold.",
-        "Take an external snapshot (virsh snapshot-create-as --disk-only --diskspec, --memspec), or give"
-        " the VM an nvram"
-        " in the format qcow2 with a libvirt of 10.10 or newer.",
+        " its memory or a disk is of a kind that an internal snapshot cannot hold.",
+        "Take an external snapshot (virsh snapshot-create-as --disk-only --diskspec, --memspec), or give the"
+        " VM an nvram in the format qcow2 with a libvirt of 10.10 or newer.",
         "internal snapshots of a VM with pflash*", "*memory filename*requires external snapshot",
         "revert to internal snapshot*not supported*", "internal snapshot for disk*unsupported*",
         "internal snapshot*not supported*",
@@ -102,11 +100,9 @@ STORAGE = (
     family(
         "disk-size",
         "A disk of the VM is not as large on the target as on the source: its volume there is smaller, or"
-        " another"
-        " storage rounds its size otherwise.",
-        "Make the target's volume the size of the source's to the byte (qemu-img info, blockdev"
-        " --getsize64), or"
-        " larger by resizing the source's disk first.",
+        " another storage rounds its size otherwise.",
+        "Make the target's volume the size of the source's to the byte (qemu-img info, blockdev --getsize64),"
+        " or larger by resizing the source's disk first.",
         "The sum of offset * and size * must be smaller or equal to the actual size*",
         "Source and target image have different sizes*", "*target volume is smaller*",
         field="disk",
@@ -115,9 +111,8 @@ STORAGE = (
         "mirror",
         "The copy of the VM's disks to the target (drive-mirror or blockdev-mirror over NBD) failed before"
         " the state was asked for.",
-        "See that the target's NBD port can be reached through the firewall (libvirt: 49152 to 49215),"
-        " that the target's disk exists, is as big as the source's and has room, and read the target's"
-        " log.",
+        "See that the target's NBD port can be reached through the firewall (libvirt: 49152 to 49215), that"
+        " the target's disk exists, is as big as the source's and has room, and read the target's log.",
         "*drive-mirror*", "*blockdev-mirror*", "*nbd-server-*", "mirror*failed*", "block job*failed*",
         "migration of disk*failed*", "storage migration failed*", "job failed:*mirror*", "mirroring error*",
         "NBD*", "block job (mirror) error*", "'mirror' has been cancelled", "'mirror' error*",

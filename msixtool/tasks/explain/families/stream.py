@@ -40,8 +40,8 @@ STREAM = (
         "Use the source's machine type, device properties and QEMU version on the target, and save again.",
         "Input validation failed*", "Invalid value*expecting*", "get_nullptr expected*", "put_nullptr*",
         "*gtree*", "VMSTATE not ending*", "Path too long for VMState*", "Detected duplicate SaveStateEntry*",
-        "VMState*", "*post_load*", "*pre_load*", "Migration data*",
-        "* : failed to load * (*)", "* : failed to save * (*)",
+        "VMState*", "*post_load*", "*pre_load*", "Migration data*", "* : failed to load * (*)",
+        "* : failed to save * (*)",
         code=Code.FIELD_MISMATCH, rank=CONSEQUENCE - 1,
     ),
 )  # fmt: skip

@@ -51,8 +51,7 @@ VFIO = (
     ),
     family(
         "vfio-multifd",
-        "A VFIO device's state was to travel over multifd channels, and the two sides do not agree on"
-        " that.",
+        "A VFIO device's state was to travel over multifd channels, and the two sides do not agree on that.",
         "Set x-migration-multifd-transfer= and multifd alike on both sides, with the same QEMU version.",
         "got device state packet but not doing multifd transfer", "Multifd device transfer requested*",
         "*state buffer*already filled", "packet has unknown version*", "packet index is invalid",
