@@ -7,8 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from msixtool.cli.guard import plain_line
+
 Document = dict[str, Any]
 Rows = Callable[[Document], Iterator[list[Any]]]
+
+_FORMULA = ("=", "+", "-", "@")
+"""What a formula of a spreadsheet begins with."""
 
 
 def print_rows(document: Document) -> None:
@@ -18,7 +23,17 @@ def print_rows(document: Document) -> None:
     out.writerow(["path", *columns.split()])
     path = document["source"]["path"]
     for row in rows(document):
-        out.writerow([path, *(str(cell).lower() if isinstance(cell, bool) else cell for cell in row)])
+        out.writerow([_cell(each) for each in (path, *row)])
+
+
+def _cell(value: Any) -> Any:
+    """A value as a cell: a row stays one line, and no name is a formula that a spreadsheet works out."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str):
+        return value
+    line = plain_line(value)
+    return f"'{line}" if line.lstrip().startswith(_FORMULA) else line
 
 
 def _inspect(document: Document) -> Iterator[list[Any]]:

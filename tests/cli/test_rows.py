@@ -53,6 +53,21 @@ def test_a_row_of_inspect_is_a_stream(msixtool: Tool, folder: Path) -> None:
     assert rows(msixtool("inspect", "--format=csv", STREAMS[-1])) == [found[-1] | {"path": str(STREAMS[-1])}]
 
 
+@pytest.mark.parametrize("machine", ["=cmd|'1'!A", "@SUM(A1:2)", " +1+1+1+1+", "-1+1+1+1+1"])
+def test_a_name_is_no_formula_of_a_spreadsheet(machine: str, msixtool: Tool, raw_sample: Path) -> None:
+    raw_sample.write_bytes(raw_sample.read_bytes().replace(b"pc-q35-7.2", machine.encode()))
+    found = rows(msixtool("inspect", "--format", "csv", raw_sample))
+    assert [row["machine"] for row in found] == [f"'{machine}"]
+
+
+def test_a_row_is_one_line_whatever_is_in_it(msixtool: Tool, tmp_path: Path) -> None:
+    path = tmp_path / "a\nb.mig.xz"
+    shutil.copy(STREAMS[-1], path)
+    result = msixtool("inspect", "--format", "csv", path)
+    assert [row["machine"] for row in rows(result)] == ["pc-q35-7.2"]
+    assert len(result.out.splitlines()) == 2
+
+
 def test_a_row_of_validate_is_a_finding(msixtool: Tool, folder: Path) -> None:
     (folder / "cut.mig.xz").unlink()
     found = rows(msixtool("validate", "--format", "csv", folder, "--jobs", "2"))
