@@ -80,13 +80,25 @@ def _outer(
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise InputError("is a directory", path=path, expected="a file")
-    try:
-        position = os.lseek(descriptor, 0, os.SEEK_CUR)
-    except OSError:
+    position = _position(descriptor)
+    if position is None:
         from msixtool.containers.pipe import PipeSource
 
         return PipeSource(descriptor, path, spool_limit=spool_limit, progress=progress), called, 0
     return FileSource(path, descriptor, progress=progress), called, position
+
+
+def _position(descriptor: int) -> int | None:
+    """Where a file stands; None for what can be read in its order alone.
+
+    A character device (/dev/zero) lets itself be sought, and always stands at its beginning and its end.
+    """
+    if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+        return None
+    try:
+        return os.lseek(descriptor, 0, os.SEEK_CUR)
+    except OSError:
+        return None
 
 
 def _name(file: BinaryIO) -> str:

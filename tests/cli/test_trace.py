@@ -24,3 +24,10 @@ def test_a_later_stream_that_is_cut_is_named_and_counts(msixtool: Tool, tmp_path
     document = msixtool(*words, "--json").json
     assert [line.split(": ")[0] for line in document["damage"]] == [str(cut)]
     assert document["later"]["path"] == str(cut)
+
+
+def test_a_vector_that_no_device_has_is_no_answer(msixtool: Tool) -> None:
+    """That none is lost would be said of nothing."""
+    result = msixtool("trace", HUNG / "hung-7.2.mig.xz", "--vector", "99")
+    assert result.status == 2
+    assert (result.out, result.error_line.partition("no vector")[2]) == ("", " 99: expected 0 to 3")

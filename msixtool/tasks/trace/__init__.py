@@ -69,6 +69,8 @@ def trace(
     cpus, damage = read_cpus(dump.source, dump.index)
     follower = Follower(dump, cpus)
     found = follower.follow(chosen)
+    if vector is not None:
+        _check_vector(dump, vector, chosen, found)
     second, note, broken = (None, None, ()) if later is None else _later(dump, later)
     devices = []
     for device, rows in zip(chosen, found, strict=True):
@@ -78,6 +80,15 @@ def trace(
     missing = [*dump.memory.missing, *follower.missing]
     told = _damage(dump, damage, follower)
     return Trace(tuple(cpus), tuple(devices), tuple(missing), told, note, broken)
+
+
+def _check_vector(
+    dump: OpenDump, vector: int, chosen: Sequence[MsixDevice], found: Sequence[Sequence[Interrupt]]
+) -> None:
+    """Raises UsageError where no device has the vector, and no queue asks for it."""
+    most = max((device.vectors for device in chosen), default=0)
+    if vector >= most and not any(row.vector == vector for rows in found for row in rows):
+        raise dump.lacks(f"no vector {vector}", expected=f"0 to {most - 1}" if most else None)
 
 
 def _damage(dump: OpenDump, of_cpus: Sequence[object], follower: Follower | None = None) -> tuple[str, ...]:
