@@ -228,7 +228,8 @@ def _copy(source: Source, length: int, sink: Sink) -> None:
 
 def loading(base: Base, path: str, kinds: list[str]) -> Iterator[str]:
     """How QEMU is told to load the file at `path`, whose layers are `kinds` from the outside in."""
-    name = "FILE" if path == "-" else path
+    # A name that begins like an option is one to cat, xz and virsh; behind a folder it is none.
+    name = "FILE" if path == "-" else f"./{path}" if path.startswith("-") else path
     if "libvirt" in kinds:
         yield f"virsh restore {shlex.quote(name)}"
         return

@@ -67,6 +67,16 @@ def test_a_stream_is_written_bare_and_its_loading_is_told(base: str, tmp_path: P
     assert shell.stdout == Path(out).read_bytes() != Path(base).read_bytes()
 
 
+def test_a_name_like_an_option_is_told_as_a_file(
+    base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = forge(base, E1000E, "-n.mig")
+    assert made.loading == ("-incoming 'exec:cat ./-n.mig'",)
+    shell = subprocess.run(["/bin/sh", "-c", "cat ./-n.mig"], capture_output=True, check=True)
+    assert shell.stdout == Path("-n.mig").read_bytes()
+
+
 def test_paths_may_be_objects_as_everywhere_in_the_library(base: str, tmp_path: Path) -> None:
     written = tmp_path / "spec.toml"
     written.write_text('[[devices]]\nname = "e1000e"\nfunction_mask = true\n')
