@@ -151,9 +151,7 @@ def test_a_pipe_of_any_container_is_read(name: str, tmp_path: Path) -> None:
         assert everything(file) == everything(opened(unpacked(name)))
 
 
-@pytest.mark.parametrize(
-    ("device", "found"), [("zero", "zero bytes"), ("null", "nothing"), ("random", "byte")]
-)
+@pytest.mark.parametrize(("device", "found"), [("zero", "zero bytes"), ("null", "nothing")])
 def test_a_character_device_is_read_and_not_called_empty_unread(device: str, found: str) -> None:
     with pytest.raises(NotAStreamError, match=f"expected QEVM, found .*{found}"):
         open_source(f"/dev/{device}")
