@@ -191,15 +191,16 @@ class Register(NamedTuple):
 
 _COMMON = members(HEADER)
 _TAIL = sum(size for _, size in _COMMON.values())
-_REGISTERS = {
+REGISTERS = {
     layout: {name: Register(*place) for name, place in {**_COMMON, **members(tail, _TAIL)}.items()}
     for layout, tail in ((HeaderType.DEVICE, _DEVICE_TAIL), (HeaderType.BRIDGE, _BRIDGE_TAIL))
 }
+"""Those of HEADER by its layout and their names."""
 
 
 def register(name: str, layout: HeaderType = HeaderType.DEVICE) -> Register:
     """Where HEADER has a register of this name. Raises KeyError where that layout has none."""
-    return _REGISTERS[layout][name]
+    return REGISTERS[layout][name]
 
 
 VENDOR_ID, DEVICE_ID = map(register, ("vendor_id", "device_id"))
@@ -207,8 +208,13 @@ COMMAND, STATUS, HEADER_TYPE = map(register, ("command", "status", "header_type"
 CAPABILITY_POINTER = register("capability_pointer")
 BAR_SIZE = 4
 """Bytes of the register of a BAR; a 64-bit one takes two."""
-BARS = {layout: register("bars", layout).size // BAR_SIZE for layout in _REGISTERS}
+BARS = {layout: register("bars", layout).size // BAR_SIZE for layout in REGISTERS}
 """How many BARs a function has."""
+
+
+def bar_register(number: int) -> Register:
+    """The register of a BAR, which holds the upper half of the one before where that is of 64 bits."""
+    return Register(register("bars").offset + BAR_SIZE * number, BAR_SIZE)
 
 
 class Bar(NamedTuple):
@@ -239,14 +245,13 @@ def bars(config: bytes) -> list[Bar]:
     """The BARs of a function, registered or not; the upper half of a 64-bit one is no BAR of its own."""
     found: list[Bar] = []
     layout = HEADER_TYPE.value(config) & HEADER_TYPE_MASK
-    first, count = register("bars").offset, BARS.get(HeaderType(layout), 0) if layout in BARS else 0
+    count = BARS[HeaderType(layout)] if layout in BARS else 0
     index = 0
     while index < count:
-        at = first + BAR_SIZE * index
-        low = int.from_bytes(config[at : at + BAR_SIZE], "little")
-        wide = low & 0x7 == 0x4 and index + 1 < count
-        word = Register(at, BAR_SIZE * (1 + wide)).value(config)
-        found.append(Bar(index, at, word, wide))
+        own = bar_register(index)
+        wide = own.value(config) & 0x7 == 0x4 and index + 1 < count
+        word = own._replace(size=BAR_SIZE * (1 + wide)).value(config)
+        found.append(Bar(index, own.offset, word, wide))
         index += 1 + wide
     return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from msixtool.formats import pci
+from msixtool.formats import capabilities, pci, sizeof
 from msixtool.qemu import config_masks as masks
 from msixtool.qemu.config_masks import ComparedRegister
 from msixtool.qemu.config_names import capability_name, extended_capability_name
@@ -38,12 +38,14 @@ class PlacedRegister:
 
 _OF_EVERY_CAPABILITY = (masks.CAPABILITY_ID.name, masks.NEXT_POINTER.name)
 
-_TEMPLATES = {
-    pci.CapabilityId.MSI: b"\x05\0\x80\0",
-    pci.CapabilityId.VENDOR: b"\x09\0\x10\x01",
-    pci.CapabilityId.EXPRESS: b"\x10\0\x02\0",
+_AS_MOST_HAVE_IT = {
+    pci.CapabilityId.MSI: capabilities.MSI_64BIT,
+    pci.CapabilityId.VENDOR: sizeof(capabilities.VIRTIO) | capabilities.COMMON << 8,
+    pci.CapabilityId.EXPRESS: 2,
 }
-"""What a capability's layout follows from, where the device's own bytes are not at hand: as most have it."""
+"""The two bytes behind a capability's header, from which its layout follows, where they are not at hand."""
+_VERSION_2 = 2 << 16
+"""Of an extended capability, in its header."""
 
 
 def place_at(
@@ -61,66 +63,58 @@ def _covers(register: ComparedRegister, offset: int) -> bool:
 
 def places(layout: Capabilities, kind: str | None, config: bytes | None) -> Iterator[PlacedRegister]:
     """All registers of a device with this layout; some may overlap."""
-    header = masks.BRIDGE if layout.header == pci.HeaderType.BRIDGE else ()
-    for register in (*masks.IDENTITY, masks.POINTER, *header, *_bars(layout.header)):
+    is_bridge = layout.header == pci.HeaderType.BRIDGE
+    rest = _rest(pci.HeaderType.BRIDGE if is_bridge else pci.HeaderType.DEVICE)
+    for register in (*masks.IDENTITY, masks.POINTER, *(masks.BRIDGE if is_bridge else ()), *rest):
         yield PlacedRegister(register)
     context = masks.Context(kind_of(kind).function)
-    for identifier, base in layout.listed:
-        data = _data(config, base) or _TEMPLATES.get(identifier, bytes([identifier]))  # type: ignore[call-overload]
-        rule = masks.CAPABILITIES.get(identifier, masks.unknown_capability)
-        name = capability_name(identifier)
-        for register in rule(data.ljust(pci.CONFIG_SIZE, b"\0"), context):
-            yield PlacedRegister(register.at(base), name, base)
-    for identifier, base in layout.extended:
-        extended = masks.EXTENDED_CAPABILITIES.get(identifier, masks.unknown_extended_capability)
-        name = extended_capability_name(identifier)
-        data = _data(config, base) or pci.Register(0, 3).packed(identifier | 2 << 16)
-        for register in extended(data.ljust(pci.CONFIG_SIZE, b"\0"), context):
-            yield PlacedRegister(register.at(base), name, base)
+    for each, at in layout.listed:
+        word = _AS_MOST_HAVE_IT.get(each, 0)  # type: ignore[call-overload]
+        data = _data(config, at) or pci.Register(0, 4).packed(each | word << 16)
+        for register in masks.in_capability(each, at, data, context):
+            yield PlacedRegister(register, capability_name(each), at)
+    for each, at in layout.extended:
+        data = _data(config, at) or pci.Register(0, 4).packed(each | _VERSION_2)
+        for register in masks.in_extended(each, at, data, context):
+            yield PlacedRegister(register, extended_capability_name(each), at)
 
 
 def _data(config: bytes | None, base: int) -> bytes:
     return b"" if config is None else config[base : base + pci.CONFIG_SIZE]
 
 
-def _bars(header: int) -> Iterator[ComparedRegister]:
-    bridge = header == pci.HeaderType.BRIDGE
-    layout = pci.HeaderType.BRIDGE if bridge else pci.HeaderType.DEVICE
+def _rest(layout: pci.HeaderType) -> Iterator[ComparedRegister]:
+    """The registers of the header that QEMU compares only where a device has it do so."""
     for number in range(pci.BARS[layout]):
-        yield ComparedRegister(f"BAR {number}", masks.BAR_OFFSET + pci.BAR_SIZE * number, pci.BAR_SIZE)
-    yield masks.in_header("ROM BAR", "rom_address", layout)
-    yield from (_BRIDGE_REST if bridge else _DEVICE_REST)
+        yield ComparedRegister(f"BAR {number}", *pci.bar_register(number))
+    for field, place in pci.REGISTERS[layout].items():
+        if field in _NAMES:
+            yield ComparedRegister(_NAMES[field], *place)
 
 
-_COMMON_REST = (
-    masks.in_header("Command", "command"),
-    masks.in_header("cache line size", "cache_line_size"),
-    masks.in_header("latency timer", "latency_timer"),
-    masks.in_header("BIST", "bist"),
-    masks.in_header("interrupt line", "interrupt_line"),
-    masks.in_header("interrupt pin", "interrupt_pin"),
-)
-_DEVICE_REST = (
-    *_COMMON_REST,
-    masks.in_header("CardBus CIS pointer", "cardbus_cis"),
-    masks.in_header("subsystem vendor ID", "subsystem_vendor_id"),
-    masks.in_header("subsystem ID", "subsystem_id"),
-    masks.in_header("minimum grant", "min_grant"),
-    masks.in_header("maximum latency", "max_latency"),
-)
-_BRIDGE_REST = (
-    *_COMMON_REST,
-    masks.in_header("primary bus", "primary_bus", pci.HeaderType.BRIDGE),
-    masks.in_header("secondary bus", "secondary_bus", pci.HeaderType.BRIDGE),
-    masks.in_header("subordinate bus", "subordinate_bus", pci.HeaderType.BRIDGE),
-    masks.in_header("secondary latency timer", "secondary_latency_timer", pci.HeaderType.BRIDGE),
-    masks.in_header("Secondary Status", "secondary_status", pci.HeaderType.BRIDGE),
-    masks.in_header("Memory Base", "memory_base", pci.HeaderType.BRIDGE),
-    masks.in_header("Memory Limit", "memory_limit", pci.HeaderType.BRIDGE),
-    masks.in_header("Prefetchable Base upper half", "prefetchable_base_upper", pci.HeaderType.BRIDGE),
-    masks.in_header("Prefetchable Limit upper half", "prefetchable_limit_upper", pci.HeaderType.BRIDGE),
-    masks.in_header("I/O Base upper half", "io_base_upper", pci.HeaderType.BRIDGE),
-    masks.in_header("I/O Limit upper half", "io_limit_upper", pci.HeaderType.BRIDGE),
-    masks.in_header("Bridge Control", "bridge_control", pci.HeaderType.BRIDGE),
-)
-"""Registers of the header that QEMU compares only where a device has it do so."""
+_NAMES = {
+    "rom_address": "ROM BAR",
+    "command": "Command",
+    "cache_line_size": "cache line size",
+    "latency_timer": "latency timer",
+    "bist": "BIST",
+    "interrupt_line": "interrupt line",
+    "interrupt_pin": "interrupt pin",
+    "cardbus_cis": "CardBus CIS pointer",
+    "subsystem_vendor_id": "subsystem vendor ID",
+    "subsystem_id": "subsystem ID",
+    "min_grant": "minimum grant",
+    "max_latency": "maximum latency",
+    "primary_bus": "primary bus",
+    "secondary_bus": "secondary bus",
+    "subordinate_bus": "subordinate bus",
+    "secondary_latency_timer": "secondary latency timer",
+    "secondary_status": "Secondary Status",
+    "memory_base": "Memory Base",
+    "memory_limit": "Memory Limit",
+    "prefetchable_base_upper": "Prefetchable Base upper half",
+    "prefetchable_limit_upper": "Prefetchable Limit upper half",
+    "io_base_upper": "I/O Base upper half",
+    "io_limit_upper": "I/O Limit upper half",
+    "bridge_control": "Bridge Control",
+}

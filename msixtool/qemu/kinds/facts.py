@@ -104,6 +104,8 @@ PLAIN = (Probe(),)
 
 POWER_ALL = 0x9F03
 """Power management's Control and Status: the power state, PME and data select. No device makes more live."""
+EXPRESS_ERRORS, EXPRESS_LINK = 0x000F, 0x00C0
+"""What some devices make live of Device Control and Device Status, and of Link Control."""
 
 
 class PciFunction(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from msixtool.formats import pci
 from msixtool.qemu.kinds import ISA, Backend, DeviceKind, Options, register
 from msixtool.qemu.kinds.facts import (
     CAPABILITY_LIST,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 _EEPRO100 = (
     "i82550 i82551 i82557a i82557b i82557c i82558a i82558b i82559a i82559b i82559c i82559er i82562 i82801"
 )
-_SERIAL_NUMBER = 0x3
 
 
 def _mac(seen: Seen, *paths: str) -> Options:
@@ -52,10 +52,13 @@ def _serial(order: tuple[int, ...]) -> Callable[[Seen], Options]:
     """The MAC out of the serial number capability: `order` says which of its bytes are the MAC's."""
 
     def options(seen: Seen) -> Options:
-        at = seen.extended(_SERIAL_NUMBER)
+        from msixtool.formats import capabilities  # slow to make
+
+        at = seen.extended(pci.ExtendedCapabilityId.DEVICE_SERIAL_NUMBER)
         if at is None:
             return {}
-        serial = seen.config[at + 4 : at + 12]
+        first, size = capabilities.register(capabilities.SERIAL_NUMBER, "device serial number", at)
+        serial = seen.config[first : first + size]
         octets = bytes(serial[index] for index in order) if len(serial) == 8 else b"\1"
         return {"mac": octets.hex(":")} if any(octets) and not octets[0] & 1 else {}
 

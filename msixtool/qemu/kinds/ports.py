@@ -27,22 +27,17 @@ from msixtool.qemu.recorded import default_of
 if TYPE_CHECKING:
     from msixtool.qemu.kinds.seen import Seen
 
-_LINK_CAPABILITIES, _SLOT_CAPABILITIES = 0x0C, 0x14
 _HOTPLUG = 1 << 5
 """Hot-Plug Surprise: it goes with the property, where Hot-Plug Capable is hidden by ACPI's hot-plug too."""
 _SPEEDS = {1: "2_5", 2: "5", 3: "8", 4: "16", 5: "32", 6: "64"}
-_SLOT_ID, _SHPC, _VENDOR = 0x04, 0x0C, 0x09
-_RESERVE = (("bus-reserve", 4, 4), ("io-reserve", 8, 8), ("mem-reserve", 16, 4), ("pref32-reserve", 20, 4))
-_PREF64 = ("pref64-reserve", 24, 8)
 
 
 def _port(seen: Seen) -> Options:
     """Port and slot number, hot-plug, and what is reserved behind it; `chassis` is the caller's."""
-    at = seen.capability(pci.CapabilityId.EXPRESS)
-    if at is None:
+    link = seen.register(pci.CapabilityId.EXPRESS, "Link Capabilities")
+    slot = seen.register(pci.CapabilityId.EXPRESS, "Slot Capabilities")
+    if link is None or slot is None:
         return {}
-    link = pci.Register(at + _LINK_CAPABILITIES, 4).value(seen.config)
-    slot = pci.Register(at + _SLOT_CAPABILITIES, 4).value(seen.config)
     options = {"port": hex(link >> 24)}
     if slot >> 19:
         options["slot"] = str(slot >> 19)
@@ -57,10 +52,7 @@ def _root_port(seen: Seen) -> Options:
 
 def _link(seen: Seen) -> Options:
     """Speed and width where they are not what the machine type gives."""
-    at = seen.capability(pci.CapabilityId.EXPRESS)
-    if at is None:
-        return {}
-    link = pci.Register(at + _LINK_CAPABILITIES, 4).value(seen.config)
+    link = seen.register(pci.CapabilityId.EXPRESS, "Link Capabilities") or 0
     speed, width = link & 15, link >> 4 & 63
     if speed not in _SPEEDS or seen.version < (4, 0):
         return {}
@@ -70,23 +62,25 @@ def _link(seen: Seen) -> Options:
 
 
 def _reserved(seen: Seen) -> Options:
-    at = seen.capability(_VENDOR)
-    if at is None or seen.config[at + 3] != 1:
+    from msixtool.formats.capabilities import RESERVE, registers, value  # slow to make
+
+    at = seen.capability(pci.CapabilityId.VENDOR)
+    if at is None or value(RESERVE, "type", seen.config, at) != 1:
         return {}
-    options = {}
-    for name, offset, size in (*_RESERVE, _PREF64):
-        value = pci.Register(at + offset, size).value(seen.config)
-        if value != (1 << 8 * size) - 1:
-            options[name] = str(value)
-    return options
+    held = {
+        name: (value(RESERVE, name, seen.config, at), (1 << 8 * place.size) - 1)
+        for name, place in registers(RESERVE).items()
+        if name.endswith("-reserve")
+    }
+    return {name: str(reserved) for name, (reserved, unset) in held.items() if reserved != unset}
 
 
 def _bridge(seen: Seen) -> Options:
     options = {}
-    slot_id = seen.capability(_SLOT_ID)
-    if slot_id is not None:
-        options["chassis_nr"] = str(seen.config[slot_id + 3] or 1)
-    options["shpc"] = "off" if seen.capability(_SHPC) is None else "on"
+    chassis = seen.register(pci.CapabilityId.SLOTID, "chassis number")
+    if chassis is not None:
+        options["chassis_nr"] = str(chassis or 1)
+    options["shpc"] = "off" if seen.capability(pci.CapabilityId.SHPC) is None else "on"
     if seen.capability(pci.CapabilityId.MSI) is None:
         options["msi"] = "off"
     return options

@@ -72,6 +72,9 @@ class Seen(Protocol):
     def capability(self, number: int) -> int | None:
         """The offset of a capability."""
 
+    def register(self, capability: int, name: str) -> int | None:
+        """What a register of a capability holds, by its name in formats/capabilities; None without it."""
+
     def capabilities(self, number: int) -> Iterator[int]:
         """The offsets of all capabilities of one id."""
 

@@ -6,26 +6,19 @@ Specification 3.0, sections 7.8.4 and 7.8.7 (Device and Link Control).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
 
-from msixtool.formats.pci import HEADER_SIZE, CapabilityId
-from msixtool.qemu.kinds.facts import POWER_ALL, BarShape, Capabilities, PciFunction
+from msixtool.formats.pci import HEADER_SIZE, CapabilityId, Register
+from msixtool.qemu.kinds.facts import (
+    EXPRESS_ERRORS,
+    EXPRESS_LINK,
+    POWER_ALL,
+    BarShape,
+    Capabilities,
+    PciFunction,
+)
 from msixtool.qemu.recorded import Record, functions_of
-
-
-class _CapabilityBits(NamedTuple):
-    """A register of a capability, and bits of it."""
-
-    capability: int
-    offset: int
-    bits: int
-
-
-_POWER = _CapabilityBits(CapabilityId.PM, 4, POWER_ALL)
-_ERRORS = _CapabilityBits(CapabilityId.EXPRESS, 8, 0xF)
-_LINK = _CapabilityBits(CapabilityId.EXPRESS, 16, 0xC0)
 
 
 @lru_cache
@@ -35,12 +28,17 @@ def recorded_function(section: str, framebuffer: int | None, *, is_virtio: bool)
     A BAR whose size goes with the device's properties is as small as it was seen: what is below is compared
     of all. Those of virtio devices follow from their capabilities.
     """
-    variants = functions_of(section)
+    from msixtool.formats.capabilities import EXPRESS_1, POWER, registers  # slow to make
+
+    variants, express = functions_of(section), registers(EXPRESS_1)
+    errors = _free(variants, CapabilityId.EXPRESS, express["Device Control"])
+    link = _free(variants, CapabilityId.EXPRESS, express["Link Control"])
+    power = _free(variants, CapabilityId.PM, registers(POWER)["Power Management Control/Status"])
     return PciFunction(
         {} if is_virtio else _bars(variants, framebuffer),
-        error_reporting=_free(variants, _ERRORS) == _ERRORS.bits,
-        link_control=_free(variants, _LINK) == _LINK.bits,
-        power_control=_free(variants, _POWER),
+        error_reporting=errors & EXPRESS_ERRORS == EXPRESS_ERRORS,
+        link_control=link & EXPRESS_LINK == EXPRESS_LINK,
+        power_control=power & POWER_ALL,
         framebuffer=framebuffer,
         is_virtio=is_virtio,
     )
@@ -56,22 +54,16 @@ def _bars(variants: list[Record], framebuffer: int | None) -> dict[int, BarShape
     }
 
 
-def _free(variants: list[Record], field: _CapabilityBits) -> int:
-    """Bits of a register that are not compared, of all variants that have it."""
+def _free(variants: list[Record], capability: int, register: Register) -> int:
+    """Bits of a register of a capability that are not compared, of all variants that have it."""
     found = 0
     for variant in variants:
         compared = unpacked(variant["compared"])
-        for at in _places(variant, field.capability):
-            found |= field.bits & ~_word(compared, at + field.offset)
+        for at in (
+            at + register.offset for identifier, at in variant["capabilities"] if identifier == capability
+        ):
+            found |= ~(compared.get(at, 0) | compared.get(at + 1, 0) << 8)
     return found
-
-
-def _places(variant: Record, capability: int) -> Iterator[int]:
-    return (at for identifier, at in variant["capabilities"] if identifier == capability)
-
-
-def _word(found: Mapping[int, int], at: int) -> int:
-    return found.get(at, 0) | found.get(at + 1, 0) << 8
 
 
 def fresh_config(variant: Record) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msixtool.formats import pci
+from msixtool.formats import msix, pci
 from msixtool.qemu.kinds import Backend, DeviceKind, Options, register
 from msixtool.qemu.kinds.facts import (
     CAPABILITY_LIST,
@@ -36,10 +36,9 @@ def _interrupts(seen: Seen) -> Options:
 
 def _nvme(seen: Seen) -> Options:
     options = {"serial": "msixtool"}
-    at = seen.capability(pci.CapabilityId.MSIX)
-    if at is not None:
-        size = (pci.Register(at + 2, 2).value(seen.config) & 0x7FF) + 1
-        options["msix_qsize"] = str(size)
+    control = seen.register(pci.CapabilityId.MSIX, "control")
+    if control is not None:
+        options["msix_qsize"] = str((control & msix.CONTROL_QSIZE) + 1)
     queues = seen.elements("sq")
     if queues is not None and queues > 1:
         options["max_ioqpairs"] = str(queues - 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from msixtool.formats import pci
+from msixtool.formats import parse, pci, sizeof
 from msixtool.qemu.kinds import DeviceKind, Options, no_options
 from msixtool.qemu.kinds.facts import (
     BARS,
@@ -30,7 +30,6 @@ from msixtool.qemu.recorded import default_of
 if TYPE_CHECKING:
     from msixtool.qemu.kinds.seen import Seen
 
-_NOTIFY = 2
 _MODERN_IDS = 0x1040
 _IOMMU_PLATFORM = 33
 _PAGE = 4096
@@ -66,9 +65,13 @@ def properties(seen: Seen, *, transitional: bool) -> Options:
 
 def _multiplier(seen: Seen) -> int | None:
     """Bytes between two queues' notify registers, of the capability that tells."""
+    from msixtool.formats import capabilities as fmt  # slow to make
+
     for at in seen.capabilities(pci.CapabilityId.VENDOR):
-        if at + 20 <= pci.CONFIG_SIZE and seen.config[at + 3] == _NOTIFY:
-            return pci.Register(at + 16, 4).value(seen.config)
+        if at + sizeof(fmt.VIRTIO_NOTIFY) <= pci.CONFIG_SIZE:
+            raw = parse(fmt.VIRTIO_NOTIFY, seen.config[at:], what="virtio capability")
+            if raw["virtio structure type"] == fmt.NOTIFY:
+                return int(raw["virtio notify multiplier"])
     return None
 
 

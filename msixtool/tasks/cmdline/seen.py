@@ -14,7 +14,7 @@ from msixtool.devices.places import places_of
 from msixtool.devices.virtio import config_size
 from msixtool.dump import OpenDump
 from msixtool.errors import FormatError, MsixtoolError
-from msixtool.formats import parse, pci, sizeof, vmstate
+from msixtool.formats import capabilities, parse, pci, sizeof, vmstate
 from msixtool.formats import virtio as fmt
 from msixtool.formats.qevm import ItemType
 from msixtool.qemu.kinds.seen import VirtioSeen
@@ -138,6 +138,11 @@ class SeenDevice:
 
     def capability(self, number: int) -> int | None:
         return self._space.find(number)
+
+    def register(self, capability: int, name: str) -> int | None:
+        at = self.capability(capability)
+        schema = capabilities.SCHEMAS[capability]
+        return None if at is None else capabilities.value(schema, name, self.config, at)
 
     def capabilities(self, number: int) -> Iterator[int]:
         return (each.offset for each in self._space.capabilities if each.id == number)

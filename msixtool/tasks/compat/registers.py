@@ -48,7 +48,6 @@ def registers(device: TargetDevice) -> list[ComparedRegister]:
     port = None if express is None else masks.express_port(device.config[express:])
     context = Context(own, port, device.version)
     found += _capabilities(device.config, space, context)
-    found += _extended_capabilities(space, context)
     return _clipped(found, len(device.config))
 
 
@@ -69,17 +68,10 @@ def _clipped(found: list[ComparedRegister], size: int) -> list[ComparedRegister]
 
 
 def _capabilities(config: bytes, space: ConfigSpace, context: Context) -> Iterator[ComparedRegister]:
-    for capability in space.capabilities:
-        rule = masks.CAPABILITIES.get(capability.id, masks.unknown_capability)
-        data = config[capability.offset : pci.CONFIG_SIZE].ljust(pci.CONFIG_SIZE, b"\0")
-        yield from (register.at(capability.offset) for register in rule(data, context))
-
-
-def _extended_capabilities(space: ConfigSpace, context: Context) -> Iterator[ComparedRegister]:
-    for capability, offset in space.extended_capabilities:
-        rule = masks.EXTENDED_CAPABILITIES.get(capability, masks.unknown_extended_capability)
-        data = space.data[offset:].ljust(pci.CONFIG_SIZE, b"\0")
-        yield from (register.at(offset) for register in rule(data, context))
+    for each, at in space.capabilities:
+        yield from masks.in_capability(each, at, config[at : pci.CONFIG_SIZE], context)
+    for each, at in space.extended_capabilities:
+        yield from masks.in_extended(each, at, config[at:], context)
 
 
 def _bars(device: TargetDevice, space: ConfigSpace, own: PciFunction | None) -> Iterator[ComparedRegister]:
@@ -90,19 +82,15 @@ def _bars(device: TargetDevice, space: ConfigSpace, own: PciFunction | None) -> 
     sizes = bar_sizes(device, space, own)
     for bar in pci.bars(device.config):
         if bar.number in sizes:
-            yield masks.bar(bar.number, sizes[bar.number], wide=bar.wide)
+            yield masks.sized_bar(bar, sizes[bar.number])
         elif bar.word & _MEMORY_TYPE:
             # The type bits show that it is registered; how large it is, nothing shows.
             known = _IO_TYPE if bar.is_io else _MEMORY_TYPE
-            yield masks.bar_of_unknown_size(bar.number, known, wide=bar.wide)
+            yield masks.bar_of_unknown_size(bar, known)
         elif own is None:
-            yield masks.bar_of_unknown_size(bar.number, 0, wide=False)
+            yield masks.bar_of_unknown_size(bar, 0)
     if device.rom:
         yield masks.rom(_power_of_two(device.rom), header)
-
-
-def _bar_word(config: bytes, number: int) -> int:
-    return pci.Register(masks.BAR_OFFSET + pci.BAR_SIZE * number, pci.BAR_SIZE).value(config)
 
 
 def bar_sizes(device: TargetDevice, space: ConfigSpace, own: PciFunction | None) -> dict[int, int]:
@@ -113,7 +101,7 @@ def bar_sizes(device: TargetDevice, space: ConfigSpace, own: PciFunction | None)
     for number, end in _used_ends(space, device.config, own):
         # QEMU gives such a BAR the next power of two, and a page at least.
         sizes[number] = max(sizes.get(number, 0), _power_of_two(end), 0x1000)
-    if device.legacy_bar and _bar_word(device.config, 0) & _IO:
+    if device.legacy_bar and pci.bar_register(0).value(device.config) & _IO:
         sizes[0] = _power_of_two(device.legacy_bar)
     return sizes
 
@@ -123,7 +111,7 @@ def _registered(config: bytes, own: PciFunction) -> dict[int, int]:
     return {
         number: bar.size
         for number, bar in own.bars.items()
-        if _bar_word(config, number) & _MEMORY_TYPE == bar.type
+        if pci.bar_register(number).value(config) & _MEMORY_TYPE == bar.type
     }
 
 

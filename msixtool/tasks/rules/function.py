@@ -12,7 +12,7 @@ from typing import Any
 
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
-from msixtool.formats import msix, pci
+from msixtool.formats import capabilities, msix, pci
 from msixtool.qemu import refusals
 from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.tasks import device_checks
@@ -20,7 +20,6 @@ from msixtool.tasks.rules.catalogue import RULES, RuleFinding
 
 CONTROL_RESERVED = 0x3800
 """Message Control, the bits between the table size and the function mask."""
-_MSI_ENABLE = 0x01
 
 
 def check_function(device: MsixDevice) -> Iterator[RuleFinding]:
@@ -55,15 +54,17 @@ def _refused(device: MsixDevice, refusal: Refusal, at: int, **values: Any) -> Ru
 def _capability(device: MsixDevice, config: ConfigSpace, capability: MsixCapability) -> Iterator[RuleFinding]:
     at = capability.offset
     if capability.control & CONTROL_RESERVED:
-        yield _refused(device, refusals.CONTROL_RESERVED, at + 2, source=capability.control)
+        yield _refused(device, refusals.CONTROL_RESERVED, at + msix.CONTROL.offset, source=capability.control)
     yield from _places(device, config, capability)
     if capability.enabled and not config.bus_master:
         text = "MSI-X is enabled and bus mastering is off: no message can leave the function"
-        yield _finding(device, "bus-master-off", text, 4)
+        yield _finding(device, "bus-master-off", text, pci.COMMAND.offset)
     msi = config.find(pci.CapabilityId.MSI)
-    if msi is not None and capability.enabled and config.data[msi + 2] & _MSI_ENABLE:
-        text = "MSI and MSI-X are both enabled: what the function does is undefined"
-        yield _finding(device, "msi-and-msix", text, msi + 2)
+    if msi is not None and capability.enabled:
+        control = capabilities.register(capabilities.msi(0), "MSI Message Control", msi)
+        if control.value(config.data) & capabilities.MSI_ENABLE:
+            text = "MSI and MSI-X are both enabled: what the function does is undefined"
+            yield _finding(device, "msi-and-msix", text, control.offset)
 
 
 def _places(device: MsixDevice, config: ConfigSpace, capability: MsixCapability) -> Iterator[RuleFinding]:
@@ -72,10 +73,12 @@ def _places(device: MsixDevice, config: ConfigSpace, capability: MsixCapability)
     sizes = (msix.ENTRY_SIZE * capability.vectors, (capability.vectors + 63) // 64 * 8)
     if table.bar == pba.bar and table.offset < pba.offset + sizes[1] and pba.offset < table.offset + sizes[0]:
         values = {"table": table.offset, "table_size": sizes[0], "pba": pba.offset, "pba_size": sizes[1]}
-        yield _refused(device, refusals.TABLE_PBA_OVERLAP, capability.offset + 4, bar=table.bar, **values)
+        yield _refused(
+            device, refusals.TABLE_PBA_OVERLAP, capability.offset + msix.TABLE.offset, bar=table.bar, **values
+        )
     for name, place, size, at in (
-        ("table", table, sizes[0], capability.offset + 4),
-        ("PBA", pba, sizes[1], capability.offset + 8),
+        ("table", table, sizes[0], capability.offset + msix.TABLE.offset),
+        ("PBA", pba, sizes[1], capability.offset + msix.PBA.offset),
     ):
         wrong = _wrong_bar(config, place.bar)
         if wrong is not None:
