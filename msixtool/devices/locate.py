@@ -74,7 +74,7 @@ class _Named:
 
     @cached_property
     def _sections(self) -> dict[tuple[str, int], Item]:
-        return {(str(item.idstr), item.instance_id or 0): item for item in self._index.full_sections()}
+        return {item.key: item for item in self._index.full_sections()}
 
 
 def _may_hold_a_device(item: Item) -> bool:

@@ -90,7 +90,7 @@ class EndFinder:
             return end, self._footer(end, item)
         layout = None
         if is_full and self._entries is not None:
-            layout = self._entries.get((str(item.idstr), item.instance_id or 0))
+            layout = self._entries.get(item.key)
         grammar = _grammar(item, layout)
         if grammar is not None and (not is_full or grammar.full):
             end = grammar.end(self.window, item.data_offset, item.type)

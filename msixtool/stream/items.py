@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from msixtool.stream.description import Vmdesc
 
 
+SectionKey = tuple[str, int]
+"""What QEMU finds a section by: its idstr and instance_id."""
+
+
 @dataclass(slots=True)
 class Item:
     """One item of a stream, or a run of consecutive PART items of one section.
@@ -45,6 +49,11 @@ class Item:
     def named(self) -> Idstr:
         """The idstr with its parts; an empty one where the item has none."""
         return Idstr(self.idstr or "")
+
+    @property
+    def key(self) -> SectionKey:
+        """What a section is found by."""
+        return str(self.idstr), self.instance_id or 0
 
     @property
     def is_vmsd(self) -> bool:

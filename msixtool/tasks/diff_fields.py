@@ -68,7 +68,7 @@ def diff_fields(
     for left, right in _pairs(a, b):
         item = left or right
         assert item is not None
-        key = (str(item.idstr), item.instance_id or 0)
+        key = item.key
         if pattern is not None and not matches(pattern, *key):
             continue
         if left is None or right is None:
@@ -100,7 +100,7 @@ def _by_key(dump: OpenDump) -> dict[tuple[str, int, int], Item]:
     found: dict[tuple[str, int, int], Item] = {}
     numbers: Counter[tuple[str, int]] = Counter()
     for item in dump.index.full_sections():
-        key = str(item.idstr), item.instance_id or 0
+        key = item.key
         found[*key, numbers[key]] = item
         numbers[key] += 1
     return found

@@ -60,13 +60,9 @@ def select_sections(dump: OpenDump, pattern: str | None) -> list[Item]:
 
     Raises UsageError where it names none.
     """
-    found = [
-        item
-        for item in dump.index.full_sections()
-        if pattern is None or matches(pattern, str(item.idstr), item.instance_id or 0)
-    ]
+    found = [item for item in dump.index.full_sections() if pattern is None or matches(pattern, *item.key)]
     if pattern is not None and not found:
-        there = {(str(item.idstr), item.instance_id or 0) for item in dump.index.full_sections()}
+        there = {item.key for item in dump.index.full_sections()}
         raise dump.nothing_matches("section", pattern, sorted(there))
     return found
 
@@ -107,7 +103,7 @@ def section_layout(dump: OpenDump, item: Item) -> Layout | None:
         return item.layout
     if dump.index.description is not None:
         # Where the vmdesc overstates an array of pointers, the reader did not go by it.
-        return dump.index.description.contents.entries.get((str(item.idstr), item.instance_id or 0))
+        return dump.index.description.contents.entries.get(item.key)
     device = dump.device_at.get(item.offset)
     if device is not None and device.virtio:
         return Layout(fields=(Field("virtio", "virtio", 0, item.data_length),))

@@ -8,7 +8,7 @@ from typing import Any
 from msixtool.qemu.refusals.refusal import Code, Refusal, Severity
 from msixtool.qemu.versions import Lifetime
 
-__all__ = ["Code", "Finding", "Refused", "Severity", "finding_of"]
+__all__ = ["Code", "Finding", "Refused", "Severity", "finding_of", "undecided"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,13 @@ def finding_of(
         advice=refusal.advice_of(**values) or advice,
         severity=refusal.severity,
     )
+
+
+def undecided(
+    message: str, section: str | None = None, instance: int | None = None, **details: Any
+) -> Finding:
+    """A doubt: what cannot be known from what was given."""
+    return Finding(Code.UNDECIDED, message, section, instance, severity=Severity.WARNING, **details)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,12 +61,7 @@ def find_section(sections: Sections, key: str) -> tuple[Section, str]:
     splits = [(key[: slash.start()], key[slash.end() :]) for slash in re.finditer("/", key)]
     items = sections.items
     named = [(item, path) for name, path in splits for item in sections.by_name.get(name, ())]
-    named = named or [
-        (item, path)
-        for name, path in splits
-        for item in items
-        if matches(name, str(item.idstr), item.instance_id or 0)
-    ]
+    named = named or [(item, path) for name, path in splits for item in items if matches(name, *item.key)]
     if len(named) != 1:
         listed = ", ".join(_names(item)[1] for item, _ in (named or [(item, "") for item in items])[:12])
         what = "several sections have this name" if named else "no such section"

@@ -87,9 +87,8 @@ def _numbers(index: StreamIndex, contents: Contents) -> dict[int, int]:
     places: dict[tuple[str, int], int] = {}
     found: dict[int, int] = {}
     for item in index.full_sections():
-        key = str(item.idstr), item.instance_id or 0
-        same, place = numbers.get(key, ()), places.get(key, 0)
-        places[key] = place + 1
+        same, place = numbers.get(item.key, ()), places.get(item.key, 0)
+        places[item.key] = place + 1
         if place < len(same):
             found[item.offset] = same[place]
     return found

@@ -61,7 +61,7 @@ _STATE_SIZE = 100
 def _refused(
     item: Item, refusal: Refusal, value: Any = None, loads: Lifetime | None = None, **values: Any
 ) -> Refused:
-    made = finding_of(refusal, str(item.idstr), item.instance_id or 0, source=value, **values)
+    made = finding_of(refusal, *item.key, source=value, **values)
     return Refused(refusal, made, item.offset, loads=loads or refusal.loads)
 
 

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar, Self
@@ -62,19 +62,29 @@ class QemuProcess:
     def _start(self) -> None:
         with ExitStack() as stack:
             servers = {name: stack.enter_context(listen(self._folder / name)) for name in self.WIRES}
+            self._run()
+            self._connect(lambda name: self._accept(servers[name]))
+
+    def _run(self, *descriptors: int) -> None:
+        """Start the command, which is handed these descriptors."""
+        with (self._folder / "stderr").open("wb") as errors:
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=stack.enter_context((self._folder / "stderr").open("wb")),
+                stderr=errors,
+                pass_fds=descriptors,
                 preexec_fn=die_with_parent,
             )
-            try:
-                if "qtest" in servers:
-                    self.qtest = Qtest(self._accept(servers["qtest"]), timeout=self._timeout)
-                self.qmp = Qmp(self._accept(servers["qmp"]), timeout=self._timeout)
-            except GuestError as error:
-                raise GuestError(f"QEMU did not start: {self.stderr() or error}") from None
+
+    def _connect(self, connection: Callable[[str], socket.socket]) -> None:
+        """Greet QEMU at each wire; `connection` gives that of a name."""
+        try:
+            if "qtest" in self.WIRES:
+                self.qtest = Qtest(connection("qtest"), timeout=self._timeout)
+            self.qmp = Qmp(connection("qmp"), timeout=self._timeout)
+        except GuestError as error:
+            raise GuestError(f"QEMU did not start: {self.stderr() or error}") from None
 
     def _accept(self, server: socket.socket) -> socket.socket:
         """The connection that QEMU makes, unless it ends or says nothing."""

@@ -100,7 +100,7 @@ def _layout(qemu: StillQemu, probe: Probe) -> dict[str, Any]:
 
 def _saved(qemu: StillQemu, kind: DeviceKind, probe: Probe) -> dict[str, Any]:
     """What a stream has of it and is compared, where it can be saved."""
-    blocked = qemu.save()
+    blocked = qemu.save_snapshot()
     if blocked:
         print(f"{kind.section} is not saved: {blocked}", file=sys.stderr)
         return {}

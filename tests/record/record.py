@@ -115,7 +115,7 @@ def _subsections(binary: str) -> dict[str, int]:
     wanted = [word for device in filter(None, devices) for word in ("-device", device)]
     found: dict[str, int] = {}
     with StillQemu(binary, ["-machine", "q35", *wanted]) as qemu:
-        said = qemu.save()
+        said = qemu.save_snapshot()
         if said:
             raise GuestError(said)
         for kind, names in asked.items():

@@ -13,20 +13,16 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
-import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from types import TracebackType
 
 from msixtool import Dump
 from msixtool.devices.places import config_space
 from msixtool.formats.pci import CONFIG_SIZE, EXPRESS_CONFIG_SIZE
 from tests.live.pci import PRIMARY_BUS, Function
-from tests.live.process import die_with_parent
+from tests.live.process import QemuProcess
 from tests.live.rare import disk
-from tests.live.wire import GuestError, Qmp, Qtest
+from tests.live.wire import GuestError, Qtest
 
 _STILL = ("-nodefaults", "-display", "none", "-accel", "tcg", "-S", "-m", "4M,slots=2,maxmem=1G")
 _EXBAR, _WINDOW = 0x60, 0xB0000000
@@ -39,52 +35,33 @@ Bytes = dict[int, int]
 """Bytes of a configuration space by their offset, but for those that are 0."""
 
 
-class StillQemu:
+class StillQemu(QemuProcess):
     """A QEMU with `qmp` and `qtest`. Raises GuestError where it does not start."""
 
-    qmp: Qmp
-    qtest: Qtest
+    WIRES = ("qtest", "qmp")
 
     def __init__(self, binary: str, arguments: Sequence[str]) -> None:
-        with ExitStack() as stack:
-            self._errors = stack.enter_context(tempfile.TemporaryFile())
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            self.image = disk(folder, "64k")
-            self._state = os.open(self.image, os.O_RDWR)
-            stack.callback(os.close, self._state)
-            (qmp, qmp_there), (qtest, qtest_there) = socket.socketpair(), socket.socketpair()
-            stack.enter_context(qmp)
-            stack.enter_context(qtest)
-            with qmp_there, qtest_there:
-                there = (qmp_there.fileno(), qtest_there.fileno(), self._state)
-                run = subprocess.Popen(
-                    [binary, *_STILL, *arguments, *_wires(*there)],
-                    pass_fds=there,
-                    stderr=self._errors,
-                    preexec_fn=die_with_parent,
-                )
-            stack.callback(run.wait)
-            stack.callback(run.kill)
-            try:
-                self.qmp, self.qtest = Qmp(qmp), Qtest(qtest)
-            except GuestError:
-                raise GuestError(self._said(0)) from None
-            self._open = stack.pop_all()
+        super().__init__()
+        self.image = disk(self._folder, "64k")
+        self._state = os.open(self.image, os.O_RDWR)
+        self._command = [binary, *_STILL, *arguments]
 
-    def __enter__(self) -> StillQemu:
-        return self
+    def _start(self) -> None:
+        with ExitStack() as theirs:
+            pairs = {name: socket.socketpair() for name in self.WIRES}
+            there = {name: theirs.enter_context(pair[1]).fileno() for name, pair in pairs.items()}
+            self._command = [*self._command, *_wires(**there, state=self._state)]
+            self._run(*there.values(), self._state)
+        self._connect(lambda name: pairs[name][0])
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.close()
+    def close(self) -> None:
+        """End QEMU and remove its files; may be called twice."""
+        super().close()
+        if self._state >= 0:
+            os.close(self._state)
+            self._state = -1
 
-    def _said(self, since: int) -> str:
-        """What QEMU wrote to its standard error after its first `since` bytes."""
-        self._errors.seek(since)
-        return self._errors.read().decode(errors="replace").strip()
-
-    def save(self) -> str:
+    def save_snapshot(self) -> str:
         """Save the state that `compared` changes; in words what keeps QEMU from it, or nothing."""
         return str(self.qmp.execute("human-monitor-command", command_line=f"savevm {_TAG}")).strip()
 
@@ -137,12 +114,12 @@ class StillQemu:
 
     def _load(self) -> str:
         """What is said while the saved state is loaded."""
-        before = os.fstat(self._errors.fileno()).st_size
+        before = len(self.stderr())
         try:
             said = str(self.qmp.execute("human-monitor-command", command_line=f"loadvm {_TAG}"))
         except GuestError:
             said = ""  # with all of it flipped that is not compared, the device may well end QEMU
-        return said + self._said(before)
+        return said + self.stderr()[before:].strip()
 
 
 def _first(data: bytes, parent: str) -> int | None:

@@ -5,7 +5,7 @@ Source: QEMU qapi/block-core.json (null-co), net/slirp.c, backends/hostmem-ram.c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -19,6 +19,13 @@ from msixtool.tasks.cmdline.seen import SeenDevice
 from msixtool.tasks.cmdline.words import Words, is_id, joined, size_text
 
 _DISK_SIZES = {Backend.DRIVE: "1M", Backend.FLOPPY: "1440K", Backend.CARD: "64M"}
+_PLAIN: Mapping[Backend, tuple[str, str, str, dict[str, str]]] = {
+    Backend.CHARDEV: ("chr", "-chardev", "null", {}),
+    Backend.AUDIODEV: ("snd", "-audiodev", "none", {}),
+    Backend.RNG: ("rng", "-object", "rng-random", {"filename": "/dev/urandom"}),
+    Backend.CAN: ("can", "-object", "can-bus", {}),
+}
+"""Those that are the same for every device: how ids begin, option, type and properties."""
 TPM_SOCKET = "swtpm-sock"
 """Where a TPM has to listen."""
 _OWN_MEMORY = 64 << 10
@@ -41,6 +48,11 @@ class Backends:
 
     def of(self, kind: Backend, device: Seen | None = None) -> dict[str, str]:
         """The property of a device whose backend has been made just now."""
+        if kind in _PLAIN:
+            stem, option, what, more = _PLAIN[kind]
+            name = self.words.id(stem)
+            self.words.add(option, joined(what, {"id": name} | more))
+            return {kind.value: name}
         made = getattr(self, f"_{kind.value}", None)
         result: dict[str, str] = {} if made is None else made(device)
         return result
@@ -83,21 +95,6 @@ class Backends:
             )
         return {"netdev": name}
 
-    def _chardev(self, _: SeenDevice | None) -> dict[str, str]:
-        name = self.words.id("chr")
-        self.words.add("-chardev", joined("null", {"id": name}))
-        return {"chardev": name}
-
-    def _audiodev(self, _: SeenDevice | None) -> dict[str, str]:
-        name = self.words.id("snd")
-        self.words.add("-audiodev", joined("none", {"id": name}))
-        return {"audiodev": name}
-
-    def _rng(self, _: SeenDevice | None) -> dict[str, str]:
-        name = self.words.id("rng")
-        self.words.add("-object", joined("rng-random", {"id": name, "filename": "/dev/urandom"}))
-        return {"rng": name}
-
     def _fsdev(self, _: SeenDevice | None) -> dict[str, str]:
         name = self.words.id("fs")
         self.words.add("-fsdev", joined("local", {"id": name, "path": "/tmp", "security_model": "none"}))
@@ -126,13 +123,8 @@ class Backends:
         )
         return {"tpmdev": name}
 
-    def _canbus(self, _: SeenDevice | None) -> dict[str, str]:
-        name = self.words.id("can")
-        self.words.add("-object", joined("can-bus", {"id": name}))
-        return {"canbus": name}
-
-    def _canbus0(self, device: SeenDevice | None) -> dict[str, str]:
-        bus = self._canbus(device)["canbus"]
+    def _canbus0(self, _: SeenDevice | None) -> dict[str, str]:
+        bus = self.of(Backend.CAN)["canbus"]
         return {"canbus0": bus, "canbus1": bus}
 
     def _memdev(self, device: SeenDevice | None) -> dict[str, str]:

@@ -17,7 +17,7 @@ from msixtool.qemu.versions import Version
 from msixtool.tasks.compat import machine, sections
 from msixtool.tasks.compat.knowledge import Knowledge, Releases
 from msixtool.tasks.compat.sides import Side, TargetSide
-from msixtool.tasks.finding import Code, Finding, Severity, finding_of
+from msixtool.tasks.finding import Code, Finding, Severity, finding_of, undecided
 from msixtool.tasks.refusals import HARMLESS, TOLD
 
 UNSEEN = HARMLESS | TOLD
@@ -69,11 +69,15 @@ def compare(
         found.append(_damaged(refusals.INCOMPLETE.words))
     broken = [damage for damage in target.damage if damage.rule not in UNSEEN]
     if broken:
-        found.append(_incomplete(str(broken[0])))
+        what = f"the target's stream is damaged, so that its machine is not known as a whole: {broken[0]}"
+        found.append(undecided(what, advice="Take the target's stream again."))
     elif target.index.description is None:
-        found.append(_undescribed())
+        what = "the target's stream has no vmdesc: layouts that differ cannot be told"
+        found.append(undecided(what, advice="Take it without suppress-vmdesc=on."))
     if not source.index.blocks and target.index.blocks:
-        found.append(_without_ram())
+        what = "the source has no RAM: whether the target has the same blocks, and what devices refuse of "
+        what += "their rings, cannot be told"
+        found.append(undecided(what, advice="Take the source with its RAM."))
     met = [*machine.findings(here, there), *sections.findings(here, there)]
     found += map(_perhaps, met) if broken else met
     return Comparison(tuple(found))
@@ -88,34 +92,6 @@ def _perhaps(finding: Finding) -> Finding:
         severity=Severity.WARNING,
         code=Code.UNDECIDED,
         message=f"{finding.message} in its stream, which is damaged",
-    )
-
-
-def _incomplete(damage: str) -> Finding:
-    return Finding(
-        Code.UNDECIDED,
-        f"the target's stream is damaged, so that its machine is not known as a whole: {damage}",
-        severity=Severity.WARNING,
-        advice="Take the target's stream again.",
-    )
-
-
-def _undescribed() -> Finding:
-    return Finding(
-        Code.UNDECIDED,
-        severity=Severity.WARNING,
-        message="the target's stream has no vmdesc: layouts that differ cannot be told",
-        advice="Take it without suppress-vmdesc=on.",
-    )
-
-
-def _without_ram() -> Finding:
-    return Finding(
-        Code.UNDECIDED,
-        "the source has no RAM: whether the target has the same blocks, and what devices refuse of "
-        "their rings, cannot be told",
-        severity=Severity.WARNING,
-        advice="Take the source with its RAM.",
     )
 
 

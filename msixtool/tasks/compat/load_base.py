@@ -70,9 +70,7 @@ class LoadBase:
 
     def finding(self, code: Code, message: str, **details: Any) -> Finding:
         """An error in this section."""
-        return self._advised(
-            Finding(code, message, str(self.item.idstr), self.item.instance_id or 0, **details)
-        )
+        return self._advised(Finding(code, message, *self.item.key, **details))
 
     def _advised(self, made: Finding) -> Finding:
         if made.advice is not None:
@@ -81,7 +79,7 @@ class LoadBase:
 
     def refuse_as(self, refusal: Refusal, **values: Any) -> None:
         """Note a refusal and stop, as QEMU does. Raises LoadStoppedError."""
-        made = finding_of(refusal, str(self.item.idstr), self.item.instance_id or 0, **values)
+        made = finding_of(refusal, *self.item.key, **values)
         self.findings.append(self._advised(made))
         raise LoadStoppedError
 

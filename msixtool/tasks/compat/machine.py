@@ -14,7 +14,7 @@ from msixtool.qemu import refusals
 from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.stream.items import StreamIndex
 from msixtool.tasks.compat.sides import Side, TargetSide
-from msixtool.tasks.finding import Code, Finding, Severity, finding_of
+from msixtool.tasks.finding import Finding, finding_of, undecided
 
 SECTION = "configuration"
 
@@ -76,14 +76,12 @@ def _uuid(theirs: StreamIndex, ours: StreamIndex) -> Iterator[Finding]:
     if theirs.uuid is None or theirs.uuid == ours.uuid:
         return
     if ours.uuid is None:
-        yield Finding(
-            Code.UNDECIDED,
+        yield undecided(
             f"UUID: {theirs.uuid.hex()}; the target's stream does not say its own",
             SECTION,
             field="uuid",
             source=theirs.uuid.hex(),
             advice="Start the target with the source's -uuid, or with none.",
-            severity=Severity.WARNING,
         )
         return
     yield _finding(refusals.UUID, source=theirs.uuid.hex(), target=ours.uuid.hex())

@@ -6,7 +6,6 @@ Source: QEMU migration/savevm.c, qemu_loadvm_section_start_full and find_se.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from msixtool.errors import FormatError
@@ -19,8 +18,8 @@ from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.stream.items import Item
 from msixtool.tasks.compat import ram
 from msixtool.tasks.compat.section_load import SectionLoad
-from msixtool.tasks.compat.sides import Side, TargetSide, key_of
-from msixtool.tasks.finding import Code, Finding, Severity, finding_of
+from msixtool.tasks.compat.sides import Side, TargetSide
+from msixtool.tasks.finding import Finding, Severity, finding_of, undecided
 
 
 def findings(source: Side, target: TargetSide) -> Iterator[Finding]:
@@ -28,7 +27,7 @@ def findings(source: Side, target: TargetSide) -> Iterator[Finding]:
     for item in source.dump.index.items:
         if item.type not in OPENING:
             continue
-        own = target.sections.get(key_of(item))
+        own = target.sections.get(item.key)
         if own is None:
             yield from _unknown(item, source, target)
             continue
@@ -44,19 +43,8 @@ def findings(source: Side, target: TargetSide) -> Iterator[Finding]:
         yield from _load(source, target, item, own)
 
 
-def _finding(code: Code, message: str, item: Item, advised: str | None, **details: Any) -> Finding:
-    return Finding(
-        code,
-        message,
-        str(item.idstr),
-        item.instance_id or 0,
-        advice=advised,
-        **details,
-    )
-
-
 def _refused(refusal: Refusal, item: Item, **values: Any) -> Finding:
-    return finding_of(refusal, str(item.idstr), item.instance_id or 0, **values)
+    return finding_of(refusal, *item.key, **values)
 
 
 def _unknown(item: Item, source: Side, target: TargetSide) -> Iterator[Finding]:
@@ -90,10 +78,7 @@ def _unknown(item: Item, source: Side, target: TargetSide) -> Iterator[Finding]:
 
 def _undecided(message: str, item: Item) -> Finding:
     """A section that the target may read, though its stream has none."""
-    found = _finding(
-        Code.UNDECIDED, f"{message}; whether the target has one, its stream does not tell", item, None
-    )
-    return replace(found, severity=Severity.WARNING)
+    return undecided(f"{message}; whether the target has one, its stream does not tell", *item.key)
 
 
 def _may_read_sound(source: Side, target: TargetSide) -> bool:
@@ -114,17 +99,15 @@ def _versions(item: Item, own: Item, target: TargetSide) -> Iterator[Finding]:
         return
     minimum = target.knowledge.minimum_version(_vmsd_name(own))
     if minimum is None:
-        found = _finding(
-            Code.UNDECIDED,
+        yield undecided(
             f"section {item.idstr}: version {theirs}, the target's is {ours};"
             " from which version on it reads, its stream does not tell",
-            item,
-            "Give the target's -dump-vmstate with --target-vmstate.",
+            *item.key,
+            advice="Give the target's -dump-vmstate with --target-vmstate.",
             field="version_id",
             source=theirs,
             target=ours,
         )
-        yield replace(found, severity=Severity.WARNING)
     elif theirs < minimum:
         yield _refused(refusals.SECTION_TOO_OLD, item, source=theirs, target=minimum, **of)
 
@@ -140,5 +123,4 @@ def _load(source: Side, target: TargetSide, item: Item, own: Item) -> list[Findi
         reason = error.explanation
     except RecursionError:
         reason = "it is nested too deep"
-    found = _finding(Code.UNDECIDED, f"section {item.idstr}: its vmdesc is damaged: {reason}", item, None)
-    return [replace(found, severity=Severity.WARNING)]
+    return [undecided(f"section {item.idstr}: its vmdesc is damaged: {reason}", *item.key)]

@@ -9,19 +9,11 @@ from msixtool.dump import OpenDump
 from msixtool.formats.idstr import Idstr
 from msixtool.formats.qevm import OPENING
 from msixtool.qemu.versions import Version
-from msixtool.stream.items import Item, RamBlock
+from msixtool.stream.items import Item, RamBlock, SectionKey
 from msixtool.stream.window import Window
 from msixtool.tasks.compat.knowledge import Knowledge, Releases
 from msixtool.tasks.finding import Refused
 from msixtool.tasks.section_checks import troubles
-
-SectionKey = tuple[str, int]
-"""A section: its idstr and instance_id."""
-
-
-def key_of(item: Item) -> SectionKey:
-    """What QEMU finds a section by."""
-    return str(item.idstr), item.instance_id or 0
 
 
 class Side:
@@ -34,7 +26,7 @@ class Side:
     @cached_property
     def sections(self) -> dict[SectionKey, Item]:
         """The sections that begin in the stream (START and FULL); of several with one key the last."""
-        return {key_of(item): item for item in self.dump.index.items if item.type in OPENING}
+        return {item.key: item for item in self.dump.index.items if item.type in OPENING}
 
     @property
     def blocks(self) -> dict[str, RamBlock]:
