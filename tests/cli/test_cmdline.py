@@ -188,13 +188,15 @@ END
 def test_a_domain_keeps_its_devices_and_loses_what_is_the_hosts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "virsh").write_text(VIRSH)
+    qemu = tmp_path / "qemu-system-x86_64"
+    qemu.write_text("#!/bin/sh\n")
+    (tmp_path / "virsh").write_text(VIRSH.replace("/usr/bin/qemu-system-x86_64", str(qemu)))
     (tmp_path / "virsh").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     with Dump.open(RECORDED[0]) as source:
         made = domain_command("<domain/>", source)
-    assert made.words[0] == "/usr/bin/qemu-system-x86_64"
-    text = " ".join(made.words)
+    assert made.words[0] == str(qemu)
+    text = " ".join(made.words[1:])
     assert "memory-backend-ram,id=pc.ram,size=16777216" in text
     assert "user,id=hostnet0" in text
     assert "virtio-net-pci" in text

@@ -71,6 +71,11 @@ def of_no_machine(count: int) -> bytes:
     return devices(count, None)
 
 
+def memories(count: int) -> bytes:
+    """RAM blocks, each of which may be a node of main memory."""
+    return bytes(stream_of().ram(blocks=[(f"ram-node{number}", PAGE) for number in range(count)]))
+
+
 def log_of(count: int) -> str:
     """A failure of each section."""
     failed = "qemu-system-x86_64: error while loading state for instance 0x0 of device"
@@ -104,6 +109,7 @@ COMMANDS = (
     ("compat", "STREAM", "--to", "10.0"),
     ("trace", "STREAM"),
     ("cmdline", "STREAM"),
+    ("cmdline", "--libvirt", "STREAM"),
     ("explain", "--stream", "STREAM", "LOG"),
     ("forge", "STREAM", "--spec", "SPEC", "--dry-run"),
     ("forge", "STREAM", "--spec", "RESIZED", "--dry-run"),
@@ -132,7 +138,7 @@ def steps(run: Callable[[], Any]) -> int:
     return counted
 
 
-@pytest.mark.parametrize("make", [tiny, undescribed, devices, of_no_machine])
+@pytest.mark.parametrize("make", [tiny, undescribed, devices, of_no_machine, memories])
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_twice_as_many_sections_are_twice_as_many_steps(
     command: tuple[str, ...], make: Callable[[int], bytes], msixtool: Tool, tmp_path: Path

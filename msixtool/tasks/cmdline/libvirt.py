@@ -98,6 +98,7 @@ class _Domain:
             put(self.cpu, "topology", **topology)
         if nodes:
             numa = put(self.cpu, "numa")
+            sizes = self._sizes()
             for number, node in enumerate(nodes):
                 if node.get("memdev") != f"{_NODES}{number}":
                     self._note(
@@ -105,14 +106,15 @@ class _Domain:
                         f"libvirt calls it {_NODES}{number}, the stream {node.get('memdev')}:"
                         " this domain cannot load it",
                     )
-                size = self._size_of(node.get("memdev", ""))
+                size = sizes.get(node.get("memdev", ""), 0)
                 cell = put(numa, "cell", id=node.get("nodeid", "0"), memory=str(size >> 10), unit="KiB")
                 if "cpus" in node:
                     cell.set("cpus", node["cpus"])
 
-    def _size_of(self, backend: str) -> int:
+    def _sizes(self) -> dict[str | None, int]:
+        """Bytes of each object by its id."""
         objects = (parsed(value)[1] for option, value in pairs(self.command.args) if option == "-object")
-        return next((_bytes(o.get("size", "0")) for o in objects if o.get("id") == backend), 0)
+        return {each.get("id"): _bytes(each.get("size", "0")) for each in objects}
 
     def _machine(self, machine: str, options: dict[str, str], bios: str | None) -> None:
         system = put(self.root, "os")

@@ -1,52 +1,32 @@
 """A libvirt domain as the target of a comparison: its command line, with harmless backends.
 
-`virsh domxml-to-native` makes the command; what cannot be started beside the real VM is taken out or
-replaced, and said. Source: libvirt src/qemu/qemu_command.c (what a command has), QEMU qemu-options.hx.
+`virsh domxml-to-native` makes the command; domain_harmless.py takes out of it what touches the host.
+Source: libvirt src/qemu/qemu_driver.c (qemuConnectDomainXMLToNative).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
+import stat
 import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from tempfile import NamedTemporaryFile
-from typing import Any
 
 from msixtool.dump import OpenDump
 from msixtool.errors import InputError, UsageError
-from msixtool.tasks.cmdline.words import joined, parsed
+from msixtool.tasks.compat.domain_harmless import harmless
 from msixtool.tasks.compat.domain_networks import network_words, without_networks
 from msixtool.tasks.fresh import ask_program
 
 VIRSH_TIMEOUT = 300.0
 """Seconds within which virsh has to answer. A libvirt that has just been installed asks every emulator of the
 host what it can do before it does: 6 s where there are 19, minutes on a busy host."""
-_MIB = 1 << 20
 _MOST_XML = 16 << 20
-_TAKEN_OUT = frozenset(
-    {
-        "-name", "-mon", "-qmp", "-monitor", "-serial", "-parallel", "-display", "-vnc", "-spice", "-pidfile",
-        "-runas", "-sandbox", "-incoming", "-msg", "-D", "-d", "-add-fd", "-chroot", "-tpmdev", "-run-with",
-        "-loadvm",
-    }
-)  # fmt: skip
-_FLAGS = frozenset(["-S", "-daemonize", "-no-shutdown", "-nographic", "-no-user-config"])
 _NOT_TAKEN = "the domain's XML is not taken"
-_NO_DEVICES = ("vfio-", "tpm-", "usb-host", "vhost-", "scsi-block", "scsi-generic", "ccid-card-emulated")
-_NO_OBJECTS = (
-    "secret",
-    "tls-creds",
-    "input-linux",
-    "pr-manager",
-    "tls-cipher",
-    "authz",
-    "sev-guest",
-    "rng-egd",
-)
+_NOT_STARTED = "the domain's emulator is not started"
+_QEMU = re.compile(r"qemu|kvm")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
 
 
@@ -63,16 +43,39 @@ def domain_command(xml: str, source: OpenDump, *, connect: str = "qemu:///system
 
     Raises InputError where virsh is not there, does not answer, or does not take the XML.
     """
-    plain, cards, root = without_networks(xml)
+    try:
+        plain, cards, root = without_networks(xml)
+    except ValueError as error:
+        raise InputError(_NOT_TAKEN, found=error) from None
+    for emulator in root.iterfind("devices/emulator"):
+        _check_emulator((emulator.text or "").strip())
     words = _native(plain, connect)
-    made = _Harmless(_flash(source)).made(words)
-    if root is None or not cards:
-        return made
+    _check_emulator(words[0])
+    made, changed = harmless(words[1:], _flash(source))
+    if not cards:
+        return DomainCommand((words[0], *made), changed)
     try:
         more, said = network_words(cards, root, taps=os.geteuid() == 0)
     except ValueError as error:
         raise InputError(_NOT_TAKEN, path="interface", found=error) from None
-    return DomainCommand((*made.words, *more), (*made.changed, *said))
+    return DomainCommand((words[0], *made, *more), (*changed, *said))
+
+
+def _check_emulator(path: str) -> None:
+    """Raises InputError for what is no QEMU, or what others than root and the user may have put there.
+
+    The XML of a save image names the program to start, and whoever wrote the image wrote that too.
+    """
+    expected = "the path of a QEMU that root or you own, and nobody else may write to"
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as error:
+        raise InputError(_NOT_STARTED, path=path, found=getattr(error, "strerror", error)) from None
+    if not _QEMU.search(os.path.basename(path)) or not os.path.isabs(path):
+        raise InputError(_NOT_STARTED, path=path, expected=expected)
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        found = f"owner {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}"
+        raise InputError(_NOT_STARTED, path=path, expected=expected, found=found)
 
 
 class DomainCommands:
@@ -135,120 +138,3 @@ def _native(xml: str, connect: str) -> list[str]:
     if not words:
         raise InputError("virsh gave no command", path="virsh", expected="a QEMU and its arguments")
     return words
-
-
-@dataclass
-class _Harmless:
-    flash: dict[str, int]
-    changed: list[str] = field(default_factory=list)
-
-    def made(self, words: list[str]) -> DomainCommand:
-        """Every option as it may stay."""
-        kept = [words[0]]
-        for option, value in _options(words[1:]):
-            if option in _TAKEN_OUT or option in _FLAGS:
-                if option not in ("-S", "-name", "-no-user-config", "-no-shutdown", "-display"):
-                    self._say(f"{option}: taken out")
-                continue
-            change: Callable[[str], str | None] | None = getattr(self, option.replace("-", "_"), None)
-            new = value if value is None or change is None else change(value)
-            if value is not None and new is None:
-                continue
-            kept += [option] if new is None else [option, new]
-        return DomainCommand((*kept, "-display", "none"), tuple(self.changed))
-
-    def _say(self, text: str) -> None:
-        if text not in self.changed:
-            self.changed.append(text)
-
-    def _chardev(self, value: str) -> str:
-        return joined("null", {"id": str(_parsed(value)[1].get("id", ""))})
-
-    def _netdev(self, value: str) -> str:
-        kind, options = _parsed(value)
-        if kind != "user":
-            self._say(f"-netdev {options.get('id')}: {kind}, replaced by user")
-        return joined("user", {"id": str(options.get("id", ""))})
-
-    def _audiodev(self, value: str) -> str:
-        return joined("none", {"id": str(_parsed(value)[1].get("id", ""))})
-
-    def _blockdev(self, value: str) -> str:
-        _, options = _parsed(value)
-        name = str(options.get("node-name", ""))
-        size = _MIB
-        for number in ("0", "1"):
-            if f"pflash{number}" in name:
-                size = self.flash.get(f"system.flash{number}", size)
-        self._say("-blockdev: disks are replaced by empty ones")
-        read_only = options.get("read-only") in (True, "on")
-        return json.dumps({"driver": "null-co", "node-name": name, "size": size, "read-only": read_only})
-
-    def _drive(self, value: str) -> str:
-        _, options = _parsed(value)
-        keep = {name: str(options[name]) for name in ("if", "id", "index", "unit", "bus") if name in options}
-        self._say("-drive: disks are replaced by empty ones")
-        size = self.flash.get(f"system.flash{keep.get('unit', '0')}") if keep.get("if") == "pflash" else None
-        return joined("", keep | {"driver": "null-co", "size": str(size or _MIB)})
-
-    def _fsdev(self, value: str) -> str:
-        return joined(
-            "local", {"id": str(_parsed(value)[1].get("id", "")), "path": "/tmp", "security_model": "none"}
-        )
-
-    def _object(self, value: str) -> str | None:
-        kind, options = _parsed(value)
-        if kind.startswith(_NO_OBJECTS):
-            self._say(f"-object {kind}: taken out")
-            return None
-        if kind in ("memory-backend-file", "memory-backend-memfd"):
-            self._say(f"-object {options.get('id')}: {kind}, replaced by memory-backend-ram")
-            return joined(
-                "memory-backend-ram", {"id": str(options.get("id")), "size": str(options.get("size"))}
-            )
-        return value
-
-    def _device(self, value: str) -> str | None:
-        kind, _ = _parsed(value)
-        if kind.startswith(_NO_DEVICES):
-            self._say(f"-device {kind}: a device of the host or of another process, taken out")
-            return None
-        return value
-
-    def _accel(self, value: str) -> str:
-        if value.startswith("kvm") and not os.access("/dev/kvm", os.R_OK | os.W_OK):
-            self._say("-accel kvm: there is no KVM here, replaced by tcg")
-            return "tcg"
-        return value
-
-    def _cpu(self, value: str) -> str:
-        model = value.partition(",")[0]
-        if model == "host" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
-            self._say("-cpu host: there is no KVM here, replaced by max")
-            return "max"
-        return value
-
-
-def _options(words: list[str]) -> Iterator[tuple[str, str | None]]:
-    """Each option with its value; None for one that has none."""
-    at = 0
-    while at < len(words):
-        option = words[at].replace("--", "-", 1) if words[at].startswith("--") else words[at]
-        value = words[at + 1] if at + 1 < len(words) and not words[at + 1].startswith("-") else None
-        yield option, value
-        at += 1 if value is None else 2
-
-
-def _parsed(value: str) -> tuple[str, dict[str, Any]]:
-    """Type and properties of a value, which is JSON or name=value pairs with commas doubled."""
-    if value.startswith("{"):
-        try:
-            found = json.loads(value)
-        except ValueError:
-            found = {}
-        if not isinstance(found, dict):
-            found = {}
-        kind = found.get("driver") or found.get("qom-type") or found.get("type") or ""
-        return str(kind), found
-    first, options = parsed(value)
-    return first or options.get("driver") or options.get("qom-type") or "", options

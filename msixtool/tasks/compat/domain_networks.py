@@ -15,12 +15,17 @@ _SWITCHES = {"packed": "packed", "iommu": "iommu_platform", "ats": "ats", "page_
 _MOST_QUEUES = 256
 
 
-def without_networks(xml: str) -> tuple[str, list[ElementTree.Element], ElementTree.Element | None]:
-    """The XML without its cards, those, and its root; as it is where it is no XML that can be read."""
+def without_networks(xml: str) -> tuple[str, list[ElementTree.Element], ElementTree.Element]:
+    """The XML without its cards, those, and its root.
+
+    Raises ValueError for what is no XML, or has a document type: entities of its own may grow at will.
+    """
+    if "<!DOCTYPE" in xml:
+        raise ValueError("a document type (<!DOCTYPE>), which no domain has")
     try:
         root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError:
-        return xml, [], None
+    except ElementTree.ParseError as error:
+        raise ValueError(f"no XML: {error}") from None
     cards = []
     for devices in root.findall("devices"):
         for card in devices.findall("interface"):
