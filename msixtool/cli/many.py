@@ -25,7 +25,7 @@ from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 from msixtool.cli.summary import Summary
 from msixtool.errors import MsixtoolError, NotAStreamError
-from msixtool.fleet.pool import Killed, available_cores, in_order, may_fork
+from msixtool.fleet.pool import Killed, available_cores, may_fork, results_in_order
 from msixtool.fleet.walk import FoundFile, Walk, walk
 from msixtool.words import plural
 
@@ -90,7 +90,7 @@ def run(
     if inline or not may_fork():
         answers: Iterator[Any] = (answer(index) for index in range(count))
     else:
-        answers = in_order(count, answer, jobs=jobs or available_cores())
+        answers = results_in_order(count, answer, jobs=jobs or available_cores())
     with end_in_order(), count_bar("streams", count) as bar, closing(answers):  # type: ignore[type-var]
         if summary is not None:
             summary.begin([source.path for source in found.inputs], _only_folder(files))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msixtool.cli.guard import plain_line
+from msixtool.cli.summary import inspect_facts
 
-Document = dict[str, Any]
-Rows = Callable[[Document], Iterator[list[Any]]]
+if TYPE_CHECKING:
+    from msixtool.documents import Document
+
+Rows = Callable[["Document"], Iterator[list[Any]]]
 
 _FORMULA = ("=", "+", "-", "@")
 """What a formula of a spreadsheet begins with."""
@@ -37,12 +40,8 @@ def _cell(value: Any) -> Any:
 
 
 def _inspect(document: Document) -> Iterator[list[Any]]:
-    stream, devices = document["stream"], document["devices"]
-    writer = stream["writer"]
-    counts = [sum(device[key] for device in devices) for key in ("vectors", "pending")]
     domain = next((layer["domain"] for layer in document["source"]["layers"] if "domain" in layer), None)
-    facts = [domain, stream["machine"], writer["min"], writer["max"]]
-    yield [*facts, len(devices), *counts, len(document["damage"])]
+    yield [domain, *inspect_facts(document).values()]
 
 
 def _validate(document: Document) -> Iterator[list[Any]]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+SEVERITIES = ("error", "warning", "info")
+"""Of findings, the gravest first."""
+
 
 class ExitStatus(IntEnum):
     """What a run of msixtool ends with."""

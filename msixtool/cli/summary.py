@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msixtool.cli.plain import WIDTH
+from msixtool.cli.status import SEVERITIES
 from msixtool.errors import visible
 from msixtool.words import plural
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 GAP = "  "
 NAME = 30
 """Columns that a name may take, at least."""
-SEVERITIES = ("error", "warning", "info")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class InspectSummary(Summary):
 
 
 def inspect_facts(document: dict[str, Any]) -> dict[str, Any]:
-    """What InspectSummary needs of the document of a stream."""
+    """What InspectSummary, and a row of csv in this order, need of the document of a stream."""
     stream, devices = document["stream"], document["devices"]
     return {
         "machine": stream["machine"],

@@ -10,7 +10,7 @@ import click
 
 from msixtool.cli import completion, options
 from msixtool.cli.living import or_vm
-from msixtool.cli.status import ExitStatus
+from msixtool.cli.status import SEVERITIES, ExitStatus
 from msixtool.errors import visible, with_instance
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from msixtool import RuleFinding, Validation
 
 STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
-SEVERITIES = ("error", "warning", "info")
 
 
 @click.command(short_help="What is wrong with a stream, rule by rule.")

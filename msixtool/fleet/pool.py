@@ -39,7 +39,7 @@ class Killed:
     how: str
 
 
-def in_order(count: int, work: Work, *, jobs: int) -> Iterator[Any]:
+def results_in_order(count: int, work: Work, *, jobs: int) -> Iterator[Any]:
     """The results of `work` for 0 up to `count`, in that order; a `Killed` where there is none.
 
     `jobs` processes work at a time. They are ended with the generator: close it. To be used where

@@ -58,7 +58,7 @@ def address_of(
         return None if socket is None else os.fspath(socket)
     if socket is not None:
         raise UsageError("which VM", expected="a socket or --domain, one of the two")
-    return task.address_of(domain, connect)
+    return task.managed_address(domain, connect)
 
 
 def capture(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from msixtool.tasks.diff_fields import FieldChange
     from msixtool.tasks.ram_digest import RamChange
 
-__all__ = ["CAPABILITY", "DEVICE", "PBA", "VECTORS", "Difference", "compare", "origin_of"]
+__all__ = ["CAPABILITY", "DEVICE", "PBA", "VECTORS", "Difference", "difference_of", "origin_of"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -83,7 +83,7 @@ class Difference(Answer):
         return ", ".join(plural(count, noun) for count, noun in counts if count) or "not decoded"
 
 
-def compare(
+def difference_of(
     a: Operand,
     b: Operand,
     *,

@@ -49,9 +49,10 @@ class Dump(OpenDump):
 
         They are read as they are asked for, while the stream is open. Raises UsageError where none is named.
         """
-        from msixtool.library.fields import read_fields
+        from msixtool.library.fields import Fields
+        from msixtool.tasks.fields import select_sections
 
-        return read_fields(self, section)
+        return Fields(Origin.of(self), self, tuple(select_sections(self, section)))
 
     def description(self, section: str | None = None) -> Description:
         """What the vmdesc says of the sections that `section` names; all of it for None.
@@ -102,10 +103,10 @@ class Dump(OpenDump):
 
         Raises UsageError where nothing is selected, and where a SPEC does not fit.
         """
-        from msixtool.library.comparing import compare
+        from msixtool.library.comparing import difference_of
 
         with as_opened(other) as opened:
-            return compare(
+            return difference_of(
                 self, opened, device=device, kind=kind, loaded=loaded, fields=fields, moving=moving, ram=ram
             )
 

@@ -92,11 +92,6 @@ class Description(OfOne):
         )
 
 
-def read_fields(dump: OpenDump, section: str | None) -> Fields:
-    """The sections that `section` names. Raises UsageError where it names none."""
-    return Fields(Origin.of(dump), dump, tuple(select_sections(dump, section)))
-
-
 def describe(dump: OpenDump, section: str | None) -> Description:
     """What the vmdesc says of the sections that `section` names; all of it for None.
 

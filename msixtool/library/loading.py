@@ -77,7 +77,7 @@ def load_stream(
     return Load(Origin.of(dump, told=TOLD), loaded, findings, dump.is_x86)
 
 
-def load_state(
+def load_saved_file(
     saved: SavedFile, device: str | None = None, qemu_version: str | None = None, *, xen: bool = False
 ) -> Load:
     """The load of a SPEC or a raw vmstate. Raises UsageError where no device matches, or no kind is said."""
@@ -132,7 +132,7 @@ def load(
             # It was meant to be a stream: say what is wrong with it as one.
             error.expected = "QEVM, or a raw vmstate with its --kind"
             raise
-    answer = load_state(saved, device, qemu_version, xen=xen)
+    answer = load_saved_file(saved, device, qemu_version, xen=xen)
     if out is None:
         return answer
     from msixtool.tasks.load_file import write_loaded_saved

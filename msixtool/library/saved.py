@@ -43,17 +43,17 @@ class Saved(below.SavedFile):
 
         Raises UsageError where no device matches, or a raw vmstate's kind is not said.
         """
-        from msixtool.library.loading import load_state
+        from msixtool.library.loading import load_saved_file
 
-        return load_state(self, device, qemu_version, xen=xen)
+        return load_saved_file(self, device, qemu_version, xen=xen)
 
     def diff(self, other: Operand | str | os.PathLike[str], **how: Any) -> Difference:
         """What differs from `other`; `how` is that of `Dump.diff`."""
-        from msixtool.library.comparing import compare
+        from msixtool.library.comparing import difference_of
         from msixtool.library.dump import as_opened
 
         with as_opened(other) as opened:
-            return compare(self, opened, **how)
+            return difference_of(self, opened, **how)
 
     def close(self) -> None:
         """Nothing is held open."""

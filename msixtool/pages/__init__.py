@@ -20,7 +20,7 @@ from msixtool.pages import views, ways
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-Document = dict[str, Any]
+    from msixtool.documents import Document
 
 
 def check_renderer() -> None:

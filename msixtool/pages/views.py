@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msixtool.errors import visible, with_instance
 from msixtool.words import byte_size, writer_in_words
 
-Document = dict[str, Any]
+if TYPE_CHECKING:
+    from msixtool.documents import Document
 
 
 class Cell(NamedTuple):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msixtool.pages.views import Cell
 
-Document = dict[str, Any]
+if TYPE_CHECKING:
+    from msixtool.documents import Document
+
 
 _BROKEN = ("lost", "stuck")
 _HERE = "here"

@@ -27,7 +27,13 @@ _SHOWN = 60
 
 U16, U32, U64 = (1 << 16) - 1, (1 << 32) - 1, (1 << 64) - 1
 
-Value = TypeVar("Value")
+Element = TypeVar("Element")
+
+_OF_DEVICE = (
+    *("name", "instance", "vectors", "capability", "enabled", "function_mask", "bus_master"),
+    *("entries", "pending", "pba"),
+)
+"""The keys of a device."""
 
 
 def read_spec(path: str | os.PathLike[str]) -> Spec:
@@ -96,23 +102,7 @@ def _refuse_twice(names: Iterable[tuple[str, object]]) -> None:
 
 
 def _device(raw: Any, key: str) -> DeviceSpec:
-    _check_object(
-        raw,
-        key,
-        (
-            "name",
-            "instance",
-            "vectors",
-            "capability",
-            "enabled",
-            "function_mask",
-            "bus_master",
-            "entries",
-            "pending",
-            "pba",
-        ),
-        required="name",
-    )
+    _check_object(raw, key, _OF_DEVICE, required="name")
     entries = _list(raw, "entries", f"{key}.", _entry)
     _refuse_twice((f"{key}.entries", f"vector {entry.vector}") for entry in entries)
     return DeviceSpec(
@@ -197,8 +187,8 @@ def _check_object(raw: Any, key: str, allowed: tuple[str, ...], *, required: str
 
 
 def _list(
-    raw: dict[str, Any], name: str, prefix: str, element: Callable[[Any, str], Value]
-) -> tuple[Value, ...]:
+    raw: dict[str, Any], name: str, prefix: str, element: Callable[[Any, str], Element]
+) -> tuple[Element, ...]:
     """The list under `name`, each element read; empty where it is absent."""
     values = raw.get(name, [])
     if not isinstance(values, list):

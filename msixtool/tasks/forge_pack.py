@@ -43,20 +43,6 @@ class Packer:
         self._below.write(self._compressor.flush())
 
 
-def _gzip() -> _Compressor:
-    return zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-
-
-def _bzip2() -> _Compressor:
-    compressor: _Compressor = import_module("bz2").BZ2Compressor(BZIP2_LEVEL)
-    return compressor
-
-
-def _xz() -> _Compressor:
-    compressor: _Compressor = import_module("lzma").LZMACompressor()
-    return compressor
-
-
 def _zstd() -> _Compressor:
     try:
         module: Any = import_module("compression.zstd")
@@ -140,9 +126,9 @@ def _extra(name: str, kind: str) -> Any:
 
 
 _MAKERS: dict[str, Callable[[], _Compressor]] = {
-    "gzip": _gzip,
-    "bzip2": _bzip2,
-    "xz": _xz,
+    "gzip": lambda: zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16),
+    "bzip2": lambda: import_module("bz2").BZ2Compressor(BZIP2_LEVEL),
+    "xz": lambda: import_module("lzma").LZMACompressor(),
     "zstd": _zstd,
     "lz4": _Lz4,
     "lzop": _Lzop,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msixtool.devices.device import MsixDevice
+from msixtool.formats import msix as fmt
 from msixtool.msix import events as ev
 from msixtool.msix.events import MsixEvent
 from msixtool.msix.function import MsixFunction
@@ -67,15 +68,27 @@ class Loaded:
         return tuple(message.vector for message in self.messages if message.delivered is False)
 
 
-def load_device(device: MsixDevice, qemu_version: QemuVersion = NEWEST, *, xen: bool = False) -> Loaded:
-    """Take a device of a stream through the load path of `qemu_version`, in a fresh process."""
+def load_device(
+    device: MsixDevice,
+    qemu_version: QemuVersion = NEWEST,
+    *,
+    xen: bool = False,
+    kind: str | None = None,
+    driven: bool = False,
+) -> Loaded:
+    """Take a device through the load path of `qemu_version`, in a fresh process.
+
+    `kind` is its kind where its name does not say it. With `driven` what is not known of it is taken as a
+    driver leaves it: MSI-X enabled, function mask clear, bus mastering on.
+    """
+    control = fmt.CONTROL_ENABLE | device.vectors - 1 if driven else None
     return load_state(
         device.state,
         name=device.name,
         instance=device.instance,
-        kind=device.kind,
-        control=None if device.capability is None else device.capability.control,
-        bus_master=bool(device.bus_master),
+        kind=kind or device.kind,
+        control=control if device.capability is None else device.capability.control,
+        bus_master=driven if device.bus_master is None else device.bus_master,
         qemu_version=qemu_version,
         xen=xen,
     )

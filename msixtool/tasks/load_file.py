@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from msixtool.devices.device import MsixDevice
 from msixtool.errors import UsageError
-from msixtool.formats import msix as fmt
 from msixtool.msix.versions import NEWEST, QemuVersion
 from msixtool.output.files import write_file
 from msixtool.spec import spec_text
@@ -16,7 +15,7 @@ from msixtool.spec.saved import SavedFile
 from msixtool.spec.values import DeviceSpec, Spec
 from msixtool.tasks.forge import plan
 from msixtool.tasks.forge_output import Base, Forged, inputs_of, write_forged
-from msixtool.tasks.load import Loaded, load_state
+from msixtool.tasks.load import Loaded, load_device
 
 
 def load_saved(
@@ -32,30 +31,11 @@ def load_saved(
     if saved.state is not None and saved.kind is None:
         raise UsageError("a raw vmstate", path=saved.path, expected="its kind")
     chosen = saved.select(device)
-    return chosen, [_load(each, saved.kind, qemu_version, xen) for each in chosen]
+    loaded = [load_device(each, qemu_version, xen=xen, kind=saved.kind, driven=True) for each in chosen]
+    return chosen, loaded
 
 
-def _load(device: MsixDevice, kind: str | None, qemu_version: QemuVersion, xen: bool) -> Loaded:
-    control = device.capability.control if device.capability else fmt.CONTROL_ENABLE | device.vectors - 1
-    return load_state(
-        device.state,
-        name=device.name,
-        instance=device.instance,
-        kind=kind or device.kind,
-        control=control,
-        bus_master=device.bus_master is not False,
-        qemu_version=qemu_version,
-        xen=xen,
-    )
-
-
-def write_loaded_stream(
-    base: Base,
-    loaded: Sequence[Loaded],
-    output: str,
-    *,
-    force: bool = False,
-) -> Forged:
+def write_loaded_stream(base: Base, loaded: Sequence[Loaded], output: str, *, force: bool = False) -> Forged:
     """Write the stream of `base` with the states after the load: all bytes but the pending bits are its own.
 
     Raises as `write_forged` does.

@@ -14,10 +14,10 @@ SHOWN = 300
 
 _KINDS = {dict: "an object", list: "a list", str: "a string", int: "an integer", bool: "true or false"}
 
-Value = TypeVar("Value")
+Answered = TypeVar("Answered")
 
 
-def shaped(command: str, answer: Any, kind: type[Value], what: str = "answer") -> Value:
+def shaped(command: str, answer: Any, kind: type[Answered], what: str = "answer") -> Answered:
     """`answer`, which has to be of this type. Raises InputError where it is of another."""
     if not isinstance(answer, kind) or (kind is int and isinstance(answer, bool)):
         raise InputError(
@@ -28,12 +28,12 @@ def shaped(command: str, answer: Any, kind: type[Value], what: str = "answer") -
     return answer
 
 
-def member(command: str, answer: Any, name: str, kind: type[Value]) -> Value:
+def member(command: str, answer: Any, name: str, kind: type[Answered]) -> Answered:
     """A member of an object. Raises InputError where it is not there, or of another type."""
     return shaped(command, shaped(command, answer, dict).get(name), kind, name)
 
 
-def optional(command: str, answer: Any, name: str, kind: type[Value]) -> Value | None:
+def optional(command: str, answer: Any, name: str, kind: type[Answered]) -> Answered | None:
     """A member that QEMU leaves out where it has nothing to say. Raises InputError as `member` does."""
     return member(command, answer, name, kind) if name in shaped(command, answer, dict) else None
 

@@ -12,11 +12,11 @@ from typing import Any, cast
 import pytest
 
 from msixtool.fleet import pool
-from msixtool.fleet.pool import Killed, Work, in_order
+from msixtool.fleet.pool import Killed, Work, results_in_order
 
 
 def results(count: int, work: Work, jobs: int) -> list[Any]:
-    return list(in_order(count, work, jobs=jobs))
+    return list(results_in_order(count, work, jobs=jobs))
 
 
 def closed(generator: Iterator[Any]) -> closing[Any]:
@@ -108,7 +108,7 @@ def test_every_process_may_be_killed() -> None:
 
 
 def test_a_process_that_is_killed_while_it_waits_costs_nothing() -> None:
-    with closed(in_order(3, lambda index: (index, os.getpid()), jobs=1)) as answers:
+    with closed(results_in_order(3, lambda index: (index, os.getpid()), jobs=1)) as answers:
         index, pid = next(answers)
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
@@ -126,7 +126,7 @@ def test_no_process_is_left_when_the_results_are_no_longer_wanted() -> None:
             signal.pause()
         return os.getpid()
 
-    with closed(in_order(3, work, jobs=2)) as answers:
+    with closed(results_in_order(3, work, jobs=2)) as answers:
         first = next(answers)
         others = [int.from_bytes(os.read(receiver, 4), "big")]
     assert [pid for pid in (first, *others) if is_running(pid)] == []
@@ -143,7 +143,7 @@ def test_no_more_is_begun_than_may_wait(ahead: int, held: int, monkeypatch: pyte
         return index
 
     begun = -1
-    with closed(in_order(60, work, jobs=2)) as answers:
+    with closed(results_in_order(60, work, jobs=2)) as answers:
         for turn, answer in enumerate(answers):
             assert answer == turn
             begun = max([begun, *numbers(receiver)])

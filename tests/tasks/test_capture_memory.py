@@ -13,7 +13,7 @@ from msixtool.tasks.capture.guest_memory import (
     AT_ONCE,
     BUDGET,
     affordable,
-    joined,
+    merged,
     pieces,
     reading,
     same,
@@ -24,7 +24,7 @@ SPANS = st.lists(st.builds(Span, st.integers(0, 1 << 16), st.integers(1, 600)), 
 
 @given(SPANS)
 def test_what_is_read_holds_every_span_and_lies_apart(spans: list[Span]) -> None:
-    found = joined(spans)
+    found = merged(spans)
     for start, length in spans:
         assert any(each.start <= start and start + length <= each.start + each.length for each in found)
     for first, second in pairwise(found):

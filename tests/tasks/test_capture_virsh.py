@@ -8,7 +8,7 @@ import pytest
 
 from msixtool.errors import InputError, UsageError
 from msixtool.output.files import create
-from msixtool.tasks.capture import Domain, address_of, capture, monitor, virsh
+from msixtool.tasks.capture import Domain, capture, managed_address, monitor, virsh
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def test_a_number_is_proxmox_where_its_socket_is_there(
 ) -> None:
     monkeypatch.setattr(virsh, "PROXMOX", str(tmp_path))
     (tmp_path / "101.qmp").touch()
-    assert address_of("101") == f"{tmp_path}/101.qmp"
-    assert address_of("102") == Domain("102")
-    assert address_of("101", "qemu:///system") == Domain("101", "qemu:///system")
+    assert managed_address("101") == f"{tmp_path}/101.qmp"
+    assert managed_address("102") == Domain("102")
+    assert managed_address("101", "qemu:///system") == Domain("101", "qemu:///system")
     with pytest.raises(UsageError):
-        address_of("")
+        managed_address("")

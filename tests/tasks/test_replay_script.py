@@ -19,11 +19,11 @@ from msixtool.tasks.replay.values import (
     BarOffset,
     EventPattern,
     EventPatterns,
-    Kind,
     Number,
     OneOf,
     PlaceInBar,
     Switch,
+    ValueKind,
     VectorList,
     VectorWords,
     VersionWord,
@@ -60,7 +60,7 @@ VALUES: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
 """Any value of each kind."""
 
 
-def values(kind: Kind) -> st.SearchStrategy[Any]:
+def values(kind: ValueKind) -> st.SearchStrategy[Any]:
     return VALUES[type(kind)](kind)
 
 

@@ -11,7 +11,7 @@ from msixtool.output.files import OutputFile
 from msixtool.tasks.capture.address import Address
 from msixtool.tasks.capture.devices import write_devices
 from msixtool.tasks.capture.moment import Moment, VmStream, moments
-from msixtool.tasks.capture.virsh import Domain, address_of
+from msixtool.tasks.capture.virsh import Domain, managed_address
 from msixtool.tasks.capture.visit import Captured, run, visit
 from msixtool.tasks.capture.whole import write_whole
 
@@ -22,8 +22,8 @@ __all__ = [
     "Moment",
     "Progress",
     "VmStream",
-    "address_of",
     "capture",
+    "managed_address",
     "moments",
 ]
 

@@ -27,7 +27,7 @@ BUDGET = 0.025
 _LINE = re.compile(r"^(?:0x)?[0-9a-f]+:((?: 0x[0-9a-f]{2})+)\s*$", re.MULTILINE)
 
 
-def joined(spans: Iterable[Span]) -> list[Span]:
+def merged(spans: Iterable[Span]) -> list[Span]:
     """The spans in order, those that are near to each other as one."""
     found: list[Span] = []
     for start, length in sorted(spans):

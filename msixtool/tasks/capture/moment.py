@@ -109,4 +109,4 @@ async def _look(
 
 
 def _needed(wanted: Wanted, stream: VmStream) -> list[Span]:
-    return guest_memory.joined(wanted(stream))[: guest_memory.MOST_SPANS]
+    return guest_memory.merged(wanted(stream))[: guest_memory.MOST_SPANS]

@@ -44,7 +44,7 @@ class Domain:
         return f"domain {self.name}"
 
 
-def address_of(name: str, connect: str | None = None) -> str | Domain:
+def managed_address(name: str, connect: str | None = None) -> str | Domain:
     """A VM by the name that its manager has for it: Proxmox's socket where there is one, else a domain."""
     socket = f"{PROXMOX}/{name}.qmp"
     if connect is None and name.isdecimal() and os.path.exists(socket):

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from msixtool.errors import UsageError
 from msixtool.tasks.capture.address import Address, connected, name_of
-from msixtool.tasks.capture.in_order import in_order
+from msixtool.tasks.capture.ending import ended_in_order
 from msixtool.tasks.capture.monitor import Monitor
 from msixtool.tasks.capture.state import Before, look, put_back
 from msixtool.tasks.capture.virsh import Domain
@@ -93,4 +93,4 @@ def run(address: Address, work: Coroutine[Any, Any, Result]) -> Result:
     except ImportError:
         work.close()
         raise UsageError("a VM is asked by the library qemu.qmp: pip install 'msixtool[capture]'") from None
-    return asyncio.run(in_order(work))
+    return asyncio.run(ended_in_order(work))

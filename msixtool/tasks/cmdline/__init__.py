@@ -20,7 +20,7 @@ from msixtool.tasks.cmdline.backends import Backends
 from msixtool.tasks.cmdline.boards import PC, board_of
 from msixtool.tasks.cmdline.machine import FullSections
 from msixtool.tasks.cmdline.others import Others
-from msixtool.tasks.cmdline.pci import PciTree, in_order
+from msixtool.tasks.cmdline.pci import PciTree, ports_first
 from msixtool.tasks.cmdline.seen import SeenDevice
 from msixtool.tasks.cmdline.words import Note, Words, joined, shell_text, size_text
 
@@ -227,7 +227,7 @@ class _Maker:
         devices = self.devices[:MOST_DEVICES]
         if "iommu-intel" in self.sections.kinds:
             self.words.add("-device", "intel-iommu")
-        on_pci = in_order([device for device in devices if device.is_pci])
+        on_pci = ports_first([device for device in devices if device.is_pci])
         others = Others(self.tree, frozenset(self.sections.by_name))
         self.tree.add_host_bridges([d.value("buid") for d in devices if d.kind == "spapr_pci"])
         self.tree.add_expanders(on_pci)

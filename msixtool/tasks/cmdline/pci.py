@@ -212,7 +212,7 @@ def _without_msix(device: SeenDevice, kind: DeviceKind) -> str | None:
     return f"it had no MSI-X, and QEMU aborts when it loads such a one (since {since[0]}.{since[1]})"
 
 
-def in_order(devices: list[SeenDevice]) -> list[SeenDevice]:
+def ports_first(devices: list[SeenDevice]) -> list[SeenDevice]:
     """Ports before what is behind them, and EHCI before its companions; otherwise as in the stream."""
     ports = [d for d in devices if (kind := device_kind(d.kind)) is not None and kind.port]
     ports.sort(key=lambda device: device.path.count(":"))

@@ -34,7 +34,7 @@ class Mismatch:
     evident: bool = True
 
 
-def compare(load: LoadBase, stream: bytes, own: bytes, *, legacy_bar: int | None = None) -> None:
+def compare_spaces(load: LoadBase, stream: bytes, own: bytes, *, legacy_bar: int | None = None) -> None:
     """Note every register of the source's configuration space `stream` that the target, whose own is `own`,
     would refuse. Raises LoadStoppedError where there is one."""
     device = registers.TargetDevice(

@@ -259,7 +259,7 @@ class SectionLoad(LoadBase):
         if size not in (pci.CONFIG_SIZE, pci.EXPRESS_CONFIG_SIZE):
             raise FormatError(f"vmdesc: size of {name}", expected="256 or 4096", found=size)
         self._own_config = self.own_bytes(local, size)
-        pci_config.compare(self, self.read(at, size), self._own_config)
+        pci_config.compare_spaces(self, self.read(at, size), self._own_config)
 
     _CHECKS: ClassVar[dict[str, Callable[[SectionLoad, str, int, int, int], None]]] = {
         "uint8 equal": _equal,

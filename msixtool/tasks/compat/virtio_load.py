@@ -83,7 +83,7 @@ class _VirtioLoad:
         config = owner.read(self.at, config_size)
         registers = _LEGACY_REGISTERS_MSIX if self.state.vectors else _LEGACY_REGISTERS
         legacy_bar = registers + int(self.state.core.config_len)
-        pci_config.compare(owner, config, self.state.config_space.data, legacy_bar=legacy_bar)
+        pci_config.compare_spaces(owner, config, self.state.config_space.data, legacy_bar=legacy_bar)
         self.at += config_size
         for pin in range(pci.INTX_PINS):
             level = self._take(4)

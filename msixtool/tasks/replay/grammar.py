@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from msixtool.errors import UsageError
-from msixtool.tasks.replay.values import KINDS, Kind, wrong
+from msixtool.tasks.replay.values import VALUE_KINDS, ValueKind, wrong
 
 
 class When(Enum):
@@ -42,8 +42,8 @@ class Parameter:
     required: bool
 
     @property
-    def kind(self) -> Kind:
-        return KINDS[self.placeholder]
+    def kind(self) -> ValueKind:
+        return VALUE_KINDS[self.placeholder]
 
     @property
     def key(self) -> str:

@@ -35,7 +35,7 @@ def wrong(expected: str, found: str) -> UsageError:
     return UsageError("value", expected=expected, found=repr(shown))
 
 
-class Kind(Protocol):
+class ValueKind(Protocol):
     """One kind of value; `many` says whether it takes as many words as `accepts` lets it."""
 
     @property
@@ -281,7 +281,7 @@ EVENTS = tuple(dict.fromkeys(_kinds(MsixEvent)))
 VECTOR_EVENTS = frozenset(_kinds(VectorEvent))
 """Those of one vector."""
 
-KINDS: dict[str, Kind] = {
+VALUE_KINDS: dict[str, ValueKind] = {
     "N": Number(U32, hexadecimal=False),
     "BAR": Number(5, hexadecimal=False),
     "OFFSET": Number(U32),

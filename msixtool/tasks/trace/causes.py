@@ -39,13 +39,19 @@ class Cause:
     """Names and values that say where it stands, for people and programs."""
 
 
+Places = Callable[[dict[str, Any]], Iterator[int]]
+Read = Callable[[dict[str, Any], GuestMemory], Iterator[Cause]]
+
+
 class Causes:
     """The causes of one device; `want` first, so that guest memory is walked once."""
 
     def __init__(self, dump: OpenDump, device: MsixDevice) -> None:
         kind = _KINDS.get(device.kind)
         values = {} if kind is None else read_section(dump, device.item).values()
-        self._places, self._read = kind or (_no_places, _no_causes)
+        self._places: Places
+        self._read: Read
+        self._places, self._read = kind or (_nothing, _nothing)
         self._values = values
 
     def want(self, memory: GuestMemory) -> None:
@@ -61,11 +67,7 @@ class Causes:
             return []  # Fields that a QEMU of another release does not have, or has as something else.
 
 
-def _no_places(values: dict[str, Any]) -> Iterator[int]:
-    yield from ()
-
-
-def _no_causes(values: dict[str, Any], memory: GuestMemory) -> Iterator[Cause]:
+def _nothing(*_: object) -> Iterator[Any]:
     yield from ()
 
 
@@ -137,10 +139,5 @@ def _e1000e(values: dict[str, Any], memory: GuestMemory) -> Iterator[Cause]:
         yield Cause(vector, None, True, registers[_ICR], (("ICR", registers[_ICR]), ("IMS", registers[_IMS])))
 
 
-_KINDS: dict[
-    str,
-    tuple[
-        Callable[[dict[str, Any]], Iterator[int]],
-        Callable[[dict[str, Any], GuestMemory], Iterator[Cause]],
-    ],
-] = {"nvme": (_nvme_places, _nvme), "e1000e": (_no_places, _e1000e)}
+_KINDS: dict[str, tuple[Places, Read]] = {"nvme": (_nvme_places, _nvme), "e1000e": (_nothing, _e1000e)}
+"""By the kind of device: what of guest memory its causes depend on, and how they are read."""

@@ -15,7 +15,7 @@ from msixtool.tasks.explain.families.family import CONSEQUENCE, ECHO, Family, Te
 from msixtool.tasks.explain.families.machines import MACHINES
 from msixtool.tasks.explain.families.management import MANAGEMENT
 from msixtool.tasks.explain.families.memory import MEMORY
-from msixtool.tasks.explain.families.saving import DEVICES_SAVED, REFUSED, SAVING
+from msixtool.tasks.explain.families.saving import DEVICES_SAVED, NOT_BEGUN, SAVING
 from msixtool.tasks.explain.families.storage import STORAGE
 from msixtool.tasks.explain.families.stream import STREAM
 from msixtool.tasks.explain.families.vfio import VFIO
@@ -25,7 +25,7 @@ __all__ = ["CONSEQUENCE", "ECHO", "FAMILIES", "find_family"]
 
 FAMILIES: tuple[Family, ...] = (
     *DEVICES_SAVED,
-    *REFUSED,
+    *NOT_BEGUN,
     *MACHINES,
     *VFIO,
     *VIRTIO,

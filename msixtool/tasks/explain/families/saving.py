@@ -33,7 +33,7 @@ DEVICES_SAVED = (
 )  # fmt: skip
 """Of one device."""
 
-REFUSED = (
+NOT_BEGUN = (
     family(
         "headline",
         "libvirt could not do what it was asked to; this line does not say why.",

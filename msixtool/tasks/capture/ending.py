@@ -16,7 +16,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What ends a capture in order."""
 
 
-async def in_order(work: Coroutine[Any, Any, Result]) -> Result:
+async def ended_in_order(work: Coroutine[Any, Any, Result]) -> Result:
     """Run `work` so that a signal cancels it once; its cleaning up is not cut short by another.
 
     Raises KeyboardInterrupt(number) where one did.
