@@ -228,7 +228,10 @@ class ClusterMap:
             decoder, failures = zstd_decoder()
         else:
             raise ContainerError(
-                "qcow2 compression type", offset=104, expected="0 or 1", found=self.geometry.compression
+                "qcow2 compression type",
+                offset=fmt.OFFSETS["compression_type"],
+                expected="0 or 1",
+                found=self.geometry.compression,
             )
         try:
             data: bytes = decoder.decompress(packed, self.geometry.cluster_size)

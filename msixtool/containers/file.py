@@ -68,20 +68,81 @@ def cut_short(path: str, offset: int, size: int) -> InputError:
     )
 
 
-class FileSource:
-    """A file, read by pread: a mapped file that is walked would count as resident memory.
-
-    It takes over a descriptor where one is given, else it opens `path`. `unchecked` says whether
-    something was read since the last `check_unchanged`.
-    """
+class _Plain:
+    """What is no layer of its own: nothing of it is kept, and there is nothing to say of it."""
 
     kind = ""
-    sequential = False
 
-    def __init__(self, path: str, descriptor: int | None = None, *, progress: Progress | None = None) -> None:
+    def drop(self, start: int, end: int) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+    def details(self) -> dict[str, Any]:
+        """Nothing to say."""
+        return {}
+
+
+class _Checked(_Plain):
+    """What may change, or fail, while it is read. `unchecked` says whether something was read since the last
+    `check_unchanged`."""
+
+    sequential = False
+    _stamp: Stamp
+    size: int
+
+    def __init__(self, path: str, progress: Progress | None) -> None:
         self.path = path
         self._progress = progress
         self._reached = 0
+        self.unchecked = False
+
+    def read(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes from `offset`. Raises InputError where reading fails, or there are fewer by
+        now."""
+        length = min(length, self.size - offset)
+        if length <= 0:
+            return b""
+        try:
+            data = self._some(offset, length)
+            # Linux gives at most 2 GiB in one go, and an unbuffered object less than there is.
+            while (
+                data and len(data) < length and (more := self._some(offset + len(data), length - len(data)))
+            ):
+                data += more
+        except (OSError, ValueError) as error:
+            raise InputError("cannot be read", path=self.path, offset=offset, found=_reason(error)) from None
+        self.unchecked = True
+        if not data:
+            raise cut_short(self.path, offset, self.size)
+        if self._progress is not None and offset + len(data) > self._reached:
+            self._reached = offset + len(data)
+            self._progress(self._reached, self.size)
+        return data
+
+    def _some(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes, and one at least where there is one."""
+        raise NotImplementedError
+
+    def check_unchanged(self) -> None:
+        """Raises InputError where it has changed since it was opened, as far as that is seen."""
+        self._stamp.check(self.path)
+        self.unchecked = False
+
+    def close(self) -> None:
+        """Look for no change any more."""
+        self._stamp = Stamp(None)
+
+
+class FileSource(_Checked):
+    """A file, read by pread: a mapped file that is walked would count as resident memory.
+
+    It takes over a descriptor where one is given, else it opens `path`.
+    """
+
+    def __init__(self, path: str, descriptor: int | None = None, *, progress: Progress | None = None) -> None:
+        super().__init__(path, progress)
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if descriptor is None else descriptor
         except (OSError, ValueError) as error:
@@ -98,32 +159,8 @@ class FileSource:
         self.size = os.lseek(self._fd, 0, os.SEEK_END)
         self.unchecked = False
 
-    def read(self, offset: int, length: int) -> bytes:
-        """At most `length` bytes from `offset`. Raises InputError where the disk fails or the file shrank."""
-        length = min(length, self.size - offset)
-        if length <= 0:
-            return b""
-        try:
-            data = os.pread(self._fd, length, offset)
-            while data and len(data) < length:  # Linux gives at most 2 GiB in one go
-                more = os.pread(self._fd, length - len(data), offset + len(data))
-                if not more:
-                    break
-                data += more
-        except OSError as error:
-            raise InputError("cannot be read", path=self.path, offset=offset, found=_reason(error)) from None
-        self.unchecked = True
-        if not data:
-            raise cut_short(self.path, offset, self.size)
-        if self._progress is not None and offset + len(data) > self._reached:
-            self._reached = offset + len(data)
-            self._progress(self._reached, self.size)
-        return data
-
-    def check_unchanged(self) -> None:
-        """Raises InputError where the file has changed since it was opened."""
-        self._stamp.check(self.path)
-        self.unchecked = False
+    def _some(self, offset: int, length: int) -> bytes:
+        return os.pread(self._fd, length, offset)
 
     def is_replaced(self) -> bool:
         """Whether another file stands under the path by now, as after a rename."""
@@ -132,35 +169,23 @@ class FileSource:
         except OSError:
             return False
 
-    def drop(self, start: int, end: int) -> None:
-        """Nothing to do: nothing is kept."""
-
     def close(self) -> None:
         """Close the file."""
-        self._stamp = Stamp(None)
+        super().close()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
-    def details(self) -> dict[str, Any]:
-        """Nothing besides the path."""
-        return {}
 
-
-class ObjectSource:
+class ObjectSource(_Checked):
     """A seekable binary file object of the caller's, who keeps it open and closes it.
 
-    `unchecked` is that of a FileSource.
+    Only one that is a file of the system is seen to change.
     """
 
-    kind = ""
-    sequential = False
-
     def __init__(self, file: BinaryIO, path: str, *, progress: Progress | None = None) -> None:
-        self.path = path
+        super().__init__(path, progress)
         self._file = file
-        self._progress = progress
-        self._reached = 0
         try:
             self.renew()
         except (OSError, ValueError) as error:
@@ -172,31 +197,12 @@ class ObjectSource:
         self.size = self._file.seek(0, os.SEEK_END)
         self.unchecked = False
 
-    def read(self, offset: int, length: int) -> bytes:
-        """At most `length` bytes from `offset`. Raises InputError where the object fails, or has shrunk."""
-        length = min(length, self.size - offset)
-        if length <= 0:
-            return b""
-        try:
-            self._file.seek(offset)
-            data = bytes(self._file.read(length))
-            while data and len(data) < length:  # An unbuffered object may give less than there is.
-                more = self._file.read(length - len(data))
-                if not more:
-                    break
-                data += more
-        except (OSError, ValueError) as error:
-            raise InputError("cannot be read", path=self.path, offset=offset, found=_reason(error)) from None
-        self.unchecked = True
-        if not data:
-            raise cut_short(self.path, offset, self.size)
-        if self._progress is not None and offset + len(data) > self._reached:
-            self._reached = offset + len(data)
-            self._progress(self._reached, self.size)
-        return data
+    def _some(self, offset: int, length: int) -> bytes:
+        self._file.seek(offset)
+        return bytes(self._file.read(length))
 
     def check_unchanged(self) -> None:
-        """As that of a FileSource where the object is a file of the system; else it is not seen to change."""
+        """As of any source, while the object is open."""
         if not getattr(self._file, "closed", False):
             self._stamp.check(self.path)
         self.unchecked = False
@@ -205,19 +211,8 @@ class ObjectSource:
         """Never: the object has no path of its own."""
         return False
 
-    def drop(self, start: int, end: int) -> None:
-        """Nothing to do: nothing is kept."""
 
-    def close(self) -> None:
-        """Forget the object, which stays the caller's."""
-        self._stamp = Stamp(None)
-
-    def details(self) -> dict[str, Any]:
-        """Nothing besides the path."""
-        return {}
-
-
-class SliceSource:
+class SliceSource(_Plain):
     """A window on another source: `length` bytes from `start`, or all that follows."""
 
     def __init__(self, base: Source, start: int, length: int | None = None, *, kind: str = "") -> None:
@@ -251,15 +246,10 @@ class SliceSource:
         """Close what lies below."""
         self.base.close()
 
-    def details(self) -> dict[str, Any]:
-        """Nothing of its own."""
-        return {}
 
-
-class BytesSource:
+class BytesSource(_Plain):
     """Bytes in memory, for states made from nothing and for tests."""
 
-    kind = ""
     sequential = False
 
     def __init__(self, data: bytes) -> None:
@@ -269,16 +259,6 @@ class BytesSource:
     def read(self, offset: int, length: int) -> bytes:
         """At most `length` bytes from `offset`."""
         return self._data[offset : offset + max(0, length)]
-
-    def drop(self, start: int, end: int) -> None:
-        """Nothing to do."""
-
-    def close(self) -> None:
-        """Nothing to do."""
-
-    def details(self) -> dict[str, Any]:
-        """Nothing to say."""
-        return {}
 
 
 def read_whole(path: str, limit: int) -> bytes:

@@ -11,7 +11,7 @@ from msixtool.containers.base import Source, read_exactly
 from msixtool.containers.clusters import ClusterMap, Geometry
 from msixtool.containers.unpack import ALLOWANCE, Budget
 from msixtool.errors import ContainerError, InputError, NotAStreamError, UsageError
-from msixtool.formats import parse
+from msixtool.formats import members, parse
 from msixtool.formats import qcow2 as fmt
 
 
@@ -116,11 +116,13 @@ def _header(base: Source) -> Any:
     """The image header, of a kind that can be read. Raises ContainerError for any other."""
     header = parse(fmt.HEADER, base.read(0, fmt.HEADER_MAX_SIZE), what="qcow2 header")
     if header.version not in fmt.VERSIONS:
-        raise ContainerError("qcow2 version", offset=4, expected="2 or 3", found=header.version)
+        raise ContainerError(
+            "qcow2 version", offset=fmt.OFFSETS["version"], expected="2 or 3", found=header.version
+        )
     if not fmt.MIN_CLUSTER_BITS <= header.cluster_bits <= fmt.MAX_CLUSTER_BITS:
         raise ContainerError(
             "qcow2 cluster size",
-            offset=20,
+            offset=fmt.OFFSETS["cluster_bits"],
             expected=f"2^{fmt.MIN_CLUSTER_BITS} to 2^{fmt.MAX_CLUSTER_BITS} bytes",
             found=f"2^{header.cluster_bits}",
         )
@@ -132,7 +134,8 @@ def _header(base: Source) -> Any:
         raise ContainerError("qcow2 image keeps its data in another file (external data file)")
     if unknown := features & ~fmt.KNOWN_FEATURES:
         bits = ", ".join(str(bit) for bit in range(64) if unknown >> bit & 1)
-        raise ContainerError("qcow2 image has unknown incompatible features", offset=72, found=f"bits {bits}")
+        at = fmt.OFFSETS["incompatible_features"]
+        raise ContainerError("qcow2 image has unknown incompatible features", offset=at, found=f"bits {bits}")
     return header
 
 
@@ -144,7 +147,10 @@ def _snapshots(base: Source, header: Any) -> Iterator[Snapshot]:
     """All entries of the snapshot table, in its order."""
     if header.nb_snapshots > fmt.MAX_SNAPSHOTS:
         raise ContainerError(
-            "qcow2 snapshots", offset=60, expected=f"at most {fmt.MAX_SNAPSHOTS}", found=header.nb_snapshots
+            "qcow2 snapshots",
+            offset=fmt.OFFSETS["nb_snapshots"],
+            expected=f"at most {fmt.MAX_SNAPSHOTS}",
+            found=header.nb_snapshots,
         )
     offset = header.snapshots_offset
     for _ in range(header.nb_snapshots):
@@ -154,7 +160,7 @@ def _snapshots(base: Source, header: Any) -> Iterator[Snapshot]:
         if entry.extra_data_size > fmt.MAX_SNAPSHOT_EXTRA:
             raise ContainerError(
                 "qcow2 snapshot: extra data",
-                offset=offset + 36,
+                offset=offset + members(fmt.SNAPSHOT_HEADER)["extra_data_size"][0],
                 expected=f"at most {fmt.MAX_SNAPSHOT_EXTRA} bytes",
                 found=entry.extra_data_size,
             )

@@ -12,7 +12,7 @@ from __future__ import annotations
 from msixtool.containers.base import Source
 from msixtool.devices import virtio
 from msixtool.devices.config_space import ConfigSpace
-from msixtool.devices.section_places import NOWHERE, VERSION_SIZE, Places, virtio_places
+from msixtool.devices.section_places import NOWHERE, Places, virtio_places
 from msixtool.formats import build, msix, parse, pci, qevm, sizeof
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import Msix, MsixPlace
@@ -45,7 +45,7 @@ def _apart(source: Source, item: Item, profile: Msix) -> Places:
         return NOWHERE
     at = config - start
     table = at + pci.device_vmstate_size(pci.EXPRESS_CONFIG_SIZE)
-    return Places(at + VERSION_SIZE, pci.EXPRESS_CONFIG_SIZE, table)
+    return Places(at + pci.CONFIG_OFFSET, pci.EXPRESS_CONFIG_SIZE, table)
 
 
 def _subsection_head(name: str) -> bytes:
@@ -60,14 +60,14 @@ def _profiled(source: Source, item: Item, profile: Msix) -> Places:
         at = source.read(item.data_offset, min(item.data_length, _COMPANION_MAX)).find(head)
         if at >= 0:
             behind = at + len(head) + sizeof(qevm.VERSION_ID)
-            return Places(behind + VERSION_SIZE, pci.EXPRESS_CONFIG_SIZE)
+            return Places(behind + pci.CONFIG_OFFSET, pci.EXPRESS_CONFIG_SIZE)
     size = profile.config_size or _config_size(source, item)
     table = pci.device_vmstate_size(size)
     if profile.place is MsixPlace.AFTER_AER:
         table += _aer_log_size(source, item.data_offset + table)
         if table == item.data_length:  # machine types up to 2.9 do not save it (x-migrate-msix)
-            return Places(VERSION_SIZE, size)
-    return Places(VERSION_SIZE, size, table)
+            return Places(pci.CONFIG_OFFSET, size)
+    return Places(pci.CONFIG_OFFSET, size, table)
 
 
 def _config_size(source: Source, item: Item) -> int:
@@ -77,7 +77,7 @@ def _config_size(source: Source, item: Item) -> int:
     the first 256 an extended capability, whose id is not 0, or nothing at all. Where only 256 are
     saved an INTx level of 0 or 1 follows, and an MSI-X table soon.
     """
-    config = source.read(item.data_offset + VERSION_SIZE, pci.EXPRESS_CONFIG_SIZE)
+    config = source.read(item.data_offset + pci.CONFIG_OFFSET, pci.EXPRESS_CONFIG_SIZE)
     extended = config[pci.CONFIG_SIZE :]
     whole = len(config) == pci.EXPRESS_CONFIG_SIZE
     if whole and (any(extended[:2]) or not any(extended)):
@@ -97,16 +97,16 @@ def _aer_log_size(source: Source, offset: int) -> int:
 def _guessed(source: Source, item: Item) -> Places:
     """Of a stranger whose section starts with a PCIDevice that has an MSI-X capability."""
     head = source.read(item.data_offset, pci.device_vmstate_size(pci.CONFIG_SIZE))
-    if len(head) < pci.device_vmstate_size(pci.CONFIG_SIZE) or head[:VERSION_SIZE] != b"\0\0\0\2":
+    if len(head) < pci.device_vmstate_size(pci.CONFIG_SIZE) or head[: pci.CONFIG_OFFSET] != b"\0\0\0\2":
         return NOWHERE
-    space = ConfigSpace(head[VERSION_SIZE:])
+    space = ConfigSpace(head[pci.CONFIG_OFFSET :])
     if space.msix is None or space.damage:
         return NOWHERE
     size = _config_size(source, item)
     table = pci.device_vmstate_size(size)
-    levels = source.read(item.data_offset + VERSION_SIZE + size, 4 * pci.INTX_PINS)
+    levels = source.read(item.data_offset + pci.CONFIG_OFFSET + size, 4 * pci.INTX_PINS)
     if any(levels[i : i + 4] not in (b"\0\0\0\0", b"\0\0\0\1") for i in range(0, len(levels), 4)):
         return NOWHERE
     if table + msix.vmstate_size(space.msix.vectors) > item.data_length:
         return NOWHERE
-    return Places(VERSION_SIZE, size, table, guessed=True)
+    return Places(pci.CONFIG_OFFSET, size, table, guessed=True)

@@ -117,9 +117,8 @@ def _plain_device(source: Source, item: Item, places: Places, damage: list[Damag
     version: int | None = None
     levels: tuple[int, ...] = ()
     if places.config is not None:
-        head = _pci_device(source, item, places.config, places.config_size)
-        space = ConfigSpace(head[4 : 4 + places.config_size])
-        version, _, levels = pci.device_fields(head)
+        version, config, levels = _pci_device(source, item, places.config, places.config_size)
+        space = ConfigSpace(config)
         capability = _capability(space, places.size, item, damage)
     assert places.table is not None
     vectors = _vector_count(item, places.size, capability, damage)
@@ -146,27 +145,26 @@ def _join(source: Source, device: MsixDevice, others: _Named, damage: list[Damag
     places = None if item is None else places_of(source, item)
     if item is None or places is None or places.config is None:
         return
-    at, size = places.config, places.config_size
-    head = _pci_device(source, item, at, size)
-    device.config, device.config_offset = ConfigSpace(head[4 : 4 + size]), item.data_offset + at
-    device.version_id, _, device.irq_state = pci.device_fields(head)
+    device.version_id, config, device.irq_state = _pci_device(source, item, places.config, places.config_size)
+    device.config, device.config_offset = ConfigSpace(config), item.data_offset + places.config
     device.capability = _capability(device.config, device.length, item, damage)
     _vector_count(device.item, device.length, device.capability, damage)
 
 
-def _pci_device(source: Source, item: Item, config: int, size: int) -> bytes:
-    """A PCIDevice by where the vmdesc has its configuration space, and how long.
+def _pci_device(source: Source, item: Item, config: int, size: int) -> tuple[int, bytes, tuple[int, ...]]:
+    """The fields of a PCIDevice by where the vmdesc has its configuration space, and how long.
 
     Raises FormatError where none can stand there.
     """
-    if config < 4 or size < pci.CONFIG_SIZE:
+    if config < pci.CONFIG_OFFSET or size < pci.CONFIG_SIZE:
         raise FormatError(
             "PCI configuration space",
             offset=item.data_offset + config,
             expected=f"{pci.CONFIG_SIZE} or {pci.EXPRESS_CONFIG_SIZE} bytes behind a version",
             found=f"{size} behind {config}",
         )
-    return _read(source, item, config - 4, pci.device_vmstate_size(size))
+    data = _read(source, item, config - pci.CONFIG_OFFSET, pci.device_vmstate_size(size))
+    return pci.device_fields(data)
 
 
 def _capability(
@@ -215,7 +213,7 @@ def _virtio_device(source: Source, item: Item, at: int, size: int, damage: list[
     data = source.read(start, min(_VIRTIO_HEAD, item.data_length - at))
     if len(data) < pci.device_vmstate_size(pci.CONFIG_SIZE):
         raise TruncatedError("the virtio state is cut short", offset=start, found=f"{len(data)} bytes")
-    space = ConfigSpace(data[4 : 4 + size])
+    space = ConfigSpace(data[pci.CONFIG_OFFSET :][:size])
     capability = _capability(space, None, item, damage)
     if capability is None:
         return None
@@ -227,7 +225,8 @@ def _virtio_device(source: Source, item: Item, at: int, size: int, damage: list[
         _read(source, item, at + table, msix.vmstate_size(capability.vectors)), capability.vectors
     )
     version, _, levels = pci.device_fields(data[:table])
-    return MsixDevice(item, start + table, msix_state, space, start + 4, version, levels, capability, state)
+    config = start + pci.CONFIG_OFFSET
+    return MsixDevice(item, start + table, msix_state, space, config, version, levels, capability, state)
 
 
 def _virtio_state(

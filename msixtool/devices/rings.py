@@ -66,9 +66,9 @@ class QueueReader:
     def fault(self, queue: int) -> str | None:
         """What makes no sense about a queue; None for nothing."""
         size = self._layout.state.queues[queue].num
-        if 0 < size <= vring.MAX_SIZE and (self._packed or not size & (size - 1)):
+        if 0 < size <= vring.MAX_ENTRIES and (self._packed or not size & (size - 1)):
             return None
-        return f"queue {queue}: expected a power of two up to {vring.MAX_SIZE} entries, found {size}"
+        return f"queue {queue}: expected a power of two up to {vring.MAX_ENTRIES} entries, found {size}"
 
     def want(self, queue: int) -> None:
         """Have the queue's ring read with the next walk over guest memory."""

@@ -13,9 +13,6 @@ from msixtool.devices.config_space import ConfigSpace
 from msixtool.formats import pci
 from msixtool.stream.items import Item
 
-VERSION_SIZE = 4
-"""Bytes of a PCIDevice before its configuration space."""
-
 
 class Places(NamedTuple):
     """Where things stand in a section's data, in bytes from its start; None for what is not there."""
@@ -46,7 +43,7 @@ def virtio_places(source: Source, item: Item, at: int, blob: int) -> Places:
     """
     if not item.named.may_be_on_pci:
         return Places(virtio=at, virtio_size=blob)
-    config = at + VERSION_SIZE
+    config = at + pci.CONFIG_OFFSET
     data = source.read(item.data_offset + config, min(pci.CONFIG_SIZE, max(0, item.data_length - config)))
     size = virtio.config_size(data)
     space = ConfigSpace(data)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
 from msixtool.errors import FormatError, TruncatedError
-from msixtool.formats import msix, parse, pci, sizeof
+from msixtool.formats import members, msix, parse, pci, sizeof
 from msixtool.formats import virtio as fmt
 from msixtool.formats.records import Records
 
@@ -70,14 +70,14 @@ def read(data: bytes, *, offset: int = 0, capability: MsixCapability | None = No
     """
     if len(data) < pci.device_vmstate_size(pci.CONFIG_SIZE):
         raise TruncatedError("the virtio state is cut short", offset=offset, found=f"{len(data)} bytes")
-    size = config_size(data[4:])
-    space = ConfigSpace(data[4 : 4 + size])
+    size = config_size(data[pci.CONFIG_OFFSET :])
+    space = ConfigSpace(data[pci.CONFIG_OFFSET :][:size])
     capability = capability or space.msix
     vectors = capability.vectors if capability else 0
     transport = fmt.transport(size, vectors)
     raw = parse(transport, data, what="virtio transport state", offset=offset)
     msix_offset = pci.device_vmstate_size(size)
-    core_offset = msix_offset + (msix.vmstate_size(vectors) + 2 if vectors else 0)
+    core_offset = msix_offset + (msix.vmstate_size(vectors) + sizeof(fmt.VECTOR) if vectors else 0)
     config_vector = raw.config_vector if vectors else None
     queue = fmt.QUEUE_WITH_VECTOR if vectors else fmt.QUEUE
     return _behind(data, offset, core_offset, queue, (space, capability, msix_offset, config_vector))
@@ -98,7 +98,7 @@ _Transport = tuple[ConfigSpace, MsixCapability | None, int, int | None]
 def _behind(data: bytes, offset: int, core_offset: int, queue: Any, transport: _Transport) -> VirtioState:
     """The core and the queues behind what the transport wrote."""
     core = _core(data, core_offset, offset)
-    queues_offset = core_offset + fmt.CORE_FIXED_SIZE + core.config_len + 4
+    queues_offset = core_offset + fmt.CORE_FIXED_SIZE + core.config_len + sizeof(fmt.NUM_QUEUES)
     queues, end = _queues(data, queues_offset, core.num_queues, queue, offset)
     return VirtioState(*transport, core_offset, core, queues_offset, queues, end)
 
@@ -108,7 +108,10 @@ def _core(data: bytes, at: int, base: int) -> Any:
     config_len = parse(fmt.CORE_HEAD, head, what="virtio core state", offset=base + at).config_len
     if config_len > MAX_CONFIG:
         raise FormatError(
-            "virtio config_len", offset=base + at + 8, expected=f"at most {MAX_CONFIG}", found=config_len
+            "virtio config_len",
+            offset=base + at + members(fmt.CORE_HEAD)["config_len"][0],
+            expected=f"at most {MAX_CONFIG}",
+            found=config_len,
         )
     core = parse(fmt.CORE, data[at : at + config_len + 64], what="virtio core state", offset=base + at)
     if core.num_queues > fmt.MAX_QUEUES:

@@ -12,12 +12,13 @@ from typing import Any
 
 from construct import Bytes, Enum, Int32ub, Int32ul, Struct
 
+from msixtool.formats import sizeof
+
 MAGIC_SIZE = 16
 MAGIC_COMPLETE = b"LibvirtQemudSave"
 MAGIC_INCOMPLETE = b"LibvirtQemudPart"
 """The save had not ended when the header was written; libvirt rewrites it at the end."""
 
-HEADER_SIZE = 92
 MAX_VERSION = 2
 """A greater version means that the header has the other byte order."""
 
@@ -39,3 +40,4 @@ def _header(word: Any) -> Any:
 
 HEADER_LITTLE = _header(Int32ul)
 HEADER_BIG = _header(Int32ub)
+HEADER_SIZE = sizeof(HEADER_LITTLE)

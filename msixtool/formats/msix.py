@@ -12,15 +12,12 @@ from typing import Any
 
 from construct import Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 
-from msixtool.formats import members
+from msixtool.formats import members, sizeof
 from msixtool.formats.pci import Register
 from msixtool.formats.records import Records
 
 CAP_ID = 0x11
 """PCI capability id of MSI-X."""
-
-CAP_SIZE = 12
-"""Bytes of the capability: id, next, Message Control, Table Offset/BIR, PBA Offset/BIR."""
 
 CONTROL_QSIZE = 0x07FF
 """Message Control, table size: number of vectors less one."""
@@ -32,8 +29,6 @@ CONTROL_ENABLE = 0x8000
 BIR_MASK = 0x7
 """Low bits of the Table and PBA registers: the BAR; the rest is the offset in it."""
 
-ENTRY_SIZE = 16
-"""Bytes of one table entry."""
 MAX_VECTORS = 2048
 """The most vectors that the 11 bits of the table size can say."""
 ENTRY_MASKED = 0x1
@@ -47,6 +42,8 @@ CAPABILITY = Struct(
     "pba" / Int32ul,
 )
 
+CAP_SIZE = sizeof(CAPABILITY)
+
 CONTROL, TABLE, PBA = (Register(*members(CAPABILITY)[name]) for name in ("control", "table", "pba"))
 """Its registers, offsets from the capability's start."""
 
@@ -55,6 +52,8 @@ ENTRY = Struct(
     "data" / Int32ul,
     "control" / Int32ul,
 )
+"""One table entry."""
+ENTRY_SIZE = sizeof(ENTRY)
 
 
 def pba_size(vectors: int) -> int:

@@ -29,7 +29,7 @@ from construct import (
     this,
 )
 
-from msixtool.formats import Buffer, members
+from msixtool.formats import Buffer, members, sizeof
 
 CONFIG_SIZE = 256
 """Bytes of conventional configuration space."""
@@ -203,8 +203,9 @@ def register(name: str, layout: HeaderType = HeaderType.DEVICE) -> Register:
     return REGISTERS[layout][name]
 
 
-VENDOR_ID, DEVICE_ID = map(register, ("vendor_id", "device_id"))
-COMMAND, STATUS, HEADER_TYPE = map(register, ("command", "status", "header_type"))
+VENDOR_ID, DEVICE_ID, COMMAND = map(register, ("vendor_id", "device_id", "command"))
+STATUS, REVISION_ID, CLASS_CODE = map(register, ("status", "revision_id", "class_code"))
+HEADER_TYPE = register("header_type")
 CAPABILITY_POINTER = register("capability_pointer")
 BAR_SIZE = 4
 """Bytes of the register of a BAR; a 64-bit one takes two."""
@@ -256,11 +257,6 @@ def bars(config: bytes) -> list[Bar]:
     return found
 
 
-def device_vmstate_size(config_size: int) -> int:
-    """Bytes of the vmstate of a PCIDevice with `config_size` bytes of configuration space."""
-    return 4 + config_size + 4 * INTX_PINS
-
-
 @lru_cache(maxsize=4)
 def device_vmstate(config_size: int) -> Any:
     """The vmstate of PCIDevice with `config_size` (256 or 4096) bytes of configuration space.
@@ -273,12 +269,22 @@ def device_vmstate(config_size: int) -> Any:
     )
 
 
+CONFIG_OFFSET = members(device_vmstate(CONFIG_SIZE))["config"][0]
+"""Where configuration space stands in it."""
+_AROUND = sizeof(device_vmstate(CONFIG_SIZE)) - CONFIG_SIZE
+
+
+def device_vmstate_size(config_size: int) -> int:
+    """Bytes of the vmstate of a PCIDevice with `config_size` bytes of configuration space."""
+    return _AROUND + config_size
+
+
 def device_fields(data: Buffer) -> tuple[int, bytes, tuple[int, ...]]:
     """version_id, configuration space and levels of the PCIDevice that `data` is, no more and no less.
 
     Every section that may be one is asked: construct would take longer than all else does.
     """
-    version, config, *levels = struct.unpack(f">i{len(data) - device_vmstate_size(0)}s{INTX_PINS}I", data)
+    version, config, *levels = struct.unpack(f">i{len(data) - _AROUND}s{INTX_PINS}I", data)
     return version, config, tuple(levels)
 
 

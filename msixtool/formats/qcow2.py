@@ -11,11 +11,11 @@ from enum import IntFlag
 
 from construct import Const, If, Int8ub, Int16ub, Int32ub, Int64ub, Optional, Struct, this
 
+from msixtool.formats import members, sizeof
+
 MAGIC = b"QFI\xfb"
 VERSIONS = (2, 3)
 
-HEADER_V2_SIZE = 72
-HEADER_V3_SIZE = 104
 HEADER_MAX_SIZE = 112
 """Bytes up to the compression type and its padding; header extensions follow."""
 
@@ -45,7 +45,7 @@ KNOWN_FEATURES = 0x1F
 COMPRESSION_DEFLATE = 0
 COMPRESSION_ZSTD = 1
 
-HEADER = Struct(
+_VERSION_2 = Struct(
     "magic" / Const(MAGIC),
     "version" / Int32ub,
     "backing_file_offset" / Int64ub,
@@ -59,21 +59,27 @@ HEADER = Struct(
     "refcount_table_clusters" / Int32ub,
     "nb_snapshots" / Int32ub,
     "snapshots_offset" / Int64ub,
-    "v3"
-    / If(
-        this.version >= 3,
-        Struct(
-            "incompatible_features" / Int64ub,
-            "compatible_features" / Int64ub,
-            "autoclear_features" / Int64ub,
-            "refcount_order" / Int32ub,
-            "header_length" / Int32ub,
-            "compression_type" / If(this.header_length > HEADER_V3_SIZE, Int8ub),
-        ),
-    ),
 )
+_VERSION_3 = Struct(
+    "incompatible_features" / Int64ub,
+    "compatible_features" / Int64ub,
+    "autoclear_features" / Int64ub,
+    "refcount_order" / Int32ub,
+    "header_length" / Int32ub,
+)
+_COMPRESSION_TYPE = sizeof(_VERSION_2) + sizeof(_VERSION_3)
+_LONGER = If(this.header_length > _COMPRESSION_TYPE, Int8ub)
+HEADER = Struct(
+    *_VERSION_2.subcons,
+    "v3" / If(this.version >= 3, Struct(*_VERSION_3.subcons, "compression_type" / _LONGER)),
+)
+OFFSETS = {
+    **{name: at for name, (at, _) in members(_VERSION_2).items()},
+    **{name: at for name, (at, _) in members(_VERSION_3, sizeof(_VERSION_2)).items()},
+    "compression_type": _COMPRESSION_TYPE,
+}
+"""Where each field of HEADER stands, in bytes."""
 
-SNAPSHOT_HEADER_SIZE = 40
 SNAPSHOT_ALIGNMENT = 8
 """Entries begin at multiples of this in the file."""
 
@@ -88,6 +94,7 @@ SNAPSHOT_HEADER = Struct(
     "vm_state_size" / Int32ub,
     "extra_data_size" / Int32ub,
 )
+SNAPSHOT_HEADER_SIZE = sizeof(SNAPSHOT_HEADER)
 """`extra_data_size` bytes of extra data follow, then the id, then the name."""
 
 SNAPSHOT_EXTRA = Struct(

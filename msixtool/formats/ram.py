@@ -38,9 +38,6 @@ CONTINUED_ZERO = int(Flag.ZERO | Flag.CONTINUE)
 """The same of a page that is filled with one byte."""
 
 
-FLAG_MASK = 0x3FF
-"""All bits that have ever been flags: pages are 1 KiB at least, so an address has none of them."""
-
 RECORD_HEADER = Int64ub
 RECORD_HEADER_SIZE = RECORD_HEADER.sizeof()
 XBZRLE_ENCODED = 1

@@ -43,7 +43,8 @@ CORE_HEAD = Struct(
     "guest_features" / Int32ub,
     "config_len" / Int32ub,
 )
-CORE = Struct(*CORE_HEAD.subcons, "config" / Bytes(this.config_len), "num_queues" / Int32ub)
+NUM_QUEUES = Int32ub
+CORE = Struct(*CORE_HEAD.subcons, "config" / Bytes(this.config_len), "num_queues" / NUM_QUEUES)
 """The part common to all transports, up to the queues. guest_features has the low 32 bits."""
 
 NET_CONFIG = Struct("mac" / Bytes(6), "status" / Int16ul, "max_virtqueue_pairs" / Int16ul, "mtu" / Int16ul)

@@ -27,7 +27,7 @@ ENABLE, DISABLE, DESC = 0, 1, 2
 """Of its flags: always, never, and when the used index reaches off_wrap."""
 WRAP = 1 << 15
 
-MAX_SIZE = 1 << 15
+MAX_ENTRIES = 1 << 15
 """The most entries of a queue."""
 
 EVENT_IDX, ACCESS_PLATFORM = 29, 33

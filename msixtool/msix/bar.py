@@ -11,17 +11,13 @@ from dataclasses import dataclass
 
 from msixtool.errors import UsageError
 from msixtool.formats import msix as fmt
+from msixtool.formats import pci
 from msixtool.msix.versions import Behaviour
 
 EXCLUSIVE_SIZE = 4096
 """Bytes of the exclusive BAR as long as table and pending bits fit."""
 EXCLUSIVE_PBA_OFFSET = EXCLUSIVE_SIZE // 2
 """Where the pending bits begin in it as long as the table fits below."""
-
-CONFIG_HEADER = 0x40
-"""Bytes of the configuration header: capabilities stand behind it."""
-CONFIG_END = 0x100
-"""The end of the configuration space in which capabilities can stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +105,7 @@ def place_capability(position: int, others: Mapping[int, int]) -> int:
         if not is_free(position):
             raise UsageError(f"EINVAL: capability at {position:#x} overlaps another one")
         return position
-    for start in range(CONFIG_HEADER, CONFIG_END - fmt.CAP_SIZE + 1):
+    for start in range(pci.HEADER_SIZE, pci.CONFIG_SIZE - fmt.CAP_SIZE + 1):
         if is_free(start):
             return start
     raise UsageError("QEMU aborts: no room for the capability in configuration space")

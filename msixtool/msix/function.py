@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from msixtool.errors import FormatError, UsageError
-from msixtool.formats import Buffer
+from msixtool.formats import Buffer, pci
 from msixtool.formats import msix as fmt
 from msixtool.msix import events as ev
 from msixtool.msix.bar import (
@@ -41,11 +41,11 @@ from msixtool.msix.registers import CONTROL_WRITABLE
 from msixtool.msix.state import MsixState
 from msixtool.msix.vectors import MsixVectors, operation
 
-PCI_COMMAND = 0x04
+PCI_COMMAND = pci.COMMAND.offset
 """Offset of the low byte of the Command register in configuration space."""
-PCI_COMMAND_MASTER = 0x4
+PCI_COMMAND_MASTER = int(pci.CommandBits.BUS_MASTER)
 """Command, bus master enable."""
-CONTROL_OFFSET = 3
+CONTROL_OFFSET = fmt.CONTROL.offset + 1
 """Offset in the capability of the byte that holds enable and function mask."""
 
 

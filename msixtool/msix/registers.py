@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Self
 
 from msixtool.errors import UsageError
+from msixtool.formats import members
 from msixtool.formats import msix as fmt
 from msixtool.msix.bar import Placement, pba_memory, table_size
 from msixtool.msix.state import MsixState
@@ -18,7 +19,7 @@ from msixtool.msix.versions import NEWEST, Behaviour, QemuVersion
 CONTROL_WRITABLE = fmt.CONTROL_ENABLE | fmt.CONTROL_FUNCTION_MASK
 """The bits of Message Control that a guest can write; the rest is read-only."""
 
-LOWER_ADDR, DATA, VECTOR_CTRL = 0, 8, 12
+LOWER_ADDR, DATA, VECTOR_CTRL = (members(fmt.ENTRY)[name][0] for name in ("address", "data", "control"))
 """Offsets in a table entry: message address (64 bits), message data and Vector Control (32 bits each)."""
 
 XEN_PIRQ_VECTOR = 0xFF

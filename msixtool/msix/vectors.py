@@ -16,17 +16,17 @@ from msixtool.msix.events import Events, MsixEvent
 from msixtool.msix.registers import CONTROL_WRITABLE, DATA, LOWER_ADDR, VECTOR_CTRL, MsixRegisters
 
 P = ParamSpec("P")
-Vectors = TypeVar("Vectors", bound="MsixVectors")
+Model = TypeVar("Model", bound="MsixVectors")
 
 
-def operation(body: Callable[Concatenate[Vectors, P], None]) -> Callable[Concatenate[Vectors, P], Events]:
+def operation(body: Callable[Concatenate[Model, P], None]) -> Callable[Concatenate[Model, P], Events]:
     """Make a method return the events that its body emits, and of a UsageError an `error` event.
 
     Called from within another operation it adds to that one's events, which the outermost returns.
     """
 
     @wraps(body)
-    def run(self: Vectors, /, *args: P.args, **kwargs: P.kwargs) -> Events:
+    def run(self: Model, /, *args: P.args, **kwargs: P.kwargs) -> Events:
         if self._log is not None:
             body(self, *args, **kwargs)
             return ()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from msixtool.qemu.config_names import base_class, extended_capability_name, vendor_name
 
-Words = Callable[[int], str]
+InWords = Callable[[int], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class RegisterField:
 
     name: str
     mask: int
-    words: Words = hex
+    words: InWords = hex
     low_part_tells: bool = False
 
     def value(self, register: int) -> int:
@@ -45,21 +45,21 @@ def _vectors(value: int) -> str:
     return f"{value + 1} vector{'' if value == 0 else 's'}"
 
 
-def _power_of_two(unit: str) -> Words:
+def _power_of_two(unit: str) -> InWords:
     def words(value: int) -> str:
         return f"{1 << value} {unit}{'' if value == 0 else 's'}"
 
     return words
 
 
-def _one_of(*names: str) -> Words:
+def _one_of(*names: str) -> InWords:
     def words(value: int) -> str:
         return names[value] if value < len(names) and names[value] else f"{value:#x}"
 
     return words
 
 
-def _each_of(*names: str) -> Words:
+def _each_of(*names: str) -> InWords:
     """A bit for each, the first lowest; those without a name are counted as bits."""
 
     def words(value: int) -> str:
@@ -70,7 +70,7 @@ def _each_of(*names: str) -> Words:
     return words
 
 
-def _times(factor: int) -> Words:
+def _times(factor: int) -> InWords:
     """For the upper bits of an offset or an address."""
 
     def words(value: int) -> str:

@@ -52,7 +52,7 @@ def place_at(
     offset: int, layout: Capabilities, kind: str | None = None, config: bytes | None = None
 ) -> PlacedRegister | None:
     """The register at `offset` of a device with this layout; `config` is its configuration space, if any."""
-    found = [place for place in places(layout, kind, config) if _covers(place.register, offset)]
+    found = [place for place in registers_of(layout, kind, config) if _covers(place.register, offset)]
     # Where registers overlap, that of the capability that begins later is meant.
     return max(found, key=lambda place: place.base or 0, default=None)
 
@@ -61,7 +61,7 @@ def _covers(register: ComparedRegister, offset: int) -> bool:
     return register.offset <= offset < register.offset + register.size
 
 
-def places(layout: Capabilities, kind: str | None, config: bytes | None) -> Iterator[PlacedRegister]:
+def registers_of(layout: Capabilities, kind: str | None, config: bytes | None) -> Iterator[PlacedRegister]:
     """All registers of a device with this layout; some may overlap."""
     is_bridge = layout.header == pci.HeaderType.BRIDGE
     rest = _rest(pci.HeaderType.BRIDGE if is_bridge else pci.HeaderType.DEVICE)

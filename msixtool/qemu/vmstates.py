@@ -7,6 +7,7 @@ between them are open.
 
 from __future__ import annotations
 
+from msixtool.formats.virtio import RING_PACKED, VERSION_1
 from msixtool.qemu.kinds import kind_of, kinds
 from msixtool.qemu.recorded import minimum_versions, releases, subsections
 from msixtool.qemu.versions import Lifetime, Version
@@ -104,8 +105,11 @@ FEATURES: dict[int, Lifetime] = {
 }
 """virtio feature bits that QEMU offers only since a release, by whether its devices have the property."""
 
-FEATURE_SUBSECTIONS: dict[int, str] = {32: "virtio/virtqueues", 34: "virtio/packed_virtqueues"}
-"""Feature bits (VERSION_1, RING_PACKED) that a device offers just where it saves this subsection."""
+FEATURE_SUBSECTIONS: dict[int, str] = {
+    VERSION_1: "virtio/virtqueues",
+    RING_PACKED: "virtio/packed_virtqueues",
+}
+"""Feature bits that a device offers just where it saves this subsection."""
 
 FIELDS_BY_STATE = frozenset({("PCIE_AER_ERROR_LOG", "log"), ("ide_drive", "identify_data")})
 """(vmsd, field) that are there or not by what was loaded before them: no matter for compatibility."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError
-from msixtool.formats import qevm
+from msixtool.formats import qevm, sizeof
 from msixtool.formats import ram as fmt
 from msixtool.formats.qevm import CONTINUING, FOOTER_SIZE, PART_HEADER_SIZE
 from msixtool.formats.ram import Flag
@@ -102,11 +102,11 @@ class PageTaker(RamWalker):
         if kind in (Flag.PAGE, Flag.ZERO):
             self._keep(page, self._filled(body))
         elif kind == Flag.COMPRESS_PAGE:
-            self._keep(page, self._inflated(body[4:]))
+            self._keep(page, self._inflated(body[sizeof(fmt.COMPRESSED_HEAD) :]))
         elif kind == Flag.XBZRLE and self.current is not None:
             before = self.pages.get((self.current.idstr, page))
             if before is not None:
-                self._keep(page, xbzrle.apply(body[3:], before))
+                self._keep(page, xbzrle.apply(body[sizeof(fmt.XBZRLE_HEAD) :], before))
 
     def _filled(self, body: bytes) -> bytes:
         return body * self.layout.page_size if len(body) == 1 else body

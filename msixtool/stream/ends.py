@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _FULL = ItemType.SECTION_FULL
 """Looked up once: it costs Python 3.11 as much as a call."""
-PAGE_SIZES = (4096, 65536, 8192, 16384, 1024, 2048)
+LIKELY_PAGE_SIZES = (4096, 65536, 8192, 16384, 1024, 2048)
 """Target page sizes to try where the stream does not say, in bytes, the commonest first."""
 MAX_VAIN_SCANS = 16
 """How often a search for a footer may run to the end of the stream in vain before none is made any more."""
@@ -219,7 +219,7 @@ class EndFinder:
 
     def _guesses(self) -> list[tuple[int, bool]]:
         """Page sizes and layouts of the block list to try: one where the stream says, else several."""
-        sizes = (self.layout.page_size,) if self._page_size_known else PAGE_SIZES
+        sizes = (self.layout.page_size,) if self._page_size_known else LIKELY_PAGE_SIZES
         # Without a configuration section nothing says that the list holds addresses.
         shared = (False, True) if self.index.machine is None else (self.layout.ignore_shared,)
         return [(size, flag) for flag in shared for size in sizes]

@@ -6,14 +6,14 @@ import pytest
 
 from msixtool.qemu import config_masks as masks
 from msixtool.qemu.config_fields import FIELDS
-from msixtool.qemu.config_places import places
+from msixtool.qemu.config_places import registers_of
 from msixtool.qemu.config_words import device_name, differences
 from msixtool.qemu.kinds import kinds
 
 
 def test_every_register_with_words_is_one_that_a_device_can_have() -> None:
     layouts = [(kind.section, layout) for kind in kinds() for layout in kind.capabilities]
-    names = {place.register.name for kind, layout in layouts for place in places(layout, kind, None)}
+    names = {place.register.name for kind, layout in layouts for place in registers_of(layout, kind, None)}
     # Of capabilities that no device here has there are words all the same.
     rare = {"virtio notify multiplier", "ATS Capability"}
     assert set(FIELDS) - names <= rare

@@ -62,6 +62,16 @@ def no_options(_: Seen) -> Options:
     return {}
 
 
+def without_msi(seen: Seen) -> Options:
+    """`msi=off` for a device whose capability is missing."""
+    return {"msi": "off"} if seen.capability(pci.CapabilityId.MSI) is None else {}
+
+
+def without_either(seen: Seen) -> Options:
+    """The same for one where MSI and MSI-X can be switched off."""
+    return without_msi(seen) | ({"msix": "off"} if seen.capability(pci.CapabilityId.MSIX) is None else {})
+
+
 class DeviceKind(NamedTuple):
     """A kind of device by the name that its sections end in. What is not known of it is not said."""
 

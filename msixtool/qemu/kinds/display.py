@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from msixtool.formats import pci
-from msixtool.qemu.kinds import ISA, Backend, DeviceKind, Options, register
+from msixtool.qemu.kinds import ISA, Backend, DeviceKind, Options, register, without_msi
 from msixtool.qemu.kinds.facts import (
     BARS,
     CAPABILITY_LIST,
@@ -50,20 +50,16 @@ def _bochs(seen: Seen) -> Options:
 
 
 def _vga(seen: Seen) -> str:
-    return "secondary-vga" if seen.config[10] == _OTHER_DISPLAY else "VGA"
+    return "secondary-vga" if pci.CLASS_CODE.value(seen.config) >> 8 & 0xFF == _OTHER_DISPLAY else "VGA"
 
 
 def _std(seen: Seen) -> Options:
     """The standard VGA is of revision 2 where its registers are in a BAR."""
     options: Options = _vga_memory(seen)
     old = seen.machine is not None and seen.machine <= (2, 2)
-    if seen.config and not seen.config[8] and not old:
+    if seen.config and not pci.REVISION_ID.value(seen.config) and not old:
         options["mmio"] = "off"
     return options
-
-
-def _hda(seen: Seen) -> Options:
-    return {"msi": "off"} if seen.capability(pci.CapabilityId.MSI) is None else {}
 
 
 def _codec(seen: Seen) -> str:
@@ -115,7 +111,7 @@ register(
     DeviceKind(
         "intel-hda",
         {"": "intel-hda", "8086:293e": "ich9-intel-hda"},
-        _hda,
+        without_msi,
         advice=Advice(registers={CAPABILITY_LIST: give("msi")}),
         probes=PLAIN,
     ),

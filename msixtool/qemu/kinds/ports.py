@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msixtool.formats import pci
-from msixtool.qemu.kinds import DeviceKind, Options, register
+from msixtool.qemu.kinds import DeviceKind, Options, register, without_msi
 from msixtool.qemu.kinds.facts import (
     CAPABILITY_LIST,
     MACHINE,
@@ -81,13 +81,7 @@ def _bridge(seen: Seen) -> Options:
     if chassis is not None:
         options["chassis_nr"] = str(chassis or 1)
     options["shpc"] = "off" if seen.capability(pci.CapabilityId.SHPC) is None else "on"
-    if seen.capability(pci.CapabilityId.MSI) is None:
-        options["msi"] = "off"
-    return options
-
-
-def _pcie_bridge(seen: Seen) -> Options:
-    return {"msi": "off"} if seen.capability(pci.CapabilityId.MSI) is None else {}
+    return options | without_msi(seen)
 
 
 def _express(section: str, device: str, **facts: Any) -> DeviceKind:
@@ -139,7 +133,7 @@ register(
     _express(
         "pcie-pci-bridge",
         "pcie-pci-bridge",
-        options=_pcie_bridge,
+        options=without_msi,
         advice=Advice(registers={CAPABILITY_LIST: give("msi")}),
     ),
     DeviceKind("i82801b11_bridge", {"": "i82801b11-bridge"}, port=True, probes=PLAIN),

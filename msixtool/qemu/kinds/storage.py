@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from msixtool.formats import msix, pci
-from msixtool.qemu.kinds import Backend, DeviceKind, Options, register
+from msixtool.qemu.kinds import Backend, DeviceKind, Options, register, without_either
 from msixtool.qemu.kinds.facts import (
     CAPABILITY_LIST,
     MSIX_PLACEMENT,
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 
 EMMC_LENGTH = 1400
 """From this length on an sd-card's section is an eMMC's (QEMU 11: 1179 bytes, 1404 with the extended CSD)."""
-
-
-def _interrupts(seen: Seen) -> Options:
-    """megasas: MSI and MSI-X can be switched off, and the capabilities then are missing."""
-    either = (("msi", pci.CapabilityId.MSI), ("msix", pci.CapabilityId.MSIX))
-    return {name: "off" for name, number in either if seen.capability(number) is None}
 
 
 def _nvme(seen: Seen) -> Options:
@@ -75,7 +69,7 @@ register(
     DeviceKind(
         "megasas",
         {"": "megasas"},
-        _interrupts,
+        without_either,
         msix=Msix(UsedAtLoad.FIRST, config_size=256, vectors=15, recovery=_MEGASAS),
         loads_requests=False,
         advice=_MEGASAS_ADVICE,
@@ -84,7 +78,7 @@ register(
     DeviceKind(
         "megasas-gen2",
         {"": "megasas-gen2"},
-        _interrupts,
+        without_either,
         msix=Msix(UsedAtLoad.FIRST, vectors=15, recovery=_MEGASAS),
         loads_requests=False,
         advice=_MEGASAS_ADVICE,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from msixtool.formats import parse, pci, sizeof
+from msixtool.formats import parse, pci, sizeof, vring
 from msixtool.qemu.kinds import DeviceKind, Options, no_options
 from msixtool.qemu.kinds.facts import (
     BARS,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from msixtool.qemu.kinds.seen import Seen
 
 _MODERN_IDS = 0x1040
-_IOMMU_PLATFORM = 33
 _PAGE = 4096
 
 
@@ -55,7 +54,7 @@ def properties(seen: Seen, *, transitional: bool) -> Options:
         options["page-per-vq"] = "on" if multiplier == _PAGE else "off"
     if seen.virtio.has("virtio/packed_virtqueues"):
         options["packed"] = "on"
-    if seen.virtio.features >> _IOMMU_PLATFORM & 1:
+    if seen.virtio.features >> vring.ACCESS_PLATFORM & 1:
         options["iommu_platform"] = "on"
     for name, number in (("aer", pci.ExtendedCapabilityId.AER), ("ats", pci.ExtendedCapabilityId.ATS)):
         if seen.extended(number) is not None:

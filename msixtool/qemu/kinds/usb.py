@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msixtool.formats import pci
-from msixtool.qemu.kinds import Backend, DeviceKind, Options, ids, register
+from msixtool.qemu.kinds import Backend, DeviceKind, Options, ids, register, without_either
 from msixtool.qemu.kinds.facts import (
     CAPABILITY_LIST,
     PLAIN,
@@ -37,11 +36,7 @@ def _xhci(seen: Seen) -> Options:
     if isinstance(ports, list) and (len(ports) != 8 or seen.highest_port > 4):
         low = min(max(len(ports) - len(ports) // 2, seen.highest_port), len(ports))
         options |= {"p2": str(low), "p3": str(len(ports) - low)}
-    if ids(seen.config) == _NEC:
-        for name, number in (("msi", pci.CapabilityId.MSI), ("msix", pci.CapabilityId.MSIX)):
-            if seen.capability(number) is None:
-                options[name] = "off"
-    return options
+    return options | (without_either(seen) if ids(seen.config) == _NEC else {})
 
 
 _EITHER = "Use qemu-xhci on both sides, or nec-usb-xhci on both."

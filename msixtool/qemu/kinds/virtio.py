@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from msixtool.errors import FormatError
-from msixtool.formats import parse, sizeof
+from msixtool.formats import parse, pci, sizeof
 from msixtool.formats import virtio as fmt
 from msixtool.formats.virtio_types import serial_ports
 from msixtool.qemu.kinds import Backend, DeviceKind, Options, features, register
@@ -30,11 +30,12 @@ from msixtool.qemu.versions import Version, format_version
 if TYPE_CHECKING:
     from msixtool.qemu.kinds.seen import Seen
 
+_VGA = 0x0300
 _SUBCLASSES = {0x00: "virtio-keyboard-pci", 0x02: "virtio-mouse-pci"}
 
 
-_NET_FEATURES = ((57, "hash"), (60, "rss"), (61, "guest_rsc_ext"))
 _NET_MTU, _NET_MQ = 3, 22
+_NET_FEATURES = [(bit, str(features.NET[bit].prop)) for bit in (57, 60, 61)]
 
 
 def _net(seen: Seen) -> Options:
@@ -62,7 +63,7 @@ def _queue_size(seen: Seen, name: str, kind: str) -> int:
     return int(default_of(name, seen.machine, f"{kind}-device", f"{kind}-pci"))
 
 
-_BLK_FEATURES = ((13, "discard"), (14, "write-zeroes"))
+_BLK_FEATURES = [(bit, str(features.BLK[bit].prop)) for bit in (13, 14)]
 
 
 def _blk(seen: Seen) -> Options:
@@ -173,11 +174,11 @@ def _gpu_doubt(seen: Seen) -> str | None:
 
 
 def _gpu_name(seen: Seen) -> str:
-    return "virtio-vga" if seen.config[10] == 0 and seen.config[11] == 3 else "virtio-gpu-pci"
+    return "virtio-vga" if pci.CLASS_CODE.value(seen.config) >> 8 == _VGA else "virtio-gpu-pci"
 
 
 def _input_name(seen: Seen) -> str:
-    return _SUBCLASSES.get(seen.config[10], "virtio-tablet-pci")
+    return _SUBCLASSES.get(pci.CLASS_CODE.value(seen.config) >> 8 & 0xFF, "virtio-tablet-pci")
 
 
 def _queues(setting: str) -> Compat:

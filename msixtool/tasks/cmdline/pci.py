@@ -21,7 +21,7 @@ _HOST_BRIDGE, _HOST_BRIDGES = 0x800000020000000, 31
 """The address of the first host bridge of pseries, which the machine has, and how many more there may be."""
 _BUILT_IN = {True: ("00.0", "1f.0", "1f.2", "1f.3"), False: ("00.0", "01.0", "01.1", "01.3")}
 """Functions of the root bus that the chipset has: of q35, of i440FX."""
-_HEADER_TYPE, _MULTIFUNCTION = 0x0E, 0x80
+_MULTIFUNCTION = 0x80
 _MOST_EXPANDERS = 32
 _EXPANDER_BUS, _EXPANDER_BUSES = 0xF0, 8
 """The bus number of the first expander whose own is not known, and how many each may have."""
@@ -153,7 +153,7 @@ class PciTree:
 
     def _place(self, device: SeenDevice) -> dict[str, str]:
         options = {"addr": _address(device.item.named.address)}
-        if device.config and device.config[_HEADER_TYPE] & _MULTIFUNCTION:
+        if device.config and pci.HEADER_TYPE.value(device.config) & _MULTIFUNCTION:
             options["multifunction"] = "on"
         return options
 

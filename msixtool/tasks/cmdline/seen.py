@@ -109,12 +109,15 @@ class SeenDevice:
     def config(self) -> bytes:
         if not self.is_pci or self.length < pci.device_vmstate_size(pci.CONFIG_SIZE):
             return b""
-        data = self.dump.source.read(self.item.data_offset, min(self.length, pci.EXPRESS_CONFIG_SIZE + 4))
+        data = self.dump.source.read(
+            self.item.data_offset, min(self.length, pci.CONFIG_OFFSET + pci.EXPRESS_CONFIG_SIZE)
+        )
         try:
             size = places_of(self.dump.source, self.item).config_size
         except FormatError:
             size = 0
-        return data[4 : 4 + (size if size == pci.EXPRESS_CONFIG_SIZE else config_size(data[4:]))]
+        config = data[pci.CONFIG_OFFSET :]
+        return config[: size if size == pci.EXPRESS_CONFIG_SIZE else config_size(config)]
 
     @cached_property
     def _space(self) -> ConfigSpace:
