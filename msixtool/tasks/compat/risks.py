@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.device import MsixDevice
 from msixtool.dump import OpenDump
 from msixtool.formats import pci
@@ -40,8 +39,7 @@ def risks(source: OpenDump, to: Version, vendor: str | None = None) -> list[Find
 
 
 def _warning(code: Code, message: str, item: Item | None = None, **details: Any) -> Finding:
-    section = None if item is None else str(item.idstr)
-    instance = None if item is None else item.instance_id or 0
+    section, instance = (None, None) if item is None else item.key
     return Finding(code, message, section, instance, severity=Severity.WARNING, **details)
 
 
@@ -78,15 +76,7 @@ def _machine(source: OpenDump, to: Version, vendor: str | None) -> Iterator[Find
 
 
 def _refused_machine(name: str, message: str, advice: str) -> Finding:
-    return Finding(
-        Code.MACHINE_TYPE,
-        message,
-        "configuration",
-        0,
-        field="machine",
-        source=name,
-        advice=advice,
-    )
+    return Finding(Code.MACHINE_TYPE, message, "configuration", 0, "machine", source=name, advice=advice)
 
 
 def _section(item: Item, to: Version) -> Iterator[Finding]:
@@ -142,11 +132,7 @@ def _changes(source: OpenDump, machine: Version, to: Version) -> Iterator[Findin
 
 
 def _is_express(device: MsixDevice) -> bool:
-    return device.config is not None and _express(device.config)
-
-
-def _express(config: ConfigSpace) -> bool:
-    return config.find(pci.CapabilityId.EXPRESS) is not None
+    return device.config is not None and device.config.find(pci.CapabilityId.EXPRESS) is not None
 
 
 def _device(device: MsixDevice, to: Version) -> Iterator[Finding]:

@@ -76,14 +76,8 @@ class _TypeComparison:
 
     def compare(self, source: DeviceType, target: DeviceType) -> Iterator[Finding]:
         if source.name != target.name:
-            yield self._finding(
-                Severity.INFO,
-                Code.OTHER,
-                f"the device type is called {target.name} in the target",
-                None,
-                source.name,
-                target.name,
-            )
+            said = f"the device type is called {target.name} in the target"
+            yield self._harmless(said, None, source.name, target.name)
         yield from self._versions(source, target, source.name, target.minimum_version)
         if source.layout is not None and target.layout is None:
             yield self._finding(Severity.ERROR, Code.SECTION_LAYOUT, "the target's has no description", None)
@@ -101,6 +95,20 @@ class _TypeComparison:
     ) -> Finding:
         return Finding(code, message, self.name, field=field, source=source, target=target, severity=severity)
 
+    def _harmless(self, message: str, field: str | None, source: object, target: object) -> Finding:
+        """What differs in the descriptions and not on the wire."""
+        return self._finding(Severity.INFO, Code.OTHER, message, field, source, target)
+
+    def _misread(self, message: str, at: Field, path: str, source: object, target: object) -> Finding:
+        """A field that one side alone has; where it depends on a condition, it may be on no wire."""
+        severity, code = Severity.ERROR, Code.SECTION_LAYOUT
+        if at.conditional:
+            severity, code = Severity.WARNING, Code.UNDECIDED
+        return self._finding(severity, code, message, path, source, target)
+
+    def _version(self, message: str, name: str, source: int, target: int) -> Finding:
+        return self._finding(Severity.ERROR, Code.SECTION_VERSION, message, name, source, target)
+
     def _versions(
         self,
         source: DeviceType | Layout,
@@ -110,23 +118,11 @@ class _TypeComparison:
     ) -> Iterator[Finding]:
         theirs, ours = source.version or 0, target.version or 0
         if theirs > ours:
-            yield self._finding(
-                Severity.ERROR,
-                Code.SECTION_VERSION,
-                f"{name} has version {theirs}, the target reads up to {ours}",
-                name,
-                theirs,
-                ours,
-            )
+            said = f"{name} has version {theirs}, the target reads up to {ours}"
+            yield self._version(said, name, theirs, ours)
         if minimum is not None and theirs < minimum:
-            yield self._finding(
-                Severity.ERROR,
-                Code.SECTION_VERSION,
-                f"{name} has version {theirs}, the target reads none below {minimum}",
-                name,
-                theirs,
-                minimum,
-            )
+            said = f"{name} has version {theirs}, the target reads none below {minimum}"
+            yield self._version(said, name, theirs, minimum)
 
     def _layouts(self, source: Layout, target: Layout) -> Iterator[Finding]:
         yield from self._versions(source, target, source.name, target.minimum_version)
@@ -176,33 +172,17 @@ class _TypeComparison:
         path = f"{layout.name}/{source.name}"
         if source.since != target.since:
             # It says from which version of the whole on a field is there; the wire does not hold it.
-            yield self._finding(
-                Severity.INFO,
-                Code.OTHER,
-                f"field {path}: there since version {source.since}, in the target since {target.since}",
-                path,
-                source.since,
-                target.since,
-            )
+            said = f"field {path}: there since version {source.since}, in the target since {target.since}"
+            yield self._harmless(said, path, source.since, target.since)
         if source.inside is not None and target.inside is not None:
             yield from self._layouts(source.inside, target.inside)
         elif source.inside is not None:
-            yield self._finding(
-                Severity.WARNING,
-                Code.SECTION_LAYOUT,
-                f"field {path}: described in the source, not in the target",
-                path,
-            )
+            said = f"field {path}: described in the source, not in the target"
+            yield self._finding(Severity.WARNING, Code.SECTION_LAYOUT, said, path)
         elif target.inside is None and not _same_size(source, target):
             theirs, ours = source.length, target.length
-            yield self._finding(
-                Severity.ERROR,
-                Code.SECTION_LAYOUT,
-                f"field {path}: {theirs} bytes, the target has {ours}",
-                path,
-                theirs,
-                ours,
-            )
+            said = f"field {path}: {theirs} bytes, the target has {ours}"
+            yield self._finding(Severity.ERROR, Code.SECTION_LAYOUT, said, path, theirs, ours)
 
     def _changed(
         self, source: Layout, target: Layout, theirs: Sequence[Field], ours: Sequence[Field]
@@ -239,50 +219,25 @@ class _TypeComparison:
         )
 
     def _renamed(self, layout: Layout, theirs: Sequence[Field], ours: Sequence[Field], how: str) -> Finding:
-        path = f"{layout.name}/{theirs[0].name}"
         names = _names(theirs), _names(ours)
-        return self._finding(
-            Severity.INFO,
-            Code.OTHER,
-            f"fields of {layout.name} {how}: {names[0]}, in the target {names[1]}; of the same size",
-            path,
-            names[0],
-            names[1],
-        )
+        said = f"fields of {layout.name} {how}: {names[0]}, in the target {names[1]}; of the same size"
+        return self._harmless(said, f"{layout.name}/{theirs[0].name}", *names)
 
     def _only_source(self, layout: Layout, field: Field) -> Finding:
         path = f"{layout.name}/{field.name}"
         when = ", where the source's condition for it holds" if field.conditional else ""
-        return self._finding(
-            Severity.WARNING if field.conditional else Severity.ERROR,
-            Code.UNDECIDED if field.conditional else Code.SECTION_LAYOUT,
-            f"field {path}: the target has none, and its fields are misread{when}",
-            path,
-            field.name,
-        )
+        said = f"field {path}: the target has none, and its fields are misread{when}"
+        return self._misread(said, field, path, field.name, None)
 
     def _only_target(self, source: Layout, target: Layout, field: Field) -> Iterator[Finding]:
         path = f"{target.name}/{field.name}"
         if field.since > (source.version or 0):
-            yield self._finding(
-                Severity.INFO,
-                Code.OTHER,
-                f"field {path}: only the target has it, and does not read it from version {source.version}"
-                f" of {source.name}",
-                path,
-                None,
-                field.name,
-            )
+            said = f"field {path}: only the target has it, and does not read it from version {source.version}"
+            yield self._harmless(f"{said} of {source.name}", path, None, field.name)
             return
         when = ", where its own condition for it holds" if field.conditional else ""
-        yield self._finding(
-            Severity.WARNING if field.conditional else Severity.ERROR,
-            Code.UNDECIDED if field.conditional else Code.SECTION_LAYOUT,
-            f"field {path}: only the target has it, and reads it from what is something else{when}",
-            path,
-            None,
-            field.name,
-        )
+        said = f"field {path}: only the target has it, and reads it from what is something else{when}"
+        yield self._misread(said, field, path, None, field.name)
 
 
 def _flat(fields: Sequence[Field]) -> list[Field]:
