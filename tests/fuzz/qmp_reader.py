@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
 import json
 import os
@@ -18,6 +17,7 @@ from msixtool.tasks.capture import capture, moments, state, written_file
 from msixtool.tasks.capture import monitor as wire
 from tests.fuzz import json_text
 from tests.fuzz.outcome import Input, MisreadError, Outcome
+from tests.tasks.capture_monitor import commands
 
 GREETING = (
     '{"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": ""}, "capabilities": []}}'
@@ -142,22 +142,9 @@ class _Monitor(threading.Thread):
     def run(self) -> None:
         with contextlib.suppress(OSError, ValueError), self._channel:
             self._say(self._talk[""])
-            rest = ""
             pipe = -1
-            while True:
-                data, ancillary, _, _ = self._channel.recvmsg(65536, 4096)
-                if not data:
-                    return
-                for _level, _kind, raw in ancillary:
-                    pipe = array.array("i", raw[: len(raw) // 4 * 4])[0]
-                rest += data.decode()
-                while rest := rest.lstrip():
-                    try:
-                        command, end = json.JSONDecoder().raw_decode(rest)
-                    except ValueError:
-                        break  # the rest of the command is still to come
-                    rest = rest[end:]
-                    pipe = self._answer(command, pipe)
+            for command, handed in commands(self._channel):
+                pipe = self._answer(command, pipe if handed is None else handed)
 
     def _answer(self, command: dict[str, Any], pipe: int) -> int:
         name = command.get("execute", "")

@@ -8,11 +8,31 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 STREAM = b"QEVM\0\0\0\3\0"
 VERSION = {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}
+
+
+def commands(channel: socket.socket) -> Iterator[tuple[dict[str, Any], int | None]]:
+    """What a monitor is asked, each command with the descriptor that came along; None where none did."""
+    rest, handed = "", None
+    while True:
+        data, ancillary, _, _ = channel.recvmsg(65536, 4096)
+        if not data:
+            return
+        for _level, _kind, raw in ancillary:
+            handed = array.array("i", raw[: len(raw) // 4 * 4])[0]
+        rest += data.decode()
+        while rest := rest.lstrip():
+            try:
+                command, end = json.JSONDecoder().raw_decode(rest)
+            except ValueError:
+                break  # the rest of the command is still to come
+            rest = rest[end:]
+            yield command, handed
+            handed = None
 
 
 class PlayedVm(threading.Thread):
@@ -37,21 +57,10 @@ class PlayedVm(threading.Thread):
     def run(self) -> None:
         with contextlib.suppress(OSError, ValueError), self._channel:
             self._say({"QMP": {"version": VERSION, "capabilities": []}})
-            rest = ""
-            while True:
-                data, ancillary, _, _ = self._channel.recvmsg(65536, 4096)
-                if not data:
-                    return
-                for _level, _kind, raw in ancillary:
-                    self._pipe = array.array("i", raw)[0]
-                rest += data.decode()
-                while rest := rest.lstrip():
-                    try:
-                        command, end = json.JSONDecoder().raw_decode(rest)
-                    except ValueError:
-                        break  # the rest of the command is still to come
-                    rest = rest[end:]
-                    self._take(command)
+            for command, handed in commands(self._channel):
+                if handed is not None:
+                    self._pipe = handed
+                self._take(command)
 
     def _take(self, command: dict[str, Any]) -> None:
         name, arguments = command["execute"], command.get("arguments", {})

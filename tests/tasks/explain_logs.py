@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Any
 
+from msixtool.tasks.explain import Explanation, explain
 from tests.conftest import REPOSITORY
 
 LOGS = REPOSITORY / "tests" / "data" / "logs"
@@ -12,6 +14,18 @@ VERSIONS = ("5.2", "7.2", "10.0", "11.1")
 
 NET = "0000:00:02.0/virtio-net"
 NIC = "0000:00:03.0/e1000e"
+
+
+def explained(*lines: str) -> list[Explanation]:
+    """What a log of these lines means."""
+    return explain(io.BytesIO("\n".join(lines).encode()))
+
+
+def one(*lines: str) -> Explanation:
+    """The one failure in a log of these lines."""
+    found = explained(*lines)
+    assert len(found) == 1, [each.text for each in found]
+    return found[0]
 
 
 def recorded(version: str) -> dict[str, str]:

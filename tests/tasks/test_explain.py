@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msixtool.qemu.wordings import WORDINGS, Role
 from msixtool.tasks.explain import _CAUSES, _SENTENCES, MOST, Explanation, explain
 from msixtool.tasks.explain.lines import BLOCK
+from tests.tasks.explain_logs import explained, one
 
 CONFIG = "get_pci_config_device: Bad config data: i=0x9a read: 3 device: 8 cmask: ff wmask: 0 w1cmask:0"
 PLACE = "error while loading state for instance 0x0 of device '0000:00:03.0/virtio-net'"
@@ -21,16 +22,6 @@ END = "load of migration failed: Invalid argument"
 VECTORS = [CONFIG, "Failed to load PCIDevice:config", "Failed to load virtio-net:virtio", PLACE, END]
 CHAIN = f"{END}: {PLACE}: Failed to load element of type virtio for virtio"
 BLOCK_LOST = ['Unknown ramblock "pc.rom", cannot accept migration', END]
-
-
-def explained(*lines: str) -> list[Explanation]:
-    return explain(io.BytesIO("\n".join(lines).encode()))
-
-
-def one(*lines: str) -> Explanation:
-    found = explained(*lines)
-    assert len(found) == 1, [each.text for each in found]
-    return found[0]
 
 
 def assert_vectors(explanation: Explanation) -> None:

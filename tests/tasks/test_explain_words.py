@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from string import Formatter
 
 import pytest
 
-from msixtool.tasks.explain import Explanation, explain
 from msixtool.tasks.explain.families import FAMILIES, find_family
+from tests.tasks.explain_logs import explained, one
 
 PLACE = "error while loading state for instance 0x0 of device '0000:00:05.0/frobnicator'"
 END = "load of migration failed: Input/output error"
 WHY = "frobnicator: the gizmo is wedged (17)"
-
-
-def explained(*lines: str) -> list[Explanation]:
-    return explain(io.BytesIO("\n".join(lines).encode()))
-
-
-def one(*lines: str) -> Explanation:
-    found = explained(*lines)
-    assert len(found) == 1, [each.text for each in found]
-    return found[0]
 
 
 @pytest.mark.parametrize(
