@@ -70,17 +70,16 @@ def _print(out: Console, answer: Load) -> None:
 
 
 def _print_device(out: Console, loaded: Loaded, *, x86: bool) -> None:
-    from rich.padding import Padding
-    from rich.table import Table
+    from msixtool.cli.plain import Column, Rows
 
     out.print(with_instance(loaded.name, loaded.instance), style="bold")
-    steps = Table.grid(padding=(0, 2))
-    steps.add_column(no_wrap=True)
-    steps.add_column(overflow="fold")
+    steps = Rows(Column(whole=True), Column(), heading=False)
     for what, text in _steps(loaded, x86=x86):
-        steps.add_row(what, text, style="bold red" if what == LOST else None)
-    out.print(Padding(steps, (0, 0, 0, 2)))
+        steps.add_row(f"  {what}", text, style="bold red" if what == LOST else None)
+    out.print(steps)
     if loaded.lost or loaded.function_masked is None or any(m.delivered is None for m in loaded.messages):
+        from rich.padding import Padding
+
         out.print(Padding(loaded.recovery, (0, 0, 0, 2)), style="yellow")
     out.print()
 

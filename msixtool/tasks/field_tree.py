@@ -84,8 +84,13 @@ class Elements:
         return f"<Elements: {len(self.elements)}>"
 
     def add(self, more: Iterable[Node]) -> None:
-        """Add elements behind those that are there."""
-        self.elements = more if isinstance(more, Repeated) and not self.elements else [*self.elements, *more]
+        """Add elements behind those that are there: many at once, or one by one."""
+        if not self.elements and isinstance(more, Repeated):
+            self.elements = more
+        elif isinstance(self.elements, list):
+            self.elements.extend(more)
+        else:
+            self.elements = [*self.elements, *more]
 
     def value(self, data: bytes) -> list[Any]:
         """The elements' values."""

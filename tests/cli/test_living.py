@@ -67,7 +67,11 @@ def listening(path: Path, says: bytes | None) -> Iterator[None]:
 
 STRANGERS = {
     "a monitor that somebody holds": (None, "no QMP greeting within 0.3 seconds"),
-    "one that closes at once": (b"", "no QMP monitor answers"),
+    "one that closes at once": (b"", "no QMP monitor answers: found the connection has ended"),
+    "one that says no word of its greeting to the end": (
+        b"x" * (11 << 20),
+        "a line longer than any of QMP's",
+    ),
     "a web server": (b"HTTP/1.1 400 Bad Request\r\n\r\n", "no QMP monitor answers"),
     "a VNC server": (b"RFB 003.008\n", "no QMP monitor answers"),
     "JSON of another program": (b'{"jsonrpc": "2.0", "result": 1}\r\n', "no QMP monitor answers"),

@@ -68,7 +68,7 @@ def test_what_is_too_wide_is_folded() -> None:
     assert max(map(len, printed(rows))) <= WIDTH
 
 
-@pytest.mark.parametrize("command", ["inspect", "show"])
+@pytest.mark.parametrize("command", ["inspect", "show", "load"])
 def test_a_pipe_is_answered_without_rich(command: str, sample: Path) -> None:
     program = (
         "import sys; from msixtool.cli import run; run(sys.argv[1:]); "

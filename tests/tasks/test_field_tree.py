@@ -184,6 +184,16 @@ def test_a_queue_keeps_all_elements_although_their_keys_repeat() -> None:
         assert values(fields, "01 05 01 06 00") == {"q": [{"v": 5}, {"v": 6}]}
 
 
+def test_what_is_added_to_an_array_copies_nothing_that_is_there() -> None:
+    """A vmdesc may have the same name 10^5 times."""
+    array = field_tree.Elements()
+    array.add([field_tree.Leaf("uint8", 0, 1, None)])
+    before = array.elements
+    array.add([field_tree.Leaf("uint8", 1, 1, None)])
+    assert array.elements is before
+    assert array.value(b"\1\2") == [1, 2]
+
+
 def test_an_empty_queue_is_an_empty_list() -> None:
     assert values([field("q", "qtailq", 1)], "00") == {"q": []}
 

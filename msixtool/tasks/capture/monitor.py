@@ -189,6 +189,10 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, StateError):
         return "QEMU has closed it"
     cause = error.__cause__ or error
+    if isinstance(cause, EOFError):  # one of asyncio's too, which says in its own words how much it has read
+        return "the connection has ended"
+    if isinstance(cause.__context__, asyncio.LimitOverrunError):
+        return "a line longer than any of QMP's"
     return shortened(getattr(cause, "strerror", None) or str(cause) or type(cause).__name__)
 
 
