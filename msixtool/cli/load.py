@@ -33,10 +33,10 @@ LOST = "LOST"
 @click.option("--vectors", type=int, metavar="N", help="Of a raw vmstate: how many vectors it has.")
 @options.path_option("-o", "--output", metavar="OUT", help="Write the state after the load, as FILE is.")
 @click.option("--force", is_flag=True, help="Write over a file that is there. Never over FILE.")
+@or_vm("file")
 @options.container_options
 @options.json_option
 @options.common_options
-@or_vm("file")
 @end_in_order()
 def load(file: str, output: str | None, as_json: bool, **rest: Any) -> ExitStatus:
     """Take each device through QEMU's load path: what fires, what is lost, the state after.

@@ -36,10 +36,10 @@ Examples:
 @click.option("--all", "show_all", is_flag=True, help="Every vector: do not fold runs of untouched ones.")
 @click.option("--hex", "as_hex", is_flag=True, help="An annotated hexdump of table and PBA instead.")
 @options.time_option("--watch", "Look at the VM every so long; what has changed is in colour.", least=0.1)
+@living.vm_options
 @options.container_options
 @options.json_option
 @options.common_options
-@living.vm_options
 def show(
     files: tuple[str, ...],
     device: str | None,

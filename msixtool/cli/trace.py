@@ -39,12 +39,12 @@ Examples:
     "--twice", "Look at the VM again after so long (1s or more): does it hang, and where?", least=0.01
 )
 @click.option("--ram", is_flag=True, help="Capture all of the VM's RAM: it stands until that is written.")
+@living.vm_options
 @options.container_options
 @options.json_option
 @options.format_option
 @html_options
 @options.common_options_without_v
-@living.vm_options
 def trace(
     file: str | None,
     device: str | None,

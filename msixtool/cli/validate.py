@@ -39,11 +39,11 @@ STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 @options.saved_kind_option
 @options.jobs_option
 @options.only_option
+@or_vm("files")
 @options.container_options
 @options.json_option
 @options.format_option
 @options.common_options
-@or_vm("files")
 def validate(
     files: tuple[str, ...],
     ignore: tuple[str, ...],

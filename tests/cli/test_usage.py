@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import bz2
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from msixtool.cli import COMMANDS
 from tests.cli.conftest import Result
 from tests.conftest import REPOSITORY, unpacked
 
@@ -157,3 +159,9 @@ def test_of_several_files_each_is_named(command: str, msixtool: Tool) -> None:
     out = msixtool(command, VIRTIO, PLAIN, VIRTIO, "-d", "xhci").out
     assert out.count(f"{VIRTIO}:\n") == 2
     assert f"{VIRTIO}:" not in msixtool(command, VIRTIO, "-d", "xhci").out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_options_that_every_command_has_stand_last_in_its_help(command: str, msixtool: Tool) -> None:
+    options = re.findall(r"^  (?:-\w, )?(--[a-z-]+)", msixtool(command, "--help").out, re.MULTILINE)
+    assert options[-6:] == ["--color", "--quiet", "--verbose", "--no-pager", "--traceback", "--help"]
