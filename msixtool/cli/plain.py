@@ -87,6 +87,9 @@ class Plain:
     def print(self, what: Any = "", *, soft_wrap: bool = False, end: str = "\n", **styles: Any) -> None:
         """Print text or a table; `soft_wrap` text is not folded."""
         if isinstance(what, str):
+            if _is_simple(what) and (soft_wrap or len(what) <= WIDTH):
+                self._out.write(what + end)  # nearly all lines
+                return
             what = plain_line(what)
         lines = _lines(what, soft_wrap)
         if lines is None:

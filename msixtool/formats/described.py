@@ -47,7 +47,7 @@ class Described(Layout):
     def name(self) -> str:
         return str(self.described.get("vmsd_name", ""))
 
-    @cached_property
+    @property
     def idstr(self) -> str:
         return str(self.described.get("name", ""))
 
@@ -87,7 +87,7 @@ class Described(Layout):
     @cached_property
     def subsections(self) -> tuple[Described, ...]:
         """The subsections in stream order. Raises FormatError where there is no list of them."""
-        return tuple([Described(entry) for entry in _objects_of(self.described, "subsections")])
+        return tuple(map(Described, _objects_of(self.described, "subsections")))
 
     @property
     def fields_size(self) -> int:

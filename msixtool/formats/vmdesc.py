@@ -69,6 +69,14 @@ class RepeatedNames(dict[str, Any]):
         super().__init__(pairs)
         self.pairs = pairs
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RepeatedNames) and self.pairs == other.pairs
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None
+
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     plain = dict(pairs)

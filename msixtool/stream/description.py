@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -59,10 +59,7 @@ class Contents:
     @cached_property
     def entries(self) -> dict[tuple[str, int], Described]:
         """The layouts by idstr and instance_id; of duplicates the first."""
-        table: dict[tuple[str, int], Described] = {}
-        for layout in self.devices:
-            table.setdefault((layout.idstr, layout.instance_id), layout)
-        return table
+        return {(layout.idstr, layout.instance_id): layout for layout in reversed(self.devices)}
 
     @cached_property
     def array_styles(self) -> frozenset[str]:
@@ -172,13 +169,16 @@ def _shared(text: bytes) -> Contents:
     return found
 
 
+_CONTAINERS = frozenset((dict, list, vmdesc.RepeatedNames))
+
+
 def _depth(document: Any) -> int:
     """How deep objects and lists are nested, as far as MAX_DEPTH and one more."""
     level: list[Any] = [document]
     depth = 0
     while level and depth <= MAX_DEPTH:
         depth += 1
-        level = [item for value in level for item in _inside(value) if isinstance(item, dict | list)]
+        level = [each for each in chain.from_iterable(map(_inside, level)) if type(each) in _CONTAINERS]
     return depth
 
 

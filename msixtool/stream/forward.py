@@ -93,7 +93,8 @@ class ForwardReader:
                     return self._broken_off(error, offset)
                 self._damage(error, offset, _rule_of(error, kind))
                 offset = self._next_item(offset + 1)
-            self._check_package(offset)
+            if self._package_end is not None:
+                self._check_package(offset, self._package_end)
         text = f"more than {MAX_ITEMS} items or {MAX_DAMAGE} damaged places: the rest was left"
         self._note(text, offset, DamageRule.SKIPPED)
         self.index.end = offset
@@ -112,12 +113,11 @@ class ForwardReader:
         self.index.end = scan.readable_end(self.source, offset)
         return self.index.end
 
-    def _check_package(self, offset: int) -> None:
+    def _check_package(self, offset: int, end: int) -> None:
         """A PACKAGED command announces how many bytes of items follow: an item must end there."""
-        if self._package_end is not None and offset >= self._package_end:
-            if offset > self._package_end:
-                text = "the package ends inside an item"
-                self._note(text, self._package_end, DamageRule.COMMAND)
+        if offset > end:
+            self._note("the package ends inside an item", end, DamageRule.COMMAND)
+        if offset >= end:
             self._package_end = None
 
     def item(self, kind: int, offset: int) -> int:

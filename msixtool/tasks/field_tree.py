@@ -186,7 +186,8 @@ class _Builder:
         if exact:
             fields = _mended(fields, end - offset - sum(map(_whole_size, layout.subsections)))
         group = Group()
-        names = Counter([each.name for each in fields])
+        names = [each.name for each in fields]
+        repeated = Counter(names) - Counter(set(names)) if len(set(names)) < len(names) else ()
         for each in fields:
             if each.length > end - offset:
                 raise FormatError(
@@ -194,7 +195,7 @@ class _Builder:
                     expected=f"at most the {end - offset} bytes left",
                     found=each.length,
                 )
-            self.add(group, each, offset, names[each.name] > 1)
+            self.add(group, each, offset, each.name in repeated)
             offset += each.length
         for subsection in layout.subsections:
             offset = self.subsection(group, subsection, offset, end)

@@ -68,6 +68,8 @@ class SectionLoad(LoadBase):
         self._own_config = b""
         self._facts = kind_of(self.kind)
         self._watched = self._facts.equal_after_load
+        self._is_alike = item.layout is not None and item.layout == own.layout
+        self._shared = own.layout if self._is_alike else item.layout
 
     def run(self) -> list[Finding]:
         """All that the target's QEMU would say of this section, and what it cannot be known whether it
@@ -112,6 +114,8 @@ class SectionLoad(LoadBase):
     def vmsd(self, layout: Layout, at: int, local: int, path: str = "") -> tuple[int, int]:
         """Load one vmsd; the offsets behind it."""
         name = layout.name
+        if self._is_alike and layout is self._shared and not self._is_looked_into(layout):
+            return self._subsections(layout, at + layout.size, local + layout.size)
         pairs, age = self._aligned(layout, at, name)
         for theirs, ours in pairs:
             if BY_STATE in (field.type for field in (theirs, ours) if field is not None):
@@ -125,6 +129,13 @@ class SectionLoad(LoadBase):
                 at = self._only_source(theirs, at, path, name, age)
         return self._subsections(layout, at, local)
 
+    def _is_looked_into(self, layout: Layout) -> bool:
+        """Whether anything in a vmsd that both sides have alike may be refused."""
+        types = layout.plain_types
+        if types is None or self._watched or layout.name == self._facts.equal_vmsd:
+            return True
+        return not types.isdisjoint(_LOOKED_AT)
+
     def _aligned(self, layout: Layout, at: int, name: str) -> tuple[list[Pair], Age]:
         """The fields to read, each with the source's own where both have it.
 
@@ -132,7 +143,7 @@ class SectionLoad(LoadBase):
         most alike counts. Where none is alike the target's fields are read one after another, whatever
         stands there.
         """
-        if layout is self.item.layout:  # the same text describes both
+        if layout is self._shared:  # the same text describes both
             return [(member, member) for member in field_runs(layout)], Age.SAME
         aligned = [
             (pairs, self._age(placed, theirs, layout))
@@ -208,7 +219,7 @@ class SectionLoad(LoadBase):
 
     def _length(self, name: str, type_name: str, at: int, size: int) -> int:
         """How many bytes the target takes for a field that has `size` bytes in its own stream."""
-        if self.own.layout is not None and self.own.layout is self.item.layout:
+        if self._is_alike:
             return size
         placed = self.guide.of_type(at, type_name) or self.guide.leaf(at)
         if placed is None:
@@ -371,3 +382,6 @@ _SPECIAL: dict[str, Callable[[LoadBase, int, int, int], int]] = {
 }
 """Field types that have a grammar of their own: from the offsets and the target's size to the offset
 behind it."""
+
+_LOOKED_AT = frozenset((*SectionLoad._CHECKS, *_SPECIAL, POINTER))
+"""The types of fields whose values are looked at."""
