@@ -63,10 +63,10 @@ if TYPE_CHECKING:
     from msixtool.library.playing import Replay as Replay
     from msixtool.library.playing import replay as replay
     from msixtool.library.reading import Inspection as Inspection
-    from msixtool.library.reading import Vectors as Vectors
     from msixtool.library.saved import Saved as Saved
     from msixtool.library.tracing import Tracing as Tracing
     from msixtool.library.tracing import trace_vm as trace_vm
+    from msixtool.library.vectors import Vectors as Vectors
     from msixtool.library.watching import Look as Look
     from msixtool.library.watching import watch_vm as watch_vm
     from msixtool.msix.state import MsixEntry as MsixEntry
@@ -129,9 +129,10 @@ _NAMES = {
     "library.names": "device_names kind_names rule_names",
     "library.plain": "compat inspect validate",
     "library.playing": "Replay replay",
-    "library.reading": "Inspection Vectors",
+    "library.reading": "Inspection",
     "library.saved": "Saved",
     "library.tracing": "Tracing trace_vm",
+    "library.vectors": "Vectors",
     "library.watching": "Look watch_vm",
     "msix.state": "MsixEntry MsixState",
     "spec": "DeviceSpec EntrySpec Spec make_spec read_spec",

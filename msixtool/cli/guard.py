@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 if TYPE_CHECKING:
     from rich.console import Console
 
-_OBEYED = re.compile(
+_OBEYED = (
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u180e"
     r"\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb\U000110bd\U000110cd"
     r"\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
-"""What a terminal obeys or does not show, but for the newline and the tab."""
+"""What a terminal obeys or does not show, but for the newline and the tab; compiled when it is first met."""
 
 
 def escaped(text: str) -> str:
     """Text with the escapes of JSON for what a terminal would obey: JSON stays JSON, of the same value."""
     if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
         return text  # nearly all of it is, and the search takes five times as long
-    return _OBEYED.sub(_escape, text)
+    return re.sub(_OBEYED, _escape, text)
 
 
 def plain_line(text: str) -> str:

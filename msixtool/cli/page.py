@@ -18,7 +18,7 @@ def html_options(function: Command) -> Command:
     return html(force(function))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class Page:
     """The page that a command may have been asked for; `rows` is what it keeps of each of many streams."""
 

@@ -23,7 +23,7 @@ Format = Literal["table", "json", "csv"]
 Only = Literal["failing", "damaged"]
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class Screen:
     """What the options ask for; there is one, made anew for each run."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from msixtool.containers.qcow2 import Qcow2Source
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class Opened:
     """A file, opened down to its stream.
 

@@ -62,7 +62,7 @@ class MsixCapability(NamedTuple):
         return not self.enabled or self.function_mask
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConfigSpace:
     """256 or 4096 bytes of configuration space."""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from msixtool.qemu.kinds.facts import Msix
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class MsixDevice:
     """A section with an MSI-X state. Offsets are in bytes of the decoded stream.
 

@@ -7,12 +7,13 @@ without a new schema number; fields may be added.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msixtool.devices.config_space import BarPlace, MsixCapability
 from msixtool.devices.device import MsixDevice
 from msixtool.dump import OpenDump
+from msixtool.errors import shortened
 from msixtool.msix.state import MsixState
 from msixtool.qemu.versions import format_version
 from msixtool.stream.items import DamageRule, Item
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """An input as it was read: what `source` of a document says of it, and what is wrong with it.
 
     `size` is in bytes, `layers` are the containers from the outside in; what is no stream (a SPEC, a saved
@@ -37,10 +37,13 @@ class Origin:
 
     path: str | None
     size: int | None
-    layers: tuple[Document, ...] = field(default=(), repr=False)
-    damage: tuple[str, ...] = field(default=(), repr=False)
-    warnings: tuple[str, ...] = field(default=(), repr=False)
+    layers: tuple[Document, ...] = ()
+    damage: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     base_offset: int = 0
+
+    def __repr__(self) -> str:
+        return f"<Origin {shortened(self.path or '')!r}: {self.size} bytes>"
 
     @classmethod
     def of(cls, dump: OpenDump, *, told: Collection[DamageRule] = ()) -> Origin:

@@ -120,7 +120,7 @@ NO_LANDMARKS = Landmarks()
 _LANDMARKS = frozenset(("virtio", "pci config", "msix state"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Layout:
     """A vmsd: its fields and subsections in stream order; of -dump-vmstate, all that there may be."""
 

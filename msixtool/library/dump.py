@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from msixtool.library.compatibility import Compatibility
     from msixtool.library.fields import Description, Fields
     from msixtool.library.loading import Load
-    from msixtool.library.reading import Inspection, Vectors
+    from msixtool.library.reading import Inspection
     from msixtool.library.saved import Saved
     from msixtool.library.tracing import Tracing
+    from msixtool.library.vectors import Vectors
     from msixtool.tasks.diff_sides import Operand
 
 
@@ -40,7 +41,7 @@ class Dump(OpenDump):
 
     def show(self, device: str | None = None) -> Vectors:
         """Each vector of the devices that `device` names (None: all). Raises UsageError where none does."""
-        from msixtool.library.reading import Vectors
+        from msixtool.library.vectors import Vectors
 
         return Vectors(Origin.of(self), tuple(self.select(device)), self.is_x86)
 

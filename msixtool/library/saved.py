@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from msixtool.library.checking import Validation
     from msixtool.library.comparing import Difference
     from msixtool.library.loading import Load
-    from msixtool.library.reading import Vectors
+    from msixtool.library.vectors import Vectors
     from msixtool.tasks.diff_sides import Operand
 
 
@@ -23,7 +23,7 @@ class Saved(below.SavedFile):
     def show(self, device: str | None = None) -> Vectors:
         """Each vector of the devices that `device` names. Raises UsageError where none does."""
         from msixtool.formats.x86 import is_x86_msi
-        from msixtool.library.reading import Vectors
+        from msixtool.library.vectors import Vectors
 
         chosen = tuple(self.select(device))
         x86 = any(is_x86_msi(entry.address) for each in chosen for entry in each.state.entries)

@@ -146,7 +146,7 @@ def _of_ram(
         taken.append(opened.enter_context(captured(vm, progress=progress)))
         dumps.append(opened.enter_context(OpenDump.open(taken[-1].path)))
     traced = trace_stream(dumps[0], device, vector, dumps[-1] if waits else None)
-    origins = [replace(Origin.of(dump), path=each.vm.name) for dump, each in zip(dumps, taken, strict=True)]
+    origins = [Origin.of(dump)._replace(path=each.vm.name) for dump, each in zip(dumps, taken, strict=True)]
     return replace(
         traced,
         origin=origins[0],

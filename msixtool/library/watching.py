@@ -13,7 +13,7 @@ from msixtool.documents.diff import change_document
 from msixtool.library.answer import Answer
 from msixtool.library.comparing import Difference
 from msixtool.library.dump import Dump
-from msixtool.library.reading import Vectors
+from msixtool.library.vectors import Vectors
 from msixtool.tasks.capture import Address, Captured, moments
 from msixtool.words import plural
 

@@ -31,7 +31,7 @@ class MsixEntry(NamedTuple):
         return self._replace(control=self.control & ~fmt.ENTRY_MASKED | int(masked))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MsixState:
     """Table and pending bits of a function with `vectors` vectors, as msix_save writes them.
 

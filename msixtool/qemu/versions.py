@@ -27,13 +27,13 @@ class Lifetime(NamedTuple):
         return False if self.absent is None or version <= self.absent else None
 
 
-_MACHINE_VERSION = re.compile(r"-(\d{1,4})\.(\d{1,4})$", re.ASCII)
-_VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.\d{1,4})*$", re.ASCII)
+_MACHINE_VERSION = r"(?a)-(\d{1,4})\.(\d{1,4})$"
+_VERSION = r"(?a)(\d{1,4})\.(\d{1,4})(?:\.\d{1,4})*$"
 
 
 def parse_version(text: str) -> Version:
     """`10.0` or `10.0.13` as (10, 0). Raises UsageError for anything else."""
-    found = _VERSION.match(text.strip())
+    found = re.match(_VERSION, text.strip())
     if not found:
         raise UsageError("QEMU version", expected="one like 10.0", found=repr(text))
     return int(found[1]), int(found[2])
@@ -45,7 +45,7 @@ def format_version(version: Version | None) -> str | None:
 
 def machine_version(machine: str | None) -> Version | None:
     """The version in a machine type's name (`pc-q35-7.2`), or None for one without."""
-    found = _MACHINE_VERSION.search(machine or "")
+    found = re.search(_MACHINE_VERSION, machine or "")
     return (int(found[1]), int(found[2])) if found else None
 
 
@@ -60,5 +60,5 @@ def whole_version(text: str) -> tuple[int, ...]:
 
 def noted_version(text: str | None) -> Version | None:
     """The version that a capture noted in a stream; None for none, or what is no version."""
-    found = _VERSION.match(text or "")
+    found = re.match(_VERSION, text or "")
     return (int(found[1]), int(found[2])) if found else None

@@ -21,7 +21,7 @@ SectionKey = tuple[str, int]
 """What QEMU finds a section by: its idstr and instance_id."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Item:
     """One item of a stream, or a run of consecutive PART items of one section.
 
@@ -157,7 +157,7 @@ class Damage(NamedTuple):
         return self.message if self.offset is None else f"offset {self.offset:#x}: {self.message}"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class StreamIndex:
     """All that the reader found. `end` is the offset behind the last byte that QEMU would read."""
 

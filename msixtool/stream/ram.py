@@ -30,7 +30,7 @@ _CHUNK = 16
 """Records that are checked at a time at first; four times as many whenever all of them were of one kind."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class RamLayout:
     """How the records of this stream are laid out. Sizes in bytes."""
 
@@ -45,7 +45,7 @@ class RamLayout:
     """Offset of the stream in its file: mapped-ram offsets count from the file's start."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class RamWalker:
     """Walks the data of `ram` sections; keeps the block list and counts."""
 

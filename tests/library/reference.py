@@ -80,15 +80,20 @@ def _members(value: type) -> Iterator[str]:
     if issubclass(value, Enum):
         yield from (", ".join(f"`{member.value}`" for member in value) + ".", "")
         return
-    if dataclasses.is_dataclass(value):
-        known = {field.name: field for field in dataclasses.fields(value) if not field.name.startswith("_")}
-        yield from (
-            f"Holds {', '.join(f'`{name}: {_public(each.type)}`' for name, each in known.items())}.",
-            "",
-        )
+    if held := _held(value):
+        yield from (f"Holds {', '.join(f'`{name}: {type}`' for name, type in held.items())}.", "")
     own = {name: member for each in _homes(value) for name, member in vars(each).items()}
     lines = [line for name, member in own.items() for line in _member(name, member)]
     yield from (*lines, "") if lines else ()
+
+
+def _held(value: type) -> dict[str, str]:
+    """The public fields of a dataclass or a NamedTuple, with their types."""
+    if dataclasses.is_dataclass(value):
+        types = {field.name: field.type for field in dataclasses.fields(value)}
+    else:
+        types = {name: value.__annotations__[name].__forward_arg__ for name in getattr(value, "_fields", ())}
+    return {name: _public(type) for name, type in types.items() if not name.startswith("_")}
 
 
 def _homes(value: type) -> list[type]:
