@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from msixtool.cli import screen
 from msixtool.cli.guard import below, terminal
-from msixtool.cli.plain import WIDTH, Column, Plain, Rows
+from msixtool.cli.plain import Column, Plain, Rows
 from msixtool.cli.status import ExitStatus
 from msixtool.errors import visible
 from msixtool.words import plural
@@ -45,16 +45,18 @@ def print_folded(
     out: Console,
     text: str,
     *,
-    width: int = WIDTH,
+    width: int | None = None,
     indent: str = "",
     hanging: str | None = None,
     style: str | None = None,
 ) -> None:
-    """Text broken at blanks, its continuation indented by `hanging` (None: as its first line)."""
+    """Text broken at blanks at `width` (None: that of all tables), its continuation indented by `hanging`
+    (None: as its first line)."""
     from textwrap import wrap
 
     behind = indent if hanging is None else hanging
-    for line in wrap(text, width, initial_indent=indent, subsequent_indent=behind, break_on_hyphens=False):
+    room = screen.columns() if width is None else width
+    for line in wrap(text, room, initial_indent=indent, subsequent_indent=behind, break_on_hyphens=False):
         out.print(line, style=style, soft_wrap=True)
 
 

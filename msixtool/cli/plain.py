@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO, cast
 from msixtool.cli.guard import plain_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console, ConsoleOptions
     from rich.table import Table
 
 WIDTH = 80
@@ -59,21 +61,47 @@ class Rows:
             for row in rows
         ]
 
-    def __rich__(self) -> Table:
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[Table]:
+        """For a terminal: where not all fits, cells are folded between words; within them, if need be."""
         from rich.table import Table
 
+        gap, widths = self._fitted(options.max_width)
         made = Table(box=None, pad_edge=False, show_header=self._heading, header_style="bold")
-        for column in self.columns:
+        made.padding = (0, gap, 0, 0)
+        for column, width in zip(self.columns, widths, strict=True):
             made.add_column(
                 column.heading,
                 justify=column.justify,
                 overflow="fold",
                 no_wrap=column.whole,
                 style=column.style or None,
+                width=width,
             )
         for row, style in zip(self._rows, self._styles, strict=True):
             made.add_row(*row, style=style)
-        return made
+        yield made
+
+    def _fitted(self, room: int) -> tuple[int, Sequence[int | None]]:
+        """The gap, and a width for each column so that no word is broken; None where one has to be."""
+        from rich.cells import cell_len
+
+        rows = [tuple(column.heading for column in self.columns)] if self._heading else []
+        cells = [*zip(*rows, *self._rows, strict=True)] or [() for _ in self.columns]
+        whole = [max(map(cell_len, column), default=0) for column in cells]
+        least = [
+            full if column.whole else max((cell_len(word) for cell in of for word in cell.split()), default=0)
+            for column, of, full in zip(self.columns, cells, whole, strict=True)
+        ]
+        for gap in (len(_GAP), 1):
+            spare = room - gap * (len(least) - 1) - sum(least)
+            if spare < 0:
+                continue
+            # The columns that need least have all that they need: one or two are folded.
+            for at in sorted(range(len(least)), key=lambda at: whole[at] - least[at]):
+                given = min(spare, whole[at] - least[at])
+                least[at], spare = least[at] + given, spare - given
+            return gap, least
+        return 1, [None] * len(least)
 
 
 class Plain:

@@ -88,7 +88,7 @@ def _print_json(steps: Iterable[Step]) -> ExitStatus:
 
 def _print_steps(out: Console, steps: Iterable[Step]) -> ExitStatus:
     """A table, row by row as the script is played, and a closing line."""
-    out.print(f"{'Line':>{LINE}}  {'Action':{ACTION}}  What happens", style="bold")
+    out.print(f"{'Line':>{LINE}}  {'Action':{_action_width(out)}}  What happens", style="bold")
     actions = expectations = failed = 0
     for step in steps:
         expectations += step.is_expectation
@@ -100,13 +100,19 @@ def _print_steps(out: Console, steps: Iterable[Step]) -> ExitStatus:
 
 
 def _print_step(out: Console, step: Step) -> None:
-    room = max(20, out.width - LINE - ACTION - 4)
+    wide = _action_width(out)
+    room = max(20, out.width - LINE - wide - 4)
     happens = [line for text in _outcome(step) for line in _wrapped(text, room)]
-    action = _wrapped(step.action, ACTION)
+    action = _wrapped(step.action, wide)
     number = [str(step.line)]
     for line, left, right in zip_longest(number, action, happens, fillvalue=""):
-        text = f"{line:>{LINE}}  {left:{ACTION}}  {right}".rstrip()
+        text = f"{line:>{LINE}}  {left:{wide}}  {right}".rstrip()
         out.print(text, style=_style(step), soft_wrap=True)
+
+
+def _action_width(out: Console) -> int:
+    """Columns of the actions: less where what happens would have too few."""
+    return max(20, min(ACTION, (out.width - LINE - 4) // 2))
 
 
 def _style(step: Step) -> str | None:

@@ -81,6 +81,17 @@ def wants_colour(out: TextIO) -> bool:
     return out.isatty() and environment.get("CLICOLOR") != "0"
 
 
+def columns() -> int:
+    """Columns that lines are laid out for: 80, or those of a terminal that has fewer."""
+    from msixtool.cli.plain import WIDTH
+
+    if not sys.stdout.isatty():
+        return WIDTH
+    from shutil import get_terminal_size  # with archives in tow: not for a run into a pipe
+
+    return min(WIDTH, get_terminal_size().columns)
+
+
 def be_quiet() -> None:
     """Print nothing from here on but errors: the status is the answer."""
     asked.quiet = True

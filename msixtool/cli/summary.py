@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msixtool.cli.plain import WIDTH
+from msixtool.cli.screen import columns
 from msixtool.cli.status import SEVERITIES
 from msixtool.errors import visible
 from msixtool.words import plural
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 GAP = "  "
 NAME = 30
-"""Columns that a name may take, at least."""
+"""Columns that a name may take, at least, where there are 80."""
+REST = 24
+"""Columns that a last one without a width of its own has, however narrow the terminal: no rule is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Summary:
 
     def __init__(self) -> None:
         self._name = self._rest = self._below = 0
+        self._width = WIDTH
 
     def begin(self, paths: Sequence[str], folder: str | None) -> None:
         """Print the heading; `paths` are those of all rows that may come, below `folder` if one is given."""
@@ -50,14 +54,14 @@ class Summary:
         self._below = 0 if folder is None else len(os.path.join(folder, ""))
         names = [self._shown(path) for path in paths]
         fixed = sum(column.width + len(GAP) for column in self.columns)
-        least = max((len(column.heading) for column in self.columns if not column.width), default=0)
         open_ended = any(not column.width for column in self.columns)
-        room = WIDTH - fixed
+        self._width = columns()
+        room = self._width - fixed
         # A last column without a width of its own is worth half of what there is.
-        most = max(NAME, (room - len(GAP)) // 2) if open_ended else room
+        most = min(max(NAME, (room - len(GAP)) // 2), room - REST) if open_ended else room
         widest = max(map(len, names), default=0)
         self._name = max(len("Stream"), min(most, widest))
-        self._rest = max(least, room - self._name) if open_ended else 0
+        self._rest = max(REST, room - self._name) if open_ended else 0
         self._print("Stream", [column.heading for column in self.columns])
 
     def add(self, path: str, facts: Any, domain: str | None = None) -> None:
@@ -71,7 +75,7 @@ class Summary:
         """Print `totals`, and what this table counted."""
         print()
         for line in [totals, *self.totals()]:
-            print(textwrap.fill(line, WIDTH, subsequent_indent=GAP, break_on_hyphens=False))
+            print(textwrap.fill(line, self._width, subsequent_indent=GAP, break_on_hyphens=False))
 
     def row(self, facts: Any) -> list[str]:
         """The cells of a row; counts them for the totals."""
@@ -238,7 +242,7 @@ class CompatSummary(Summary):
                 (advice,) = self._advice[cause]
                 lines += textwrap.wrap(
                     advice or "",
-                    WIDTH,
+                    self._width,
                     initial_indent=_BELOW,
                     subsequent_indent=_BELOW,
                     break_on_hyphens=False,

@@ -116,10 +116,11 @@ def _print(out: Console, answer: Validation, *, heading: bool) -> None:
         first = run[0]
         offset = "" if first.offset is None else f"{first.offset + base_offset:#x}"
         out.print(f"{first.severity.value:7}", style=STYLES[first.severity.value], end="  ")
-        out.print(
-            f"{_device(first):{names}}  {_vectors(run):{vectors}}  {offset:>10}  {first.rule}",
-            soft_wrap=True,
-        )
+        place = f"{_device(first):{names}}  {_vectors(run):{vectors}}  {offset:>10}"
+        is_long = out.is_terminal and len(_INDENT) + len(place) + len(first.rule) + 2 > out.width
+        gap = f"\n{_INDENT}" if is_long else "  "
+        for line in f"{place}{gap}{first.rule}".split("\n"):
+            out.print(line, soft_wrap=True)
         for line in _message(first.message, out.width):
             out.print(line, style="dim", soft_wrap=True)
     out.print(f"{visible(path)}: {_summary(answer.findings)}", style="bold", soft_wrap=True)
@@ -160,10 +161,13 @@ def _message(message: str, width: int) -> list[str]:
     """The message below its line, indented and folded."""
     import textwrap
 
-    indent = " " * 9
     return textwrap.wrap(
-        message, max(40, width), initial_indent=indent, subsequent_indent=indent, break_long_words=False
+        message, max(40, width), initial_indent=_INDENT, subsequent_indent=_INDENT, break_long_words=False
     )
+
+
+_INDENT = " " * 9
+"""Below the severity."""
 
 
 def _summary(findings: Sequence[RuleFinding]) -> str:

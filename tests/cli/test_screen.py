@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -37,10 +38,12 @@ def _no_habits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
 
 
-def on_a_terminal(*arguments: object, keys: bool = True, lines: int = 24, **environment: str) -> str:
-    """What `msixtool` writes to a terminal of 80 columns; with `keys` it can be typed at, too."""
+def on_a_terminal(
+    *arguments: object, keys: bool = True, lines: int = 24, columns: int = 80, **environment: str
+) -> str:
+    """What `msixtool` writes to a terminal; with `keys` it can be typed at, too."""
     ours, its = pty.openpty()
-    os.system(f"stty rows {lines} cols 80 < {os.ttyname(its)}")
+    os.system(f"stty rows {lines} cols {columns} < {os.ttyname(its)}")
     command = [sys.executable, "-m", "msixtool", *map(str, arguments)]
     process = subprocess.Popen(
         command,
@@ -95,6 +98,36 @@ def test_colour_is_for_whom_wants_it(
     yellow = f"{ANSI}33m"
     assert (yellow in msixtool("inspect", *option, sample).out) is in_a_pipe
     assert (yellow in on_a_terminal("inspect", *option, sample)) is on_terminal
+
+
+@pytest.mark.parametrize(
+    ("command", "whole"),
+    [
+        ("inspect .", "pc-megasas-vmxnet3-5.2.mig.xz pc-i440fx-11.1 10.0-10.2 2048"),
+        ("validate .", "q35-function-mask-7.2.mig.xz pending-function-masked bus-master-off"),
+        ("compat . q35-net-3-vectors-7.2.mig.xz", "hung/later-7.2.mig.xz pc-i440fx-7.2, vectors=."),
+        ("compat q35-function-mask-7.2.mig.xz --to 5.2", "ich9_pm/pcihp, pc-q35-7.2:"),
+        ("validate q35-function-mask-7.2.mig.xz", "0000:00:02.0/e1000e pending-function-masked"),
+        ("show pc-virtio-pending-7.2.mig.xz", "00000000fee00000 00004022 pending vector"),
+        (
+            "inspect --sections pc-virtio-pending-7.2.mig.xz",
+            "configuration kvm-tpr-opt 0000:00:02.0/virtio-net",
+        ),
+        ("trace hung/hung-7.2.mig.xz", "6394/6157/6157 suspect undecided"),
+        ("replay function-mask.replay", "function-mask=off cleared"),
+    ],
+)
+def test_in_60_columns_all_fits_and_no_word_is_broken(
+    command: str, whole: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(SAMPLES[0].parent)
+    text = on_a_terminal(*command.split(), keys=False, columns=60)
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip() for line in text.split("\n")]
+    lines = [
+        line for line in lines if not line.startswith(("msixtool: left out", "streams")) and "\r" not in line
+    ]
+    assert [line for line in lines if len(line) > 60 and ": QEMU migration stream" not in line] == []
+    assert set(whole.split()) <= {word for line in lines for word in line.split()}
 
 
 def test_a_pending_vector_and_a_lost_interrupt_stand_out(

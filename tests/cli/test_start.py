@@ -21,7 +21,7 @@ from tests.conftest import REPOSITORY, SAMPLES, unpacked
 
 Tool = Callable[..., Result]
 
-MODULES_OF_INSPECT = 61
+MODULES_OF_INSPECT = 62
 """How many of msixtool's modules an `inspect` of a plain file loads at most."""
 
 
