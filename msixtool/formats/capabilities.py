@@ -14,7 +14,7 @@ from typing import Any
 from construct import Array, Bytes, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 
 from msixtool.formats import members, msix
-from msixtool.formats.pci import CapabilityId, Register
+from msixtool.formats.pci import CapabilityId, ExtendedCapabilityId, Register
 
 _LIST = Struct("capability ID" / Int8ul, "next pointer" / Int8ul).subcons
 _EXTENDED_LIST = Struct("extended capability header" / Int32ul).subcons
@@ -156,11 +156,26 @@ VIRTUAL_FUNCTIONS = Struct(
 
 
 SCHEMAS: dict[int, Any] = {
+    CapabilityId.PM: POWER,
+    CapabilityId.SLOTID: SLOT_ID,
+    CapabilityId.MSI: msi(0),
+    CapabilityId.VENDOR: VENDOR,
+    CapabilityId.SHPC: SHPC,
+    CapabilityId.SSVID: SUBSYSTEM,
     CapabilityId.EXPRESS: EXPRESS,
     CapabilityId.MSIX: msix.CAPABILITY,
-    CapabilityId.SLOTID: SLOT_ID,
+    CapabilityId.SATA: SATA,
+    CapabilityId.AF: ADVANCED_FEATURES,
 }
-"""By capability id, those that a command line is made from."""
+EXTENDED_SCHEMAS: dict[int, Any] = {
+    ExtendedCapabilityId.AER: AER,
+    ExtendedCapabilityId.DEVICE_SERIAL_NUMBER: SERIAL_NUMBER,
+    ExtendedCapabilityId.ACS: ACCESS_CONTROL,
+    ExtendedCapabilityId.ARI: ALTERNATIVE_ROUTING,
+    ExtendedCapabilityId.ATS: ADDRESS_TRANSLATION,
+    ExtendedCapabilityId.SRIOV: VIRTUAL_FUNCTIONS,
+}
+"""By capability id, in the longest form that nothing but the id tells of."""
 
 
 @lru_cache(maxsize=64)

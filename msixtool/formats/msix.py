@@ -14,7 +14,7 @@ from construct import Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 
 from msixtool.formats import members, sizeof
 from msixtool.formats.pci import Register
-from msixtool.formats.records import Records
+from msixtool.formats.records import Records, packed
 
 CAP_ID = 0x11
 """PCI capability id of MSI-X."""
@@ -54,6 +54,10 @@ ENTRY = Struct(
 )
 """One table entry."""
 ENTRY_SIZE = sizeof(ENTRY)
+PACKED_ENTRY = packed(ENTRY)
+PACKED_WORD = packed(Struct("word" / Int32ul))
+"""For the table and the pending bits in device memory: a guest reads and writes them by such words, one at a
+time, 10^6 times in a replay."""
 
 
 def pba_size(vectors: int) -> int:

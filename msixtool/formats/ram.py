@@ -12,6 +12,7 @@ from enum import IntFlag
 from construct import If, Int8ub, Int16ub, Int32ub, Int64ub, Struct
 
 from msixtool.formats.qevm import ID_STRING
+from msixtool.formats.records import packed
 
 SECTION = "ram"
 """idstr of the section."""
@@ -40,6 +41,8 @@ CONTINUED_ZERO = int(Flag.ZERO | Flag.CONTINUE)
 
 RECORD_HEADER = Int64ub
 RECORD_HEADER_SIZE = RECORD_HEADER.sizeof()
+PACKED_HEADER = packed(Struct("header" / RECORD_HEADER))
+"""For records in bulk."""
 XBZRLE_ENCODED = 1
 """The one encoding byte that an XBZRLE record may hold."""
 

@@ -123,7 +123,7 @@ class MsixFunction(MsixVectors):
         for at in _inside(self._table, address, size):
             vector = at // fmt.ENTRY_SIZE
             was_masked = self.is_masked(vector)
-            self._table[at : at + 4] = (value >> 8 * (at - address) & 0xFFFFFFFF).to_bytes(4, "little")
+            fmt.PACKED_WORD.pack_into(self._table, at, value >> 8 * (at - address) & 0xFFFFFFFF)
             self.handle_mask_update(vector, was_masked)
 
     def pba_mmio_read(self, address: int, size: int = 4) -> MmioRead:
@@ -275,7 +275,5 @@ def _inside(memory: bytearray, address: int, size: int) -> Iterator[int]:
 
 def _value(memory: bytearray, address: int, size: int) -> int:
     """What an access reads: its double words in their places, 0 for what is refused or past the end."""
-    return sum(
-        int.from_bytes(memory[at : at + 4], "little") << 8 * (at - address)
-        for at in _inside(memory, address, size)
-    )
+    words = ((at, fmt.PACKED_WORD.unpack_from(memory, at)[0]) for at in _inside(memory, address, size))
+    return sum(word << 8 * (at - address) for at, word in words)

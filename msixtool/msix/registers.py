@@ -134,11 +134,8 @@ class MsixRegisters:
     def get_message(self, vector: int) -> MsiMessage:
         """Address and data of a vector's table entry. Raises UsageError where there is none."""
         at = self._entry(vector)
-        entry = self._table[at : at + fmt.ENTRY_SIZE]
-        return MsiMessage(
-            int.from_bytes(entry[LOWER_ADDR:DATA], "little"),
-            int.from_bytes(entry[DATA:VECTOR_CTRL], "little"),
-        )
+        address, data, _ = fmt.PACKED_ENTRY.unpack_from(self._table, at)
+        return MsiMessage(address, data)
 
     def is_pending(self, vector: int) -> bool:
         """Whether the pending bit is set; the padding up to 64 bits can be asked for too.

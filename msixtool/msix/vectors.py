@@ -13,7 +13,7 @@ from msixtool.errors import UsageError
 from msixtool.formats import msix as fmt
 from msixtool.msix import events as ev
 from msixtool.msix.events import Events, MsixEvent
-from msixtool.msix.registers import CONTROL_WRITABLE, DATA, LOWER_ADDR, VECTOR_CTRL, MsixRegisters
+from msixtool.msix.registers import CONTROL_WRITABLE, VECTOR_CTRL, MsixRegisters
 
 P = ParamSpec("P")
 Model = TypeVar("Model", bound="MsixVectors")
@@ -62,8 +62,9 @@ class MsixVectors(MsixRegisters):
         QEMU runs no mask update, so no notifier hears of it and a pending bit stays pending.
         """
         at = self._entry(vector)
-        self._table[at + LOWER_ADDR : at + DATA] = _bytes(address, 8)
-        self._table[at + DATA : at + VECTOR_CTRL] = _bytes(data, 4)
+        *_, control = fmt.PACKED_ENTRY.unpack_from(self._table, at)
+        # Values are cut as the registers cut them.
+        fmt.PACKED_ENTRY.pack_into(self._table, at, address & (1 << 64) - 1, data & (1 << 32) - 1, control)
         self._write_mask_bit(vector, False)
         self._report_mask(vector)
 
@@ -252,8 +253,3 @@ class MsixVectors(MsixRegisters):
     def _write_mask_bit(self, vector: int, masked: bool) -> None:
         at = self._entry(vector) + VECTOR_CTRL
         self._table[at] = self._table[at] & ~fmt.ENTRY_MASKED | int(masked)
-
-
-def _bytes(value: int, size: int) -> bytes:
-    """`value` in `size` bytes, cut to them as a register cuts it."""
-    return (value & (1 << 8 * size) - 1).to_bytes(size, "little")

@@ -247,12 +247,10 @@ _CAPABILITIES: dict[int, CapabilityRule] = {
     pci.CapabilityId.VENDOR: _vendor,
     pci.CapabilityId.SHPC: _always(fmt.SHPC, but=("SHPC select",)),
     pci.CapabilityId.SLOTID: _always(fmt.SLOT_ID, but=("chassis number",)),
-    pci.CapabilityId.SSVID: _always(fmt.SUBSYSTEM),
     pci.CapabilityId.EXPRESS: _express,
-    pci.CapabilityId.SATA: _always(fmt.SATA),
     pci.CapabilityId.AF: _always(fmt.ADVANCED_FEATURES, unsure={"AF control": 0x0101}),
 }
-"""By capability id; of others only the header is known to be compared."""
+"""By capability id; of others all is compared that is known of them."""
 
 
 _UNCORRECTABLE = dict.fromkeys(("Uncorrectable Error Status", "Uncorrectable Error Severity"), 0x03FFF030)
@@ -297,9 +295,7 @@ def _virtual_functions(data: bytes, context: Context) -> Iterator[ComparedRegist
 
 _EXTENDED: dict[int, CapabilityRule] = {
     pci.ExtendedCapabilityId.AER: _aer,
-    pci.ExtendedCapabilityId.DEVICE_SERIAL_NUMBER: _always(fmt.SERIAL_NUMBER),
     pci.ExtendedCapabilityId.ACS: _access_control,
-    pci.ExtendedCapabilityId.ARI: _always(fmt.ALTERNATIVE_ROUTING),
     pci.ExtendedCapabilityId.ATS: _always(fmt.ADDRESS_TRANSLATION, {"ATS Control": 0x800F}),
     pci.ExtendedCapabilityId.SRIOV: _virtual_functions,
 }
@@ -308,13 +304,14 @@ _EXTENDED: dict[int, CapabilityRule] = {
 
 def in_capability(identifier: int, base: int, data: bytes, context: Context) -> Iterator[ComparedRegister]:
     """What is compared of the capability of this id at `base`, whose bytes, or more, are `data`."""
-    rule = _CAPABILITIES.get(identifier, _always(fmt.UNKNOWN))
+    rule = _CAPABILITIES.get(identifier) or _always(fmt.SCHEMAS.get(identifier, fmt.UNKNOWN))
     return _placed(rule, base, data, context)
 
 
 def in_extended(identifier: int, base: int, data: bytes, context: Context) -> Iterator[ComparedRegister]:
     """The same of an extended capability."""
-    rule = _EXTENDED.get(identifier, _always(fmt.UNKNOWN_EXTENDED))
+    schema = fmt.EXTENDED_SCHEMAS.get(identifier, fmt.UNKNOWN_EXTENDED)
+    rule = _EXTENDED.get(identifier) or _always(schema)
     return _placed(rule, base, data, context)
 
 

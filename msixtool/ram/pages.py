@@ -39,7 +39,7 @@ class PageTaker(RamWalker):
         self._sorted = {block: sorted(offsets) for block, offsets in wanted.items()}
         flags = (fmt.CONTINUED_PAGE, fmt.CONTINUED_ZERO)
         self._headers = {
-            (block, flag): {(offset | flag).to_bytes(8, "big") for offset in offsets}
+            (block, flag): {fmt.PACKED_HEADER.pack(offset | flag) for offset in offsets}
             for block, offsets in wanted.items()
             for flag in flags
         }
@@ -82,7 +82,7 @@ class PageTaker(RamWalker):
             head = data[at : at + fmt.RECORD_HEADER_SIZE]
             if head in headers:  # type: ignore[operator]
                 content = data[at + fmt.RECORD_HEADER_SIZE : at + stride]
-                self._keep(int.from_bytes(head, "big") - flags, self._filled(content))
+                self._keep(fmt.PACKED_HEADER.unpack(head)[0] - flags, self._filled(content))
         return RamWalker._counted(self, data, index, stride, records, flags)
 
     def _record(self, window: Window, offset: int, header: int, flags: int) -> int:

@@ -27,15 +27,14 @@ def pages_before(source: Source, offset: int, page_size: int) -> int:
 
 
 def _pages(source: Source, offset: int, page_size: int, direction: int) -> int:
-    header = int.from_bytes(source.read(offset, fmt.RECORD_HEADER_SIZE), "big")
+    (header,) = fmt.PACKED_HEADER.unpack(source.read(offset, fmt.RECORD_HEADER_SIZE))
 
     def is_there(count: int) -> bool:
         expected = header + direction * count * page_size
         place = offset + direction * count * stride(page_size)
         if place < 0 or not 0 <= expected < 1 << 64:
             return False
-        size = fmt.RECORD_HEADER_SIZE
-        return source.read(place, size) == expected.to_bytes(size, "big")
+        return source.read(place, fmt.RECORD_HEADER_SIZE) == fmt.PACKED_HEADER.pack(expected)
 
     count, jump = 0, 1
     while is_there(count + jump):
@@ -54,9 +53,8 @@ def find(data: bytes, page_size: int) -> int | None:
     place = data.find(fmt.CONTINUED_PAGE, fmt.RECORD_HEADER_SIZE - 1, end)
     while place >= 0:
         first = place - fmt.RECORD_HEADER_SIZE + 1
-        header = int.from_bytes(data[first : place + 1], "big")
-        followers = (data[first + n * step : place + 1 + n * step] for n in (1, 2))
-        if [int.from_bytes(each, "big") - header for each in followers] == [page_size, 2 * page_size]:
+        header, *followers = (fmt.PACKED_HEADER.unpack_from(data, first + n * step)[0] for n in range(3))
+        if followers == [header + page_size, header + 2 * page_size]:
             return first
         place = data.find(fmt.CONTINUED_PAGE, place + 1, end)
     return None

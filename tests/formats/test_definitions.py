@@ -22,15 +22,9 @@ PACKAGE = Path(msixtool.__file__).parent
 SOURCES = {str(path.relative_to(PACKAGE)): path.read_text() for path in PACKAGE.rglob("*.py")}
 
 RAM = "RAM records in bulk, 10^6 of them in a stream: sizes and flags are those of formats/ram.py"
-TABLE = "the table in device memory, read and written 1 to 8 bytes at a time, 10^6 times in a replay"
 EXCEPTIONS = {
     "fleet/pool.py": "no stream: numbers in memory that processes share",
-    "msix/function.py": TABLE,
-    "msix/registers.py": TABLE,
-    "msix/vectors.py": TABLE,
-    "ram/pages.py": RAM,
     "stream/ram.py": RAM,
-    "stream/runs.py": RAM,
     "tasks/capture/denial.py": "no stream: the credentials of a peer, as the kernel has them",
     "tasks/ram_digest.py": RAM,
 }
