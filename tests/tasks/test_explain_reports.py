@@ -1,4 +1,5 @@
-"""explain on failures as they were reported in public: the answers were written down before it was asked."""
+"""explain on failures as they were reported in public (the answers were written down before it was asked),
+and on some that were provoked with real QEMUs."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from msixtool.tasks.explain import explain
 from tests.tasks.explain_logs import LOGS
 
 REPORTS: dict[str, dict[str, Any]] = {
-    report["name"]: report for report in tomllib.loads((LOGS / "reports.toml").read_text("utf-8"))["report"]
+    report["name"]: report
+    for name in ("reports.toml", "provoked.toml")
+    for report in tomllib.loads((LOGS / name).read_text("utf-8"))["report"]
 }
 
 

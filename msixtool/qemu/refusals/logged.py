@@ -275,6 +275,20 @@ MULTIFD_CHANNEL = Refusal(
     "What came on a multifd channel is none: another program connected, or TLS is on on one side alone.",
     field="multifd",
 )
+TLS_ON_SOURCE = Refusal(
+    Code.CAPABILITY,
+    "TLS is on in the source and off in the target: what came is the greeting of a TLS client, where the"
+    " target waits for the stream itself.",
+    "Set tls-creds on both sides or on neither (migrate-set-parameters; virsh migrate --tls).",
+    "tls-creds",
+)
+CHANNEL_MAGIC = Refusal(
+    Code.CAPABILITY,
+    "What connected to the target begins neither as a migration stream nor as a channel of multifd{said}:"
+    " multifd is on on one side alone, or another program connected.",
+    "Set multifd and multifd-channels alike on both sides, and see that nothing else connects to this port.",
+    "multifd",
+)
 ENDED = Refusal(Code.STREAM, "The stream ended, or the connection broke{inside}.", SOURCE_STOPPED)
 FOOTER_MISSING = Refusal(
     Code.SECTION_LAYOUT,

@@ -101,7 +101,7 @@ OUTSIDE: dict[str, Refusal] = {
     ),
     "transport": Refusal(
         Code.CAPABILITY,
-        "A capability that is on needs a {field}, and the one given is of another kind.",
+        "A capability that is on does not go with the address given: it needs {field}.",
         "Use file: for mapped-ram, tcp: or unix: for multifd and postcopy.",
     ),
     "snapshot-missing": Refusal(

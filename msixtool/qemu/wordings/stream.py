@@ -251,6 +251,12 @@ STREAM = (
     ),
     # multifd
     wording(
+        "channel-magic",
+        rf"unknown channel magic: (?P<source>{NUMBER})",
+        "unknown channel magic",
+        base=10,
+    ),
+    wording(
         "multifd-magic",
         rf"multifd: received packet magic (?P<source>{HEX})(?: and expected magic|,? expected)"
         rf" (?P<target>{HEX})",

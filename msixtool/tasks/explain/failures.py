@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from msixtool.qemu.versions import Version
 from msixtool.qemu.wordings import Role
 from msixtool.tasks.explain.events import Event
-from msixtool.tasks.explain.families import ECHO
+from msixtool.tasks.explain.families import ECHO, UNSENT
 
 REACH = 50
 """How many lines a message may stand behind the one before it and still be of the same failure."""
@@ -141,7 +141,10 @@ class Failure:
             return False
         if event.name == cause.name:
             return event.told_by_family
-        return 0 in (cause.wording.rank, event.wording.rank) and (
+        ranks = cause.wording.rank, event.wording.rank
+        if max(ranks) == UNSENT:
+            return True
+        return 0 in ranks and (
             cause.wording.rank + event.wording.rank > 0 or (cause.told_by_family and event.name in _FOLLOWS)
         )
 

@@ -31,6 +31,7 @@ SPEAKERS = (
     b"qemu-kvm", b"qemu-system-", b"qemu: ", b"kvm: ", b"virError(", b"libvirtError", b"internal error: ",
     b"operation failed: ", b"unsupported configuration: ", b"igrate failure", b"igration failed",
     b"igration status", b"Unsafe migration", b"Broken pipe", b"Connection reset",
+    b'"error-desc"', b'"GenericError"',
 )  # fmt: skip
 """What stands in the lines of QEMU and of what manages it."""
 

@@ -33,6 +33,7 @@ _LEFT = " :;,.-'\"\t"
 _LETTERS = re.compile(r"[A-Za-z]{3}")
 _CONTEXT = re.compile(
     r"igrat|libvirt|virError|\bvfio\b|[Qq]emu|QEMU|monitor|error:|ERROR|internal error|operation failed"
+    r"|\"error-desc\"|\"class\": ?\"GenericError\""
 )
 
 

@@ -16,6 +16,7 @@ CAUSES: dict[str, Callable[[Case], Finding]] = {
     **REFUSED,
     "magic": stream.magic,
     "multifd-magic": stream.multifd_magic,
+    "channel-magic": stream.channel_magic,
     "section-type": stream.section_type,
     "footer-missing": sections.footer_missing,
     "footer-id": sections.footer_id,

@@ -8,6 +8,7 @@ from msixtool.qemu.refusals.logged import CONFIGURATION, STREAM
 from msixtool.tasks.explain.case import Case
 from msixtool.tasks.finding import Code, Finding
 
+_TLS = "the greeting of a TLS client"
 _MAGICS = {
     "1f8b": "gzip",
     "425a68": "bzip2",
@@ -18,6 +19,9 @@ _MAGICS = {
     "4c696276": "a libvirt save image",
     "514649fb": "a qcow2 image",
     "7f454c46": "a program or a core dump",
+    "1603": _TLS,
+    "48545450": "an answer of HTTP",
+    "5353482d": "an SSH server",
 }
 _MULTIFD = 0x11223344
 _QEVM = 0x5145564D
@@ -29,7 +33,9 @@ def magic(case: Case) -> Finding:
     if found == _MULTIFD:
         return _multifd(case, on_source=True)
     begins = "" if found is None else f"{found:08x}"
-    what = next((name for start, name in _MAGICS.items() if begins.startswith(start)), None)
+    if _like(begins) == _TLS:
+        return case.tell(logged.TLS_ON_SOURCE, source=True, target=False)
+    what = _like(begins)
     if what is None and case.evidence is not None and case.evidence.dump.layers:
         what = str(case.evidence.dump.layers[0]["kind"])
     said = (f": it begins with {begins}" if begins else "") + (f", as {what} does" if what else "")
@@ -63,6 +69,19 @@ def multifd_magic(case: Case) -> Finding:
     if case.source == _QEVM:
         return _multifd(case, on_source=False)
     return case.tell(logged.MULTIFD_CHANNEL)
+
+
+def channel_magic(case: Case) -> Finding:
+    """A connection that begins neither as the stream nor as one of multifd."""
+    begins = f"{case.source or 0:08x}"
+    if _like(begins) == _TLS:
+        return case.tell(logged.TLS_ON_SOURCE, source=True, target=False)
+    return case.tell(logged.CHANNEL_MAGIC, said=f" (it begins with {begins})")
+
+
+def _like(begins: str) -> str | None:
+    """What begins so, in hexadecimal digits."""
+    return next((name for start, name in _MAGICS.items() if begins.startswith(start)), None)
 
 
 _CONFIGURATION_TYPE = 7

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 
 from msixtool.tasks.explain.families.channels import CHANNELS
-from msixtool.tasks.explain.families.family import CONSEQUENCE, ECHO, Family, Template, compiled, key
+from msixtool.tasks.explain.families.family import CONSEQUENCE, ECHO, UNSENT, Family, Template, compiled, key
 from msixtool.tasks.explain.families.machines import MACHINES
 from msixtool.tasks.explain.families.management import MANAGEMENT
 from msixtool.tasks.explain.families.memory import MEMORY
@@ -21,7 +21,7 @@ from msixtool.tasks.explain.families.stream import STREAM
 from msixtool.tasks.explain.families.vfio import VFIO
 from msixtool.tasks.explain.families.virtio import VIRTIO
 
-__all__ = ["CONSEQUENCE", "ECHO", "FAMILIES", "find_family"]
+__all__ = ["CONSEQUENCE", "ECHO", "FAMILIES", "UNSENT", "find_family"]
 
 FAMILIES: tuple[Family, ...] = (
     *DEVICES_SAVED,

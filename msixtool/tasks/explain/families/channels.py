@@ -22,7 +22,7 @@ CHANNELS = (
         "*tls-creds*", "No TLS credentials*", "is not TLS credentials", "Expected TLS credentials*",
         "No hostname available for TLS", "*TLS session*", "*TLS credentials*", "Unable to load TLS*",
         "The TLS connection was non-properly terminated*", "*TLS*failed*", "Unable to*TLS*", "*gnutls*",
-        "*TLS peer*", "TLS*not supported*", "*DH params*",
+        "*TLS peer*", "TLS*not supported*", "*DH params*", "Unable to access credentials *",
         field="tls",
     ),
     family(
@@ -41,10 +41,20 @@ CHANNELS = (
         " page size or packet layout otherwise than the other, or a channel was lost.",
         "Set multifd, multifd-channels and multifd-compression alike on both sides before the migration"
         " starts; the other side's log says what ended a channel.",
-        "multifd*", "Multifd*", "unknown channel magic*", "non-peekable channel*", "*channel*already quit*",
+        "multifd*", "Multifd*", "non-peekable channel*", "*channel*already quit*",
         "*multi-channel*", "Zero copy send*", "zero-copy*", "Zero copy only*", "zerocopy*",
         "failed to receive packet*", "*zero_copy*",
         field="multifd", code=Code.CAPABILITY,
+    ),
+    family(
+        "port-taken",
+        "Where the target's QEMU was to listen another program listens already: an earlier QEMU or migration"
+        " that has not ended, or another service.",
+        "See what holds the port or socket on that host (ss -ltnp) and end it, or migrate to another port"
+        " (virsh migrate --migrateuri tcp://HOST:PORT; migration_port_min in qemu.conf).",
+        "Failed to find an available port*", "Address already in use",
+        "Failed to bind*: Address already in use",
+        field="port",
     ),
     family(
         "connect",
@@ -55,8 +65,8 @@ CHANNELS = (
         " 49215); then look into the target's log.",
         "Failed to connect*", "failed to connect*", "*Connection refused", "No route to host",
         "Network is unreachable", "address resolution failed*", "*Connection timed out", "Unable to connect*",
-        "unable to connect*", "Failed to bind*", "Failed to find an available port*", "Failed to listen*",
-        "Address already in use", "*Name or service not known*", "Failed to set KeepAlive",
+        "unable to connect*", "Failed to bind*", "Failed to listen*", "*Name or service not known*",
+        "Failed to set KeepAlive",
         "Failed to accept*", "cannot resolve*", "Failed to open file*socket*",
         "Unable to find migration port*", "unable to find*port in range*", "unix socket*", "ssh: connect*",
         "can't connect to destination*", "tunnel*failed*", "*No such host*",

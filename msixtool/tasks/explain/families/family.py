@@ -15,6 +15,8 @@ CONSEQUENCE = 2
 """The rank of a message that another one explains, in this log or in that of the other side."""
 ECHO = CONSEQUENCE + 1
 """The rank of what only says that the other side has said why: beside that it says nothing."""
+UNSENT = ECHO + 1
+"""The rank of what only says that the stream went no further: any word of why is more."""
 _WEAK_BELOW = 24
 """Templates with fewer letters stand in all kinds of logs: in a line without QEMU's name, or that of
 what manages it, they do not count."""

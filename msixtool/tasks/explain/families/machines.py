@@ -113,15 +113,23 @@ MACHINES = (
         field="PxCMD",
     ),
     family(
-        "run-state",
+        "run-state-unread",
         "The run state in the section globalstate is none that QEMU knows (it is empty, or a state of"
         " another build): the source wrote it so, as a rule a patched QEMU or a VM that was saved before"
         " it was started.",
         "Save the VM again while it runs or is paused, with an unmodified QEMU on both sides; or turn the"
         " section off on both sides with -global migration.store-global-state=off.",
-        "invalid parameter value:*", "invalid runstate transition*", "runstate name too big*",
-        "Error saving global state",
+        "invalid parameter value:*", "runstate name too big*", "Error saving global state",
         section="globalstate", field="runstate",
+    ),
+    family(
+        "run-state-change",
+        "QEMU aborted: it was to go from the run state {source} to {target}, which it has no way for. That is"
+        " a fault of this QEMU, or of what it was told in that state; no stream was refused.",
+        "Let the VM run once (cont) before it is saved or migrated, give the command again when it is running"
+        " or paused, or use a newer QEMU.",
+        "invalid runstate transition: '{source}' -> '{target}'",
+        field="runstate",
     ),
     family(
         "vtpm",

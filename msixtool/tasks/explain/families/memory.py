@@ -58,7 +58,7 @@ MEMORY = (
         "ram_save_host_page_urgent*", "*has no previous block*", "Reload bitmap*", "bitmap size mismatch*",
         "read bitmap failed for ramblock*", "end mark incorrect*", "incorrect state*",
         "resume_prepare() failure detected*", "Req_Page_id with length*", "Received '*' message*length*",
-        "Received invalid message*", "handshake failed: *", "Failed to send packaged data*",
+        "Received invalid message*", "postcopy_pause*handshake failed: *", "Failed to send packaged data*",
         "Failed to pause * migration", "Can't migrate the vm that was paused due to previous migration",
         "Failed to map large zero page*", "POLLERR on poll*",
         section=RAM, field="postcopy-ram",

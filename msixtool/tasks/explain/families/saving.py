@@ -6,7 +6,7 @@ src/qemu/qemu_migration.c.
 
 from __future__ import annotations
 
-from msixtool.tasks.explain.families.family import CONSEQUENCE, family
+from msixtool.tasks.explain.families.family import CONSEQUENCE, UNSENT, family
 from msixtool.tasks.finding import Code
 
 DEVICES_SAVED = (
@@ -19,6 +19,20 @@ DEVICES_SAVED = (
         " restart the guest; use virtio-vga or another display instead of qxl where it comes back.",
         "pre-save failed: qxl", "pre-save for qxl failed*", "qxl_pre_save*",
         section="qxl",
+    ),
+    family(
+        "ram-unsent",
+        "The source could not send the guest's memory on: writing it failed, because the other side ended"
+        " the connection, the command or file that the stream goes to failed, or the migration was"
+        " cancelled.",
+        "Read QEMU's log on the target host for the same time, and give it along: msixtool explain"
+        " SOURCE.log TARGET.log. Where the stream goes to a command (exec:) or a file, see what that said,"
+        " and that there is space.",
+        "failed to save SaveStateEntry with id(name): {number}(ram)*",
+        "ram_save_setup failed: Input/output error",
+        "ram_save_setup failed: Broken pipe", "ram_save_setup failed: Connection reset by peer",
+        "Unable to write to command: *",
+        code=Code.STREAM, rank=UNSENT,
     ),
     family(
         "pre-save",
@@ -42,6 +56,31 @@ NOT_BEGUN = (
         rank=CONSEQUENCE,
     ),
     family(
+        "capability-name",
+        "QEMU on this host has no migration capability of the name {cap}: the releases of the two sides, or"
+        " of QEMU and what drives it, have other ones (block and compress are gone since 9.1).",
+        "Migrate without it, on both sides, or with QEMU releases that both have it"
+        " (query-migrate-capabilities lists those that there are).",
+        "Parameter 'capability' does not accept value '{cap}'",
+        code=Code.CAPABILITY, field="{cap}", rank=CONSEQUENCE - 1,
+    ),
+    family(
+        "setting-value",
+        "The setting {setting} was given a value that QEMU does not take: it expects {expected}.",
+        "Give it such a value, on both sides alike where it is one of the migration"
+        " (migrate-set-parameters; query-migrate-parameters shows what is set).",
+        "Option {setting} expects {expected}", "Parameter '{setting}' expects {expected}",
+        code=Code.CAPABILITY, field="{setting}", rank=CONSEQUENCE - 1,
+    ),
+    family(
+        "setting-choice",
+        "The setting {setting} was given the value {value}, which this QEMU does not have.",
+        "Give it one that QEMU has on both sides: releases and builds differ in what they know"
+        " (query-qmp-schema lists it).",
+        "Parameter '{setting}' does not accept value '{value}'",
+        code=Code.CAPABILITY, field="{setting}", rank=CONSEQUENCE - 1,
+    ),
+    family(
         "capabilities-conflict",
         "Two settings of the migration (capabilities, parameters, the kind of connection) do not go together,"
         " or one was changed too late: the migration did not begin.",
@@ -54,7 +93,7 @@ NOT_BEGUN = (
         "Zero copy currently only available *", "Postcopy preempt *", "* must be set before incoming starts",
         "multifd is not supported by current protocol", "cpr-exec mode requires setting *",
         "Postcopy recovery cannot work when *", "dirty-limit requires *",
-        "Capability '*' requires capability '*'", "Multifd is not compatible*", "Parameter '*' expects *",
+        "Capability '*' requires capability '*'", "Multifd is not compatible*",
         "Parameter 'cpr-exec-command' required *",
         code=Code.CAPABILITY, rank=CONSEQUENCE - 1,
     ),
@@ -98,14 +137,26 @@ SAVING = (
         "Set the capabilities alike on both sides before the migration, leaving out the one named; both"
         " QEMUs have to know it.",
         "*is not supported*capability*", "Capability*", "capability*", "*requires*capability*",
-        "Parameter '*' expects*", "Invalid parameter*", "*migration capabilit*", "*incompatible with*",
+        "Invalid parameter*", "*migration capabilit*", "*incompatible with*",
         "*parameter*migrat*", "Command options are incompatible*", "*compression*", "No build-time support*",
         "For use with '-incoming defer'", "*not supported by*", "*cannot be used with*", "invalid * value*",
         "fd: migration to a file is deprecated*", "file URI has bad offset*",
         "need either 'uri' or 'channels' argument", "Channel list*", "missing 'cpr' migration channel",
         "Cannot use * with CPR", "Zero copy currently only available*", "Invalid size *",
-        "Invalid migration*",
+        "Invalid migration*", "Parameter '*' is unexpected",
         code=Code.CAPABILITY, rank=CONSEQUENCE - 1,
+    ),
+    family(
+        "address",
+        "Where the stream is to go to or to come from is said in a way that this QEMU does not take: it does"
+        " not know the kind of address, cannot read it, or has no file descriptor of that name.",
+        "Give migrate or -incoming an address as tcp:HOST:PORT, unix:PATH, exec:COMMAND or (8.2 and later)"
+        " file:PATH, and with fd: the number or name of a descriptor that QEMU was given.",
+        "unknown migration protocol*", "error parsing address*", "Invalid file descriptor number*",
+        "File descriptor named '*' has not been found", "File descriptor named '*' not found",
+        "address not specified*", "host not specified*", "port not specified*",
+        "invalid host/port combination*", "error parsing IPv6 address*",
+        field="uri", rank=CONSEQUENCE - 1,
     ),
     family(
         "state-machine",
@@ -117,7 +168,7 @@ SAVING = (
         "Guest is waiting for an incoming migration", "*incoming migration*already*",
         "Incoming migration already deferred", "The incoming migration has already been started",
         "'-incoming'*", "*operation cancelled*", "*migration*cancel*", "Migration is not*",
-        "*unknown migration protocol*", "Switchover*", "Illegal migration incoming state*",
+        "Switchover*", "Illegal migration incoming state*",
         "Migration not in expected state*", "Illegal migration status*", "Unknown ending state*",
         "Failed to stop the VM", "migration_stop_vm failed*", "partially unplugged device on failure",
         "Can't migrate this vm with hardware poisoned memory*",

@@ -27,11 +27,12 @@ STORAGE = (
     ),
     family(
         "disk-missing",
-        "A disk's file or directory that the VM's definition names is not there on this host, or may not"
-        " be opened.",
+        "A file of this host that the VM's definition or the command names (a disk's image, a device of the"
+        " host, the file of a stream) is not there, or may not be opened.",
         "Put the image at the same path on the target (shared storage mounted, or copied along: virsh migrate"
         " --copy-storage-all), with the owner and labels that QEMU runs with.",
-        "Could not open '*'", "Cannot access storage file*", "cannot access storage*", "Failed to open file*",
+        "Could not open '*'", "Could not create '*'",
+        "Cannot access storage file*", "cannot access storage*", "Failed to open file*",
         "cannot stat*", "Unable to access storage*", "*backing file*", "storage '*' is not available*",
         "no such volume*", "volume*does not exist*", "Could not*backing*",
         field="disk",
@@ -88,7 +89,8 @@ STORAGE = (
         "Snapshot '*' already exists*", "Could not open VM state file", "Snapshot can not be found",
         "Record/replay does not allow*", "Error while creating snapshot on*",
         "Error while deleting snapshot*", "Error while loading snapshot*",
-        "No block device can accept snapshots", "No block device supports snapshots",
+        "No block device can accept snapshots",
+        "no block device can store vmstate for snapshot", "No block device supports snapshots",
         "Snapshots are not compatible with*", "vmstate block device*", "There is no device to*",
         "snapshot*does not exist*", "*does not have the requested snapshot*", "Failed to load snapshot*",
         "Failed to*snapshot*", "Could not*snapshot*", "Cannot*snapshot*", "snapshot*failed*",
