@@ -65,12 +65,18 @@ def listening(path: Path, says: bytes | None) -> Iterator[None]:
         server.shutdown(socket.SHUT_RDWR)
 
 
+VERSION = b'{"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": ""}'
+GREETING = b'{"QMP": {"version": ' + VERSION + b', "capabilities": []}}\r\n'
 STRANGERS = {
     "a monitor that somebody holds": (None, "no QMP greeting within 0.3 seconds"),
     "one that closes at once": (b"", "no QMP monitor answers: found the connection has ended"),
     "one that says no word of its greeting to the end": (
         b"x" * (11 << 20),
         "a line longer than any of QMP's",
+    ),
+    "one that refuses the handshake": (
+        GREETING + b'{"error": {"class": "GenericError", "desc": "no"}}\r\n',
+        "no QMP monitor answers: found Negotiation failed",
     ),
     "a web server": (b"HTTP/1.1 400 Bad Request\r\n\r\n", "no QMP monitor answers"),
     "a VNC server": (b"RFB 003.008\n", "no QMP monitor answers"),
@@ -99,6 +105,7 @@ def test_what_is_no_monitor_is_one_line(
         result = msixtool(*command, "--qmp", tmp_path / "qmp")
     assert (result.status, result.out) == (2, "")
     assert line in result.error_line
+    assert not result.error_line.endswith(":")
     assert str(tmp_path / "qmp") in result.error_line
     assert "\x1b" not in result.err
 

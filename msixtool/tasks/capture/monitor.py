@@ -193,7 +193,9 @@ def _reason(error: BaseException) -> str:
         return "the connection has ended"
     if isinstance(cause.__context__, asyncio.LimitOverrunError):
         return "a line longer than any of QMP's"
-    return shortened(getattr(cause, "strerror", None) or str(cause) or type(cause).__name__)
+    # Of an answer to its handshake that is an error the library keeps nothing but a colon.
+    told = getattr(cause, "strerror", None) or str(cause).rstrip(": ")
+    return shortened(told or type(cause).__name__)
 
 
 def is_gone(address: str) -> bool:
