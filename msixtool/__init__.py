@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from msixtool.library.compatibility import Compatibility as Compatibility
     from msixtool.library.compatibility import Target as Target
     from msixtool.library.compatibility import compare_vmstates as compare_vmstates
-    from msixtool.library.compatibility import is_vmstate_file as is_vmstate_file
     from msixtool.library.compatibility import target_of as target_of
     from msixtool.library.dump import Dump as Dump
     from msixtool.library.dump import open_input as open_input
@@ -80,6 +79,7 @@ if TYPE_CHECKING:
     from msixtool.tasks.capture import Captured as Captured
     from msixtool.tasks.capture.address import Address as Address
     from msixtool.tasks.compat.qemu_target import Trial as Trial
+    from msixtool.tasks.compat.vmstate_file import is_vmstate_file as is_vmstate_file
     from msixtool.tasks.diff import Change as Change
     from msixtool.tasks.diff import DeviceView as DeviceView
     from msixtool.tasks.diff_fields import FieldChange as FieldChange
@@ -120,7 +120,7 @@ _NAMES = {
     "library.checking": "Validation check_rules",
     "library.command": "Command",
     "library.comparing": "Difference",
-    "library.compatibility": "Compatibility Target compare_vmstates is_vmstate_file target_of",
+    "library.compatibility": "Compatibility Target compare_vmstates target_of",
     "library.dump": "Dump open_input",
     "library.explaining": "Explained explain",
     "library.fields": "Description Fields",
@@ -140,6 +140,7 @@ _NAMES = {
     "tasks.capture": "Captured",
     "tasks.capture.address": "Address",
     "tasks.compat.qemu_target": "Trial",
+    "tasks.compat.vmstate_file": "is_vmstate_file",
     "tasks.diff": "Change DeviceView",
     "tasks.diff_fields": "FieldChange",
     "tasks.explain": "Explanation",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from os import PathLike
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
@@ -93,17 +93,13 @@ def show(
         return one(file)
 
 
-class Place(NamedTuple):
-    """A device by name and instance, and one of its vectors, or None for the device itself."""
-
-    device: str
-    instance: int
-    vector: int | None
+Place = tuple[str, int, int | None]
+"""A device by name and instance, and one of its vectors, or None for the device itself."""
 
 
 def _changed(look: Look) -> frozenset[Place]:
     changes = () if look.since is None else look.since.changes
-    return frozenset(Place(each.device, each.instance, each.vector) for each in changes)
+    return frozenset((each.device, each.instance, each.vector) for each in changes)
 
 
 def _print(

@@ -190,11 +190,6 @@ def target_of(
         yield asked
 
 
-def is_vmstate_file(path: str) -> bool:
-    """Whether a file is one of -dump-vmstate, and no stream."""
-    return vmstate_file.is_vmstate_file(path)
-
-
 def compare_vmstates(source: str, target: str) -> Compatibility:
     """What a QEMU that wrote `target` with -dump-vmstate refuses of one that wrote `source`.
 
@@ -202,7 +197,7 @@ def compare_vmstates(source: str, target: str) -> Compatibility:
     """
     from msixtool.tasks.compat.vmstate_diff import compare_files
 
-    if not is_vmstate_file(source):
+    if not vmstate_file.is_vmstate_file(source):
         raise UsageError(
             "a vmstate description is compared with another one",
             path=target,

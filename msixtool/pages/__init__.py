@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from msixtool import __version__
 from msixtool.errors import UsageError
 from msixtool.pages import views, ways
+from msixtool.words import byte_size
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -92,7 +93,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        hex=views.hexadecimal, bytes=views.size_in_words, shown=views.shown, value=views.value
-    )
+    environment.filters.update(hex=views.hexadecimal, bytes=byte_size, shown=views.shown, value=views.value)
     return environment

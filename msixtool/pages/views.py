@@ -69,11 +69,6 @@ def value(found: object) -> str:
     return shown(found)
 
 
-def size_in_words(count: int) -> str:
-    """A number of bytes, as the tables have it."""
-    return byte_size(count)
-
-
 def stream_facts(document: Document) -> list[tuple[str, str]]:
     """The head of a stream's page."""
     stream, source = document["stream"], document["source"]
