@@ -112,8 +112,7 @@ FRAME = (
     wording(
         "capabilities-invalid",
         r"Failed to validate capabilities",
-        "Failed to validate capabilities",
-        Role.PLACE,
+        role=Role.PLACE,
         weak=True,
     ),
 )

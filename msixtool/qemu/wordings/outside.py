@@ -74,7 +74,6 @@ OUTSIDE = (
     wording(
         "file-transport",
         r"fd: migration to a file is not supported",
-        "fd: migration to a file is not supported",
         since=(11, 0),
     ),
     wording(
@@ -96,11 +95,7 @@ OUTSIDE = (
         "does not have the requested snapshot",
         until=(5, 2),
     ),
-    wording(
-        "snapshot-disk-only",
-        r"This is a disk-only snapshot",
-        "This is a disk-only snapshot",
-    ),
+    wording("snapshot-disk-only", r"This is a disk-only snapshot"),
     wording(
         "snapshot-device",
         r"Device '(?P<field>[^'\n]{1,255})' is writable but does not support snapshots",

@@ -64,11 +64,7 @@ RAM = (
         "should not be migrated",
     ),
     wording("block-lost", r"Can't find block (?P<block>[^\s\"!]{1,255})", "Can't find block", weak=True),
-    wording(
-        "block-first",
-        r"Ack, bad migration stream",
-        "Ack, bad migration stream",
-    ),
+    wording("block-first", r"Ack, bad migration stream"),
     wording(
         "page-outside",
         rf"Illegal RAM offset (?P<source>{HEX})",
@@ -99,7 +95,6 @@ RAM = (
     wording(
         "ram-cut",
         r"Getting RAM address failed",
-        "Getting RAM address failed",
         since=(10, 0),
     ),
     wording(
@@ -116,7 +111,6 @@ RAM = (
     wording(
         "compressed-page",
         r"Received an unexpected compressed page",
-        "Received an unexpected compressed page",
         until=(9, 0),
     ),
     wording(
@@ -149,9 +143,7 @@ RAM = (
         base=10,
         since=(9, 0),
     ),
-    wording(
-        "mapped-pages", r"Error reading dirty bitmap", "Error reading dirty bitmap", since=(9, 0), weak=True
-    ),
+    wording("mapped-pages", r"Error reading dirty bitmap", since=(9, 0), weak=True),
     wording(
         "mapped-pages",
         r"(?:zero )?page outside of ramblock (?P<block>[^\s\"]{1,255}) range",

@@ -19,7 +19,7 @@ STREAM = (
         "Not a migration stream",
         base=16,
     ),
-    wording("version-2", r"SaveVM v2 format is obsolete", "SaveVM v2 format is obsolete"),
+    wording("version-2", r"SaveVM v2 format is obsolete"),
     wording(
         "version",
         rf"Unsupported migration stream version(?:(?:, file version)? (?P<source>{HEX})"
@@ -244,11 +244,7 @@ STREAM = (
         r"RAM postcopy is (?P<target>enabled|disabled) but have (?P<length>\d{1,3}) byte advise",
         "byte advise",
     ),
-    wording(
-        "colo",
-        r"ENABLE_COLO command come in migration stream",
-        "ENABLE_COLO command come in migration stream",
-    ),
+    wording("colo", r"ENABLE_COLO command come in migration stream"),
     # multifd
     wording(
         "channel-magic",

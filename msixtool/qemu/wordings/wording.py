@@ -47,7 +47,7 @@ class Wording:
 def wording(
     name: str,
     pattern: str,
-    hint: str,
+    hint: str = "",
     role: Role = Role.CAUSE,
     *,
     base: int | None = None,
@@ -57,8 +57,13 @@ def wording(
     after: tuple[str, ...] = (),
     rank: int = 0,
 ) -> Wording:
-    """A Wording whose pattern is compiled. No pattern may match across lines or repeat a repetition."""
-    return Wording(name, re.compile(pattern), hint, role, base, since, until, weak, frozenset(after), rank)
+    """A Wording whose pattern is compiled. No pattern may match across lines or repeat a repetition.
+
+    Without `hint` the pattern has no signs of its own: it is its own hint.
+    """
+    return Wording(
+        name, re.compile(pattern), hint or pattern, role, base, since, until, weak, frozenset(after), rank
+    )
 
 
 SECTION = r"'(?P<section>[^'\n]{1,255})'"
