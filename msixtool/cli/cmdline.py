@@ -10,6 +10,9 @@ from msixtool.cli import options
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
+_MOST_NOTES = 100
+"""Notes that a person is given: more than any real machine has, so that damage below them is seen."""
+
 EXAMPLES = """\b
 Examples:
   msixtool cmdline vm.mig
@@ -71,6 +74,8 @@ def cmdline(
         print_json(answer.document())
     else:
         click.echo(answer.shell() if answer.domain is None else answer.domain)
-        for note in answer.notes:
+        for note in answer.notes[:_MOST_NOTES]:
             warn(f"{note.option}: {note.message}")
+        if len(answer.notes) > _MOST_NOTES:
+            warn(f"and {len(answer.notes) - _MOST_NOTES} more notes (all of them with --json)")
     return report(answer)

@@ -112,3 +112,15 @@ def test_a_name_in_libvirts_xml_stays_a_name(tmp_path: Path) -> None:
         text = dump.cmdline(libvirt=True).domain
     assert text is not None
     assert ElementTree.fromstring(text).tag == "domain"
+
+
+def test_a_note_for_each_of_thousands_of_blocks_hides_nothing(msixtool: Tool, tmp_path: Path) -> None:
+    path = tmp_path / "blocks.mig"
+    path.write_bytes(bytes(Stream().ram(blocks=[(f"b{number}", PAGE) for number in range(500)]))[:-20])
+    result = msixtool("cmdline", path, "--libvirt")
+    *notes, more, damage = result.err.splitlines()
+    assert len(notes) == 100
+    assert "more notes (all of them with --json)" in more
+    assert "damaged" in damage
+    document = msixtool("cmdline", path, "--libvirt", "--json").json
+    assert f"and {len(document['notes']) - 100} more" in more
