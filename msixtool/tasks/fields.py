@@ -156,15 +156,20 @@ def encode(leaf: Leaf, value: Any) -> bytes:
     return b"".join(vmstate.encode(leaf.type, each, leaf.size) for each in value)
 
 
+_JOINTS = re.compile(r"[/.[]|\Z")
+"""Where a name in a path may end."""
+
+
 def _resolve(node: Node, path: str) -> Iterator[Node]:
     """The nodes that `path` leads to from `node`: several where the names in it allow several readings."""
     if not path:
         yield node
     elif isinstance(node, Group):
-        for name, member in node.members.items():
-            rest = path.removeprefix(name)
-            if path.startswith(name) and rest[:1] in ("", "/", ".", "["):
-                yield from _resolve(member, _behind_joint(rest))
+        names = [name for joint in _JOINTS.finditer(path) if (name := path[: joint.start()]) in node.members]
+        if len(names) > 1:
+            names = [name for name in node.members if name in names]
+        for name in names:
+            yield from _resolve(node.members[name], _behind_joint(path[len(name) :]))
     elif path.startswith("["):
         number, bracket, rest = path[1:].partition("]")
         element = _element(node, int(number)) if bracket and re.fullmatch(r"[0-9]{1,8}", number) else None

@@ -57,7 +57,7 @@ def test_virtio_on_another_bus_has_a_blob_and_no_configuration_space(name: str) 
         assert all(places.config is places.table is None for places in blobs)
         evidence = StreamAtHand(dump)
         assert not any(evidence.config(str(item.idstr)) for item in there)
-        named = {name for value in range(256) for name in evidence.with_byte(0, value)}
+        named = {name for value in range(256) for name in evidence.with_byte(0, value).names}
         assert not named & {str(item.idstr) for item in there}
 
 
@@ -67,7 +67,7 @@ def test_virtio_behind_a_port_has_4096_bytes_and_explain_sees_all_of_them() -> N
         config = StreamAtHand(dump).config(name)
         assert config is not None
         assert len(config) == pci.EXPRESS_CONFIG_SIZE
-        assert name in StreamAtHand(dump).with_byte(0x100, config[0x100])
+        assert name in StreamAtHand(dump).with_byte(0x100, config[0x100]).names
 
 
 def port(errors: int) -> tuple[BytesSource, Item]:

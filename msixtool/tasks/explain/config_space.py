@@ -18,7 +18,7 @@ from msixtool.qemu.config_words import DEVICE_ID, RegisterDifference, capability
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import Capabilities
 from msixtool.tasks.explain.case import Case
-from msixtool.tasks.explain.evidence import StreamAtHand, layout_of
+from msixtool.tasks.explain.evidence import NOBODY, Holders, StreamAtHand, layout_of
 from msixtool.tasks.finding import Code, Finding
 
 _VIRTIO = "virtio-"
@@ -49,10 +49,10 @@ def bad_config_data(case: Case) -> Finding:
     """What one `Bad config data` message means."""
     offset = int(case.value("offset"), 16)
     section = case.section
-    candidates: list[str] = []
+    candidates = NOBODY
     if section is None and case.evidence is not None:
         candidates = case.evidence.with_byte(offset, case.source)
-        section = candidates[0] if len(candidates) == 1 else None
+        section = candidates.names[0] if candidates.number == 1 else None
     config, mismatch = _config(case.evidence, section, offset, case.source)
     byte = _Byte(offset, case.source, case.target, _compared(case), config)
     place, doubt = _place(section, byte)
@@ -70,17 +70,17 @@ def bad_config_data(case: Case) -> Finding:
     )
 
 
-_MOST_NAMED = 6
-
-
-def _by_byte(candidates: list[str]) -> str:
+def _by_byte(candidates: Holders) -> str:
     """Whose byte it may be by the stream, where no message names the device."""
-    if not candidates:
+    if not candidates.number:
         return ""
-    if len(candidates) == 1:
-        return f" No message names the device; of the stream's only {candidates[0]} has this byte there."
-    more = f" and {len(candidates) - _MOST_NAMED} more" if len(candidates) > _MOST_NAMED else ""
-    return f" In the stream these have this byte there: {', '.join(candidates[:_MOST_NAMED])}{more}."
+    if candidates.number == 1:
+        return (
+            f" No message names the device; of the stream's only {candidates.names[0]} has this byte there."
+        )
+    left = candidates.number - len(candidates.names)
+    more = f" and {left} more" if left else ""
+    return f" In the stream these have this byte there: {', '.join(candidates.names)}{more}."
 
 
 def _compared(case: Case) -> int:

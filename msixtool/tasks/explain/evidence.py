@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import NamedTuple
 
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.places import config_space
@@ -13,12 +14,26 @@ from msixtool.stream.items import DamageRule, Item
 from msixtool.tasks.finding import Code, Finding
 from msixtool.tasks.refusals import refusals
 
+MOST_NAMED = 6
+
+
+class Holders(NamedTuple):
+    """How many sections have something, and the names of the first MOST_NAMED."""
+
+    number: int
+    names: tuple[str, ...]
+
+
+NOBODY = Holders(0, ())
+
 
 class StreamAtHand:
     """A stream that QEMU refused, or one of the same VM."""
 
     def __init__(self, dump: OpenDump) -> None:
         self.dump = dump
+        self._holders: dict[int, dict[int, Holders]] = {}
+        """Of each offset that was asked for, by the byte there."""
 
     def section(self, idstr: str, instance: int | None = None) -> Item | None:
         """The section of this name, and of this instance_id where one is given."""
@@ -35,9 +50,16 @@ class StreamAtHand:
         item = self.section(idstr)
         return [] if item is None or item.layout is None else list(item.layout.subsection_names())
 
-    def with_byte(self, offset: int, value: int) -> list[str]:
-        """The sections whose configuration space has this byte at this offset."""
-        return [name for name, config in self._configs if config[offset : offset + 1] == bytes([value])]
+    def with_byte(self, offset: int, value: int) -> Holders:
+        """The sections whose configuration space has this byte at this offset, which a log may ask again."""
+        if offset not in self._holders:
+            found: dict[int, Holders] = {}
+            for name, config in self._configs:
+                for byte in config[offset : offset + 1]:
+                    known = found.get(byte, NOBODY)
+                    found[byte] = Holders(known.number + 1, (*known.names, name)[:MOST_NAMED])
+            self._holders[offset] = found
+        return self._holders[offset].get(value, NOBODY)
 
     def refusal(self, section: str, code: Code) -> Finding | None:
         """What in the stream itself makes every QEMU refuse this section, by `code`."""
