@@ -194,22 +194,25 @@ class _Report:
         if answer.fate is Fate.NO_STREAM:
             self.no_stream += 1
             self.named += [source.path] if self.no_stream <= NAMED else []
-        if answer.fate is Fate.READ and not self.shows(seen):
+        shown = answer.fate is not Fate.READ or self.shows(seen)
+        if asked.format == "csv":
+            _put(below(sys.stdout), self._rows(answer.out, shown))
+        elif shown:
+            _put(below(sys.stdout), answer.out)
+        if not shown:
             self.left += 1
             return
-        _put(below(sys.stdout), self._rows(answer.out) if asked.format == "csv" else answer.out)
         if self.summary is not None and answer.fate is Fate.READ:
             self.summary.add(source.path, seen.facts, seen.domain)
         sys.stdout.flush()
         _put(sys.stderr, answer.err)
 
-    def _rows(self, text: str) -> str:
-        """Rows without their heading, unless they are the first."""
-        heading, _, rows = text.partition("\n")
-        if self.headed or not heading:
-            return rows
-        self.headed = True
-        return text
+    def _rows(self, text: str, shown: bool) -> str:
+        """The rows, if they are `shown`; the first time their heading, whether any is."""
+        heading, newline, rows = text.partition("\n")
+        first = bool(heading) and not self.headed
+        self.headed = self.headed or first
+        return (heading + newline if first else "") + (rows if shown else "")
 
     def end(self, files: Sequence[str]) -> ExitStatus:
         """Print the totals, and what was left out; the status of the whole."""

@@ -97,6 +97,15 @@ def test_a_row_of_trace_is_an_interrupt(msixtool: Tool) -> None:
     ]
 
 
+@pytest.mark.parametrize("command", ["inspect", "validate"])
+def test_rows_of_which_none_is_wanted_have_their_heading(
+    msixtool: Tool, tmp_path: Path, command: str
+) -> None:
+    shutil.copy(STREAMS[-1], tmp_path)
+    heading, *_ = msixtool(command, "--format", "csv", tmp_path).out.splitlines()
+    assert msixtool(command, "--format", "csv", "--only", "damaged", tmp_path).out == f"{heading}\n"
+
+
 def test_json_is_a_format(msixtool: Tool, sample: Path) -> None:
     assert msixtool("inspect", "--format", "json", sample) == msixtool("inspect", "--json", sample)
 
