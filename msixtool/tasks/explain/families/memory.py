@@ -27,6 +27,15 @@ MEMORY = (
         section=RAM,
     ),
     family(
+        "memory-devices",
+        "The target was started without room for memory devices (pc-dimm, nvdimm, virtio-mem, virtio-pmem),"
+        " and its command line has one.",
+        "Give the target the source's -m with slots= and maxmem=.",
+        "memory devices (e.g. for memory hotplug) are not enabled*",
+        "the configuration is not prepared for memory devices*",
+        field="maxmem",
+    ),
+    family(
         "postcopy-host",
         "The target's host cannot take part in postcopy: userfaultfd is missing, not allowed or without a"
         " feature that the guest's memory needs, or the memory cannot be handled by it.",
@@ -59,7 +68,7 @@ MEMORY = (
         "read bitmap failed for ramblock*", "end mark incorrect*", "incorrect state*",
         "resume_prepare() failure detected*", "Req_Page_id with length*", "Received '*' message*length*",
         "Received invalid message*", "postcopy_pause*handshake failed: *", "Failed to send packaged data*",
-        "Failed to pause * migration", "Can't migrate the vm that was paused due to previous migration",
+        "Failed to pause * migration",
         "Failed to map large zero page*", "POLLERR on poll*",
         section=RAM, field="postcopy-ram",
     ),

@@ -65,8 +65,17 @@ NOT_BEGUN = (
         code=Code.CAPABILITY, field="{cap}", rank=CONSEQUENCE - 1,
     ),
     family(
+        "name-unknown",
+        "QEMU on this host does not know {name}: no migration capability, parameter or option of its release"
+        " has this name.",
+        "Migrate without it, or use a QEMU on both sides that has it (query-migrate-capabilities and"
+        " query-migrate-parameters list what there is).",
+        "Invalid parameter '{name}'", "Parameter '{name}' is unexpected",
+        code=Code.CAPABILITY, field="{name}", rank=CONSEQUENCE - 1,
+    ),
+    family(
         "setting-value",
-        "The setting {setting} was given a value that QEMU does not take: it expects {expected}.",
+        "The setting {setting} was given a value that QEMU does not take: {expected}.",
         "Give it such a value, on both sides alike where it is one of the migration"
         " (migrate-set-parameters; query-migrate-parameters shows what is set).",
         "Option {setting} expects {expected}", "Parameter '{setting}' expects {expected}",
@@ -106,7 +115,9 @@ NOT_BEGUN = (
         "Enable postcopy with migrate_set_capability before *", "Postcopy must be started after *",
         "Migrate recover can only be run when *", "migrate-pause is currently only supported *",
         "Postcopy migration in progress, cannot cancel*", "Cannot resume if there is no paused migration",
-        "Postcopy migration is paused by the user", "the dirty rate is already being measured*",
+        "Postcopy migration is paused by the user",
+        "Can't migrate the vm that was paused due to previous migration",
+        "the dirty rate is already being measured*",
         rank=CONSEQUENCE - 1,
     ),
 )  # fmt: skip
@@ -143,7 +154,7 @@ SAVING = (
         "fd: migration to a file is deprecated*", "file URI has bad offset*",
         "need either 'uri' or 'channels' argument", "Channel list*", "missing 'cpr' migration channel",
         "Cannot use * with CPR", "Zero copy currently only available*", "Invalid size *",
-        "Invalid migration*", "Parameter '*' is unexpected",
+        "Invalid migration*",
         code=Code.CAPABILITY, rank=CONSEQUENCE - 1,
     ),
     family(

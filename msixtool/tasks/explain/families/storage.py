@@ -31,7 +31,7 @@ STORAGE = (
         " host, the file of a stream) is not there, or may not be opened.",
         "Put the image at the same path on the target (shared storage mounted, or copied along: virsh migrate"
         " --copy-storage-all), with the owner and labels that QEMU runs with.",
-        "Could not open '*'", "Could not create '*'",
+        "Could not open '*'", "Could not create '*'", "Unable to open *: No such file or directory",
         "Cannot access storage file*", "cannot access storage*", "Failed to open file*",
         "cannot stat*", "Unable to access storage*", "*backing file*", "storage '*' is not available*",
         "no such volume*", "volume*does not exist*", "Could not*backing*",
@@ -90,7 +90,8 @@ STORAGE = (
         "Record/replay does not allow*", "Error while creating snapshot on*",
         "Error while deleting snapshot*", "Error while loading snapshot*",
         "No block device can accept snapshots",
-        "no block device can store vmstate for snapshot", "No block device supports snapshots",
+        "no block device can store vmstate for snapshot",
+        "No block device node '*'", "No block device supports snapshots",
         "Snapshots are not compatible with*", "vmstate block device*", "There is no device to*",
         "snapshot*does not exist*", "*does not have the requested snapshot*", "Failed to load snapshot*",
         "Failed to*snapshot*", "Could not*snapshot*", "Cannot*snapshot*", "snapshot*failed*",
