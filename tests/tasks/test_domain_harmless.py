@@ -145,3 +145,13 @@ def test_what_says_what_the_machine_is_stays() -> None:
     ]
     kept, _ = harmless(words, {})
     assert kept == [words[0], "q35,vmport=off", *words[2:], "-display", "none"]
+
+
+def test_what_virsh_says_is_one_line_without_its_own_beginnings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "virsh").write_text("#!/bin/sh\nprintf 'error: no\\nerror: such thing\\n' >&2\nexit 1\n")
+    (tmp_path / "virsh").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(InputError, match=r"^virsh: the domain's XML is not taken: found no; such thing$"):
+        made("<domain/>")

@@ -96,7 +96,7 @@ class VirshMonitor(Monitor):
         finally:
             await _ended(virsh)
         if virsh.returncode:
-            raise InputError("libvirt refuses", path=self.name, found=_words(err))
+            raise InputError("libvirt refuses", path=self.name, found=said_by_virsh(err))
         lines = [line for line in out.splitlines() if line] or [b""]
         if len(lines) < len(commands):
             raise InputError(
@@ -112,7 +112,9 @@ class VirshMonitor(Monitor):
             answer = shaped(command, json.loads(line), dict)
         except (ValueError, RecursionError):
             raise InputError(
-                f"virsh answers {command} with no JSON", path=self.name, found=_words(line)
+                f"virsh answers {command} with no JSON",
+                path=self.name,
+                found=said_by_virsh(line),
             ) from None
         error = optional(command, answer, "error", dict)
         if error is None:
@@ -156,8 +158,10 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
     await process.communicate()
 
 
-def _words(said: bytes) -> str:
-    lines = (line.removeprefix("error: ").strip() for line in said.decode(errors="replace").splitlines())
+def said_by_virsh(said: bytes | str) -> str:
+    """In one line, what virsh wrote to standard error."""
+    text = said if isinstance(said, str) else said.decode(errors="replace")
+    lines = (line.removeprefix("error: ").strip() for line in text.splitlines())
     return shortened("; ".join(line for line in lines if line)) or "nothing"
 
 

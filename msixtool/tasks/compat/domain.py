@@ -16,6 +16,7 @@ from tempfile import NamedTemporaryFile
 
 from msixtool.dump import OpenDump
 from msixtool.errors import InputError, UsageError
+from msixtool.tasks.capture.virsh import said_by_virsh
 from msixtool.tasks.compat.domain_harmless import harmless
 from msixtool.tasks.compat.domain_networks import network_words, without_networks
 from msixtool.tasks.fresh import ask_program
@@ -130,8 +131,7 @@ def _native(xml: str, connect: str) -> list[str]:
                 "libvirt does not answer", path=connect, expected=f"within {VIRSH_TIMEOUT:.0f} s"
             ) from None
     if run.returncode:
-        said = " ".join(run.stderr.split())
-        raise InputError(_NOT_TAKEN, path="virsh", found=said[:300])
+        raise InputError(_NOT_TAKEN, path="virsh", found=said_by_virsh(run.stderr))
     words = shlex.split(run.stdout.replace("\\\n", " "))
     while words and _ASSIGNMENT.fullmatch(words[0]):
         words.pop(0)
