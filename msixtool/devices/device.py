@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
 from msixtool.devices.virtio import VirtioState
+from msixtool.formats import msix
 from msixtool.formats import virtio as virtio_format
 from msixtool.msix.state import MsixState
 from msixtool.stream.items import Item
@@ -78,7 +79,7 @@ class MsixDevice:
     @property
     def length(self) -> int:
         """Bytes of table and PBA in the stream."""
-        return 16 * self.vectors + len(self.state.pba)
+        return msix.vmstate_size(self.vectors)
 
     @property
     def bus_master(self) -> bool | None:

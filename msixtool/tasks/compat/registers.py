@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.formats import pci
+from msixtool.msix.bar import pba_memory, table_size
 from msixtool.qemu import config_masks as masks
 from msixtool.qemu.config_masks import ComparedRegister, Context
 from msixtool.qemu.kinds import kind_of
@@ -119,8 +120,8 @@ def _used_ends(space: ConfigSpace, config: bytes, own: PciFunction | None) -> It
     """(BAR, end in bytes) of what the capabilities place in BARs: MSI-X, and a virtio device's structures."""
     capability = space.msix
     if capability is not None:
-        yield capability.table.bar, capability.table.offset + 16 * capability.vectors
-        yield capability.pba.bar, capability.pba.offset + (capability.vectors + 63) // 64 * 8
+        yield capability.table.bar, capability.table.offset + table_size(capability.vectors)
+        yield capability.pba.bar, capability.pba.offset + pba_memory(capability.vectors)
     if own is not None and own.is_virtio:
         yield from masks.virtio_structures(config, [c.offset for c in space.capabilities])
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msixtool.errors import UsageError
 from msixtool.msix import events as ev
-from msixtool.msix.bar import Placement
+from msixtool.msix.bar import Placement, table_size
 from msixtool.msix.registers import VECTOR_CTRL
 from msixtool.tasks.replay.bench import Bench
 from msixtool.tasks.replay.grammar import Form, When
@@ -99,7 +99,7 @@ def entry(
 ) -> str | None:
     """Message and Vector Control of a table entry."""
     found = bench.function.get_message(vector)
-    there = bench.function.table_mmio_read(16 * vector + VECTOR_CTRL).value
+    there = bench.function.table_mmio_read(table_size(vector) + VECTOR_CTRL).value
     return (
         _number("address", found.address, address)
         or _number("data", found.data, data)

@@ -13,6 +13,7 @@ from typing import Any
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
 from msixtool.formats import capabilities, msix, pci
+from msixtool.msix.bar import pba_memory, table_size
 from msixtool.qemu import refusals
 from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.tasks import device_checks
@@ -70,7 +71,7 @@ def _capability(device: MsixDevice, config: ConfigSpace, capability: MsixCapabil
 def _places(device: MsixDevice, config: ConfigSpace, capability: MsixCapability) -> Iterator[RuleFinding]:
     """What msix_init checks of table and PBA, as far as a stream shows it."""
     table, pba = capability.table, capability.pba
-    sizes = (msix.ENTRY_SIZE * capability.vectors, (capability.vectors + 63) // 64 * 8)
+    sizes = (table_size(capability.vectors), pba_memory(capability.vectors))
     if table.bar == pba.bar and table.offset < pba.offset + sizes[1] and pba.offset < table.offset + sizes[0]:
         values = {"table": table.offset, "table_size": sizes[0], "pba": pba.offset, "pba_size": sizes[1]}
         yield _refused(
