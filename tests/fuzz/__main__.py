@@ -29,7 +29,12 @@ def parser() -> argparse.ArgumentParser:
         "--count", type=int, default=10_000, metavar="N", help="inputs over all readers [10000]"
     )
     made.add_argument("--start", type=int, default=0, metavar="N", help="the index of the first input [0]")
-    made.add_argument("--seconds", type=float, metavar="S", help="end each reader's run after so long")
+    made.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="end each reader's run after so long (with --coverage: of CPU)",
+    )
     made.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that read at a time [1]")
     made.add_argument("--reader", nargs="+", choices=READERS, metavar="NAME", help="these readers only")
     made.add_argument("--only", type=int, metavar="INDEX", help="this input alone, with what became of it")
@@ -40,8 +45,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--coverage",
         action="store_true",
-        help="have atheris choose inputs by the code that they reach (msixtool[fuzz]); ten minutes a reader"
-        " unless --seconds",
+        help="have atheris choose inputs by the code that they reach (msixtool[fuzz]); ten minutes of CPU"
+        " a reader unless --seconds",
     )
     made.add_argument(
         "--corpus", metavar="DIR", help="with --coverage: keep what reached more here, and go on"
