@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from msixtool.devices import virtio_layout
 from msixtool.devices.places import config_space, places_of
@@ -65,8 +66,18 @@ def _refused(
     return Refused(refusal, made, item.offset, loads=loads or refusal.loads)
 
 
-def troubles(dump: OpenDump) -> list[Refused]:
-    """All of a stream, in stream order."""
+_asked: WeakKeyDictionary[OpenDump, tuple[Refused, ...]] = WeakKeyDictionary()
+
+
+def troubles(dump: OpenDump) -> tuple[Refused, ...]:
+    """All of a stream, in stream order; looked for once, as refusals, warnings and rules each ask."""
+    found = _asked.get(dump)
+    if found is None:
+        found = _asked[dump] = tuple(sorted(_troubles(dump), key=lambda refused: refused.offset))
+    return found
+
+
+def _troubles(dump: OpenDump) -> list[Refused]:
     found: list[Refused] = []
     blobs: list[tuple[Item, VirtioLayout]] = []
     for item in dump.index.full_sections():
@@ -80,7 +91,7 @@ def troubles(dump: OpenDump) -> list[Refused]:
             found += _rss(item, blob)
     found += _requests(dump, blobs)
     found += _rings(dump, blobs)
-    return sorted(found, key=lambda refused: refused.offset)
+    return found
 
 
 def virtio_blob(dump: OpenDump, item: Item) -> VirtioLayout | None:
