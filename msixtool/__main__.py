@@ -61,8 +61,9 @@ def _forget_errors_unsaid() -> None:
 def _leave(status: int) -> None:
     """End at once: Python would take down piece by piece what the system takes back as a whole."""
     atexit._run_exitfuncs()
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
+    for out in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            out.flush()
     os._exit(status)
 
 

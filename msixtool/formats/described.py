@@ -47,7 +47,7 @@ class Described(Layout):
     def name(self) -> str:
         return str(self.described.get("vmsd_name", ""))
 
-    @property
+    @cached_property
     def idstr(self) -> str:
         return str(self.described.get("name", ""))
 

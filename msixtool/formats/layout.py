@@ -269,7 +269,7 @@ class Layout:
         """Whether nothing is said of its fields."""
         return not self.fields
 
-    @property
+    @cached_property
     def is_vmsd(self) -> bool:
         """Whether it has a name: of a section without, only the device's own code knows what it holds."""
         return bool(self.name)

@@ -147,6 +147,18 @@ def test_what_says_what_the_machine_is_stays() -> None:
     assert kept == [words[0], "q35,vmport=off", *words[2:], "-display", "none"]
 
 
+@pytest.mark.parametrize(
+    ("word", "value", "stays"),
+    [
+        ("-M", "virt,dumpdtb=mark,gic-version=3", ["-M", "virt,gic-version=3"]),
+        ("-icount", "shift=7,rr=record,rrfile=mark,rrsnapshot=s", ["-icount", "shift=7"]),
+        ("-icount", "rr=record,rrfile=mark", []),
+    ],
+)
+def test_an_option_that_describes_the_machine_writes_no_file(word: str, value: str, stays: list[str]) -> None:
+    assert harmless([word, value], {})[0] == [*stays, "-display", "none"]
+
+
 def test_what_virsh_says_is_one_line_without_its_own_beginnings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,8 +33,8 @@ BARE = frozenset(
 """Those without a value."""
 _UNSAID = frozenset(["-S", "-name", "-no-user-config", "-no-shutdown", "-display"])
 """What a command started here has of its own, or needs not: not a word is said of it."""
-_WRITES = ("dumpdtb=",)
-"""Properties of a machine that write a file."""
+_WRITES = ("dumpdtb=", "rr=", "rrfile=", "rrsnapshot=")
+"""Properties of -machine and -icount that write a file."""
 _MIB = 1 << 20
 _NO_DEVICES = ("vfio-", "tpm-", "usb-host", "vhost-", "scsi-block", "scsi-generic", "ccid-card-emulated")
 _OBJECTS = (
@@ -136,9 +136,10 @@ class _Harmless:
         self._say(f"-set {value.partition('.')[0]}: taken out")
         return None
 
-    def _machine(self, value: str) -> str:
-        kept = [each for each in value.split(",") if not each.startswith(_WRITES)]
-        return ",".join(kept)
+    def _machine(self, value: str) -> str | None:
+        return ",".join(each for each in value.split(",") if not each.startswith(_WRITES)) or None
+
+    _M = _icount = _machine
 
     def _accel(self, value: str) -> str:
         if value.startswith("kvm") and not os.access("/dev/kvm", os.R_OK | os.W_OK):
