@@ -8,6 +8,7 @@ all of what goes to a terminal.
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO, cast
 
 from msixtool.cli.guard import plain_line
@@ -66,9 +67,14 @@ class Rows:
         from rich.table import Table
 
         gap, widths = self._fitted(options.max_width)
-        made = Table(box=None, pad_edge=False, show_header=self._heading, header_style="bold")
-        made.padding = (0, gap, 0, 0)
-        for column, width in zip(self.columns, widths, strict=True):
+        # A gap is a column: whether padding counts behind the last one, releases of rich differ.
+        made = Table(box=None, padding=0, pad_edge=False, show_header=self._heading, header_style="bold")
+        empty = 0 if any(widths) else -1  # A column of nothing stays away: rich would give it a width.
+        for at, (column, width) in enumerate(zip(self.columns, widths, strict=True)):
+            if at:
+                made.add_column(width=gap)
+            if width == empty:
+                continue
             made.add_column(
                 column.heading,
                 justify=column.justify,
@@ -78,7 +84,8 @@ class Rows:
                 width=width,
             )
         for row, style in zip(self._rows, self._styles, strict=True):
-            made.add_row(*row, style=style)
+            cells = [("", cell) if width != empty else ("",) for cell, width in zip(row, widths, strict=True)]
+            made.add_row(*[*chain.from_iterable(cells)][1:], style=style)
         yield made
 
     def _fitted(self, room: int) -> tuple[int, Sequence[int | None]]:
