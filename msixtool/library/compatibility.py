@@ -304,10 +304,9 @@ class _OfDomain(Target):
         self.domain, self.version, self.vmstate, self.try_it = domain, version, vmstate, try_it
 
     def _answer(self, source: OpenDump) -> Compatibility:
-        from msixtool.tasks.compat.domain import xml_of
         from msixtool.tasks.compat.qemu_target import try_load
 
-        made = self.commands.of(xml_of(self.domain, source), source)
+        made = self.commands.of(self.domain, source)
         target, vmstate = self.targets.of(made.words)
         comparison = compare(source, target, target_version=self.version, vmstate=self.vmstate or vmstate)
         trial = try_load(made.words, source) if self.try_it else None

@@ -224,3 +224,12 @@ def test_a_table_says_what_to_do_about_a_cause(msixtool: Tool) -> None:
     assert (
         out.splitlines()[cause + 1] == "      Start VMs that are to move there with -machine …-5.2 or older."
     )
+
+
+def test_a_file_without_xml_is_named_and_not_the_stream(msixtool: Tool, tmp_path: Path) -> None:
+    file = tmp_path / "domain.xml"
+    file.write_text("no XML")
+    result = msixtool("compat", FOUR, "--domain", file)
+    assert result.status == 2
+    assert f"{file}: the domain's XML is not taken" in result.err
+    assert str(FOUR) not in result.err

@@ -39,15 +39,17 @@ class DomainCommand:
     changed: tuple[str, ...]
 
 
-def domain_command(xml: str, source: OpenDump, *, connect: str = "qemu:///system") -> DomainCommand:
-    """The command of a domain with harmless backends.
+def domain_command(
+    xml: str, source: OpenDump, *, path: str | None = None, connect: str = "qemu:///system"
+) -> DomainCommand:
+    """The command of a domain with harmless backends; `path` is where its XML stands.
 
     Raises InputError where virsh is not there, does not answer, or does not take the XML.
     """
     try:
         plain, cards, root = without_networks(xml)
     except ValueError as error:
-        raise InputError(_NOT_TAKEN, found=error) from None
+        raise InputError(_NOT_TAKEN, path=path, found=error) from None
     for emulator in root.iterfind("devices/emulator"):
         _check_emulator((emulator.text or "").strip())
     words = _native(plain, connect)
@@ -85,11 +87,12 @@ class DomainCommands:
     def __init__(self) -> None:
         self._made: dict[tuple[object, ...], DomainCommand] = {}
 
-    def of(self, xml: str, source: OpenDump) -> DomainCommand:
-        """As `domain_command`, and the same for the same domain."""
+    def of(self, path: str, source: OpenDump) -> DomainCommand:
+        """As `domain_command` of the XML that `xml_of` has, and the same for the same domain."""
+        xml = xml_of(path, source)
         key = xml, *_flash(source).items()
         if key not in self._made:
-            self._made[key] = domain_command(xml, source)
+            self._made[key] = domain_command(xml, source, path=source.path if path == "-" else path)
         return self._made[key]
 
 
