@@ -11,97 +11,87 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from msixtool.containers.base import bars as bars
-    from msixtool.containers.base import believed_ratio as believed_ratio
-    from msixtool.containers.base import told as told
+    from msixtool.containers.base import bars as bars, believed_ratio as believed_ratio, told as told
     from msixtool.devices.config_space import MsixCapability as MsixCapability
     from msixtool.devices.device import MsixDevice as MsixDevice
     from msixtool.devices.interrupt_route import Route as Route
     from msixtool.devices.rings import Ring as Ring
     from msixtool.documents import Origin as Origin
     from msixtool.dump import ALTERNATIVE as ALTERNATIVE
-    from msixtool.errors import ContainerError as ContainerError
-    from msixtool.errors import FormatError as FormatError
-    from msixtool.errors import InputError as InputError
-    from msixtool.errors import MsixtoolError as MsixtoolError
-    from msixtool.errors import NotAStreamError as NotAStreamError
-    from msixtool.errors import OutputError as OutputError
-    from msixtool.errors import TruncatedError as TruncatedError
-    from msixtool.errors import UsageError as UsageError
+    from msixtool.errors import (
+        ContainerError as ContainerError,
+        FormatError as FormatError,
+        InputError as InputError,
+        MsixtoolError as MsixtoolError,
+        NotAStreamError as NotAStreamError,
+        OutputError as OutputError,
+        TruncatedError as TruncatedError,
+        UsageError as UsageError,
+    )
     from msixtool.library.answer import Answer as Answer
-    from msixtool.library.capturing import Capture as Capture
-    from msixtool.library.capturing import address_of as address_of
-    from msixtool.library.capturing import capture as capture
-    from msixtool.library.capturing import captured as captured
-    from msixtool.library.checking import Validation as Validation
-    from msixtool.library.checking import check_rules as check_rules
+    from msixtool.library.capturing import (
+        Capture as Capture,
+        address_of as address_of,
+        capture as capture,
+        captured as captured,
+    )
+    from msixtool.library.checking import Validation as Validation, check_rules as check_rules
     from msixtool.library.command import Command as Command
     from msixtool.library.comparing import Difference as Difference
-    from msixtool.library.compatibility import Compatibility as Compatibility
-    from msixtool.library.compatibility import Target as Target
-    from msixtool.library.compatibility import compare_vmstates as compare_vmstates
-    from msixtool.library.compatibility import target_of as target_of
-    from msixtool.library.dump import Dump as Dump
-    from msixtool.library.dump import open_input as open_input
-    from msixtool.library.explaining import Explained as Explained
-    from msixtool.library.explaining import explain as explain
-    from msixtool.library.fields import Description as Description
-    from msixtool.library.fields import Fields as Fields
-    from msixtool.library.forging import Forecast as Forecast
-    from msixtool.library.forging import forecast as forecast
-    from msixtool.library.forging import forge as forge
-    from msixtool.library.forging import forge_new as forge_new
-    from msixtool.library.loading import Load as Load
-    from msixtool.library.loading import load as load
-    from msixtool.library.names import device_names as device_names
-    from msixtool.library.names import kind_names as kind_names
-    from msixtool.library.names import rule_names as rule_names
-    from msixtool.library.plain import compat as compat
-    from msixtool.library.plain import inspect as inspect
-    from msixtool.library.plain import validate as validate
-    from msixtool.library.playing import Replay as Replay
-    from msixtool.library.playing import replay as replay
+    from msixtool.library.compatibility import (
+        Compatibility as Compatibility,
+        Target as Target,
+        compare_vmstates as compare_vmstates,
+        target_of as target_of,
+    )
+    from msixtool.library.dump import Dump as Dump, open_input as open_input
+    from msixtool.library.explaining import Explained as Explained, explain as explain
+    from msixtool.library.fields import Description as Description, Fields as Fields
+    from msixtool.library.forging import (
+        Forecast as Forecast,
+        forecast as forecast,
+        forge as forge,
+        forge_new as forge_new,
+    )
+    from msixtool.library.loading import Load as Load, load as load
+    from msixtool.library.names import (
+        device_names as device_names,
+        kind_names as kind_names,
+        rule_names as rule_names,
+    )
+    from msixtool.library.plain import compat as compat, inspect as inspect, validate as validate
+    from msixtool.library.playing import Replay as Replay, replay as replay
     from msixtool.library.reading import Inspection as Inspection
     from msixtool.library.saved import Saved as Saved
-    from msixtool.library.tracing import Tracing as Tracing
-    from msixtool.library.tracing import trace_vm as trace_vm
+    from msixtool.library.tracing import Tracing as Tracing, trace_vm as trace_vm
     from msixtool.library.vectors import Vectors as Vectors
-    from msixtool.library.watching import Look as Look
-    from msixtool.library.watching import watch_vm as watch_vm
-    from msixtool.msix.state import MsixEntry as MsixEntry
-    from msixtool.msix.state import MsixState as MsixState
-    from msixtool.spec import DeviceSpec as DeviceSpec
-    from msixtool.spec import EntrySpec as EntrySpec
-    from msixtool.spec import Spec as Spec
-    from msixtool.spec import make_spec as make_spec
-    from msixtool.spec import read_spec as read_spec
+    from msixtool.library.watching import Look as Look, watch_vm as watch_vm
+    from msixtool.msix.state import MsixEntry as MsixEntry, MsixState as MsixState
+    from msixtool.spec import (
+        DeviceSpec as DeviceSpec,
+        EntrySpec as EntrySpec,
+        Spec as Spec,
+        make_spec as make_spec,
+        read_spec as read_spec,
+    )
     from msixtool.stream.items import Item as Item
     from msixtool.tasks.capture import Captured as Captured
     from msixtool.tasks.capture.address import Address as Address
     from msixtool.tasks.compat.qemu_target import Trial as Trial
     from msixtool.tasks.compat.vmstate_file import is_vmstate_file as is_vmstate_file
-    from msixtool.tasks.diff import Change as Change
-    from msixtool.tasks.diff import DeviceView as DeviceView
+    from msixtool.tasks.diff import Change as Change, DeviceView as DeviceView
     from msixtool.tasks.diff_fields import FieldChange as FieldChange
     from msixtool.tasks.explain import Explanation as Explanation
-    from msixtool.tasks.field_tree import Elements as Elements
-    from msixtool.tasks.field_tree import Group as Group
-    from msixtool.tasks.field_tree import Leaf as Leaf
+    from msixtool.tasks.field_tree import Elements as Elements, Group as Group, Leaf as Leaf
     from msixtool.tasks.fields import Section as Section
-    from msixtool.tasks.finding import Code as Code
-    from msixtool.tasks.finding import Finding as Finding
-    from msixtool.tasks.finding import Severity as Severity
+    from msixtool.tasks.finding import Code as Code, Finding as Finding, Severity as Severity
     from msixtool.tasks.forge_new import make_state as make_state
     from msixtool.tasks.forge_output import Forged as Forged
-    from msixtool.tasks.load import Loaded as Loaded
-    from msixtool.tasks.load import Message as Message
-    from msixtool.tasks.ram_digest import BlockDigest as BlockDigest
-    from msixtool.tasks.ram_digest import RamChange as RamChange
+    from msixtool.tasks.load import Loaded as Loaded, Message as Message
+    from msixtool.tasks.ram_digest import BlockDigest as BlockDigest, RamChange as RamChange
     from msixtool.tasks.replay.player import Step as Step
     from msixtool.tasks.rules.catalogue import RuleFinding as RuleFinding
-    from msixtool.tasks.trace import Interrupt as Interrupt
-    from msixtool.tasks.trace import Traced as Traced
-    from msixtool.tasks.trace import Verdict as Verdict
+    from msixtool.tasks.trace import Interrupt as Interrupt, Traced as Traced, Verdict as Verdict
 
 _NAMES = {
     "containers.base": "bars believed_ratio told",

@@ -17,8 +17,7 @@ import pytest
 import msixtool
 from msixtool.errors import InputError, MsixtoolError, NotAStreamError, UsageError
 from msixtool.formats.qevm import ItemType
-from tests.cli.conftest import Result
-from tests.cli.conftest import msixtool as command
+from tests.cli.conftest import Result, msixtool as command
 from tests.conftest import SAMPLES, unpacked
 
 Tool = Callable[..., Result]

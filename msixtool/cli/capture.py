@@ -52,8 +52,7 @@ def capture(
     paused stays so. With its RAM it is then in the state that QEMU calls postmigrate: QEMU migrates
     it again only after it has run.
     """
-    from msixtool import address_of
-    from msixtool import capture as ask
+    from msixtool import address_of, capture as ask
     from msixtool.cli.output import print_json, remark
     from msixtool.cli.progress import progress_bar
     from msixtool.errors import UsageError

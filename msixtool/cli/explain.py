@@ -45,8 +45,7 @@ def explain(
     Several LOGs (the source's and the target's) are put together: what one side only noticed is told
     with the other's reason. Exit status 1 where something was explained, 0 where nothing known was found.
     """
-    from msixtool import Dump
-    from msixtool import explain as ask
+    from msixtool import Dump, explain as ask
     from msixtool.cli.output import console, print_json, report, warn
 
     if stream is None and (offset or snapshot is not None):

@@ -94,8 +94,7 @@ def _forge(
     snapshot: str | None,
     **rest: Any,
 ) -> ExitStatus:
-    from msixtool import forecast
-    from msixtool import forge as ask
+    from msixtool import forecast, forge as ask
     from msixtool.cli.forge_options import spec_of
     from msixtool.cli.output import remark
     from msixtool.cli.progress import progress_bar

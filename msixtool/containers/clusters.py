@@ -18,8 +18,7 @@ from typing import Any
 from msixtool.containers.base import Source, read_exactly
 from msixtool.containers.codecs import zstd_decoder
 from msixtool.errors import ContainerError, TruncatedError
-from msixtool.formats import parse, sizeof
-from msixtool.formats import qcow2 as fmt
+from msixtool.formats import parse, qcow2 as fmt, sizeof
 
 CACHE = 4 << 20
 """Bytes of L2 tables that are kept."""

@@ -8,8 +8,7 @@ from typing import Any
 from msixtool.containers.base import WINDOW, Source, read_exactly
 from msixtool.containers.file import SliceSource
 from msixtool.errors import ContainerError, InputError
-from msixtool.formats import libvirt as fmt
-from msixtool.formats import parse
+from msixtool.formats import libvirt as fmt, parse
 
 MAX_DATA = 64 << 20
 """Bytes of XML and padding that are believed: libvirt writes the XML and 64 KiB."""

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from msixtool.errors import FormatError, TruncatedError
-from msixtool.formats import lzop as fmt
-from msixtool.formats import parse, sizeof
+from msixtool.formats import lzop as fmt, parse, sizeof
 from msixtool.formats.lzop import BLOCK_SIZE
 
 Checksum = Callable[[bytes], int]

@@ -11,8 +11,7 @@ from msixtool.containers.base import Source, read_exactly
 from msixtool.containers.clusters import ClusterMap, Geometry
 from msixtool.containers.unpack import ALLOWANCE, Budget
 from msixtool.errors import ContainerError, InputError, NotAStreamError, UsageError
-from msixtool.formats import members, parse
-from msixtool.formats import qcow2 as fmt
+from msixtool.formats import members, parse, qcow2 as fmt
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
 from msixtool.devices.virtio import VirtioState
-from msixtool.formats import msix
-from msixtool.formats import virtio as virtio_format
+from msixtool.formats import msix, virtio as virtio_format
 from msixtool.msix.state import MsixState
 from msixtool.stream.items import Item
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from msixtool.devices.virtio_layout import PackedIndices, VirtioLayout
-from msixtool.devices.virtio_layout import RingAddresses as Places
-from msixtool.formats import parse, sizeof, vring
-from msixtool.formats import virtio as fmt
+from msixtool.devices.virtio_layout import PackedIndices, RingAddresses as Places, VirtioLayout
+from msixtool.formats import parse, sizeof, virtio as fmt, vring
 from msixtool.ram.memory import GuestMemory
 
 _INDEX = 0xFFFF

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
 from msixtool.errors import FormatError, TruncatedError
-from msixtool.formats import members, msix, parse, pci, sizeof
-from msixtool.formats import virtio as fmt
+from msixtool.formats import members, msix, parse, pci, sizeof, virtio as fmt
 from msixtool.formats.records import Records
 
 MAX_CONFIG = 1 << 16

@@ -21,8 +21,7 @@ from msixtool.devices import virtio
 from msixtool.devices.config_space import MsixCapability
 from msixtool.devices.virtio import VirtioState
 from msixtool.errors import FormatError
-from msixtool.formats import Buffer, function, parse, pci, qevm, sizeof, virtio_types, vmstate
-from msixtool.formats import virtio as fmt
+from msixtool.formats import Buffer, function, parse, pci, qevm, sizeof, virtio as fmt, virtio_types, vmstate
 from msixtool.formats.layout import Field, Layout, is_fixed, laid_out, struct_field
 from msixtool.formats.opaque import OPAQUE
 

@@ -19,8 +19,7 @@ from msixtool.dump import OpenDump
 from msixtool.errors import UsageError
 from msixtool.formats.idstr import Idstr
 from msixtool.library.answer import Answer
-from msixtool.qemu.vendors import Build
-from msixtool.qemu.vendors import target_of as release_of
+from msixtool.qemu.vendors import Build, target_of as release_of
 from msixtool.qemu.versions import Version, parse_version
 from msixtool.tasks.compat import Comparison, compare, vmstate_file
 from msixtool.tasks.compat.risks import risks

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from msixtool.errors import UsageError
-from msixtool.formats import msix as fmt
-from msixtool.formats import pci
+from msixtool.formats import msix as fmt, pci
 from msixtool.msix.versions import Behaviour
 
 EXCLUSIVE_SIZE = 4096

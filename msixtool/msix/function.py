@@ -25,8 +25,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from msixtool.errors import FormatError, UsageError
-from msixtool.formats import Buffer, pci
-from msixtool.formats import msix as fmt
+from msixtool.formats import Buffer, msix as fmt, pci
 from msixtool.msix import events as ev
 from msixtool.msix.bar import (
     Placement,

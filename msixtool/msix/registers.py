@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Self
 
 from msixtool.errors import UsageError
-from msixtool.formats import members
-from msixtool.formats import msix as fmt
+from msixtool.formats import members, msix as fmt
 from msixtool.msix.bar import Placement, pba_memory, table_size
 from msixtool.msix.state import MsixState
 from msixtool.msix.versions import NEWEST, Behaviour, QemuVersion

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from msixtool.errors import FormatError, UsageError
-from msixtool.formats import Buffer, build, parse
-from msixtool.formats import msix as fmt
+from msixtool.formats import Buffer, build, msix as fmt, parse
 
 
 class MsixEntry(NamedTuple):

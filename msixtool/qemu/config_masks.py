@@ -16,8 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from msixtool.formats import capabilities as fmt
-from msixtool.formats import msix, pci, sizeof
+from msixtool.formats import capabilities as fmt, msix, pci, sizeof
 from msixtool.formats.capabilities import value
 from msixtool.qemu.kinds.facts import EXPRESS_ERRORS, EXPRESS_LINK, NOTHING, POWER_ALL, PciFunction
 from msixtool.qemu.versions import Version

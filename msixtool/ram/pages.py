@@ -11,8 +11,7 @@ from collections.abc import Mapping
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError
-from msixtool.formats import qevm, sizeof
-from msixtool.formats import ram as fmt
+from msixtool.formats import qevm, ram as fmt, sizeof
 from msixtool.formats.qevm import CONTINUING, FOOTER_SIZE, PART_HEADER_SIZE
 from msixtool.formats.ram import Flag
 from msixtool.ram import xbzrle

@@ -16,8 +16,7 @@ from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
 from msixtool.dump import matches
 from msixtool.errors import NotAStreamError, UsageError
-from msixtool.formats import msix as fmt
-from msixtool.formats import pci
+from msixtool.formats import msix as fmt, pci
 from msixtool.formats.qevm import ItemType
 from msixtool.msix.state import MsixState
 from msixtool.qemu.kinds import check_kind

@@ -13,12 +13,10 @@ from itertools import islice
 
 from msixtool.containers.base import WINDOW
 from msixtool.errors import FormatError
-from msixtool.formats import build, qevm
-from msixtool.formats import ram as ram_format
+from msixtool.formats import build, qevm, ram as ram_format
 from msixtool.formats.described import Described
 from msixtool.formats.qevm import CommandType, ItemType
-from msixtool.stream import description as vmdesc
-from msixtool.stream import runs, scan
+from msixtool.stream import description as vmdesc, runs, scan
 from msixtool.stream.forward import ForwardReader
 from msixtool.stream.items import Item
 from msixtool.stream.ram import RamWalker

@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError, InputError, TruncatedError
-from msixtool.formats import qevm
-from msixtool.formats import ram as ram_format
+from msixtool.formats import qevm, ram as ram_format
 from msixtool.formats.described import Described
 from msixtool.formats.idstr import kind_of_section
 from msixtool.formats.qevm import ItemType
-from msixtool.stream import description as vmdesc
-from msixtool.stream import scan
+from msixtool.stream import description as vmdesc, scan
 from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
 from msixtool.stream.ram import RamLayout, RamWalker
 from msixtool.stream.window import Window

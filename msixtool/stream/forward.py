@@ -12,12 +12,10 @@ from typing import Any
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError, InputError, TruncatedError
-from msixtool.formats import parse, qevm
-from msixtool.formats import ram as ram_format
+from msixtool.formats import parse, qevm, ram as ram_format
 from msixtool.formats.qevm import CONTINUING, OPENING, CommandType, ItemType
 from msixtool.qemu.versions import noted_version
-from msixtool.stream import description as vmdesc
-from msixtool.stream import scan
+from msixtool.stream import description as vmdesc, scan
 from msixtool.stream.ends import EndFinder
 from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
 from msixtool.stream.window import Window

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from msixtool.errors import FormatError, TruncatedError
-from msixtool.formats import iterable as fmt
-from msixtool.formats import parse
+from msixtool.formats import iterable as fmt, parse
 from msixtool.formats.iterable import BitmapFlag, BlockFlag, StorageFlag, VfioTag
 from msixtool.formats.qevm import ItemType
 from msixtool.stream.window import Window

@@ -14,8 +14,7 @@ from typing import Any, ClassVar
 
 from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import FormatError, TruncatedError
-from msixtool.formats import parse, sizeof
-from msixtool.formats import ram as fmt
+from msixtool.formats import parse, ram as fmt, sizeof
 from msixtool.formats.ram import Flag
 from msixtool.stream import runs
 from msixtool.stream.items import RamBlock, RamCount

@@ -6,8 +6,7 @@ from msixtool.containers.base import Source
 from msixtool.errors import FormatError, NotAStreamError
 from msixtool.formats import build, parse, qevm
 from msixtool.formats.qevm import ItemType
-from msixtool.stream import backward
-from msixtool.stream import description as vmdesc
+from msixtool.stream import backward, description as vmdesc
 from msixtool.stream.forward import ForwardReader
 from msixtool.stream.items import Damage, DamageRule, StreamIndex
 

@@ -17,8 +17,7 @@ from typing import ClassVar
 from msixtool.containers.base import Progress, bar_of
 from msixtool.dump import OpenDump
 from msixtool.errors import FormatError
-from msixtool.formats import qevm
-from msixtool.formats import ram as fmt
+from msixtool.formats import qevm, ram as fmt
 from msixtool.formats.qevm import CONTINUING, FOOTER_SIZE, PART_HEADER_SIZE
 from msixtool.formats.ram import Flag
 from msixtool.stream.items import Damage, DamageRule, Item, RamBlock

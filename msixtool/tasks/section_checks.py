@@ -20,8 +20,7 @@ from msixtool.devices.places import config_space, places_of
 from msixtool.devices.virtio import Queue
 from msixtool.devices.virtio_layout import PACKED_VIRTQUEUES, RingAddresses, VirtioLayout
 from msixtool.dump import OpenDump
-from msixtool.formats import parse, sizeof, virtio_types, vring
-from msixtool.formats import virtio as fmt
+from msixtool.formats import parse, sizeof, virtio as fmt, virtio_types, vring
 from msixtool.formats.idstr import Idstr, kind_of_section
 from msixtool.formats.opaque import SCSI_REQUESTS
 from msixtool.qemu import refusals

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from msixtool.errors import MsixtoolError
 from tests.containers.recorded import KINDS, needs, opened, recorded, unpacked

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from msixtool.formats import capabilities as fmt
-from msixtool.formats import sizeof
+from msixtool.formats import capabilities as fmt, sizeof
 
 
 @pytest.mark.parametrize(

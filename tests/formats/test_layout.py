@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from construct import Int8ub, Struct
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from msixtool import Dump
 from msixtool.errors import FormatError

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 from construct import Array, Int8ul, Int16ub, Int32ub, Int64ul, Struct
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from msixtool.errors import FormatError, TruncatedError
 from msixtool.formats import build, msix, parse

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from construct import Bytes, Struct, this
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from msixtool.containers.file import BytesSource
 from msixtool.devices.locate import find_devices

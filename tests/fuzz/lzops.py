@@ -15,8 +15,7 @@ from random import Random
 from typing import NamedTuple
 
 from msixtool.errors import FormatError
-from msixtool.formats import lzop as fmt
-from msixtool.formats import parse
+from msixtool.formats import lzop as fmt, parse
 from msixtool.formats.qevm import HEADER_SIZE
 from tests.fuzz import bases, octets
 from tests.fuzz.outcome import Input

@@ -13,8 +13,7 @@ from typing import Any
 
 from msixtool.output.files import OutputFile, create
 from msixtool.ram.looked_at import Span
-from msixtool.tasks.capture import capture, moments, state, written_file
-from msixtool.tasks.capture import monitor as wire
+from msixtool.tasks.capture import capture, moments, monitor as wire, state, written_file
 from tests.fuzz import json_text
 from tests.fuzz.outcome import Input, MisreadError, Outcome
 from tests.tasks.capture_monitor import commands

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from math import ceil
 
-from tests.fuzz import container_readers as containers
-from tests.fuzz import disks, logs, lzops, qmp_reader, stream_inputs
-from tests.fuzz import stream_readers as streams
-from tests.fuzz import text_readers as texts
-from tests.fuzz import trace_readers as traces
-from tests.fuzz import virtio_readers as devices
+from tests.fuzz import (
+    container_readers as containers,
+    disks,
+    logs,
+    lzops,
+    qmp_reader,
+    stream_inputs,
+    stream_readers as streams,
+    text_readers as texts,
+    trace_readers as traces,
+    virtio_readers as devices,
+)
 from tests.fuzz.outcome import Reader
 
 _ALL = (

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from msixtool.errors import FormatError
-from tests.fuzz import __main__ as command
-from tests.fuzz import commands, whole, worker
+from tests.fuzz import __main__ as command, commands, whole, worker
 from tests.fuzz.outcome import Input, MisreadError, Outcome, Reader
 from tests.fuzz.readers import READERS
 

@@ -15,8 +15,7 @@ import pytest
 
 import msixtool
 from msixtool import Answer, Dump, NotAStreamError, Saved, UsageError, open_input
-from tests.cli.conftest import Result
-from tests.cli.conftest import msixtool as command
+from tests.cli.conftest import Result, msixtool as command
 from tests.conftest import REPOSITORY, SAMPLES
 from tests.library.reference import GROUPS, MARK, PAGE, reference
 

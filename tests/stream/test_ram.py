@@ -7,8 +7,7 @@ import zlib
 import pytest
 
 from msixtool.containers.file import BytesSource
-from msixtool.formats import build
-from msixtool.formats import ram as fmt
+from msixtool.formats import build, ram as fmt
 from msixtool.formats.qevm import ItemType
 from msixtool.stream.items import RamCount, StreamIndex
 from msixtool.stream.read import read_stream

@@ -15,8 +15,7 @@ from msixtool import Dump
 from msixtool.containers.file import BytesSource
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.locate import find_devices
-from msixtool.formats import build, libvirt, msix
-from msixtool.formats import virtio as virtio_format
+from msixtool.formats import build, libvirt, msix, virtio as virtio_format
 from msixtool.msix.state import MsixState
 from msixtool.stream.items import Item
 from msixtool.stream.read import read_stream

@@ -10,8 +10,7 @@ import zlib
 from collections import defaultdict
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from msixtool import Dump
 from msixtool.tasks.ram_digest import BlockDigest, diff_ram, digest_ram

@@ -8,8 +8,7 @@ import random
 from string import Formatter
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from msixtool.qemu.wordings import WORDINGS, Role
 from msixtool.tasks.explain import _CAUSES, _SENTENCES, MOST, Explanation, explain

@@ -8,8 +8,7 @@ import json
 import tracemalloc
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from msixtool.containers.layers import DEPTH
 from msixtool.errors import InputError

@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from msixtool import Dump
 from msixtool.devices.config_space import BarPlace, ConfigSpace, MsixCapability

@@ -14,8 +14,7 @@ from msixtool import Dump
 from msixtool.devices.cpus import Apic, Cpu
 from msixtool.devices.interrupt_route import Route, RouteKind, Unreachable
 from msixtool.devices.rings import QueueReader, Ring
-from msixtool.devices.virtio_layout import PackedIndices
-from msixtool.devices.virtio_layout import RingAddresses as Places
+from msixtool.devices.virtio_layout import PackedIndices, RingAddresses as Places
 from msixtool.errors import UsageError
 from msixtool.formats.qevm import ItemType
 from msixtool.qemu.kinds import kind_of

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from msixtool.errors import FormatError
-from msixtool.formats import parse, pci, sizeof
-from msixtool.formats import virtio as fmt
+from msixtool.formats import parse, pci, sizeof, virtio as fmt
 from msixtool.formats.virtio_types import serial_ports
 from msixtool.qemu.kinds import Backend, DeviceKind, Options, features, register
 from msixtool.qemu.kinds.facts import MACHINE, Advice, Compat, give

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from msixtool.formats import parse, sizeof
-from msixtool.formats import virtio as fmt
+from msixtool.formats import parse, sizeof, virtio as fmt
 from msixtool.qemu.kinds import Backend, kind_of
 from msixtool.qemu.kinds.seen import Seen
 from msixtool.ram.memory_map import backends

@@ -14,8 +14,7 @@ from msixtool.devices.places import places_of
 from msixtool.devices.virtio import config_size
 from msixtool.dump import OpenDump
 from msixtool.errors import FormatError, MsixtoolError
-from msixtool.formats import capabilities, parse, pci, sizeof, vmstate
-from msixtool.formats import virtio as fmt
+from msixtool.formats import capabilities, parse, pci, sizeof, virtio as fmt, vmstate
 from msixtool.formats.qevm import ItemType
 from msixtool.qemu.kinds.seen import VirtioSeen
 from msixtool.qemu.versions import Version

@@ -12,8 +12,7 @@ from typing import Any, NoReturn
 
 from msixtool.devices import virtio_layout
 from msixtool.devices.virtio_layout import VirtioLayout
-from msixtool.formats import sizeof, virtio_types
-from msixtool.formats import virtio as fmt
+from msixtool.formats import sizeof, virtio as fmt, virtio_types
 from msixtool.qemu import refusals
 from msixtool.tasks.compat.load_base import MAX_FIELD, LoadBase, LoadStoppedError, Misfit
 from msixtool.words import plural

@@ -12,8 +12,7 @@ from msixtool.devices import virtio, virtio_layout
 from msixtool.devices.virtio import Queue, VirtioState
 from msixtool.devices.virtio_layout import VirtioLayout
 from msixtool.errors import FormatError
-from msixtool.formats import msix, pci, vmstate
-from msixtool.formats import virtio as fmt
+from msixtool.formats import msix, pci, virtio as fmt, vmstate
 from msixtool.qemu import advice, refusals, vmstates
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.refusals.refusal import Refusal

@@ -9,8 +9,7 @@ from __future__ import annotations
 from msixtool.devices.device import MsixDevice
 from msixtool.dump import OpenDump
 from msixtool.errors import InputError, UsageError
-from msixtool.formats import msix as fmt
-from msixtool.formats import virtio as virtio_format
+from msixtool.formats import msix as fmt, virtio as virtio_format
 from msixtool.msix import events as ev
 from msixtool.msix.events import Events
 from msixtool.msix.function import MsixFunction
