@@ -9,16 +9,17 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from io import TextIOWrapper
+from typing import Any
 
 import click
 
 from msixtool.cli.guard import escaped, guarded
 from msixtool.cli.options import help_option
-from msixtool.cli.screen import say, screened
+from msixtool.cli.screen import asked, say
 from msixtool.cli.status import ExitStatus
 from msixtool.errors import MsixtoolError, visible
 
@@ -125,8 +126,37 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status. Errors become one line on standard error."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     _bear_any_text()
-    with guarded(), screened():
+    with guarded(), _screened():
         return _run(words)
+
+
+@contextmanager
+def _screened() -> Iterator[None]:
+    """A run on standard output, which is guarded: options are forgotten behind it, a pager is waited for."""
+    asked.forget()
+    out: Any = sys.stdout
+    terminal = out.below
+    paged = None
+    if terminal.isatty():
+        from msixtool.cli.pager import Paged
+
+        out.below = paged = Paged(terminal)
+        asked.beside = paged.error
+    if sys.stderr.isatty():
+        from msixtool import bars
+        from msixtool.cli.progress import progress_bar
+
+        bars.set(progress_bar)
+    try:
+        yield
+    finally:
+        if asked.verbose:
+            from msixtool import told
+
+            told.set(None)
+        if paged is not None:
+            out.below, asked.beside = terminal, None
+            paged.close()
 
 
 def _run(words: list[str]) -> int:

@@ -53,8 +53,9 @@ def capture(
     it again only after it has run.
     """
     from msixtool import address_of, capture as ask
-    from msixtool.cli.output import print_json, remark
+    from msixtool.cli.output import print_json
     from msixtool.cli.progress import progress_bar
+    from msixtool.cli.screen import remark
     from msixtool.errors import UsageError
     from msixtool.output.files import refuse_terminal
 

@@ -53,7 +53,8 @@ def cmdline(
     not tell is a note on standard error.
     """
     from msixtool import Dump
-    from msixtool.cli.output import print_json, report, warn
+    from msixtool.cli.output import print_json, report
+    from msixtool.cli.screen import warn
 
     with (
         end_in_order() if check else nullcontext(),

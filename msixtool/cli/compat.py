@@ -91,7 +91,7 @@ def compat(
     its devices are captured, with --try its RAM too.
     """
     from msixtool import Dump, address_of, compare_vmstates, is_vmstate_file, target_of
-    from msixtool.cli.output import remark
+    from msixtool.cli.screen import remark
 
     vm = None
     if qmp is not None or connect is not None or not _is_xml(domain):
@@ -146,7 +146,8 @@ class _Printed:
 
     def one(self, answer: Compatibility) -> ExitStatus:
         """One comparison, whole."""
-        from msixtool.cli.output import give, remark, report
+        from msixtool.cli.output import give, report
+        from msixtool.cli.screen import remark
 
         for note in answer.notes:
             remark(note)
@@ -158,7 +159,8 @@ class _Printed:
     ) -> ExitStatus:
         """A row for each source, or a line of JSON."""
         from msixtool.cli import many
-        from msixtool.cli.output import print_json, remark, report_damage
+        from msixtool.cli.output import print_json, report_damage
+        from msixtool.cli.screen import remark
         from msixtool.cli.summary import CompatSummary, compat_facts
         from msixtool.pages.views import compat_row
 

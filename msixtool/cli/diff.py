@@ -103,7 +103,8 @@ def diff(
 
 def _report(answer: Difference) -> ExitStatus:
     """Name what is damaged, in the streams or of what was compared; the status."""
-    from msixtool.cli.output import SHOWN, report, warn
+    from msixtool.cli.output import SHOWN, report
+    from msixtool.cli.screen import warn
 
     status = report(answer)
     for line in answer.undecoded[:SHOWN]:

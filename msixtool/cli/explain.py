@@ -46,7 +46,8 @@ def explain(
     with the other's reason. Exit status 1 where something was explained, 0 where nothing known was found.
     """
     from msixtool import Dump, explain as ask
-    from msixtool.cli.output import console, print_json, report, warn
+    from msixtool.cli.output import console, print_json, report
+    from msixtool.cli.screen import warn
 
     if stream is None and (offset or snapshot is not None):
         raise click.UsageError("--offset and --snapshot are of the stream: give it with --stream.")

@@ -35,7 +35,8 @@ def fields(
 ) -> ExitStatus:
     """Show the fields of every section by name, as the vmdesc describes them; virtio too."""
     from msixtool import Dump
-    from msixtool.cli.output import SHOWN, console, for_each, heading, report, warn
+    from msixtool.cli.output import SHOWN, console, for_each, heading, report
+    from msixtool.cli.screen import warn
 
     def one(file: str) -> ExitStatus:
         with Dump.open(file, offset=offset, snapshot=snapshot) as dump:

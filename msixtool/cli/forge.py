@@ -96,8 +96,8 @@ def _forge(
 ) -> ExitStatus:
     from msixtool import forecast, forge as ask
     from msixtool.cli.forge_options import spec_of
-    from msixtool.cli.output import remark
     from msixtool.cli.progress import progress_bar
+    from msixtool.cli.screen import remark
     from msixtool.output.files import refuse_terminal
 
     spec = spec_of(**rest)
@@ -141,7 +141,8 @@ def _new(output: str, force: bool, *, kind: str | None, text: bool, **given: Any
 def _show(expected: Forecast) -> ExitStatus:
     """What would change, as a diff in words, and how many bytes that comes to."""
     from msixtool.cli.diff_words import device_lines, field_lines
-    from msixtool.cli.output import console, remark
+    from msixtool.cli.output import console
+    from msixtool.cli.screen import remark
 
     out = console()
     for line in device_lines(expected.changes, expected.devices):

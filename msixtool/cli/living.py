@@ -80,8 +80,8 @@ class CapturedFile(os.PathLike[str]):
 def captured(vm: Address, *, devices: bool = True) -> Iterator[CapturedFile]:
     """The stream of a running VM in a file that is there for the length of the block."""
     from msixtool import captured as capturing
-    from msixtool.cli.output import remark
     from msixtool.cli.progress import progress_bar
+    from msixtool.cli.screen import remark
     from msixtool.cli.signals import end_in_order
 
     with (

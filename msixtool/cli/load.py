@@ -46,7 +46,8 @@ def load(file: str, output: str | None, as_json: bool, **rest: Any) -> ExitStatu
     1 where QEMU would refuse the stream, or an interrupt is lost.
     """
     from msixtool import load as ask
-    from msixtool.cli.output import console, print_json, report, warn
+    from msixtool.cli.output import console, print_json, report
+    from msixtool.cli.screen import warn
 
     answer = ask(file, output=output, **rest)
     if as_json:

@@ -18,9 +18,8 @@ from typing import Any, TextIO
 from msixtool.cli import TRACEBACK
 from msixtool.cli.guard import below, guard
 from msixtool.cli.options import is_folder
-from msixtool.cli.output import remark, warn
 from msixtool.cli.progress import count_bar
-from msixtool.cli.screen import asked
+from msixtool.cli.screen import asked, remark, warn
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 from msixtool.cli.summary import Summary

@@ -1,4 +1,4 @@
-"""Printing: results to standard output, all else to standard error."""
+"""Printing results to standard output, and what is damaged to standard error."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from msixtool.cli import screen
 from msixtool.cli.guard import below, terminal
 from msixtool.cli.plain import Column, Plain, Rows
+from msixtool.cli.screen import remark, warn
 from msixtool.cli.status import ExitStatus
 from msixtool.errors import visible
 from msixtool.words import plural
@@ -84,17 +85,6 @@ def print_json(document: dict[str, Any], *, one_line: bool = False) -> None:
     while some := "".join(islice(pieces, 4096)):
         sys.stdout.write(some)
     sys.stdout.write("\n")
-
-
-def warn(message: str) -> None:
-    """One line on standard error, of something that is wrong."""
-    screen.say(f"msixtool: {visible(message)}")
-
-
-def remark(message: str) -> None:
-    """One line on standard error, of something that is as it should be; not with --quiet."""
-    if not screen.asked.quiet:
-        warn(message)
 
 
 def give(answer: Shown, printed: Callable[[Console, Shown], None], page: Page, *, as_json: bool) -> None:

@@ -1,22 +1,19 @@
-"""How a command meets its screen: colour, a pager, and how much it says besides its answer.
+"""What is asked of the screen (colour, a pager, how much is said besides the answer), and lines beside it.
 
 The environment's words for colour are NO_COLOR (https://no-color.org), CLICOLOR and CLICOLOR_FORCE
-(https://bixense.com/clicolors); the pager is chosen, and told what to do, as git does it.
+(https://bixense.com/clicolors).
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
+from typing import Literal, TextIO
 
-from msixtool.cli.guard import Guarded, below
-
-if TYPE_CHECKING:
-    import subprocess
+from msixtool.cli.guard import Guarded
+from msixtool.errors import visible
 
 Color = Literal["auto", "always", "never"]
 Format = Literal["table", "json", "csv"]
@@ -33,6 +30,8 @@ class Screen:
     quiet: bool = False
     verbose: bool = False
     pager: bool = True
+    beside: Callable[[str], object] | None = None
+    """Takes what is for standard error while a pager has the answer."""
 
     def forget(self) -> None:
         """What was asked for in a run before this one."""
@@ -40,32 +39,6 @@ class Screen:
 
 
 asked = Screen()
-
-
-@contextmanager
-def screened() -> Iterator[None]:
-    """A run on standard output, which is guarded: options are forgotten behind it, a pager is waited for."""
-    asked.forget()
-    out: Any = sys.stdout
-    terminal = out.below
-    paged = Paged(terminal) if terminal.isatty() else None
-    if paged is not None:
-        out.below = paged
-    if sys.stderr.isatty():
-        from msixtool import bars
-        from msixtool.cli.progress import progress_bar
-
-        bars.set(progress_bar)
-    try:
-        yield
-    finally:
-        if asked.verbose:
-            from msixtool import told
-
-            told.set(None)
-        if paged is not None:
-            out.below = terminal
-            paged.close()
 
 
 def wants_colour(out: TextIO) -> bool:
@@ -102,7 +75,6 @@ def be_quiet() -> None:
 def be_verbose() -> None:
     """Say on standard error how each input is read."""
     from msixtool import told
-    from msixtool.cli.output import remark
 
     asked.verbose = True
     told.set(remark)
@@ -110,112 +82,18 @@ def be_verbose() -> None:
 
 def say(line: str) -> None:
     """A line on standard error; in its place in the pager, where what was printed before it is there."""
-    out = below(sys.stdout)
-    if isinstance(out, Paged) and sys.stderr.isatty():
-        out.error(f"{line}\n")
+    if asked.beside is not None and sys.stderr.isatty():
+        asked.beside(f"{line}\n")
     else:
         print(line, file=sys.stderr)
 
 
-def live() -> None:
-    """What is printed is wanted at once: there is no pager from here on."""
-    out = below(sys.stdout)
-    if isinstance(out, Paged):
-        out.release()
+def warn(message: str) -> None:
+    """One line on standard error, of something that is wrong."""
+    say(f"msixtool: {visible(message)}")
 
 
-class Paged:
-    """A terminal whose text is held back until it is more than a screen, and goes into a pager then."""
-
-    def __init__(self, out: TextIO) -> None:
-        from shutil import get_terminal_size  # with archives in tow: not for a run into a pipe
-
-        self.out = out
-        self._held: list[tuple[TextIO, str]] | None = []
-        self._lines = 0
-        self._width, self._height = get_terminal_size()
-        self._pager: subprocess.Popen[str] | None = None
-
-    def write(self, text: str) -> int:
-        """Text of the answer."""
-        self._take(self.out, text)
-        return len(text)
-
-    def error(self, text: str) -> None:
-        """Text for standard error, in its order among the rest."""
-        self._take(sys.stderr, text)
-
-    def isatty(self) -> bool:
-        return True
-
-    def flush(self) -> None:
-        """What is held stays so."""
-        if self._pager is not None and self._pager.stdin is not None:
-            self._pager.stdin.flush()
-        elif self._held is None:
-            self.out.flush()
-
-    def release(self) -> None:
-        """Print what is held, and hold nothing any more."""
-        held, self._held = self._held or [], None
-        for stream, text in held:
-            stream.write(text)
-            stream.flush()
-
-    def close(self) -> None:
-        """Print what is held, or wait until the pager is left."""
-        if self._pager is None:
-            self.release()
-            return
-        with suppress(OSError):
-            cast("TextIO", self._pager.stdin).close()
-        while True:
-            try:
-                self._pager.wait()
-                return
-            except KeyboardInterrupt:  # The pager's own: it goes on.
-                continue
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.out, name)
-
-    def _take(self, stream: TextIO, text: str) -> None:
-        if self._pager is not None:
-            cast("TextIO", self._pager.stdin).write(text)
-            return
-        if self._held is None:
-            stream.write(text)
-            return
-        self._held.append((stream, text))
-        self._lines += sum(1 + len(line) // self._width for line in text.split("\n")[:-1])
-        if self._lines >= self._height:
-            self._start()
-
-    def _start(self) -> None:
-        command = _command() if asked.pager else None
-        if command is not None:
-            import subprocess
-
-            environment = {"LESS": "FRX", "LV": "-c", **os.environ}
-            with suppress(OSError):
-                self._pager = subprocess.Popen(
-                    ["sh", "-c", command], stdin=subprocess.PIPE, text=True, env=environment, errors="replace"
-                )
-        if self._pager is None:
-            self.release()
-            return
-        held, self._held = self._held or [], None
-        for _, text in held:
-            cast("TextIO", self._pager.stdin).write(text)
-
-
-def _command() -> str | None:
-    """The pager's command line; None where none is wanted or there, or nobody could tell it to go on."""
-    if os.environ.get("TERM", "dumb") == "dumb" or not os.isatty(0):
-        return None
-    for name in ("MSIXTOOL_PAGER", "PAGER"):
-        if name in os.environ:
-            return None if os.environ[name] in ("", "cat") else os.environ[name]
-    from shutil import which
-
-    return "less" if which("less") else None
+def remark(message: str) -> None:
+    """One line on standard error, of something that is as it should be; not with --quiet."""
+    if not asked.quiet:
+        warn(message)

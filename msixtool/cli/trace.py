@@ -66,7 +66,8 @@ def trace(
     Of a running VM device state is read, and of its RAM the rings and remapping tables alone: the guest
     stands for milliseconds. Status 1 where an interrupt is lost.
     """
-    from msixtool.cli.output import SHOWN, give, remark, warn
+    from msixtool.cli.output import SHOWN, give
+    from msixtool.cli.screen import remark, warn
 
     vm = living.meant(file, qmp, domain, connect)
     _check(vm, later, twice, ram)

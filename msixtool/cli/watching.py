@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from msixtool.cli.guard import below
-from msixtool.cli.output import console, print_json, remark, report
-from msixtool.cli.screen import live
+from msixtool.cli.output import console, print_json, report
+from msixtool.cli.pager import live
+from msixtool.cli.screen import remark
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 from msixtool.documents import Document, Origin
 from msixtool.documents.diff import diff_document
 from msixtool.dump import OpenDump
-from msixtool.errors import UsageError
+from msixtool.errors import NotAStreamError, UsageError
 from msixtool.library.answer import Answer
 from msixtool.spec.saved import SavedFile
 from msixtool.tasks.diff import CAPABILITY, DEVICE, PBA, VECTORS, Change, DeviceView, diff_devices
@@ -115,6 +117,21 @@ def difference_of(
     if fields and isinstance(a, OpenDump) and isinstance(b, OpenDump):
         return _with_fields(a, b, both, changes, device, moving=moving, ram=ram)
     return Difference(origin_of(a), origin_of(b), both, changes)
+
+
+@contextmanager
+def opened(given: Operand | str | os.PathLike[str]) -> Iterator[Operand]:
+    """What is opened as it is; a path is opened for the length of the block."""
+    if not isinstance(given, str | os.PathLike):
+        yield given
+        return
+    with ExitStack() as stack:
+        operand: Operand
+        try:
+            operand = stack.enter_context(OpenDump.open(given))
+        except NotAStreamError as error:
+            operand = SavedFile.read(os.fspath(given), error)
+        yield operand
 
 
 def origin_of(operand: Operand) -> Origin:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from typing import TYPE_CHECKING, BinaryIO
 
 from msixtool.documents import Origin
@@ -104,11 +103,11 @@ class Dump(OpenDump):
 
         Raises UsageError where nothing is selected, and where a SPEC does not fit.
         """
-        from msixtool.library.comparing import difference_of
+        from msixtool.library.comparing import difference_of, opened
 
-        with as_opened(other) as opened:
+        with opened(other) as operand:
             return difference_of(
-                self, opened, device=device, kind=kind, loaded=loaded, fields=fields, moving=moving, ram=ram
+                self, operand, device=device, kind=kind, loaded=loaded, fields=fields, moving=moving, ram=ram
             )
 
     def compat(
@@ -227,16 +226,6 @@ class Dump(OpenDump):
     def __repr__(self) -> str:
         machine = self.index.machine or "no machine type"
         return f"<Dump of {self.path[-60:]!r}: {machine[:40]!r}, {len(self.index.items)} sections>"
-
-
-@contextmanager
-def as_opened(given: Operand | str | os.PathLike[str]) -> Iterator[Operand]:
-    """What is opened as it is; a path is opened for the length of the block."""
-    if isinstance(given, str | os.PathLike):
-        with open_input(given) as opened:
-            yield opened
-    else:
-        yield given
 
 
 def open_input(

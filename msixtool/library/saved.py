@@ -49,11 +49,10 @@ class Saved(below.SavedFile):
 
     def diff(self, other: Operand | str | os.PathLike[str], **how: Any) -> Difference:
         """What differs from `other`; `how` is that of `Dump.diff`."""
-        from msixtool.library.comparing import difference_of
-        from msixtool.library.dump import as_opened
+        from msixtool.library.comparing import difference_of, opened
 
-        with as_opened(other) as opened:
-            return difference_of(self, opened, **how)
+        with opened(other) as operand:
+            return difference_of(self, operand, **how)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -14,7 +14,7 @@ from msixtool import Dump, forge
 from msixtool.devices.device import MsixDevice
 from msixtool.spec.values import Spec
 from msixtool.tasks.trace import Interrupt, Trace, trace
-from msixtool.tasks.trace.follow import InterruptPlace
+from msixtool.tasks.trace.interrupt import InterruptPlace
 
 from .linux import Linux, disk, missing, net
 

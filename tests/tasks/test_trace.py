@@ -23,7 +23,7 @@ from msixtool.stream.items import Item
 from msixtool.tasks.forge import plan
 from msixtool.tasks.forge_output import forged_dump, open_base
 from msixtool.tasks.trace import Trace, Verdict, trace
-from msixtool.tasks.trace.follow import Interrupt, InterruptPlace, Use
+from msixtool.tasks.trace.interrupt import Interrupt, InterruptPlace, Use
 from msixtool.tasks.trace.verdict import Later, judge
 from tests.conftest import REPOSITORY
 

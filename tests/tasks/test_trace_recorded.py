@@ -10,7 +10,7 @@ import pytest
 
 from msixtool import Dump
 from msixtool.tasks.trace import Interrupt, Trace, trace
-from msixtool.tasks.trace.follow import Use
+from msixtool.tasks.trace.interrupt import Use
 from tests.conftest import CORPUS, REPOSITORY
 
 RECORDED = sorted((REPOSITORY / "tests" / "data" / "trace").glob("*/truth.json"))

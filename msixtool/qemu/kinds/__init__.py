@@ -205,6 +205,14 @@ def register(*kinds: DeviceKind) -> None:
         _kinds[kind.section] = kind
 
 
+_of_strangers: dict[tuple[str, ...], Callable[[str], DeviceKind]] = {}
+
+
+def register_strangers(beginnings: tuple[str, ...], made: Callable[[str], DeviceKind]) -> None:
+    """Make known what is so of every kind whose section begins with one of `beginnings`."""
+    _of_strangers[beginnings] = lru_cache(maxsize=1024)(made)
+
+
 @lru_cache(maxsize=1)
 def _registry() -> dict[str, DeviceKind]:
     for family in FAMILIES:
@@ -222,10 +230,6 @@ def _recorded_virtio() -> str:
     return next(kind.section for kind in kinds() if kind.is_virtio and kind.probes)
 
 
-VIRTIO_SECTIONS = ("virtio-", "vhost-")
-"""What the sections of virtio devices begin with."""
-
-
 def kind_of(section: str | None) -> DeviceKind:
     """The kind of a section by its idstr or the last part of it.
 
@@ -235,14 +239,10 @@ def kind_of(section: str | None) -> DeviceKind:
     found = _registry().get(name)
     if found is not None:
         return found
-    return _virtio_stranger(name) if name.startswith(VIRTIO_SECTIONS) else _STRANGER
-
-
-@lru_cache(maxsize=1024)
-def _virtio_stranger(name: str) -> DeviceKind:
-    from msixtool.qemu.kinds.transport import virtio
-
-    return virtio(name)
+    for beginnings, made in _of_strangers.items():
+        if name.startswith(beginnings):
+            return made(name)
+    return _STRANGER
 
 
 _STRANGER = DeviceKind("")

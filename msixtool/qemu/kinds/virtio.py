@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msixtool.errors import FormatError
 from msixtool.formats import parse, pci, sizeof, virtio as fmt
 from msixtool.formats.virtio_types import serial_ports
-from msixtool.qemu.kinds import Backend, DeviceKind, Options, features, register
+from msixtool.qemu.kinds import Backend, DeviceKind, Options, features, register, register_strangers
 from msixtool.qemu.kinds.facts import MACHINE, Advice, Compat, give
 from msixtool.qemu.kinds.transport import (
     LAYOUTS,
@@ -197,6 +197,7 @@ _WHERE = Advice(
     fields={"addr": give("memaddr"), "block_size": give("block-size"), "node": give("node")},
 )
 
+register_strangers(("virtio-", "vhost-"), virtio)
 register(
     device(
         "virtio-net",

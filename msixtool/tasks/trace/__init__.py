@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from msixtool.devices.cpus import Cpu, guest_time, read_cpus
 from msixtool.devices.device import MsixDevice
 from msixtool.dump import OpenDump
-from msixtool.tasks.trace.follow import Follower, Interrupt
-from msixtool.tasks.trace.verdict import LOSING, SECOND, Later, Verdict, judge
+from msixtool.tasks.trace.follow import Follower
+from msixtool.tasks.trace.interrupt import Interrupt, Verdict
+from msixtool.tasks.trace.verdict import LOSING, SECOND, Later, judge
 
 __all__ = ["Interrupt", "Trace", "Traced", "Verdict", "trace"]
 

@@ -12,7 +12,7 @@ from msixtool.devices.interrupt_route import Unreachable
 
 if TYPE_CHECKING:
     from msixtool.devices.device import MsixDevice
-    from msixtool.tasks.trace.follow import Interrupt
+    from msixtool.tasks.trace.interrupt import Interrupt
 
 _NOTES = {
     Unreachable.NOT_AN_MSI: "The vector's address is no interrupt's.",

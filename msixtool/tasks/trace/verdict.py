@@ -8,38 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from msixtool.qemu.kinds import kind_of
+from msixtool.tasks.trace.interrupt import Interrupt, InterruptPlace, Verdict
 
 if TYPE_CHECKING:
     from msixtool.devices.cpus import Cpu
     from msixtool.devices.device import MsixDevice
-    from msixtool.tasks.trace.follow import Interrupt
 
 SECOND = 1_000_000_000
 """Guest time in ns that lies between two streams before the second one decides."""
 
 
-class Verdict(StrEnum):
-    """What became of an interrupt."""
-
-    IDLE = "idle"
-    PENDING = "pending"
-    AT_CPU = "at-cpu"
-    IN_SERVICE = "in-service"
-    LOST = "lost"
-    SUSPECT = "suspect"
-    STUCK = "stuck"
-    UNACCOUNTED = "unaccounted"
-    UNDECIDED = "undecided"
-
-
 LOSING = (Verdict.LOST, Verdict.STUCK)
 """What brings the exit status 1."""
 
-_PLACES = {"pending": Verdict.PENDING, "apic-irr": Verdict.AT_CPU, "apic-isr": Verdict.IN_SERVICE}
+_PLACES = {
+    InterruptPlace.PENDING: Verdict.PENDING,
+    InterruptPlace.REQUESTED: Verdict.AT_CPU,
+    InterruptPlace.IN_SERVICE: Verdict.IN_SERVICE,
+}
 
 
 class _Key(NamedTuple):
