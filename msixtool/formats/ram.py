@@ -16,6 +16,8 @@ from msixtool.formats.records import packed
 
 SECTION = "ram"
 """idstr of the section."""
+USUAL_PAGE_SIZE = 4096
+"""Bytes of a target's page where the stream does not say."""
 
 
 class Flag(IntFlag):
@@ -68,6 +70,9 @@ BLOCK = Struct("idstr" / ID_STRING, "used_length" / Int64ub)
 BLOCK_FIXED = len(BLOCK.build({"idstr": "", "used_length": 0}))
 """Bytes of a BLOCK besides its name, whose length is its first byte."""
 BLOCK_MAX = BLOCK_FIXED + 255
+BLOCK_EXTRA = Int64ub
+"""Behind a BLOCK: with postcopy its page size if that is huge, with x-ignore-shared its guest address."""
+BLOCK_EXTRA_SIZE = BLOCK_EXTRA.sizeof()
 
 MAPPED_RAM_HEADER = Struct(
     "version" / Int32ub,

@@ -33,7 +33,7 @@ class GuestMemory:
         self._index = index
         self._regions = list(regions)
         self._base = base
-        self._page_size = index.page_size or pages.PAGE_SIZE
+        self._page_size = index.page_size or fmt.USUAL_PAGE_SIZE
         self._blocks = {block.idstr: block for block in index.blocks}
         self._kept: dict[tuple[str, int], bytes | None] = {}
         self._wanted: set[tuple[str, int]] = set()
@@ -135,7 +135,7 @@ class GuestMemory:
             by_block.setdefault(block, set()).add(offset)
         taker = pages.PageTaker(self._source, self._index, by_block)
         try:
-            taker.take_all(self._index)
+            taker.walk_all(self._index)
         except InputError as error:
             damage = Damage.of(error, 0, DamageRule.RAM_RECORD, fmt.SECTION)
             if damage not in self.damage:

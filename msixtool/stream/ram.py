@@ -6,7 +6,6 @@ follow each other (whole pages, zero pages) are checked as strided slices, at C 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,7 +13,7 @@ from typing import Any, ClassVar
 
 from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import FormatError, TruncatedError
-from msixtool.formats import parse, ram as fmt, sizeof
+from msixtool.formats import parse, ram as fmt, sizeof, vmstate
 from msixtool.formats.ram import Flag
 from msixtool.stream import runs
 from msixtool.stream.items import RamBlock, RamCount
@@ -23,7 +22,6 @@ from msixtool.stream.window import MAX_OFFSET, Window
 MAX_BLOCKS = 1 << 12
 """The most RAM blocks that a list is believed to have; real ones have tens, and some 300 at most."""
 
-_HEADER = struct.Struct(">Q")
 _EOS = int(Flag.EOS)
 _CHUNK = 16
 """Records that are checked at a time at first; four times as many whenever all of them were of one kind."""
@@ -33,7 +31,7 @@ _CHUNK = 16
 class RamLayout:
     """How the records of this stream are laid out. Sizes in bytes."""
 
-    page_size: int = 4096
+    page_size: int = fmt.USUAL_PAGE_SIZE
     ignore_shared: bool = False
     """The block list holds guest-physical addresses."""
     postcopy: bool = False
@@ -74,15 +72,19 @@ class RamWalker:
         kept = offset
         while True:
             data, index = window.at(offset, fmt.RECORD_HEADER_SIZE, "a RAM record")
-            (header,) = _HEADER.unpack_from(data, index)
+            (header,) = fmt.PACKED_HEADER.unpack_from(data, index)
             flags = header & (self.layout.page_size - 1)
             if flags == _EOS:
                 return offset + fmt.RECORD_HEADER_SIZE
             passed = self._skimmed(offset, header, flags) or self._run(data, index, header, flags)
             offset += passed or self._record(window, offset, header, flags)
             if offset - kept > WINDOW:
-                self.source.drop(kept, offset)
+                self._passed(kept, offset)
                 kept = offset
+
+    def _passed(self, start: int, end: int) -> None:
+        """What is between will not be read again."""
+        self.source.drop(start, end)
 
     def _run(self, data: bytes, index: int, header: int, flags: int) -> int:
         """Bytes of the whole records like this one that stand in the buffer from `index` on."""
@@ -134,7 +136,7 @@ class RamWalker:
             return records
         end = index + records * stride
         addresses = zip(*(data[index + byte : end : stride] for byte in range(8)), strict=True)
-        limit = tuple(self.current.used_length.to_bytes(8, "big"))
+        limit = tuple(fmt.PACKED_HEADER.pack(self.current.used_length))
         # The flags in the lowest byte do not matter: a block's length is a multiple of its pages.
         if max(addresses) < limit:
             return records
@@ -251,7 +253,7 @@ class RamWalker:
 
     def _block_tail(self, window: Window, offset: int, name: str, used: int) -> tuple[int, RamBlock]:
         page_size = address = None
-        word = int.from_bytes(window.peek(offset, 8), "big")
+        word = vmstate.number(window.peek(offset, fmt.BLOCK_EXTRA_SIZE))
         # With postcopy, blocks of huge pages carry their page size. Nothing says which do, but
         # no block name and no record looks like a power of two above the target's page.
         if (
@@ -260,12 +262,13 @@ class RamWalker:
             and word & (word - 1) == 0
             and word >> 40 == 0
         ):
-            page_size, offset = word, offset + 8
+            page_size, offset = word, offset + fmt.BLOCK_EXTRA_SIZE
         if self.layout.ignore_shared:
-            address, offset = int.from_bytes(window.exactly(offset, 8, "a RAM block"), "big"), offset + 8
+            address = vmstate.number(window.exactly(offset, fmt.BLOCK_EXTRA_SIZE, "a RAM block"))
+            offset += fmt.BLOCK_EXTRA_SIZE
         if not self.layout.mapped_ram:
             return offset, RamBlock(name, used, page_size, address)
-        size = fmt.MAPPED_RAM_HEADER.sizeof()
+        size = sizeof(fmt.MAPPED_RAM_HEADER)
         raw = parse(
             fmt.MAPPED_RAM_HEADER, window.exactly(offset, size, "mapped-ram header"), what="mapped-ram header"
         )

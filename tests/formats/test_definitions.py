@@ -21,12 +21,9 @@ from msixtool import formats
 PACKAGE = Path(msixtool.__file__).parent
 SOURCES = {str(path.relative_to(PACKAGE)): path.read_text() for path in PACKAGE.rglob("*.py")}
 
-RAM = "RAM records in bulk, 10^6 of them in a stream: sizes and flags are those of formats/ram.py"
 EXCEPTIONS = {
     "fleet/pool.py": "no stream: numbers in memory that processes share",
-    "stream/ram.py": RAM,
     "tasks/capture/denial.py": "no stream: the credentials of a peer, as the kernel has them",
-    "tasks/ram_digest.py": RAM,
 }
 """Modules outside formats/ that turn bytes into integers, or integers into bytes, by themselves."""
 

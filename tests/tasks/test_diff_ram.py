@@ -137,8 +137,8 @@ def test_blocks_of_one_side_and_of_other_sizes_are_changes() -> None:
 @pytest.mark.parametrize(
     ("record", "expected"),
     [
-        (page(99 * PAGE, content(1), BLOCK), "a page of a block in the list"),
-        (page(0, content(1), "no.such"), "a page of a block in the list"),
+        (page(99 * PAGE, content(1), BLOCK), "expected an address below"),
+        (page(0, content(1), "no.such"), "expected a block of the stream's list"),
         (compressed(0, zlib.compress(content(1)[1:]), BLOCK), f"expected {PAGE} bytes, found {PAGE - 1}"),
         (compressed(0, zlib.compress(bytes(PAGE + 1)), BLOCK), f"expected {PAGE} bytes, found {PAGE + 1}"),
         (compressed(0, b"\0" * 20, BLOCK), "compressed page"),
