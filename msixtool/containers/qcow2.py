@@ -159,7 +159,7 @@ def _snapshots(base: Source, header: Any) -> Iterator[Snapshot]:
         if entry.extra_data_size > fmt.MAX_SNAPSHOT_EXTRA:
             raise ContainerError(
                 "qcow2 snapshot: extra data",
-                offset=offset + members(fmt.SNAPSHOT_HEADER)["extra_data_size"][0],
+                offset=offset + members(fmt.SNAPSHOT_HEADER)["extra_data_size"].offset,
                 expected=f"at most {fmt.MAX_SNAPSHOT_EXTRA} bytes",
                 found=entry.extra_data_size,
             )

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
+from msixtool.devices.known import known_kind
 from msixtool.devices.virtio import VirtioState
 from msixtool.formats import msix, virtio as virtio_format
 from msixtool.msix.state import MsixState
 from msixtool.stream.items import Item
 
 if TYPE_CHECKING:
-    from msixtool.qemu.kinds import DeviceKind
     from msixtool.qemu.kinds.facts import Msix
 
 
@@ -51,25 +51,19 @@ class MsixDevice:
         return self.item.named.kind
 
     @property
-    def _known(self) -> DeviceKind:
-        from msixtool.qemu.kinds import kind_of  # all kinds: who only reads a device needs none
-
-        return kind_of(self.kind)
-
-    @property
     def profile(self) -> Msix | None:
         """What is known of the MSI-X of this kind of device, or None for a stranger."""
-        return self._known.msix
+        return known_kind(self.item).msix
 
     @property
     def vectors_property(self) -> str:
         """The property that says how many vectors it has."""
-        return self._known.advice.vectors
+        return known_kind(self.item).advice.vectors
 
     @property
     def has_requests(self) -> bool:
         """Whether its virtqueues hold requests alone: what waits there waits for the device."""
-        return self._known.requests
+        return known_kind(self.item).requests
 
     @property
     def vectors(self) -> int:

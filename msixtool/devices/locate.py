@@ -5,23 +5,21 @@ places.py says where they stand in a section; here they are read.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from msixtool.containers.base import Source
 from msixtool.devices import virtio
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
 from msixtool.devices.device import MsixDevice
-from msixtool.devices.places import places_of
-from msixtool.devices.section_places import Places
+from msixtool.devices.known import known_kind
+from msixtool.devices.places import Places, places_of
 from msixtool.errors import FormatError, TruncatedError
-from msixtool.formats import msix, pci
+from msixtool.formats import msix, parse, pci
 from msixtool.formats.qevm import ItemType
 from msixtool.msix.state import MsixState
 from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
-
-if TYPE_CHECKING:
-    from msixtool.qemu.kinds.facts import Msix
 
 MAX_DAMAGE = 1000
 """How many damaged places in devices are reported before the rest of the devices is left."""
@@ -87,75 +85,64 @@ def _may_hold_a_device(item: Item) -> bool:
 def _keeps_config_elsewhere(item: Item) -> bool:
     if item.is_vmsd:
         return False
-    profile = _profile(item)
+    profile = known_kind(item).msix
     return profile is not None and profile.config_in is not None
 
 
-def _profile(item: Item) -> Msix | None:
-    """What is known of the MSI-X of the section's kind."""
-    from msixtool.qemu.kinds import kind_of  # all kinds, of which a vmdesc needs none
+class _PciDevice(NamedTuple):
+    """What a PCIDevice holds, under the names that a MsixDevice has it."""
 
-    return kind_of(item.idstr).msix
+    config: ConfigSpace | None = None
+    config_offset: int | None = None
+    version_id: int | None = None
+    irq_state: tuple[int, ...] = ()
+    capability: MsixCapability | None = None
 
 
 def _device(source: Source, item: Item, others: _Named | None, damage: list[Damage]) -> MsixDevice | None:
+    """PCIDevice and MSI-X state of a section, as formats/function.py has them, and the rest of virtio."""
     places = places_of(source, item)
-    if places.virtio is not None:
-        if places.config is None:
-            return None
-        return _virtio_device(source, item, places.virtio, places.config_size, damage)
     if places.table is None:
         return None
-    device = _plain_device(source, item, places, damage)
-    if device is not None and others is not None and _keeps_config_elsewhere(item):
-        _join(source, device, others, damage)
-    return device
-
-
-def _plain_device(source: Source, item: Item, places: Places, damage: list[Damage]) -> MsixDevice | None:
-    space = capability = None
-    version: int | None = None
-    levels: tuple[int, ...] = ()
-    if places.config is not None:
-        version, config, levels = _pci_device(source, item, places.config, places.config_size)
-        space = ConfigSpace(config)
-        capability = _capability(space, places.size, item, damage)
-    assert places.table is not None
+    pci_device = _pci_device(source, item, places, places.size, damage)
+    capability = pci_device.capability
     vectors = _vector_count(item, places.size, capability, damage)
     if not vectors:
         return None
-    data = _read(source, item, places.table, msix.vmstate_size(vectors))
-    return MsixDevice(
-        item,
-        item.data_offset + places.table,
-        MsixState.from_vmstate(data, vectors),
-        space,
-        None if places.config is None else item.data_offset + places.config,
-        version,
-        levels,
-        capability,
-    )
+    state = None
+    if places.virtio is not None:
+        state = _virtio_state(source, item, places.virtio, capability, damage)
+    data = _read(source, item, places.table, msix.vmstate_size(vectors), "MSI-X state")
+    msix_state = MsixState.from_vmstate(data, vectors)
+    device = MsixDevice(item, item.data_offset + places.table, msix_state, *pci_device, state)
+    if others is not None and _keeps_config_elsewhere(item):
+        return _joined(source, device, others, damage)
+    return device
 
 
-def _join(source: Source, device: MsixDevice, others: _Named, damage: list[Damage]) -> None:
-    """Give a device the configuration space that stands in another section of the same function."""
+def _joined(source: Source, device: MsixDevice, others: _Named, damage: list[Damage]) -> MsixDevice:
+    """A device with the configuration space that stands in another section of the same function."""
     kind = profile.config_in if (profile := device.profile) else None
     name = f"{device.item.named.path}/{kind}".lstrip("/")
     item = others.find(name, device.instance)
     places = None if item is None else places_of(source, item)
     if item is None or places is None or places.config is None:
-        return
-    device.version_id, config, device.irq_state = _pci_device(source, item, places.config, places.config_size)
-    device.config, device.config_offset = ConfigSpace(config), item.data_offset + places.config
-    device.capability = _capability(device.config, device.length, item, damage)
-    _vector_count(device.item, device.length, device.capability, damage)
+        return device
+    pci_device = _pci_device(source, item, places, device.length, damage)
+    _vector_count(device.item, device.length, pci_device.capability, damage)
+    return replace(device, **pci_device._asdict())
 
 
-def _pci_device(source: Source, item: Item, config: int, size: int) -> tuple[int, bytes, tuple[int, ...]]:
-    """The fields of a PCIDevice by where the vmdesc has its configuration space, and how long.
+def _pci_device(
+    source: Source, item: Item, places: Places, msix_size: int | None, damage: list[Damage]
+) -> _PciDevice:
+    """The PCIDevice around the configuration space of a section whose MSI-X state has so many bytes.
 
     Raises FormatError where none can stand there.
     """
+    config, size = places.config, places.config_size
+    if config is None:
+        return _PciDevice()
     if config < pci.CONFIG_OFFSET or size < pci.CONFIG_SIZE:
         raise FormatError(
             "PCI configuration space",
@@ -163,8 +150,11 @@ def _pci_device(source: Source, item: Item, config: int, size: int) -> tuple[int
             expected=f"{pci.CONFIG_SIZE} or {pci.EXPRESS_CONFIG_SIZE} bytes behind a version",
             found=f"{size} behind {config}",
         )
-    data = _read(source, item, config - pci.CONFIG_OFFSET, pci.device_vmstate_size(size))
-    return pci.device_fields(data)
+    data = _read(source, item, config - pci.CONFIG_OFFSET, pci.device_vmstate_size(size), "PCIDevice")
+    raw = parse(pci.device_vmstate(size), data, what="PCIDevice")
+    space = ConfigSpace(raw.config)
+    capability = _capability(space, msix_size, item, damage)
+    return _PciDevice(space, item.data_offset + config, raw.version_id, tuple(raw.irq_state), capability)
 
 
 def _capability(
@@ -194,7 +184,7 @@ def _vector_count(
         damage.append(_damage(item, text, DamageRule.VECTOR_LIMIT))
         return 0
     if capability is not None and capability.vectors != vectors:
-        profile = _profile(item)
+        profile = known_kind(item).msix
         smaller = capability.vectors < vectors and profile is not None and profile.capability_may_be_smaller
         if not smaller:
             damage.append(
@@ -208,43 +198,26 @@ def _vector_count(
     return vectors
 
 
-def _virtio_device(source: Source, item: Item, at: int, size: int, damage: list[Damage]) -> MsixDevice | None:
+def _virtio_state(
+    source: Source, item: Item, at: int, capability: MsixCapability | None, damage: list[Damage]
+) -> virtio.VirtioState | None:
+    """What of a virtio blob can be read at once."""
     start = item.data_offset + at
     data = source.read(start, min(_VIRTIO_HEAD, item.data_length - at))
-    if len(data) < pci.device_vmstate_size(pci.CONFIG_SIZE):
-        raise TruncatedError("the virtio state is cut short", offset=start, found=f"{len(data)} bytes")
-    space = ConfigSpace(data[pci.CONFIG_OFFSET :][:size])
-    capability = _capability(space, None, item, damage)
-    if capability is None:
-        return None
-    state, broken = _virtio_state(data, start, capability)
-    if broken:
-        damage.append(_of(broken, item, DamageRule.VIRTIO_STATE))
-    table = pci.device_vmstate_size(size)
-    msix_state = MsixState.from_vmstate(
-        _read(source, item, at + table, msix.vmstate_size(capability.vectors)), capability.vectors
-    )
-    version, _, levels = pci.device_fields(data[:table])
-    config = start + pci.CONFIG_OFFSET
-    return MsixDevice(item, start + table, msix_state, space, config, version, levels, capability, state)
-
-
-def _virtio_state(
-    data: bytes, start: int, capability: MsixCapability
-) -> tuple[virtio.VirtioState | None, FormatError | None]:
     try:
-        return virtio.read(data, offset=start, capability=capability), None
+        return virtio.read(data, offset=start, capability=capability)
     except FormatError as error:
-        return None, error
+        damage.append(_of(error, item, DamageRule.VIRTIO_STATE))
+        return None
 
 
-def _read(source: Source, item: Item, at: int, length: int) -> bytes:
+def _read(source: Source, item: Item, at: int, length: int, what: str) -> bytes:
     """`length` bytes of a section's data from `at`. Raises TruncatedError where it has fewer."""
     room = max(0, item.data_length - at)
     data = source.read(item.data_offset + at, min(length, room))
     if len(data) < length:
         raise TruncatedError(
-            "the section ends inside its MSI-X state",
+            f"the section ends inside its {what}",
             offset=item.data_offset + at,
             expected=f"{length} bytes",
             found=len(data),

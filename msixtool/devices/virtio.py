@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
 from msixtool.errors import FormatError, TruncatedError
-from msixtool.formats import members, msix, parse, pci, sizeof, virtio as fmt
+from msixtool.formats import members, parse, pci, sizeof, virtio as fmt
 from msixtool.formats.records import Records
 
 MAX_CONFIG = 1 << 16
@@ -39,6 +39,8 @@ class VirtioState(NamedTuple):
     core_offset: int
     core: Any
     queues_offset: int
+    queue: Any
+    """The schema of each queue: its transport has it."""
     queues: tuple[Queue, ...]
     end: int
     """Behind the queues: the state of the device type begins here."""
@@ -50,6 +52,20 @@ class VirtioState(NamedTuple):
     def vectors(self) -> int:
         """Vectors in the blob: those of the capability, 0 without one."""
         return self.capability.vectors if self.capability else 0
+
+    @property
+    def config_vector_offset(self) -> int:
+        """Where config_vector stands, in a blob that has it."""
+        return self.core_offset - sizeof(fmt.VECTOR)
+
+    @property
+    def queue_sel_offset(self) -> int:
+        """Where the queue stands that the driver has selected."""
+        return self.core_offset + members(fmt.CORE_HEAD)["queue_sel"].offset
+
+    def queue_offset(self, number: int, field: str) -> int:
+        """Where a field of queue `number` stands."""
+        return self.queues_offset + number * sizeof(self.queue) + members(self.queue)[field].offset
 
 
 def config_size(data: bytes) -> int:
@@ -73,13 +89,21 @@ def read(data: bytes, *, offset: int = 0, capability: MsixCapability | None = No
     space = ConfigSpace(data[pci.CONFIG_OFFSET :][:size])
     capability = capability or space.msix
     vectors = capability.vectors if capability else 0
-    transport = fmt.transport(size, vectors)
-    raw = parse(transport, data, what="virtio transport state", offset=offset)
-    msix_offset = pci.device_vmstate_size(size)
-    core_offset = msix_offset + (msix.vmstate_size(vectors) + sizeof(fmt.VECTOR) if vectors else 0)
-    config_vector = raw.config_vector if vectors else None
+    places = members(fmt.transport(size, vectors))
+    core_offset = max(each.end for each in places.values())
+    if len(data) < core_offset:
+        raise TruncatedError(
+            "virtio transport state is cut short",
+            offset=offset,
+            expected=f"{core_offset} bytes",
+            found=len(data),
+        )
+    config_vector = None
+    if vectors:
+        vector = data[places["config_vector"].offset : core_offset]
+        config_vector = parse(fmt.VECTOR, vector, what="config_vector")
     queue = fmt.QUEUE_WITH_VECTOR if vectors else fmt.QUEUE
-    return _behind(data, offset, core_offset, queue, (space, capability, msix_offset, config_vector))
+    return _behind(data, offset, core_offset, queue, (space, capability, places["pci"].end, config_vector))
 
 
 def read_mmio(data: bytes) -> VirtioState:
@@ -99,7 +123,7 @@ def _behind(data: bytes, offset: int, core_offset: int, queue: Any, transport: _
     core = _core(data, core_offset, offset)
     queues_offset = core_offset + fmt.CORE_FIXED_SIZE + core.config_len + sizeof(fmt.NUM_QUEUES)
     queues, end = _queues(data, queues_offset, core.num_queues, queue, offset)
-    return VirtioState(*transport, core_offset, core, queues_offset, queues, end)
+    return VirtioState(*transport, core_offset, core, queues_offset, queue, queues, end)
 
 
 def _core(data: bytes, at: int, base: int) -> Any:
@@ -108,7 +132,7 @@ def _core(data: bytes, at: int, base: int) -> Any:
     if config_len > MAX_CONFIG:
         raise FormatError(
             "virtio config_len",
-            offset=base + at + members(fmt.CORE_HEAD)["config_len"][0],
+            offset=base + at + members(fmt.CORE_HEAD)["config_len"].offset,
             expected=f"at most {MAX_CONFIG}",
             found=config_len,
         )

@@ -167,7 +167,7 @@ def read(
         state = virtio.read_mmio(blob) if on_mmio else virtio.read(blob, capability=capability)
     except FormatError:
         return None
-    if not on_mmio and not _is_pci_function(blob[: state.msix_offset]):
+    if not on_mmio and not _is_pci_function(blob, state):
         return None
     places = _Subsections(blob, state.end)
     own, used = _own_state(blob, kind, state, places)
@@ -177,11 +177,11 @@ def read(
     return VirtioLayout(blob, state, own, tuple(places.chain(first)), used)
 
 
-def _is_pci_function(device: bytes) -> bool:
+def _is_pci_function(blob: bytes, state: VirtioState) -> bool:
     """Whether a PCIDevice stands there: on other buses something else stands first."""
-    version, config, levels = pci.device_fields(device)
-    vendor = pci.VENDOR_ID.value(config)
-    return 0 <= version <= 2 and vendor not in (0, 0xFFFF) and all(level in (0, 1) for level in levels)
+    raw = parse(pci.device_vmstate(len(state.config_space.data)), blob, what="PCIDevice")
+    is_there = 0 <= raw.version_id <= pci.DEVICE_VERSION and all(level in (0, 1) for level in raw.irq_state)
+    return is_there and pci.VENDOR_ID.value(raw.config) not in (0, 0xFFFF)
 
 
 def _own_state(
@@ -303,13 +303,11 @@ def _nested(records: Sequence[Part]) -> tuple[Layout, ...]:
 
 def _head(state: VirtioState) -> list[Field]:
     """PCIDevice, or the transport's registers, MSI-X, core and queues."""
-    on_pci = bool(state.config_space.data)
-    device = function.device_layout(len(state.config_space.data)).fields
-    fields = [struct_field("pci", device)] if on_pci else [*Layout.of_schema(fmt.MMIO_TRANSPORT).fields]
-    queue = fmt.QUEUE if on_pci else fmt.QUEUE_ON_MMIO
+    size = len(state.config_space.data)
+    device = [struct_field("pci", function.device_layout(size).fields)] if size else []
+    fields = [*(device or Layout.of_schema(fmt.MMIO_TRANSPORT).fields)]
     if state.vectors:
         fields += function.msix_layout(state.vectors).fields
-        fields.append(Field("config_vector", "uint16", 0, 2))
-        queue = fmt.QUEUE_WITH_VECTOR
+        fields.append(Field("config_vector", "uint16", 0, sizeof(fmt.VECTOR)))
     fields += Layout.of_schema(fmt.CORE, state.core).fields
-    return [*fields, struct_field("queues", Layout.of_schema(queue).fields, len(state.queues))]
+    return [*fields, struct_field("queues", Layout.of_schema(state.queue).fields, len(state.queues))]

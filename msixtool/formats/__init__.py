@@ -1,13 +1,15 @@
 """What the bytes are: construct schemas, one file a format, and the one seam to construct.
 
-Nothing here reads files, decides anything or speaks to people. The seam is `parse`, `build`
-and `sizeof`: they turn every construct exception into this project's own, so that no
+Nothing here reads files, decides anything or speaks to people. The seam is `parse`, `build`,
+`sizeof` and `members`: they turn every construct exception into this project's own, so that no
 ConstructError reaches a caller.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import construct
 
@@ -66,15 +68,28 @@ def sizeof(schema: Any, **context: Any) -> int:
     return size
 
 
-def members(schema: Any, start: int = 0) -> dict[str, tuple[int, int]]:
-    """Offset and size in bytes of each member of a Struct that begins at `start`, up to one that varies."""
-    found: dict[str, tuple[int, int]] = {}
+class Member(NamedTuple):
+    """Where a member of a Struct stands: offset and size in bytes."""
+
+    offset: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """The offset behind it."""
+        return self.offset + self.size
+
+
+@lru_cache(maxsize=256)
+def members(schema: Any, start: int = 0) -> Mapping[str, Member]:
+    """Where each member of a Struct that begins at `start` stands, up to one of which the size varies."""
+    found: dict[str, Member] = {}
     for member in schema.subcons:
         try:
             size: int = member.sizeof()
         except (construct.SizeofError, AttributeError, KeyError):
             break
-        found[str(member.name)] = start, size
+        found[str(member.name)] = Member(start, size)
         start += size
     return found
 

@@ -9,33 +9,42 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from construct import Array, Struct, this
+from construct import Array, Int16ub, Int32ub, Struct, this
 
-from msixtool.formats import msix, pci
-from msixtool.formats.layout import Field, Layout, laid_out
+from msixtool.formats import members, msix, pci, vmstate
+from msixtool.formats.layout import Field, Layout
 
-AER_LOG = Struct(*pci.AER_LOG_HEAD.subcons, "log" / Array(this.log_num, pci.AER_ERROR))
+AER_ERROR = Struct(
+    "status" / Int32ub,
+    "source_id" / Int16ub,
+    "flags" / Int16ub,
+    "header" / Array(4, Int32ub),
+    "prefix" / Array(4, Int32ub),
+)
+AER_LOG_HEAD = Struct("log_num" / Int16ub, "log_max" / Int16ub)
+AER_LOG = Struct(*AER_LOG_HEAD.subcons, "log" / Array(this.log_num, AER_ERROR))
+"""A PCIEAERLog in a port's vmstate (hw/pci/pcie_aer.c)."""
 
 
 @lru_cache(maxsize=64)
 def schema(config_size: int, vectors: int, *, aer_log: bool = False) -> Any:
     """`pci`, with `aer_log` that of a port, and `msix` where there are vectors."""
-    members = ["pci" / pci.device_vmstate(config_size)]
+    parts = ["pci" / pci.device_vmstate(config_size)]
     if aer_log:
-        members.append("aer_log" / AER_LOG)
+        parts.append("aer_log" / AER_LOG)
     if vectors:
-        members.append("msix" / msix.vmstate(vectors))
-    return Struct(*members)
+        parts.append("msix" / msix.vmstate(vectors))
+    return Struct(*parts)
+
+
+_TYPES = {"version_id": "int32 le", "config": "pci config", "irq_state": vmstate.IRQ_STATE}
 
 
 def device_layout(config_size: int) -> Layout:
     """PCIDevice as a vmdesc has it."""
-    fields = (
-        Field("version_id", "int32 le", 0, 4),
-        Field("config", "pci config", 0, config_size),
-        Field("irq_state", "pci irq state", 0, 4 * pci.INTX_PINS),
-    )
-    return Layout("PCIDevice", laid_out(fields), version=2)
+    places = members(pci.device_vmstate(config_size))
+    fields = tuple(Field(name, _TYPES[name], *place) for name, place in places.items())
+    return Layout("PCIDevice", fields, version=pci.DEVICE_VERSION)
 
 
 def msix_layout(vectors: int) -> Layout:

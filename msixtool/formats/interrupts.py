@@ -8,9 +8,9 @@ chapter 11 (APIC); Intel VT-d specification, 9.10 (IRTE).
 
 from __future__ import annotations
 
-from itertools import takewhile
-
 from construct import Array, Bytes, Flag, Int8ub, Int16ub, Int32ub, Int64sb, Int64ub, Int64ul, Struct
+
+from msixtool.formats import members
 
 REGISTER_WORDS = 8
 """32-bit words of IRR, ISR and TMR: vector v is bit v % 32 of word v // 32."""
@@ -29,7 +29,7 @@ APIC = Struct(
 )
 """Section `apic`, version 3, as far as messages are concerned."""
 
-IRR_OFFSET = sum(member.sizeof() for member in takewhile(lambda member: member.name != "irr", APIC.subcons))
+IRR_OFFSET = members(APIC)["irr"].offset
 """Bytes in front of `irr`."""
 APICBASE_ENABLE, APICBASE_X2APIC = 1 << 11, 1 << 10
 SPURIOUS_ENABLE = 1 << 8
@@ -40,7 +40,7 @@ WORD = Int32ub
 """What bits are set in: a word of `irr`, and interrupt_request."""
 
 CPU_COMMON = Struct("halted" / Int32ub, "interrupt_request" / Int32ub)
-INTERRUPT_REQUEST_OFFSET = Int32ub.sizeof()
+INTERRUPT_REQUEST_OFFSET = members(CPU_COMMON)["interrupt_request"].offset
 """Bytes in front of `interrupt_request`."""
 HARD_INTERRUPT = 2
 """Of interrupt_request: under TCG the APIC has something to deliver (CPU_INTERRUPT_HARD)."""

@@ -26,7 +26,7 @@ from construct import (
 )
 
 from msixtool.errors import FormatError
-from msixtool.formats import build, qevm, sizeof, vmstate
+from msixtool.formats import qevm, vmstate
 from msixtool.kept import cached_property
 
 
@@ -297,10 +297,8 @@ class Layout:
         return Struct(*members)
 
     def _behind_header(self) -> Struct:
-        head = build(
-            qevm.SUBSECTION_HEADER, {"name": self.name, "version_id": 0}, what=f"subsection {self.name!r}"
-        )[: -sizeof(qevm.VERSION_ID)]
-        return Struct("header" / Const(head), "version_id" / qevm.VERSION_ID, "fields" / self.schema())
+        head = Const(qevm.subsection_head(self.name))
+        return Struct("header" / head, "version_id" / qevm.VERSION_ID, "fields" / self.schema())
 
 
 def _named(name: str, seen: Counter[str]) -> str:

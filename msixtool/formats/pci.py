@@ -8,7 +8,6 @@ vmstate around it is big-endian.
 
 from __future__ import annotations
 
-import struct
 from enum import IntEnum, IntFlag
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -18,7 +17,6 @@ from construct import (
     Bytes,
     Computed,
     Int8ul,
-    Int16ub,
     Int16ul,
     Int24ul,
     Int32sb,
@@ -29,7 +27,8 @@ from construct import (
     this,
 )
 
-from msixtool.formats import Buffer, members, sizeof
+from msixtool.formats import members, sizeof
+from msixtool.formats.records import Packed
 
 CONFIG_SIZE = 256
 """Bytes of conventional configuration space."""
@@ -42,6 +41,11 @@ FIRST_EXTENDED_CAPABILITY = 0x100
 
 INTX_PINS = 4
 """Interrupt pins of a function: the vmstate holds a level for each."""
+IRQ_LEVEL = Int32ub
+"""One of them: 0 or 1."""
+IRQ_LEVEL_SIZE = sizeof(IRQ_LEVEL)
+DEVICE_VERSION = 2
+"""version_id of a PCIDevice as QEMU writes it, and the greatest that it reads."""
 
 
 class CommandBits(IntFlag):
@@ -190,7 +194,7 @@ class Register(NamedTuple):
 
 
 _COMMON = members(HEADER)
-_TAIL = sum(size for _, size in _COMMON.values())
+_TAIL = max(each.end for each in _COMMON.values())
 REGISTERS = {
     layout: {name: Register(*place) for name, place in {**_COMMON, **members(tail, _TAIL)}.items()}
     for layout, tail in ((HeaderType.DEVICE, _DEVICE_TAIL), (HeaderType.BRIDGE, _BRIDGE_TAIL))
@@ -264,12 +268,12 @@ def device_vmstate(config_size: int) -> Any:
     version_id is big-endian and signed ("int32 le" in the vmdesc means: at most the local
     version); irq_state has one 32-bit level for each INTx pin. 276 or 4116 bytes.
     """
-    return Struct(
-        "version_id" / Int32sb, "config" / Bytes(config_size), "irq_state" / Array(INTX_PINS, Int32ub)
+    return Packed(
+        "version_id" / Int32sb, "config" / Bytes(config_size), "irq_state" / Array(INTX_PINS, IRQ_LEVEL)
     )
 
 
-CONFIG_OFFSET = members(device_vmstate(CONFIG_SIZE))["config"][0]
+CONFIG_OFFSET = members(device_vmstate(CONFIG_SIZE))["config"].offset
 """Where configuration space stands in it."""
 _AROUND = sizeof(device_vmstate(CONFIG_SIZE)) - CONFIG_SIZE
 
@@ -277,24 +281,3 @@ _AROUND = sizeof(device_vmstate(CONFIG_SIZE)) - CONFIG_SIZE
 def device_vmstate_size(config_size: int) -> int:
     """Bytes of the vmstate of a PCIDevice with `config_size` bytes of configuration space."""
     return _AROUND + config_size
-
-
-def device_fields(data: Buffer) -> tuple[int, bytes, tuple[int, ...]]:
-    """version_id, configuration space and levels of the PCIDevice that `data` is, no more and no less.
-
-    Every section that may be one is asked: construct would take longer than all else does.
-    """
-    version, config, *levels = struct.unpack(f">i{len(data) - _AROUND}s{INTX_PINS}I", data)
-    return version, config, tuple(levels)
-
-
-AER_ERROR = Struct(
-    "status" / Int32ub,
-    "source_id" / Int16ub,
-    "flags" / Int16ub,
-    "header" / Array(4, Int32ub),
-    "prefix" / Array(4, Int32ub),
-)
-
-AER_LOG_HEAD = Struct("log_num" / Int16ub, "log_max" / Int16ub)
-"""A PCIEAERLog in a port's vmstate; `log_num` AER_ERRORs follow (hw/pci/pcie_aer.c)."""

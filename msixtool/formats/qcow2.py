@@ -74,8 +74,8 @@ HEADER = Struct(
     "v3" / If(this.version >= 3, Struct(*_VERSION_3.subcons, "compression_type" / _LONGER)),
 )
 OFFSETS = {
-    **{name: at for name, (at, _) in members(_VERSION_2).items()},
-    **{name: at for name, (at, _) in members(_VERSION_3, sizeof(_VERSION_2)).items()},
+    **{name: each.offset for name, each in members(_VERSION_2).items()},
+    **{name: each.offset for name, each in members(_VERSION_3, sizeof(_VERSION_2)).items()},
     "compression_type": _COMPRESSION_TYPE,
 }
 """Where each field of HEADER stands, in bytes."""

@@ -26,7 +26,7 @@ from construct import (
     this,
 )
 
-from msixtool.formats import sizeof
+from msixtool.formats import build, sizeof
 from msixtool.formats.records import packed
 
 MAGIC = b"QEVM"
@@ -134,6 +134,13 @@ SUBSECTION_HEADER = Struct(
     "name" / ID_STRING,
     "version_id" / VERSION_ID,
 )
+
+
+def subsection_head(name: str) -> bytes:
+    """The header of a subsection up to its version."""
+    header = {"name": name, "version_id": 0}
+    return build(SUBSECTION_HEADER, header, what=f"subsection {name!r}")[: -sizeof(VERSION_ID)]
+
 
 TARGET_PAGE_BITS = "configuration/target-page-bits"
 PAGE_SIZES = tuple(1 << bits for bits in range(10, 21))

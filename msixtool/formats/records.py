@@ -10,17 +10,46 @@ import struct
 from collections import namedtuple
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
-from construct import Array, FormatFieldError, stream_read, stream_write
+from construct import Array, Bytes, Container, FormatFieldError, Struct, stream_read, stream_write
 
 _Array: Any = Array
+_Struct: Any = Struct
 
 
 def packed(record: Any) -> struct.Struct:
-    """Python's struct for the bytes of a Struct of integers, constants among them, of one byte order."""
-    integers = [getattr(member.subcon, "subcon", member.subcon) for member in record.subcons]
-    return struct.Struct(integers[0].fmtstr[0] + "".join(each.fmtstr[1:] for each in integers))
+    """Python's struct for the bytes of a Struct of integers, arrays of such, constants and bytes, of one byte
+    order."""
+    code = "".join([_code(member.subcon) for member in record.subcons])
+    order = "<" if "<" in code else ">"
+    return struct.Struct(order + code.replace(order, ""))
+
+
+def _code(member: Any) -> str:
+    if isinstance(member, Bytes):
+        return f"{member.length}s"
+    if isinstance(member, Array):
+        one = _code(member.subcon)
+        return f"{one[0]}{member.count}{one[1:]}"
+    return str(getattr(member, "subcon", member).fmtstr)
+
+
+class Packed(_Struct):  # type: ignore[misc]
+    """A Struct as `packed` takes them, of which a stream has many: parsed in one step, built as any other."""
+
+    def __init__(self, *members: Any) -> None:
+        super().__init__(*members)
+        self._struct = packed(self)
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        values = iter(self._struct.unpack(stream_read(stream, self._struct.size, path)))
+        found: Any = Container()
+        for member in self.subcons:
+            one = member.subcon
+            found[member.name] = list(islice(values, one.count)) if isinstance(one, _Array) else next(values)
+        return found
 
 
 class Records(_Array):  # type: ignore[misc]

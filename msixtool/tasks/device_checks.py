@@ -12,13 +12,10 @@ from typing import Any
 
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.virtio import VirtioState
-from msixtool.formats import virtio as virtio_format
+from msixtool.formats import pci, virtio as virtio_format
 from msixtool.qemu import refusals
 from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.tasks.finding import Refused, finding_of
-
-PCI_VERSION = 2
-"""version_id of PCIDevice: what QEMU writes, and the most that it reads."""
 
 
 def refused(device: MsixDevice) -> Iterator[Refused]:
@@ -31,13 +28,13 @@ def refused(device: MsixDevice) -> Iterator[Refused]:
 def _pci(device: MsixDevice) -> Iterator[Refused]:
     """Of the vmstate around configuration space."""
     start, version = device.config_offset, device.version_id
-    if version is not None and not 0 <= version <= PCI_VERSION:
-        at = None if start is None else start - 4
-        yield _refused(device, refusals.PCI_VERSION, at, version, target=PCI_VERSION)
+    if version is not None and not 0 <= version <= pci.DEVICE_VERSION:
+        at = None if start is None else start - pci.CONFIG_OFFSET
+        yield _refused(device, refusals.PCI_VERSION, at, version, target=pci.DEVICE_VERSION)
     levels = None if start is None or device.config is None else start + len(device.config.data)
     for pin, level in enumerate(device.irq_state):
         if level not in (0, 1):
-            at = None if levels is None else levels + 4 * pin
+            at = None if levels is None else levels + pci.IRQ_LEVEL_SIZE * pin
             signed = level - (1 << 32) if level >> 31 else level
             yield _refused(device, refusals.IRQ_STATE, at, signed, pin=f" of pin {pin}")
 
@@ -47,17 +44,17 @@ def _virtio(device: MsixDevice, state: VirtioState) -> Iterator[Refused]:
     start = device.offset - state.msix_offset
     vector = state.config_vector
     if vector is not None and beyond(vector, state.vectors):
-        yield _vector(device, refusals.CONFIG_VECTOR, start + state.core_offset - 2, vector)
+        yield _vector(device, refusals.CONFIG_VECTOR, start + state.config_vector_offset, vector)
     if state.core.queue_sel >= virtio_format.MAX_QUEUES:
-        at = start + state.core_offset + 2
+        at = start + state.queue_sel_offset
         yield _refused(device, refusals.QUEUE_SELECT, at, state.core.queue_sel)
-    size = virtio_format.QUEUE_WITH_VECTOR.sizeof()
     for number, queue in enumerate(state.queues):
-        at = start + state.queues_offset + number * size
         if queue.desc == 0 and queue.last_avail_idx:
-            yield _refused(device, refusals.QUEUE_INDEX, at + 12, queue.last_avail_idx, queue=number)
+            at = start + state.queue_offset(number, "last_avail_idx")
+            yield _refused(device, refusals.QUEUE_INDEX, at, queue.last_avail_idx, queue=number)
         if queue.vector is not None and beyond(queue.vector, state.vectors):
-            yield _vector(device, refusals.QUEUE_VECTOR, at + 14, queue.vector, queue=number)
+            at = start + state.queue_offset(number, "vector")
+            yield _vector(device, refusals.QUEUE_VECTOR, at, queue.vector, queue=number)
 
 
 def beyond(vector: int, vectors: int) -> bool:

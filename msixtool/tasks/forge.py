@@ -18,9 +18,9 @@ from msixtool.devices.locate import read_device
 from msixtool.devices.places import places_of
 from msixtool.dump import OpenDump, matches
 from msixtool.errors import MsixtoolError, UsageError, with_instance
-from msixtool.formats import build, members, msix, pci, sizeof
+from msixtool.formats import build, msix, pci
 from msixtool.formats.idstr import Idstr
-from msixtool.formats.virtio import NO_VECTOR, QUEUE_WITH_VECTOR, VECTOR
+from msixtool.formats.virtio import NO_VECTOR, VECTOR
 from msixtool.msix.state import MsixState
 from msixtool.spec.values import DeviceSpec, PlaceSpec, Spec, apply, apply_control
 from msixtool.stream.items import Item
@@ -261,13 +261,12 @@ def _set_users(overlay: Overlay, spec: DeviceSpec, device: MsixDevice, vectors: 
         if spec.config_vector is not None or spec.queue_vectors:
             raise UsageError(f"{spec.named('name')}: {device.name} is no virtio device that can be read")
         return
-    queues = device.offset - virtio.msix_offset + virtio.queues_offset
-    vector_at, size = members(QUEUE_WITH_VECTOR)["vector"][0], sizeof(QUEUE_WITH_VECTOR)
-    asked = [("--config-vector", device.offset + device.length, spec.config_vector)]
+    blob = device.offset - virtio.msix_offset
+    asked = [("--config-vector", blob + virtio.config_vector_offset, spec.config_vector)]
     for queue, vector in spec.queue_vectors:
         if queue >= len(virtio.queues):
             raise UsageError("--queue-vector", expected=f"a queue below {len(virtio.queues)}", found=queue)
-        asked.append(("--queue-vector", queues + size * queue + vector_at, vector))
+        asked.append(("--queue-vector", blob + virtio.queue_offset(queue, "vector"), vector))
     for option, at, wanted in asked:
         if wanted is not None:
             if wanted >= vectors and wanted != NO_VECTOR:

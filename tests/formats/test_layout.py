@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 from msixtool import Dump
 from msixtool.errors import FormatError
-from msixtool.formats import build, dump_vmstate, parse, pci
+from msixtool.formats import build, dump_vmstate, function, parse
 from msixtool.formats.described import Described
 from msixtool.formats.layout import Layout
 from tests.conftest import SAMPLES, STREAMS, stream_id
@@ -83,7 +83,7 @@ def test_a_construct_schema_is_a_layout_too() -> None:
     }
     data = bytes(range(5))
     assert build(layout.schema(), parse(layout.schema(), data, what="it"), what="it") == data
-    assert Layout.of_schema(pci.AER_ERROR).size == 40
+    assert Layout.of_schema(function.AER_ERROR).size == 40
 
 
 FIELD = st.one_of(

@@ -21,7 +21,7 @@ from msixtool.msix.state import MsixState
 from msixtool.stream.read import read_stream
 from tests.conftest import unpacked
 
-AER_LOG_HEAD_SIZE = sizeof(pci.AER_LOG_HEAD)
+AER_LOG_HEAD_SIZE = sizeof(function.AER_LOG_HEAD)
 
 
 def assert_rebuilds(schema: Any, data: bytes, what: str) -> Any:
