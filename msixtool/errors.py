@@ -19,7 +19,8 @@ defect of msixtool (status 3).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+
+from msixtool.kept import NamedTuple
 
 LONGEST = 1000
 """Characters that each part of an error's line has at most: an input decides over some of them."""

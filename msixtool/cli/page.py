@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
 from msixtool.cli.options import Command, path_option
+from msixtool.errors import UsageError
 
 
 def html_options(function: Command) -> Command:
@@ -18,30 +18,28 @@ def html_options(function: Command) -> Command:
     return html(force(function))
 
 
-@dataclass(repr=False, eq=False)
 class Page:
-    """The page that a command may have been asked for; `rows` is what it keeps of each of many streams."""
+    """The page that a command may have been asked for; `rows` is what it keeps of each of many streams.
 
-    path: str | None
-    force: bool
-    inputs: Sequence[str]
-    rows: list[Any] = field(default_factory=list)
+    Raises UsageError or OutputError before any work is done for a page that cannot be written.
+    """
 
-    def __post_init__(self) -> None:
-        """Raises UsageError or OutputError before any work is done for a page that cannot be written."""
-        from msixtool.errors import UsageError
-
-        if self.path is None:
-            if self.force:
+    def __init__(self, path: str | None, force: bool, *, inputs: Sequence[str]) -> None:
+        self.path = path
+        self.force = force
+        self.inputs = inputs
+        self.rows: list[Any] = []
+        if path is None:
+            if force:
                 raise UsageError("--force", expected="--html with it")
             return
         from msixtool.output.files import check_output
         from msixtool.pages import check_renderer
 
         check_renderer()
-        if self.path == "-":
+        if path == "-":
             raise UsageError("--html", expected="a file", found="standard output, which has the result")
-        check_output(self.path, force=self.force, inputs=self.inputs)
+        check_output(path, force=force, inputs=inputs)
 
     @property
     def is_asked(self) -> bool:

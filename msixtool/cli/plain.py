@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO, cast
+from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 
 from msixtool.cli.guard import plain_line
+from msixtool.kept import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

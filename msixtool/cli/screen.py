@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, TextIO
 
 from msixtool.cli.guard import Guarded
@@ -20,9 +19,8 @@ Format = Literal["table", "json", "csv"]
 Only = Literal["failing", "damaged"]
 
 
-@dataclass(repr=False, eq=False)
 class Screen:
-    """What the options ask for; there is one, made anew for each run."""
+    """What the options ask for, beside what holds where they do not; there is one, forgotten after a run."""
 
     color: Color = "auto"
     format: Format = "table"
@@ -35,7 +33,7 @@ class Screen:
 
     def forget(self) -> None:
         """What was asked for in a run before this one."""
-        vars(self).update(vars(Screen()))
+        vars(self).clear()
 
 
 asked = Screen()

@@ -39,7 +39,7 @@ def open_source(
     the offset or the snapshot is not there.
     """
     outer, path, start = _outer(path_or_file, spool_limit, progress)
-    opened = Opened(outer, [], path, 0 if outer.sequential else outer.size, 0, sources=[outer])
+    opened = Opened(outer, [], path, 0 if outer.sequential else outer.size, 0)
     opened.file = outer if isinstance(outer, FileSource | ObjectSource) else None
     try:
         if start or offset:

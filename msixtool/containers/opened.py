@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from msixtool.containers.base import Source
@@ -14,26 +13,12 @@ if TYPE_CHECKING:
     from msixtool.containers.qcow2 import Qcow2Source
 
 
-@dataclass(repr=False, eq=False)
 class Opened:
     """A file, opened down to its stream.
 
     `layers` go from the outside in, each `{"kind": …}` with the details of that layer.
     """
 
-    source: Source
-    """The bytes of the stream, from its "QEVM" on."""
-    layers: list[dict[str, Any]]
-    path: str
-    """As it was given; "-" for standard input."""
-    size: int
-    """Bytes of the file as it was given; 0 for a pipe."""
-    origin: int
-    """Where the stream begins in the file that holds it as it is, be that the file given or what
-    the innermost compression unpacks to: the offsets in a mapped-ram stream count from there."""
-    warnings: list[str] = field(default_factory=list)
-    """What is wrong with a layer though the stream in it can be read."""
-    sources: list[Source] = field(default_factory=list)
     image: Qcow2Source | None = None
     """The qcow2 image, where there is one: `image.snapshots`, `image.snapshot`."""
     save_image: LibvirtSource | None = None
@@ -42,6 +27,32 @@ class Opened:
     """The file itself; None for a pipe."""
     change: InputError | None = None
     """That the file has changed, once that was noticed."""
+
+    def __init__(
+        self, source: Source, layers: list[dict[str, Any]], path: str, size: int, origin: int
+    ) -> None:
+        self.source = source
+        """The bytes of the stream, from its "QEVM" on."""
+        self.sources = [source]
+        """What the stream is read through, from the outside in."""
+        self.layers = layers
+        self.path = path
+        """As it was given; "-" for standard input."""
+        self.size = size
+        """Bytes of the file as it was given; 0 for a pipe."""
+        self.origin = origin
+        """Where the stream begins in the file that holds it as it is, be that the file given or what
+        the innermost compression unpacks to: the offsets in a mapped-ram stream count from there."""
+        self.warnings: list[str] = []
+        """What is wrong with a layer though the stream in it can be read."""
+
+    def read_through(self, source: Source) -> Opened:
+        """The same with another stream in its place, which is read through what is open here."""
+        from copy import copy
+
+        other = copy(self)
+        other.source, other.sources = source, [source]
+        return other
 
     def check_unchanged(self) -> None:
         """Raises InputError where the file has changed since it was opened: what was read may be torn.

@@ -7,11 +7,11 @@ Source: PCI Local Bus Specification 3.0, sections 6.1, 6.7 and 6.8.2; PCI Expres
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from msixtool.formats import msix, parse, pci
+from msixtool.kept import NamedTuple
 
 _EXTENDED_LIMIT = 64
 """The most extended capabilities that are followed; QEMU's devices have five at most."""
@@ -62,11 +62,17 @@ class MsixCapability(NamedTuple):
         return not self.enabled or self.function_mask
 
 
-@dataclass(frozen=True, repr=False)
 class ConfigSpace:
-    """256 or 4096 bytes of configuration space."""
+    """256 or 4096 bytes of configuration space, `data`, which stay as they are."""
 
-    data: bytes
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __eq__(self, other: object) -> bool:
+        return self.data == other.data if isinstance(other, ConfigSpace) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.data)
 
     def __repr__(self) -> str:
         return f"<ConfigSpace {self.data[:4].hex(' ', 2)}: {len(self.data)} bytes>"

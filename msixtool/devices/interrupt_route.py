@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import NamedTuple
 
 from msixtool.containers.base import Source
 from msixtool.devices.cpus import Apic
 from msixtool.formats import interrupts, parse, sizeof, x86
+from msixtool.kept import NamedTuple
 from msixtool.ram.memory import GuestMemory
 from msixtool.stream.items import StreamIndex
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple
 
 from msixtool.containers.base import Source
 from msixtool.devices import virtio
@@ -18,6 +17,7 @@ from msixtool.devices.places import Places, places_of
 from msixtool.errors import FormatError, TruncatedError
 from msixtool.formats import msix, parse, pci
 from msixtool.formats.qevm import ItemType
+from msixtool.kept import NamedTuple
 from msixtool.msix.state import MsixState
 from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
 

@@ -10,7 +10,7 @@ Source: QEMU hw/pci/pci.c, vmstate_pci_device; hw/virtio/virtio.c, virtio_save; 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from msixtool.containers.base import Source
 from msixtool.devices import virtio
@@ -18,6 +18,7 @@ from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.known import known_kind
 from msixtool.formats import function, msix, parse, pci, qevm, sizeof
 from msixtool.formats.layout import NO_LANDMARKS, Layout
+from msixtool.kept import NamedTuple
 from msixtool.stream.items import Item
 from msixtool.stream.window import Window
 

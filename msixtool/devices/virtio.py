@@ -5,12 +5,13 @@ Source: QEMU hw/virtio/virtio.c, virtio_save and virtio_load; hw/virtio/virtio-p
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
 from msixtool.errors import FormatError, TruncatedError
 from msixtool.formats import members, parse, pci, sizeof, virtio as fmt
 from msixtool.formats.records import Records
+from msixtool.kept import NamedTuple
 
 MAX_CONFIG = 1 << 16
 """The longest device configuration that is believed, in bytes."""

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from construct import Struct, Tell
 
@@ -24,6 +24,7 @@ from msixtool.errors import FormatError
 from msixtool.formats import Buffer, function, parse, pci, qevm, sizeof, virtio as fmt, virtio_types, vmstate
 from msixtool.formats.layout import Field, Layout, is_fixed, laid_out, struct_field
 from msixtool.formats.opaque import OPAQUE
+from msixtool.kept import NamedTuple
 
 DEVICE = "device"
 """The name under which the state of the device type is given."""

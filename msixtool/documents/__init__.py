@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from msixtool.devices.config_space import BarPlace, MsixCapability
 from msixtool.devices.device import MsixDevice
 from msixtool.dump import OpenDump
 from msixtool.errors import shortened
+from msixtool.kept import NamedTuple
 from msixtool.msix.state import MsixState
 from msixtool.qemu.versions import format_version
 from msixtool.stream.items import DamageRule, Item

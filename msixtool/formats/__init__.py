@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import construct
 
 from msixtool.errors import FormatError, TruncatedError
+from msixtool.kept import NamedTuple
 
 Buffer = bytes | bytearray | memoryview
 

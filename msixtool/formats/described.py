@@ -8,11 +8,12 @@ Source: QEMU migration/vmstate.c (vmsd_desc_field_start), for the form of a fiel
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from msixtool.errors import FormatError
 from msixtool.formats import vmdesc, vmstate
-from msixtool.formats.layout import Field, Layout
+from msixtool.formats.layout import LANDMARK_TYPES, NO_LANDMARKS, Field, Landmarks, Layout
 from msixtool.formats.lengths import SIZED_BY, SIZED_FIELDS
 from msixtool.kept import cached_property
 
@@ -105,6 +106,37 @@ class Described(Layout):
                 return None
             types.add(str(each.get("type", "")))
         return types
+
+    def field_objects(self) -> Iterator[list[dict[str, Any]]]:
+        """The objects of its fields, then of those of each struct in it, as they stand in the vmdesc.
+
+        Raises nothing: what makes no sense has none.
+        """
+        entries = self._known_objects("fields")
+        yield entries
+        for each in entries:
+            if not _INSIDE.isdisjoint(each):
+                kind = str(each.get("type", ""))
+                inner = _nested(each, kind)
+                in_line = _in_line(each) if kind in _WHOLE else []
+                for struct in in_line if inner is None else (inner,):
+                    yield from Described(struct).field_objects()
+        for subsection in self._known_objects("subsections"):
+            yield from Described(subsection).field_objects()
+
+    def _known_objects(self, key: str) -> list[dict[str, Any]]:
+        try:
+            return _objects_of(self.described, key)
+        except FormatError:
+            return []
+
+    @cached_property
+    def landmarks(self) -> Landmarks:
+        none = self._is_sound and all(
+            LANDMARK_TYPES.isdisjoint([str(each.get("type")) for each in fields])
+            for fields in self.field_objects()
+        )
+        return NO_LANDMARKS if none else super().landmarks
 
     @property
     def _is_sound(self) -> bool:

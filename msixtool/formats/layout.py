@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from construct import (
     Array,
@@ -27,7 +27,7 @@ from construct import (
 
 from msixtool.errors import FormatError
 from msixtool.formats import qevm, vmstate
-from msixtool.kept import cached_property
+from msixtool.kept import NamedTuple, cached_property
 
 
 class Field(NamedTuple):
@@ -117,7 +117,7 @@ class Landmarks(NamedTuple):
 
 
 NO_LANDMARKS = Landmarks()
-_LANDMARKS = frozenset(("virtio", "pci config", "msix state"))
+LANDMARK_TYPES = frozenset(("virtio", "pci config", "msix state"))
 
 
 @dataclass(frozen=True, repr=False)
@@ -204,13 +204,10 @@ class Layout:
     @cached_property
     def landmarks(self) -> Landmarks:
         """Where, by the types of its fields, a PCI device's states stand. Raises as `walk` does."""
-        types = self.plain_types
-        if types is not None and types.isdisjoint(_LANDMARKS):
-            return NO_LANDMARKS
         found: dict[str, Placed] = {}
         for placed in self.walk():
             kind = placed.field.type
-            if kind not in _LANDMARKS:
+            if kind not in LANDMARK_TYPES:
                 continue
             if kind == "virtio":
                 return Landmarks(virtio=placed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import IntEnum, IntFlag
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from construct import (
     Array,
@@ -29,6 +29,7 @@ from construct import (
 
 from msixtool.formats import members, sizeof
 from msixtool.formats.records import Packed
+from msixtool.kept import NamedTuple
 
 CONFIG_SIZE = 256
 """Bytes of conventional configuration space."""

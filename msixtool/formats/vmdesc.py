@@ -9,57 +9,56 @@ QTAILQ): such an object keeps all its pairs.
 from __future__ import annotations
 
 import json
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from msixtool.errors import FormatError
 
+if TYPE_CHECKING:  # what a start need not make
+    from typing import NotRequired, TypedDict
 
-class FieldObject(TypedDict):
-    """One field: `size` bytes, or `array_len` times `size` bytes.
+    class FieldObject(TypedDict):
+        """One field: `size` bytes, or `array_len` times `size` bytes.
 
-    An array whose elements differ is one object an element: with `index` on each (up to 9.2),
-    on all but the last (10.x), or on none (11.x).
-    """
+        An array whose elements differ is one object an element: with `index` on each (up to 9.2),
+        on all but the last (10.x), or on none (11.x).
+        """
 
-    name: str
-    type: str
-    size: int
-    array_len: NotRequired[int]
-    index: NotRequired[int]
-    struct: NotRequired[VmsdObject]
-    """The nested description of a field of type `struct`."""
-    vmsd_name: NotRequired[str]
-    version: NotRequired[int]
-    fields: NotRequired[list[FieldObject]]
-    """Inline description of a field of type `vstruct` or `tmp`."""
+        name: str
+        type: str
+        size: int
+        array_len: NotRequired[int]
+        index: NotRequired[int]
+        struct: NotRequired[VmsdObject]
+        """The nested description of a field of type `struct`."""
+        vmsd_name: NotRequired[str]
+        version: NotRequired[int]
+        fields: NotRequired[list[FieldObject]]
+        """Inline description of a field of type `vstruct` or `tmp`."""
 
+    class VmsdObject(TypedDict):
+        """A vmsd as it was written: its fields, then its subsections, in stream order."""
 
-class VmsdObject(TypedDict):
-    """A vmsd as it was written: its fields, then its subsections, in stream order."""
+        vmsd_name: NotRequired[str]
+        version: NotRequired[int]
+        fields: NotRequired[list[FieldObject]]
+        subsections: NotRequired[list[VmsdObject]]
 
-    vmsd_name: NotRequired[str]
-    version: NotRequired[int]
-    fields: NotRequired[list[FieldObject]]
-    subsections: NotRequired[list[VmsdObject]]
+    class DeviceObject(VmsdObject):
+        """One FULL section, in stream order."""
 
+        name: str
+        """The section's idstr."""
+        instance_id: int
+        size: NotRequired[int]
+        """Bytes of the data of a section that has no vmsd."""
 
-class DeviceObject(VmsdObject):
-    """One FULL section, in stream order."""
+    class VmdescObject(TypedDict):
+        """The whole text."""
 
-    name: str
-    """The section's idstr."""
-    instance_id: int
-    size: NotRequired[int]
-    """Bytes of the data of a section that has no vmsd."""
-
-
-class VmdescObject(TypedDict):
-    """The whole text."""
-
-    configuration: NotRequired[VmsdObject]
-    """Since 8.2."""
-    page_size: NotRequired[int]
-    devices: list[DeviceObject]
+        configuration: NotRequired[VmsdObject]
+        """Since 8.2."""
+        page_size: NotRequired[int]
+        devices: list[DeviceObject]
 
 
 class RepeatedNames(dict[str, Any]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 from msixtool.documents import Document, Origin
 from msixtool.errors import shortened, visible
@@ -46,10 +45,10 @@ class Answer(ABC):
         return f"<{type(self).__name__} of {of or 'a text'}: {visible(self.summary())[:_SUMMARY]}>"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class OfOne(Answer):
     """An answer of one input, its `origin`."""
 
+    __slots__ = ()
     origin: Origin
 
     @property

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class Validation(OfOne):
     """What QEMU or the PCI specification forbids of what is in a stream. Damage is among the findings."""
 
+    origin: Origin
     findings: tuple[RuleFinding, ...]
 
     @property

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 class Command(OfOne):
     """The command line, and what a QEMU that was asked to load the stream with it did (`trial`)."""
 
+    origin: Origin
     line: CommandLine
     trial: Trial | None = None
     domain: str | None = None

@@ -8,12 +8,13 @@ import sys
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from msixtool.documents import Document, Origin
 from msixtool.documents.explain import explain_document
 from msixtool.dump import OpenDump
 from msixtool.errors import InputError, UsageError
+from msixtool.kept import NamedTuple
 from msixtool.library.answer import Answer
 from msixtool.tasks import explain as task
 from msixtool.tasks.explain import Explanation

@@ -23,6 +23,7 @@ class Fields(OfOne):
     `fields["timer"]` is the one section of that name, and `fields["timer"]["cpu_clock_offset"]` a value.
     """
 
+    origin: Origin
     dump: OpenDump
     items: tuple[Item, ...]
     broken: list[str] = field(default_factory=list)
@@ -70,6 +71,7 @@ class Fields(OfOne):
 class Description(OfOne):
     """The vmdesc of a stream, or what it says of some sections (`vmdesc`)."""
 
+    origin: Origin
     vmdesc: Any
 
     def document(self) -> Document:

@@ -33,6 +33,7 @@ class Load(OfOne):
     input is damaged and none was written.
     """
 
+    origin: Origin
     devices: tuple[Loaded, ...]
     findings: tuple[Finding, ...] = ()
     x86: bool = False

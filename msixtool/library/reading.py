@@ -10,13 +10,15 @@ from msixtool.library.answer import OfOne
 from msixtool.words import plural
 
 if TYPE_CHECKING:
+    from msixtool.documents import Origin
     from msixtool.dump import OpenDump
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Inspection(OfOne):
     """What a stream is and holds. `dump` has it all as values: `index`, `devices`, `writer`, `snapshots`."""
 
+    origin: Origin
     dump: OpenDump
 
     def document(self) -> Document:

@@ -11,6 +11,7 @@ from msixtool.words import plural
 
 if TYPE_CHECKING:
     from msixtool.devices.device import MsixDevice
+    from msixtool.documents import Origin
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -20,6 +21,7 @@ class Vectors(OfOne):
     `x86` says whether addresses and data are messages of a PC; `in_stream` is not so for a saved state.
     """
 
+    origin: Origin
     devices: tuple[MsixDevice, ...]
     x86: bool
     in_stream: bool = True

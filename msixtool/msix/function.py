@@ -22,10 +22,10 @@ Source: QEMU hw/pci/msix.c, 1.2 to 11.1.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from msixtool.errors import FormatError, UsageError
 from msixtool.formats import Buffer, msix as fmt, pci
+from msixtool.kept import NamedTuple
 from msixtool.msix import events as ev
 from msixtool.msix.bar import (
     Placement,

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Self
+from typing import Self
 
 from msixtool.errors import UsageError
 from msixtool.formats import members, msix as fmt
+from msixtool.kept import NamedTuple
 from msixtool.msix.bar import Placement, pba_memory, table_size
 from msixtool.msix.state import MsixState
 from msixtool.msix.versions import NEWEST, Behaviour, QemuVersion

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from msixtool.errors import FormatError, UsageError
 from msixtool.formats import Buffer, build, msix as fmt, parse
+from msixtool.kept import NamedTuple
 
 
 class MsixEntry(NamedTuple):

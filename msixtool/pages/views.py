@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msixtool.errors import visible, with_instance
+from msixtool.kept import NamedTuple
 from msixtool.words import byte_size, writer_in_words
 
 if TYPE_CHECKING:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from msixtool.kept import NamedTuple
 from msixtool.pages.views import Cell
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ Source: QEMU hw/core/machine.c (hw_compat_*) and hw/i386/pc*.c (pc_compat_*) of 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from msixtool.kept import NamedTuple
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import Compat
 from msixtool.qemu.recorded import setting_of, value_of

@@ -7,9 +7,9 @@ debian/patches (pc-*-CODENAME, -hpb, -maxcpus, -v2), Red Hat's machine types (pc
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from msixtool.errors import UsageError, meant
+from msixtool.kept import NamedTuple
 from msixtool.qemu.versions import Version, format_version, parse_version
 
 UBUNTU, RED_HAT = "Ubuntu", "Red Hat"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
-
 from msixtool.errors import UsageError
+from msixtool.kept import NamedTuple
 
 Version = tuple[int, int]
 
@@ -27,16 +25,16 @@ class Lifetime(NamedTuple):
         return False if self.absent is None or version <= self.absent else None
 
 
-_MACHINE_VERSION = r"(?a)-(\d{1,4})\.(\d{1,4})$"
-_VERSION = r"(?a)(\d{1,4})\.(\d{1,4})(?:\.\d{1,4})*$"
+_LONGEST = 4
+"""Digits of a part of a version."""
 
 
 def parse_version(text: str) -> Version:
     """`10.0` or `10.0.13` as (10, 0). Raises UsageError for anything else."""
-    found = re.match(_VERSION, text.strip())
-    if not found:
+    found = noted_version(text.strip())
+    if found is None:
         raise UsageError("QEMU version", expected="one like 10.0", found=repr(text))
-    return int(found[1]), int(found[2])
+    return found
 
 
 def format_version(version: Version | None) -> str | None:
@@ -45,8 +43,8 @@ def format_version(version: Version | None) -> str | None:
 
 def machine_version(machine: str | None) -> Version | None:
     """The version in a machine type's name (`pc-q35-7.2`), or None for one without."""
-    found = re.search(_MACHINE_VERSION, machine or "")
-    return (int(found[1]), int(found[2])) if found else None
+    _, dash, version = (machine or "").rpartition("-")
+    return noted_version(version) if dash and version.count(".") == 1 else None
 
 
 def whole_version(text: str) -> tuple[int, ...]:
@@ -60,5 +58,10 @@ def whole_version(text: str) -> tuple[int, ...]:
 
 def noted_version(text: str | None) -> Version | None:
     """The version that a capture noted in a stream; None for none, or what is no version."""
-    found = re.match(_VERSION, text or "")
-    return (int(found[1]), int(found[2])) if found else None
+    # Every start asks: compiling a regular expression would take longer than all that is asked of the text.
+    parts = (text or "").split(".")
+    if len(parts) < 2 or not all(
+        each.isascii() and each.isdecimal() and len(each) <= _LONGEST for each in parts
+    ):
+        return None
+    return int(parts[0]), int(parts[1])

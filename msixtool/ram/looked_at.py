@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from msixtool.containers.base import Source
+from msixtool.kept import NamedTuple
 from msixtool.ram.memory import GuestMemory
 from msixtool.stream.items import StreamIndex
 

@@ -9,9 +9,9 @@ pc_piix.c and pc_q35.c (the hole); hw/arm/virt.c, hw/riscv/virt.c (base_memmap, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from msixtool.formats import x86
+from msixtool.kept import NamedTuple
 from msixtool.stream.items import RamBlock
 
 MIB, GIB = 1 << 20, 1 << 30

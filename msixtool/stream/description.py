@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import chain, pairwise
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakValueDictionary
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError
 from msixtool.formats import qevm, vmdesc, vmstate
 from msixtool.formats.described import Described
-from msixtool.formats.layout import Field
-from msixtool.kept import cached_property
+from msixtool.kept import NamedTuple, cached_property
 
 MAX_SIZE = 1 << 24
 """The longest vmdesc that is looked at, in bytes; real ones have some 60 KiB to a few MiB."""
@@ -65,13 +64,10 @@ class Contents:
     def array_styles(self) -> frozenset[str]:
         """How arrays are spelt whose elements differ, and the types that NULL pointers are given."""
         found: set[str] = set()
-        for layout in self.devices:
-            types = layout.plain_types
-            if types is not None and vmstate.STRUCT not in types:
-                found |= types & vmstate.NULL_TYPES
-                continue
-            for fields in (struct.known_fields for struct in layout.structs()):
-                found |= {field.type for field in fields} & vmstate.NULL_TYPES
+        for fields in chain.from_iterable(map(Described.field_objects, self.devices)):
+            types = {str(field.get("type")) for field in fields}
+            found |= types & vmstate.NULL_TYPES
+            if vmstate.STRUCT in types:
                 found |= set(_array_styles(fields))
         return frozenset(found)
 
@@ -189,13 +185,14 @@ def _inside(value: Any) -> Any:
     return value.values() if isinstance(value, dict) else value
 
 
-def _array_styles(fields: tuple[Field, ...]) -> Iterator[str]:
-    last = {field.name: field for field in fields}
+def _array_styles(fields: list[dict[str, Any]]) -> Iterator[str]:
+    last = {str(field.get("name")): field for field in fields}
     for before, field in pairwise(fields):
-        if before.name == field.name and field.type == vmstate.STRUCT:
-            if not before.is_indexed:
+        name = str(field.get("name"))
+        if str(before.get("name")) == name and field.get("type") == vmstate.STRUCT:
+            if "index" not in before:
                 yield "none"
-            elif field.is_indexed:
-                yield "all" if last[field.name] is field else "more"
+            elif "index" in field:
+                yield "all" if last[name] is field else "more"
             else:
                 yield "all but last"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msixtool.errors import MsixtoolError, shortened
 from msixtool.formats.described import Described
 from msixtool.formats.idstr import Idstr
 from msixtool.formats.qevm import ItemType
+from msixtool.kept import NamedTuple
 
 if TYPE_CHECKING:
     from msixtool.qemu.versions import Version
@@ -157,12 +158,9 @@ class Damage(NamedTuple):
         return self.message if self.offset is None else f"offset {self.offset:#x}: {self.message}"
 
 
-@dataclass(slots=True, repr=False, eq=False)
 class StreamIndex:
     """All that the reader found. `end` is the offset behind the last byte that QEMU would read."""
 
-    version: int
-    items: list[Item] = field(default_factory=list)
     machine: str | None = None
     qemu: Version | None = None
     """The version of the QEMU that wrote it, where the capture of its device state noted it."""
@@ -173,16 +171,20 @@ class StreamIndex:
     description: Vmdesc | None = None
     footers: bool | None = None
     """Whether sections end in a footer; None where no section tells."""
-    blocks: list[RamBlock] = field(default_factory=list)
     ram: RamCount | None = None
     """Counts of RAM records; None where RAM was not walked."""
     mapped_ram: bool = False
     terminated: bool = False
     """Whether the end marker was found."""
     end: int = 0
-    damage: list[Damage] = field(default_factory=list)
     from_end: bool = False
     """Whether the vmdesc at its end led to all sections, so that RAM was left alone."""
+
+    def __init__(self, version: int, damage: Iterable[Damage] = ()) -> None:
+        self.version = version
+        self.items: list[Item] = []
+        self.blocks: list[RamBlock] = []
+        self.damage = list(damage)
 
     def __repr__(self) -> str:
         return f"<StreamIndex of {str(self.machine)[:40]!r}: {len(self.items)} items, {self.end} bytes>"

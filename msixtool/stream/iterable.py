@@ -8,12 +8,13 @@ where a record makes no sense and TruncatedError where the stream ends.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from msixtool.errors import FormatError, TruncatedError
 from msixtool.formats import iterable as fmt, parse
 from msixtool.formats.iterable import BitmapFlag, BlockFlag, StorageFlag, VfioTag
 from msixtool.formats.qevm import ItemType
+from msixtool.kept import NamedTuple
 from msixtool.stream.window import Window
 
 

@@ -6,8 +6,7 @@ follow each other (whole pages, zero pages) are checked as strided slices, at C 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -27,40 +26,40 @@ _CHUNK = 16
 """Records that are checked at a time at first; four times as many whenever all of them were of one kind."""
 
 
-@dataclass(slots=True, repr=False, eq=False)
 class RamLayout:
     """How the records of this stream are laid out. Sizes in bytes."""
 
-    page_size: int = fmt.USUAL_PAGE_SIZE
-    ignore_shared: bool = False
+    ignore_shared = False
     """The block list holds guest-physical addresses."""
-    postcopy: bool = False
+    postcopy = False
     """The stream announced postcopy: blocks of huge pages carry their page size."""
-    mapped_ram: bool = False
+    mapped_ram = False
     """The block list holds mapped-ram headers, each followed by a bitmap and the pages."""
-    origin: int = 0
-    """Offset of the stream in its file: mapped-ram offsets count from the file's start."""
+
+    def __init__(self, page_size: int = fmt.USUAL_PAGE_SIZE, origin: int = 0) -> None:
+        self.page_size = page_size
+        self.origin = origin
+        """Offset of the stream in its file: mapped-ram offsets count from the file's start."""
 
 
-@dataclass(slots=True, repr=False, eq=False)
 class RamWalker:
-    """Walks the data of `ram` sections; keeps the block list and counts."""
+    """Walks the data of `ram` sections; keeps the block list and counts.
 
-    source: Source
-    layout: RamLayout
-    blocks: list[RamBlock] = field(default_factory=list)
-    count: RamCount = field(default_factory=RamCount)
-    current: RamBlock | None = None
-    """The block that records with CONTINUE belong to, across sections too; None where it is not known."""
-    skim: bool = False
-    """Pass over runs of pages by a few of their headers (stream/runs.py)."""
-    _by_name: dict[str, RamBlock] = field(init=False)
-    _window: Window = field(init=False)
-    _chunk: int = 0
+    With `skim` it passes over runs of pages by a few of their headers (stream/runs.py).
+    """
 
-    def __post_init__(self) -> None:
-        self._by_name = {block.idstr: block for block in self.blocks}
-        self._window = Window(self.source)
+    def __init__(
+        self, source: Source, layout: RamLayout, blocks: Sequence[RamBlock] = (), *, skim: bool = False
+    ) -> None:
+        self.source = source
+        self.layout = layout
+        self.blocks = list(blocks)
+        self.count = RamCount()
+        self.current: RamBlock | None = None
+        """The block that records with CONTINUE belong to, across sections too; None where it is not known."""
+        self._skim = skim
+        self._by_name = {block.idstr: block for block in blocks}
+        self._window = Window(source)
         self._chunk = _CHUNK
 
     def walk(self, offset: int) -> int:
@@ -111,7 +110,7 @@ class RamWalker:
 
     def _skimmed(self, offset: int, header: int, flags: int) -> int:
         """Bytes of a run of whole pages, if it lies in its block as a whole; 0 for none, or no skimming."""
-        if not self.skim or flags != fmt.CONTINUED_PAGE:
+        if not self._skim or flags != fmt.CONTINUED_PAGE:
             return 0
         pages = 1 + runs.pages_after(self.source, offset, self.layout.page_size)
         end = header - flags + pages * self.layout.page_size

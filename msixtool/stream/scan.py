@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Set
 from functools import lru_cache
-from typing import NamedTuple
 
 from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import InputError
 from msixtool.formats import qevm
 from msixtool.formats.qevm import CONTINUING, FOOTER_SIZE, MAGIC, OPENING, ItemType
+from msixtool.kept import NamedTuple
 
 SMALL = 0xFFFF
 """What a number in a header that is searched for may be at most. section_ids count the registrations

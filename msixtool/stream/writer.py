@@ -7,10 +7,10 @@ migration/ first came out.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from msixtool.formats import vmdesc as vmdesc_format
 from msixtool.formats.qevm import ItemType
+from msixtool.kept import NamedTuple
 from msixtool.qemu.versions import Version, machine_version
 from msixtool.stream.items import StreamIndex
 

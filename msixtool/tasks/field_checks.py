@@ -9,9 +9,10 @@ hw/scsi/lsi53c895a.c, mptsas.c and hw/timer/hpet.c, the same in 5.2, 7.2, 10.0 a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from msixtool.formats.layout import Layout
+from msixtool.kept import NamedTuple
 
 _TRANSMITTER_EMPTY = 0x40
 _TRANSFER_ENDS = 6

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from msixtool.containers.base import Progress, Source, bar_of
@@ -155,8 +155,7 @@ def write_forged(
 
 def forged_dump(base: Base, planned: Plan) -> OpenDump:
     """The forged stream, read through the base without being written. The base stays open for it."""
-    source = Rewritten(base.dump.source, planned.replacements)
-    return OpenDump(replace(base.opened, source=source, sources=[source]))
+    return OpenDump(base.opened.read_through(Rewritten(base.dump.source, planned.replacements)))
 
 
 def _write(

@@ -92,7 +92,7 @@ def _held(value: type) -> dict[str, str]:
     if dataclasses.is_dataclass(value):
         types = {field.name: field.type for field in dataclasses.fields(value)}
     else:
-        types = {name: value.__annotations__[name].__forward_arg__ for name in getattr(value, "_fields", ())}
+        types = {name: value.__annotations__[name] for name in getattr(value, "_fields", ())}
     return {name: _public(type) for name, type in types.items() if not name.startswith("_")}
 
 

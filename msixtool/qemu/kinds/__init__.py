@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msixtool.errors import UsageError, meant
 from msixtool.formats import pci
 from msixtool.formats.idstr import kind_of_section
+from msixtool.kept import NamedTuple
 from msixtool.qemu.kinds.facts import NOTHING, Advice, Capabilities, Compat, Msix, PciFunction, Probe
 from msixtool.qemu.kinds.features import COMMON, Feature
 from msixtool.qemu.kinds.space import fresh_config, recorded_function, recorded_layouts

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from msixtool.formats.pci import HeaderType
+from msixtool.kept import NamedTuple
 from msixtool.qemu.versions import Version
 
 NOTHING: Mapping[Any, Any] = MappingProxyType({})

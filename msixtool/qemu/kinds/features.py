@@ -7,7 +7,7 @@ hw/scsi/virtio-scsi.c, hw/virtio/virtio-balloon.c and the others.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from msixtool.kept import NamedTuple
 
 
 class Feature(NamedTuple):

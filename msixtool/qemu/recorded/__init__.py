@@ -25,8 +25,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from msixtool.kept import NamedTuple
 from msixtool.qemu.versions import Version, parse_version
 
 if TYPE_CHECKING:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
+from msixtool.kept import NamedTuple
 from msixtool.qemu.versions import Lifetime
 
 

@@ -8,9 +8,10 @@ target/ppc/machine.c (cpu_post_load: which CPUs are refused).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from msixtool.errors import MsixtoolError
+from msixtool.kept import NamedTuple
 from msixtool.qemu.processors import arm_levels, arm_model, power_model
 from msixtool.qemu.versions import machine_version
 from msixtool.tasks.cmdline.machine import FullSections

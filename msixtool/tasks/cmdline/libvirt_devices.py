@@ -6,8 +6,8 @@ Source: libvirt docs/formatdomain.rst, src/conf/domain_conf.c (names of models),
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
+from msixtool.kept import NamedTuple
 from msixtool.qemu.kinds import Backend, kinds
 from msixtool.qemu.kinds.facts import NOTHING
 

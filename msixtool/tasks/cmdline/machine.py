@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 from msixtool.dump import OpenDump
 from msixtool.formats.idstr import Idstr
+from msixtool.kept import NamedTuple
 from msixtool.qemu.versions import Version
 from msixtool.ram.memory_map import CMOS_SIZE, GIB, MAIN_MEMORY, MIB, backends, told_by_cmos
 from msixtool.stream.items import Item, RamBlock

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
-from typing import NamedTuple
 
 from msixtool.formats.layout import Field, Layout
 from msixtool.formats.opaque import OPAQUE
+from msixtool.kept import NamedTuple
 
 POINTER = "ptr-marker"
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import NamedTuple
 
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.devices.places import config_space
 from msixtool.dump import OpenDump
 from msixtool.errors import FormatError
+from msixtool.kept import NamedTuple
 from msixtool.qemu.kinds.facts import Capabilities
 from msixtool.stream.items import DamageRule, Item
 from msixtool.tasks.finding import Code, Finding

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
+
+from msixtool.kept import NamedTuple
 
 SHORT = 1 << 16
 """Up to this size in bytes a log is tried in several readings."""

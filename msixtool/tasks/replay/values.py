@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 from msixtool.errors import UsageError
+from msixtool.kept import NamedTuple
 from msixtool.msix.events import BUS_MASTER_OFF, VECTOR_UNUSED, MsixEvent, VectorEvent
 from msixtool.msix.versions import QemuVersion
 from msixtool.qemu.versions import whole_version

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from msixtool.kept import NamedTuple
 from msixtool.qemu.kinds import kind_of
 from msixtool.tasks.trace.interrupt import Interrupt, InterruptPlace, Verdict
 
