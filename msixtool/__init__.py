@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from msixtool.devices.interrupt_route import Route as Route
     from msixtool.devices.rings import Ring as Ring
     from msixtool.documents import Origin as Origin
-    from msixtool.dump import ALTERNATIVE as ALTERNATIVE
+    from msixtool.dump import ALTERNATIVE as ALTERNATIVE, OpenOptions as OpenOptions
     from msixtool.errors import (
         ContainerError as ContainerError,
         FormatError as FormatError,
@@ -58,6 +58,12 @@ if TYPE_CHECKING:
         device_names as device_names,
         kind_names as kind_names,
         rule_names as rule_names,
+    )
+    from msixtool.library.options import (
+        CommandOptions as CommandOptions,
+        DiffOptions as DiffOptions,
+        ReleaseOptions as ReleaseOptions,
+        TargetOptions as TargetOptions,
     )
     from msixtool.library.plain import compat as compat, inspect as inspect, validate as validate
     from msixtool.library.playing import Replay as Replay, replay as replay
@@ -100,7 +106,7 @@ _NAMES = {
     "devices.interrupt_route": "Route",
     "devices.rings": "Ring",
     "documents": "Origin",
-    "dump": "ALTERNATIVE",
+    "dump": "ALTERNATIVE OpenOptions",
     "errors": (
         "ContainerError FormatError InputError MsixtoolError NotAStreamError OutputError "
         "TruncatedError UsageError"
@@ -117,6 +123,7 @@ _NAMES = {
     "library.forging": "Forecast forecast forge forge_new",
     "library.loading": "Load load",
     "library.names": "device_names kind_names rule_names",
+    "library.options": "CommandOptions DiffOptions ReleaseOptions TargetOptions",
     "library.plain": "compat inspect validate",
     "library.playing": "Replay replay",
     "library.reading": "Inspection",

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypedDict
 
 from msixtool.containers.base import Progress, Source, bar_of, told
 from msixtool.containers.open import open_source
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 
 
 _DEVICE = "device with MSI-X"
+
+
+class OpenOptions(TypedDict, total=False):
+    """Which stream of a file: `offset` skips leading bytes, `snapshot` chooses one of a qcow2 image."""
+
+    offset: int
+    snapshot: str | None
 
 
 class OpenDump:

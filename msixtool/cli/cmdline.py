@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from msixtool.cli import options
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
+
+if TYPE_CHECKING:
+    from msixtool import CommandOptions
 
 _MOST_NOTES = 100
 """Notes that a person is given: more than any real machine has, so that damage below them is seen."""
@@ -36,16 +40,7 @@ Examples:
 @options.json_option
 @options.common_options
 def cmdline(
-    file: str,
-    qemu_version: str | None,
-    program: str | None,
-    bios: str | None,
-    like_target: str | None,
-    check: str | None,
-    libvirt: bool,
-    offset: int,
-    snapshot: str | None,
-    as_json: bool,
+    file: str, offset: int, snapshot: str | None, as_json: bool, **how: Unpack[CommandOptions]
 ) -> ExitStatus:
     """Print the command line of a QEMU that loads FILE: machine, memory, every device at its place.
 
@@ -57,20 +52,13 @@ def cmdline(
     from msixtool.cli.screen import warn
 
     with (
-        end_in_order() if check else nullcontext(),
+        end_in_order() if how["check"] else nullcontext(),
         Dump.open(file, offset=offset, snapshot=snapshot) as dump,
     ):
-        answer = dump.cmdline(
-            qemu_version=qemu_version,
-            program=program,
-            bios=bios,
-            like_target=like_target,
-            check=check,
-            libvirt=libvirt,
-        )
+        answer = dump.cmdline(**how)
     if answer.trial is not None and not answer.ok:
         for line in answer.trial.stderr.splitlines()[-4:]:
-            warn(f"{check}: {line}")
+            warn(f"{how['check']}: {line}")
     if as_json:
         print_json(answer.document())
     else:

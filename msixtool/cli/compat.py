@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from itertools import zip_longest
 from os import PathLike, path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -19,7 +19,7 @@ from msixtool.words import plural
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import Compatibility, Finding, Target, Trial
+    from msixtool import Compatibility, Finding, Target, TargetOptions, Trial
 
 _BELOW = "   "
 """Where what is said of a finding begins, below its heading."""
@@ -68,20 +68,15 @@ Examples:
 @options.common_options
 def compat(
     words: tuple[str, ...],
-    qemu: str | None,
-    on: str | None,
-    domain: str | None,
     connect: str | None,
     qmp: str | None,
-    try_it: bool,
-    to: str | None,
     jobs: int | None,
     offset: int,
     snapshot: str | None,
     as_json: bool,
     html: str | None,
     force: bool,
-    **about_target: Any,
+    **how: Unpack[TargetOptions],
 ) -> ExitStatus:
     """Predict whether a target loads SOURCE, and every reason why not, in the order QEMU meets them.
 
@@ -94,10 +89,11 @@ def compat(
     from msixtool.cli.screen import remark
 
     vm = None
-    if qmp is not None or connect is not None or not _is_xml(domain):
-        vm, domain = address_of(qmp, domain, connect), None
-    given = [each for each in (qemu, on, domain, to) if each is not None]
-    if try_it and (not given or to is not None):
+    if qmp is not None or connect is not None or not _is_xml(how["domain"]):
+        vm, how["domain"] = address_of(qmp, how["domain"], connect), None
+    made = [each for each in (how["qemu"], how["on"], how["domain"]) if each is not None]
+    given = [*made, *([] if how["to"] is None else [how["to"]])]
+    if how["try_it"] and (not made or how["to"] is not None):
         raise click.UsageError("--try needs --qemu, --on or --domain: what to try it with.")
     if len(given) > 1:
         raise click.UsageError("give one of --qemu, --on, --domain and --to, not both.")
@@ -114,8 +110,8 @@ def compat(
             raise click.UsageError("a vmstate description is compared with one other.")
         return screen.one(compare_vmstates(sources[0], target))
     with (
-        end_in_order() if given and to is None else nullcontext(),
-        target_of(target, to=to, qemu=qemu, on=on, domain=domain, try_it=try_it, **about_target) as asked,
+        end_in_order() if made else nullcontext(),
+        target_of(target, **how) as asked,
     ):
         for note in asked.notes:
             remark(note)
@@ -125,7 +121,7 @@ def compat(
                 return asked.answer(source)
 
         if vm is not None:
-            with living.captured(vm, devices=not try_it) as file:
+            with living.captured(vm, devices=not how["try_it"]) as file:
                 return screen.one(answer(file))
         if options.are_many(sources):
             return screen.many(sources, answer, asked, jobs)

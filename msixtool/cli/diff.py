@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -13,7 +13,7 @@ from msixtool.cli.status import ExitStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import Difference
+    from msixtool import Difference, DiffOptions
     from msixtool.cli.diff_words import DiffLine
 
 _STYLES = {"added": "green", "removed": "red", "changed": ""}
@@ -51,18 +51,14 @@ _STYLES = {"added": "green", "removed": "red", "changed": ""}
 def diff(
     a: str,
     b: str,
-    device: str | None,
-    loaded: bool,
-    fields: bool,
-    moving: bool,
     no_ram: bool,
     vectors: int | None,
-    kind: str | None,
     snapshot: tuple[str, ...],
     offset: tuple[int, ...],
     as_json: bool,
     html: str | None,
     force: bool,
+    **how: Unpack[DiffOptions],
 ) -> ExitStatus:
     """Compare the devices with MSI-X of A and B, field by field and vector by vector.
 
@@ -75,7 +71,7 @@ def diff(
     from msixtool.cli.output import give
     from msixtool.errors import UsageError
 
-    if (moving or no_ram) and not fields:
+    if (how["moving"] or no_ram) and not how["fields"]:
         raise UsageError("--moving and --no-ram", expected="--fields with them")
     if a == b == "-":
         raise UsageError("only one of A and B can be standard input")
@@ -88,15 +84,8 @@ def diff(
             stack.push(open_input(file, offset=skip, snapshot=name, vectors=vectors))
             for file, skip, name in where
         )
-        answer = left.diff(
-            right,
-            device=device,
-            kind=kind,
-            loaded=loaded,
-            fields=fields,
-            moving=moving,
-            ram=fields and not no_ram and device is None,
-        )
+        how["ram"] = how["fields"] and not no_ram and how["device"] is None
+        answer = left.diff(right, **how)
     give(answer, _print, page, as_json=as_json)
     return _report(answer)
 

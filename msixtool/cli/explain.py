@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -15,7 +15,7 @@ from msixtool.cli.status import ExitStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import Explanation
+    from msixtool import Explanation, OpenOptions
 
 SHOWN = 300
 """Characters of a message that are shown; --json has it whole."""
@@ -34,9 +34,8 @@ def explain(
     logs: tuple[str, ...],
     text: str | None,
     stream: str | None,
-    offset: int,
-    snapshot: str | None,
     as_json: bool,
+    **where: Unpack[OpenOptions],
 ) -> ExitStatus:
     """Find each known migration failure in a log of QEMU, libvirt or what manages them, and explain it.
 
@@ -49,7 +48,7 @@ def explain(
     from msixtool.cli.output import console, print_json, report
     from msixtool.cli.screen import warn
 
-    if stream is None and (offset or snapshot is not None):
+    if stream is None and (where["offset"] or where["snapshot"] is not None):
         raise click.UsageError("--offset and --snapshot are of the stream: give it with --stream.")
     if logs and text is not None:
         raise click.UsageError("give a LOG or --text, not both.")
@@ -59,7 +58,7 @@ def explain(
         logs = ("-",)
     if stream == "-" and "-" in logs:
         raise click.UsageError("the log and the stream cannot both come from standard input.")
-    opened = nullcontext() if stream is None else Dump.open(stream, offset=offset, snapshot=snapshot)
+    opened = nullcontext() if stream is None else Dump.open(stream, **where)
     with opened as dump:
         answer = ask(*logs, text=text, stream=dump)
     if as_json:

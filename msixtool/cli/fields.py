@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -13,7 +13,7 @@ from msixtool.errors import with_instance
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import Fields, Section
+    from msixtool import Fields, OpenOptions, Section
 
 
 @click.command(short_help="Every field of every section by name.")
@@ -29,9 +29,8 @@ def fields(
     device: str | None,
     show_all: bool,
     desc: bool,
-    offset: int,
-    snapshot: str | None,
     as_json: bool,
+    **where: Unpack[OpenOptions],
 ) -> ExitStatus:
     """Show the fields of every section by name, as the vmdesc describes them; virtio too."""
     from msixtool import Dump
@@ -39,7 +38,7 @@ def fields(
     from msixtool.cli.screen import warn
 
     def one(file: str) -> ExitStatus:
-        with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
+        with Dump.open(file, **where) as dump:
             if desc:
                 description = dump.description(device)
                 text = description.text(whole=as_json)

@@ -11,7 +11,7 @@ from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
-    from msixtool import Forecast
+    from msixtool import Forecast, OpenOptions
 
 SWITCH = click.Choice(["on", "off"])
 
@@ -90,8 +90,6 @@ def _forge(
     *,
     like_base: bool,
     damaged: bool,
-    offset: int,
-    snapshot: str | None,
     **rest: Any,
 ) -> ExitStatus:
     from msixtool import forecast, forge as ask
@@ -100,9 +98,10 @@ def _forge(
     from msixtool.cli.screen import remark
     from msixtool.output.files import refuse_terminal
 
+    where: OpenOptions = {"offset": rest["offset"], "snapshot": rest["snapshot"]}
     spec = spec_of(**rest)
     if dry_run:
-        return _show(forecast(base, spec, offset=offset, snapshot=snapshot, damaged=damaged))
+        return _show(forecast(base, spec, damaged=damaged, **where))
     assert output is not None
     refuse_terminal(output)
     with progress_bar("forge") as progress:
@@ -110,12 +109,11 @@ def _forge(
             base,
             spec,
             output,
-            offset=offset,
-            snapshot=snapshot,
             force=force,
             like_base=like_base,
             damaged=damaged,
             progress=progress,
+            **where,
         )
     for note in forged.notes:
         remark(note)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -15,7 +15,7 @@ from msixtool.errors import visible, with_instance
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import Dump, MsixDevice
+    from msixtool import Dump, MsixDevice, OpenOptions
 
 
 @click.command(short_help="What a stream is, what it holds, its devices.")
@@ -34,11 +34,10 @@ def inspect(
     sections: bool,
     xml: bool,
     jobs: int | None,
-    offset: int,
-    snapshot: str | None,
     as_json: bool,
     html: str | None,
     force: bool,
+    **where: Unpack[OpenOptions],
 ) -> ExitStatus:
     """Show what a stream is, what it holds, and every device with MSI-X in it.
 
@@ -50,7 +49,7 @@ def inspect(
     page = Page(html, force, inputs=files)
 
     def opened(file: str) -> Dump:
-        return Dump.open(file, offset=offset, snapshot=snapshot)
+        return Dump.open(file, **where)
 
     def show(dump: Dump) -> None:
         if xml:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -15,7 +15,7 @@ from msixtool.cli.status import ExitStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import Step
+    from msixtool import OpenOptions, Step
 
 LINE, ACTION = 4, 34
 """Columns of the line numbers and of the actions; the rest is for what happens."""
@@ -41,9 +41,8 @@ def replay(
     record: str | None,
     device: str | None,
     qemu_version: str | None,
-    offset: int,
-    snapshot: str | None,
     as_json: bool,
+    **where: Unpack[OpenOptions],
 ) -> ExitStatus:
     """Play a script of guest and device actions: what each sets off, and whether what is expected holds.
 
@@ -55,8 +54,8 @@ def replay(
     if record is not None:
         if as_json:
             raise click.UsageError("--record prints a script: --json does not go with it")
-        return _record(record, device, qemu_version, offset, snapshot)
-    if device is not None or offset or snapshot is not None:
+        return _record(record, device, qemu_version, **where)
+    if device is not None or where["offset"] or where["snapshot"] is not None:
         raise click.UsageError("--device, --offset and --snapshot go with --record")
     from msixtool import replay as ask
     from msixtool.cli.output import console
@@ -66,12 +65,12 @@ def replay(
 
 
 def _record(
-    file: str, device: str | None, qemu_version: str | None, offset: int, snapshot: str | None
+    file: str, device: str | None, qemu_version: str | None, **where: Unpack[OpenOptions]
 ) -> ExitStatus:
     from msixtool import Dump
     from msixtool.cli.output import report
 
-    with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
+    with Dump.open(file, **where) as dump:
         print(dump.record(device, qemu_version=qemu_version), end="")
         return report(dump.inspect())
 

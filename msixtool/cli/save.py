@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from msixtool.cli import options
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
+
+if TYPE_CHECKING:
+    from msixtool import OpenOptions
 
 
 @click.command(short_help="Take one device's MSI-X state out.")
@@ -24,7 +27,9 @@ from msixtool.cli.status import ExitStatus
 @options.container_options
 @options.common_options
 @end_in_order()
-def save(file: str, device: str | None, output: str, text: bool, force: bool, **container: Any) -> ExitStatus:
+def save(
+    file: str, device: str | None, output: str, text: bool, force: bool, **where: Unpack[OpenOptions]
+) -> ExitStatus:
     """Write the MSI-X state of one device as QEMU does: the table, then the pending bits.
 
     For n vectors these are 16*n + ceil(n/8) bytes. With --text it is a SPEC with a line for each
@@ -37,6 +42,6 @@ def save(file: str, device: str | None, output: str, text: bool, force: bool, **
     check_output(output, force=force, inputs=[file])
     if not text:
         refuse_terminal(output)
-    with Dump.open(file, **container) as dump:
+    with Dump.open(file, **where) as dump:
         dump.save(output, device, text=text, force=force)
         return report(dump.inspect())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -15,7 +15,7 @@ from msixtool.errors import with_instance
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import Look, MsixDevice, Vectors
+    from msixtool import Look, MsixDevice, OpenOptions, Vectors
 
 _CHANGED, _PENDING = "bold green", "yellow"
 FOLD = 4
@@ -47,12 +47,11 @@ def show(
     show_all: bool,
     as_hex: bool,
     watch: float | None,
-    offset: int,
-    snapshot: str | None,
     as_json: bool,
     qmp: str | None,
     domain: str | None,
     connect: str | None,
+    **where: Unpack[OpenOptions],
 ) -> ExitStatus:
     """Show each vector: address, data, mask, pending bit, and what uses it.
 
@@ -76,7 +75,7 @@ def show(
         return watching.watch(watch_vm(vm, device, every=watch), draw, watch, as_json=as_json)
 
     def one(file: str | PathLike[str]) -> ExitStatus:
-        given = open_input(file, offset=offset, snapshot=snapshot, kind=kind)
+        given = open_input(file, kind=kind, **where)
         with given:
             answer = given.show(device)
             if as_json:

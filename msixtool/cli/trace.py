@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -16,7 +16,7 @@ from msixtool.errors import with_instance
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import Address, Interrupt, MsixDevice, Ring, Route, Traced, Tracing
+    from msixtool import Address, Interrupt, MsixDevice, OpenOptions, Ring, Route, Traced, Tracing
 
 _WAITING = "available and not taken: the device may have missed a kick (stop and cont kick it again)"
 _LOST, _DOUBT = "bold red", "yellow"
@@ -52,14 +52,13 @@ def trace(
     later: str | None,
     twice: float | None,
     ram: bool,
-    offset: int,
-    snapshot: str | None,
     as_json: bool,
     html: str | None,
     force: bool,
     qmp: str | None,
     domain: str | None,
     connect: str | None,
+    **where: Unpack[OpenOptions],
 ) -> ExitStatus:
     """Follow every interrupt from its cause to its CPU, and name those that are lost.
 
@@ -74,7 +73,7 @@ def trace(
     page = Page(html, force, inputs=[each for each in (file, later) if each is not None])
     if vm is None:
         assert file is not None
-        answer = _of_files(file, later, device, vector, offset, snapshot)
+        answer = _of_files(file, later, device, vector, where)
     else:
         answer = _of_vm(vm, device, vector, twice, ram)
     give(answer, _print, page, as_json=as_json)
@@ -98,12 +97,12 @@ def _check(vm: Address | None, later: str | None, twice: float | None, ram: bool
 
 
 def _of_files(
-    file: str, later: str | None, device: str | None, vector: int | None, offset: int, snapshot: str | None
+    file: str, later: str | None, device: str | None, vector: int | None, where: OpenOptions
 ) -> Tracing:
     from msixtool import Dump
 
     with (
-        Dump.open(file, offset=offset, snapshot=snapshot) as dump,
+        Dump.open(file, **where) as dump,
         nullcontext() if later is None else Dump.open(later) as second,
     ):
         return dump.trace(device, vector=vector, later=second)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -16,7 +16,7 @@ from msixtool.errors import visible, with_instance
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import RuleFinding, Validation
+    from msixtool import OpenOptions, RuleFinding, Validation
 
 STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
@@ -50,9 +50,8 @@ def validate(
     severity: str,
     kind: str | None,
     jobs: int | None,
-    offset: int,
-    snapshot: str | None,
     as_json: bool,
+    **where: Unpack[OpenOptions],
 ) -> ExitStatus:
     """Say what is wrong with a stream: damage, and what QEMU or the PCI specification forbids.
 
@@ -73,7 +72,7 @@ def validate(
         """The status; what is found is printed unless a `table` is to be made of it: of streams alone."""
         # What is found in a folder counts where it is a stream; what is named may be a saved state, too.
         opening = partial(open_input, kind=kind) if file in files else Dump.open
-        with opening(file, offset=offset, snapshot=snapshot, walk=True) as given:
+        with opening(file, walk=True, **where) as given:
             found = given.validate(ignore=ignore, severity=severity)
         if as_json:
             print_json(found.document(), one_line=many)

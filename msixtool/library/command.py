@@ -67,14 +67,14 @@ class Command(OfOne):
 def command_for(
     dump: OpenDump,
     *,
-    qemu_version: str | None,
-    program: str | None,
-    bios: str | None,
-    like_target: str | None,
-    check: str | None,
-    libvirt: bool,
+    qemu_version: str | None = None,
+    program: str | None = None,
+    bios: str | None = None,
+    like_target: str | None = None,
+    check: str | None = None,
+    libvirt: bool = False,
 ) -> Command:
-    """The command line for an opened stream. Raises as `Dump.cmdline` does."""
+    """The command line for an opened stream. Keywords are CommandOptions; raises as `Dump.cmdline` does."""
     version = parse_version(qemu_version) if qemu_version else None
     like = parse_version(like_target) if like_target else None
     trial = None

@@ -98,10 +98,8 @@ def difference_of(
 ) -> Difference:
     """Compare two inputs, streams, SPECs or saved states in any pairing.
 
-    `device` selects devices (and with `fields` sections), `kind` says what device a raw vmstate is of,
-    where it was not said when that was opened.
-    With `loaded` states are compared as they are after the load path; with `fields` every vmstate field
-    counts, those that always move with `moving` alone, and with `ram` RAM by digest.
+    Keywords are DiffOptions: with `fields`, `device` selects sections too; `kind` counts where it was not
+    said when a raw vmstate was opened.
 
     Raises UsageError where nothing can be compared, or one side cannot be told.
     """

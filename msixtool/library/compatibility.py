@@ -166,8 +166,10 @@ def target_of(
     named = [each for each in (target, to, qemu, on, domain) if each is not None]
     if len(named) != 1:
         raise UsageError("compat needs a target", expected="a target stream, or a release as `to`")
-    version = None if target_version is None else parse_version(target_version)
-    vmstate = None if target_vmstate is None else vmstate_file.read(target_vmstate)
+    said = _Said(
+        None if target_version is None else parse_version(target_version),
+        None if target_vmstate is None else vmstate_file.read(target_vmstate),
+    )
     with ExitStack() as stack:
         asked: Target
         if to is not None:
@@ -175,16 +177,16 @@ def target_of(
         elif on is not None:
             from msixtool.tasks.compat.on_program import OnProgram
 
-            asked = _Made(stack.enter_context(OnProgram(on, version, vmstate)), try_it)
+            asked = _Made(stack.enter_context(OnProgram(on, said.version, said.vmstate)), try_it)
         elif domain is not None:
-            asked = _OfDomain(stack, domain, version, vmstate, try_it)
+            asked = _OfDomain(stack, domain, said, try_it)
         elif qemu is not None:
-            asked = _started(stack, qemu, version, vmstate, try_it)
+            asked = _started(stack, qemu, said, try_it)
         elif isinstance(target, OpenDump):
-            asked = _Stream(target, version, vmstate)
+            asked = _Stream(target, said)
         else:
             assert target is not None
-            asked = _Stream(stack.enter_context(OpenDump.open(target)), version, vmstate)
+            asked = _Stream(stack.enter_context(OpenDump.open(target)), said)
         asked.strict = strict
         yield asked
 
@@ -209,16 +211,27 @@ def compare_vmstates(source: str, target: str) -> Compatibility:
     return Compatibility(origin, None, about, comparison, machine=one.machine)
 
 
-def _started(
-    stack: ExitStack, qemu: str, version: Version | None, vmstate: Vmstates | None, try_it: bool
-) -> Target:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a user says of the QEMU of the target: its release, and its -dump-vmstate."""
+
+    version: Version | None
+    vmstate: Vmstates | None
+
+    def compare(self, source: OpenDump, target: OpenDump, own: Vmstates | None = None) -> Comparison:
+        """Two streams; `own` is what the target's own QEMU wrote, where nothing is said."""
+        return compare(source, target, target_version=self.version, vmstate=self.vmstate or own)
+
+
+def _started(stack: ExitStack, qemu: str, said: _Said, try_it: bool) -> Target:
     from msixtool.tasks.compat.qemu_target import fresh_target, words_of
 
     command = words_of(qemu)
     fresh = stack.enter_context(fresh_target(command))
     dump = stack.enter_context(OpenDump.open(fresh.stream))
-    made = _Stream(dump, version, vmstate or fresh.vmstate, name=qemu, command=command if try_it else None)
-    if fresh.why is not None and vmstate is None:
+    known = replace(said, vmstate=said.vmstate or fresh.vmstate)
+    made = _Stream(dump, known, name=qemu, command=command if try_it else None)
+    if fresh.why is not None and said.vmstate is None:
         made.notes = (f"{command[0]}: no vmstate description: {fresh.why}",)
     return made
 
@@ -240,13 +253,12 @@ class _Stream(Target):
     def __init__(
         self,
         dump: OpenDump,
-        version: Version | None,
-        vmstate: Vmstates | None,
+        said: _Said,
         *,
         name: str | None = None,
         command: list[str] | None = None,
     ) -> None:
-        self.dump, self.version, self.vmstate, self.command = dump, version, vmstate, command
+        self.dump, self.said, self.command = dump, said, command
         self.about = Origin.of(dump).document() | ({} if name is None else {"path": name})
         # A trial may need disks that only one QEMU can have. Files are read at offsets, so that
         # processes do not get into each other's way; what is left in a pipe only one can read.
@@ -257,7 +269,7 @@ class _Stream(Target):
         return Origin.of(self.dump)
 
     def _answer(self, source: OpenDump) -> Compatibility:
-        comparison = compare(source, self.dump, target_version=self.version, vmstate=self.vmstate)
+        comparison = self.said.compare(source, self.dump)
         trial = None
         if self.command is not None:
             from msixtool.tasks.compat.qemu_target import try_load
@@ -287,27 +299,20 @@ class _OfDomain(Target):
 
     shared = False
 
-    def __init__(
-        self,
-        stack: ExitStack,
-        domain: str,
-        version: Version | None,
-        vmstate: Vmstates | None,
-        try_it: bool,
-    ) -> None:
+    def __init__(self, stack: ExitStack, domain: str, said: _Said, try_it: bool) -> None:
         from msixtool.tasks.compat.domain import DomainCommands
         from msixtool.tasks.compat.qemu_target import FreshTargets
 
         self.commands = DomainCommands()
         self.targets = stack.enter_context(FreshTargets())
-        self.domain, self.version, self.vmstate, self.try_it = domain, version, vmstate, try_it
+        self.domain, self.said, self.try_it = domain, said, try_it
 
     def _answer(self, source: OpenDump) -> Compatibility:
         from msixtool.tasks.compat.qemu_target import try_load
 
         made = self.commands.of(self.domain, source)
         target, vmstate = self.targets.of(made.words)
-        comparison = compare(source, target, target_version=self.version, vmstate=self.vmstate or vmstate)
+        comparison = self.said.compare(source, target, vmstate)
         trial = try_load(made.words, source) if self.try_it else None
         origin = Origin.of(target)
         about = origin.document() | {"path": self.domain}

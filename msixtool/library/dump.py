@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Unpack
 
 from msixtool.documents import Origin
-from msixtool.dump import OpenDump
+from msixtool.dump import OpenDump, OpenOptions
 from msixtool.errors import NotAStreamError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from msixtool.library.compatibility import Compatibility
     from msixtool.library.fields import Description, Fields
     from msixtool.library.loading import Load
+    from msixtool.library.options import CommandOptions, DiffOptions, TargetOptions
     from msixtool.library.reading import Inspection
     from msixtool.library.saved import Saved
     from msixtool.library.tracing import Tracing
@@ -84,44 +85,20 @@ class Dump(OpenDump):
 
         return validate_stream(self, ignore, severity)
 
-    def diff(
-        self,
-        other: Operand | str | os.PathLike[str],
-        *,
-        device: str | None = None,
-        kind: str | None = None,
-        loaded: bool = False,
-        fields: bool = False,
-        moving: bool = False,
-        ram: bool = False,
-    ) -> Difference:
+    def diff(self, other: Operand | str | os.PathLike[str], **how: Unpack[DiffOptions]) -> Difference:
         """What differs from `other`, a Dump, a Saved or a path: devices by name and instance, field by field.
-
-        `device` selects, `kind` says what device a raw vmstate is of. With `loaded` states are compared as
-        they are after the load path; with `fields` (two streams) every vmstate field counts, those that
-        always move with `moving` alone, and with `ram` RAM by digest, which reads all of it.
 
         Raises UsageError where nothing is selected, and where a SPEC does not fit.
         """
         from msixtool.library.comparing import difference_of, opened
 
         with opened(other) as operand:
-            return difference_of(
-                self, operand, device=device, kind=kind, loaded=loaded, fields=fields, moving=moving, ram=ram
-            )
+            return difference_of(self, operand, **how)
 
     def compat(
         self,
         target: str | os.PathLike[str] | BinaryIO | OpenDump | None = None,
-        *,
-        to: str | None = None,
-        qemu: str | None = None,
-        on: str | None = None,
-        domain: str | None = None,
-        try_it: bool = False,
-        target_version: str | None = None,
-        target_vmstate: str | None = None,
-        strict: bool = False,
+        **how: Unpack[TargetOptions],
     ) -> Compatibility:
         """Whether one target loads the stream, and every reason why not; it is named as in `target_of`.
 
@@ -129,17 +106,7 @@ class Dump(OpenDump):
         """
         from msixtool.library.compatibility import target_of
 
-        with target_of(
-            target,
-            to=to,
-            qemu=qemu,
-            on=on,
-            domain=domain,
-            try_it=try_it,
-            target_version=target_version,
-            target_vmstate=target_vmstate,
-            strict=strict,
-        ) as opened:
+        with target_of(target, **how) as opened:
             return opened.answer(self)
 
     def trace(
@@ -153,37 +120,14 @@ class Dump(OpenDump):
 
         return trace_stream(self, device, vector, later)
 
-    def cmdline(
-        self,
-        *,
-        qemu_version: str | None = None,
-        program: str | None = None,
-        bios: str | None = None,
-        like_target: str | None = None,
-        check: str | None = None,
-        libvirt: bool = False,
-    ) -> Command:
+    def cmdline(self, **how: Unpack[CommandOptions]) -> Command:
         """The command line of a QEMU that loads the stream: machine, memory, every device at its place.
 
-        `qemu_version` is the QEMU that takes it (None: the oldest that can have written the stream),
-        `program` what it is called, `bios` the file of a firmware that is not QEMU's own; with `like_target`
-        the machine type is the nearest that such a QEMU has. `check` is a QEMU that then loads the stream
-        with it, paused, and is ended: what it refuses changes the command, as far as that helps. `libvirt`
-        gives the same machine as the XML of a domain, too.
-
-        Raises InputError for a stream without machine type, or where `check` does not start.
+        Raises InputError for a stream without machine type, or where a QEMU to `check` it does not start.
         """
         from msixtool.library.command import command_for
 
-        return command_for(
-            self,
-            qemu_version=qemu_version,
-            program=program,
-            bios=bios,
-            like_target=like_target,
-            check=check,
-            libvirt=libvirt,
-        )
+        return command_for(self, **how)
 
     def save(
         self,
@@ -231,25 +175,23 @@ class Dump(OpenDump):
 def open_input(
     file: str | os.PathLike[str] | BinaryIO,
     *,
-    offset: int = 0,
-    snapshot: str | None = None,
     kind: str | None = None,
     vectors: int | None = None,
     walk: bool = False,
     progress: Progress | None = None,
+    **where: Unpack[OpenOptions],
 ) -> Dump | Saved:
     """Open what may be a stream (a Dump), or a SPEC or a saved state (a Saved); both are context managers.
 
-    `offset`, `snapshot`, `walk` and `progress` are those of `Dump.open`; `kind` and `vectors` say what a
-    raw vmstate is of.
+    `walk` and `progress` are those of `Dump.open`; `kind` and `vectors` say what a raw vmstate is of.
 
     Raises InputError where the file is none of these, and UsageError as `Dump.open` and `Saved.read` do.
     """
     from msixtool.library.saved import Saved
 
     try:
-        return Dump.open(file, offset=offset, snapshot=snapshot, walk=walk, progress=progress)
+        return Dump.open(file, walk=walk, progress=progress, **where)
     except NotAStreamError as error:
-        if offset or snapshot or not isinstance(file, str | os.PathLike):
+        if any(where.values()) or not isinstance(file, str | os.PathLike):
             raise
         return Saved.read(os.fspath(file), error, kind=kind, vectors=vectors)

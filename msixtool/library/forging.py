@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from msixtool.errors import UsageError
 from msixtool.output.files import check_output, write_file
@@ -19,6 +19,7 @@ from msixtool.words import plural
 
 if TYPE_CHECKING:
     from msixtool.containers.base import Progress
+    from msixtool.dump import OpenOptions
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -47,17 +48,16 @@ def forge(
     spec: Spec,
     output: str | os.PathLike[str],
     *,
-    offset: int = 0,
-    snapshot: str | None = None,
     force: bool = False,
     like_base: bool = False,
     damaged: bool = False,
     progress: Progress | None = None,
+    **where: Unpack[OpenOptions],
 ) -> Forged:
     """Write a stream like `base` but for what `spec` asks to `output` ("-": standard output).
 
-    `offset` and `snapshot` say where in the file the stream is, `damaged` takes one that is damaged;
-    `force` writes over a file, though never over an input, and `like_base` packs the output as the base is.
+    `damaged` takes a base that is damaged; `force` writes over a file, though never over an input, and
+    `like_base` packs the output as the base is.
 
     Raises UsageError where the SPEC asks for what cannot be, InputError where the base cannot be
     read, OutputError where the output must not or cannot be written: then there is none.
@@ -65,8 +65,7 @@ def forge(
     base, output = os.fspath(base), os.fspath(output)
     inputs = inputs_of(base, spec)
     check_output(output, force=force, inputs=inputs)
-    where = {"offset": offset, "snapshot": snapshot}
-    with open_base(base, damaged=damaged, progress=progress, **where) as opened:  # type: ignore[arg-type]
+    with open_base(base, damaged=damaged, progress=progress, **where) as opened:
         planned = plan(opened.dump, spec)
         return write_forged(
             opened, planned, output, force=force, like_base=like_base, inputs=inputs, progress=progress
@@ -77,12 +76,11 @@ def forecast(
     base: str | os.PathLike[str],
     spec: Spec,
     *,
-    offset: int = 0,
-    snapshot: str | None = None,
     damaged: bool = False,
+    **where: Unpack[OpenOptions],
 ) -> Forecast:
     """What `forge` would change; nothing is written. Raises as `forge` does."""
-    with open_base(os.fspath(base), offset=offset, snapshot=snapshot, damaged=damaged) as opened:
+    with open_base(os.fspath(base), damaged=damaged, **where) as opened:
         planned = plan(opened.dump, spec)
         before, after = opened.dump, forged_dump(opened, planned)
         a, b = ([side_of(device) for device in dump.devices] for dump in (before, after))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from msixtool.documents import Document, Origin, load_document
 from msixtool.dump import OpenDump
@@ -22,6 +22,7 @@ from msixtool.words import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from msixtool.dump import OpenOptions
     from msixtool.tasks.forge_output import Base
 
 
@@ -102,8 +103,7 @@ def load(
     vectors: int | None = None,
     output: str | os.PathLike[str] | None = None,
     force: bool = False,
-    offset: int = 0,
-    snapshot: str | None = None,
+    **where: Unpack[OpenOptions],
 ) -> Load:
     """Take each device of a stream, a SPEC or a saved state through QEMU's load path.
 
@@ -117,7 +117,7 @@ def load(
     path = os.fspath(file)
     out = None if output is None else os.fspath(output)
     try:
-        with _stream(path, out, force, offset, snapshot) as (dump, base):
+        with _stream(path, out, force, where) as (dump, base):
             if kind or vectors:
                 raise UsageError("kind and vectors", path=path, expected="a raw vmstate", found="a stream")
             answer = load_stream(dump, device, qemu_version, xen=xen)
@@ -144,11 +144,11 @@ def load(
 
 @contextmanager
 def _stream(
-    file: str, output: str | None, force: bool, offset: int, snapshot: str | None
+    file: str, output: str | None, force: bool, where: OpenOptions
 ) -> Iterator[tuple[OpenDump, Base | None]]:
     """The stream, and where it is to be written again, as the base of that: then a pipe is kept on disk."""
     if output is None:
-        with OpenDump.open(file, offset=offset, snapshot=snapshot) as dump:
+        with OpenDump.open(file, **where) as dump:
             yield dump, None
         return
     from msixtool.output.files import check_output
@@ -157,5 +157,5 @@ def _stream(
     if output == "-":
         raise UsageError("the report of the load goes to standard output", expected="-o FILE", found="-o -")
     check_output(output, force=force, inputs=[file])
-    with open_base(file, offset=offset, snapshot=snapshot, damaged=True) as base:
+    with open_base(file, damaged=True, **where) as base:
         yield base.dump, base

@@ -13,35 +13,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Unpack
 
 from msixtool.documents import Document
 from msixtool.library.dump import Dump
+
+if TYPE_CHECKING:
+    from msixtool.dump import OpenOptions
+    from msixtool.library.options import ReleaseOptions
 
 Input = str | os.PathLike[str] | BinaryIO
 """A path, or a binary file that can seek: only `seek` and `read` are asked of it."""
 
 
-def inspect(file: Input, *, offset: int = 0, snapshot: str | None = None) -> Document:
+def inspect(file: Input, **where: Unpack[OpenOptions]) -> Document:
     """What a stream is, what it holds, and its devices with MSI-X: `msixtool.inspect/1`.
 
     Of a stream with vmdesc only the two ends are read: RAM, but for (some of) its last round, is left alone.
-    `offset` skips leading bytes, `snapshot` chooses one of a qcow2 image.
 
     Raises InputError where there is no stream to be read, UsageError for an offset or a snapshot
     that is not there.
     """
-    with Dump.open(file, offset=offset, snapshot=snapshot) as dump:
+    with Dump.open(file, **where) as dump:
         return dump.inspect().document()
 
 
 def validate(
-    file: Input,
-    *,
-    ignore: Collection[str] = (),
-    severity: str = "info",
-    offset: int = 0,
-    snapshot: str | None = None,
+    file: Input, *, ignore: Collection[str] = (), severity: str = "info", **where: Unpack[OpenOptions]
 ) -> Document:
     """What is wrong with a stream, rule by rule: `msixtool.validate/1`. All of it is read.
 
@@ -53,7 +51,7 @@ def validate(
     from msixtool.library.checking import check_rules
 
     check_rules(ignore, severity)
-    with Dump.open(file, offset=offset, snapshot=snapshot, walk=True) as dump:
+    with Dump.open(file, walk=True, **where) as dump:
         return dump.validate(ignore=ignore, severity=severity).document()
 
 
@@ -61,28 +59,20 @@ def compat(
     source: Input,
     target: Input | None = None,
     *,
-    to: str | None = None,
-    target_version: str | None = None,
-    target_vmstate: str | None = None,
-    strict: bool = False,
     offset: int = 0,
     snapshot: str | None = None,
+    **how: Unpack[ReleaseOptions],
 ) -> Document:
     """Whether the target loads a stream, and every reason why not: `msixtool.compat/1`.
 
     `target` is a fresh stream of the target's own command line; instead of it `to` says a release of
     QEMU ("11.1") or a distribution ("debian-12"), and only what is at risk there is told.
-    `target_version` is the release of the target where its stream leaves it open, `target_vmstate` the
-    path of what it wrote with -dump-vmstate. With `strict` what the streams leave open is told even where
-    they do not differ in it. `offset` and `snapshot` concern the source.
+    What else is said of the target is as in `target_of`. `offset` and `snapshot` concern the source.
 
     Raises InputError where there is no stream, or description, to be read, UsageError for a version
     that is none, where neither `target` nor `to` is given or both are, and as `inspect` does.
     """
     from msixtool.library.compatibility import target_of
 
-    named = target_of(
-        target, to=to, target_version=target_version, target_vmstate=target_vmstate, strict=strict
-    )
-    with named as opened, Dump.open(source, offset=offset, snapshot=snapshot) as dump:
+    with target_of(target, **how) as opened, Dump.open(source, offset=offset, snapshot=snapshot) as dump:
         return opened.answer(dump).document()

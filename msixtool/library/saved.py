@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from msixtool.documents import Origin
 from msixtool.spec import saved as below
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from msixtool.library.checking import Validation
     from msixtool.library.comparing import Difference
     from msixtool.library.loading import Load
+    from msixtool.library.options import DiffOptions
     from msixtool.library.vectors import Vectors
     from msixtool.tasks.diff_sides import Operand
 
@@ -47,8 +48,8 @@ class Saved(below.SavedFile):
 
         return load_saved_file(self, device, qemu_version, xen=xen)
 
-    def diff(self, other: Operand | str | os.PathLike[str], **how: Any) -> Difference:
-        """What differs from `other`; `how` is that of `Dump.diff`."""
+    def diff(self, other: Operand | str | os.PathLike[str], **how: Unpack[DiffOptions]) -> Difference:
+        """What differs from `other`, as `Dump.diff` has it."""
         from msixtool.library.comparing import difference_of, opened
 
         with opened(other) as operand:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Iterator
 from enum import Enum
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, is_typeddict
 
 import msixtool
 from msixtool.dump import OpenDump
@@ -27,6 +28,9 @@ GROUPS = {
     ),
     "Making streams and states": (
         "forge forecast forge_new make_state make_spec read_spec Forged Forecast Spec DeviceSpec EntrySpec"
+    ),
+    "Keywords that several of them take": (
+        "OpenOptions ReleaseOptions TargetOptions DiffOptions CommandOptions"
     ),
     "Answers": (
         "Answer Origin Inspection Vectors Fields Description Load Validation Difference Compatibility "
@@ -88,8 +92,10 @@ def _members(value: type) -> Iterator[str]:
 
 
 def _held(value: type) -> dict[str, str]:
-    """The public fields of a dataclass or a NamedTuple, with their types."""
-    if dataclasses.is_dataclass(value):
+    """The public fields of a dataclass, a NamedTuple or a TypedDict, with their types."""
+    if is_typeddict(value):
+        types = {name: type.__forward_arg__ for name, type in value.__annotations__.items()}
+    elif dataclasses.is_dataclass(value):
         types = {field.name: field.type for field in dataclasses.fields(value)}
     else:
         types = {name: value.__annotations__[name] for name in getattr(value, "_fields", ())}
@@ -145,7 +151,8 @@ def _signature(function: Any, *, bound: bool = False) -> str:
         star = star or parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL)
         mark = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
         default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
-        parts.append(f"{mark}{parameter.name}: {parameter.annotation}{default}")
+        annotation = re.sub(r"Unpack\[(\w+)\]", r"\1", parameter.annotation)
+        parts.append(f"{mark}{parameter.name}: {annotation}{default}")
     return _public(f"({', '.join(parts)}) -> {signature.return_annotation}")
 
 
