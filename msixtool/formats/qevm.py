@@ -98,6 +98,16 @@ FOOTER = Struct("type" / Const(ItemType.SECTION_FOOTER.value, Int8ub), "section_
 
 HEADER_SIZE, PART_HEADER_SIZE, FOOTER_SIZE = map(sizeof, (HEADER, PART_HEADER, FOOTER))
 _PART_HEADER, _PACKED_IDENTITY, _FOOTER = map(packed, (PART_HEADER, _IDENTITY, FOOTER))
+IDSTR_OFFSET = PART_HEADER_SIZE + 1
+"""Where the idstr stands in a SECTION_HEADER, behind its length."""
+SECTION_HEADER_NAMELESS = IDSTR_OFFSET + sizeof(_IDENTITY)
+"""Bytes of a SECTION_HEADER besides its idstr."""
+SECTION_HEADER_MAX = SECTION_HEADER_NAMELESS + 255
+
+
+def section_header_size(data: bytes) -> int:
+    """Bytes of the SECTION_HEADER that `data` begins; without its idstr where its length is not there yet."""
+    return SECTION_HEADER_NAMELESS + (data[PART_HEADER_SIZE] if len(data) > PART_HEADER_SIZE else 0)
 
 
 def section_header(data: bytes) -> tuple[int, int, str, int, int]:
@@ -105,7 +115,7 @@ def section_header(data: bytes) -> tuple[int, int, str, int, int]:
 
     A stream may have 10^5 of them: construct would take longer than all else does.
     """
-    idstr = data[PART_HEADER_SIZE + 1 : -_PACKED_IDENTITY.size].decode(_ENCODING)
+    idstr = data[IDSTR_OFFSET : -_PACKED_IDENTITY.size].decode(_ENCODING)
     identity = _PACKED_IDENTITY.unpack_from(data, len(data) - _PACKED_IDENTITY.size)
     return *_PART_HEADER.unpack_from(data), idstr, *identity
 

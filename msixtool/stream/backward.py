@@ -17,7 +17,7 @@ from msixtool.formats import build, qevm, ram as ram_format
 from msixtool.formats.described import Described
 from msixtool.formats.qevm import CommandType, ItemType
 from msixtool.stream import description as vmdesc, runs, scan
-from msixtool.stream.forward import ForwardReader
+from msixtool.stream.forward import ForwardReader, vmdesc_item
 from msixtool.stream.items import Item
 from msixtool.stream.ram import RamWalker
 from msixtool.stream.window import WindowBehind
@@ -52,16 +52,9 @@ def read(reader: ForwardReader, offset: int, description: vmdesc.Vmdesc) -> bool
     if between is None:
         return False
     index.items += between + tail
-    index.items.append(_vmdescription(description))
+    index.items.append(vmdesc_item(description.offset, description.end))
     index.terminated, index.end = True, description.end
     return True
-
-
-def _vmdescription(description: vmdesc.Vmdesc) -> Item:
-    start, end = description.offset, description.end
-    return Item(
-        ItemType.VMDESCRIPTION, start, end - start, data_offset=start + 5, data_length=end - start - 5
-    )
 
 
 def _tail(reader: ForwardReader, description: vmdesc.Vmdesc, middle: int) -> list[Item] | None:
@@ -93,28 +86,19 @@ def _tail(reader: ForwardReader, description: vmdesc.Vmdesc, middle: int) -> lis
 def _section_before(source: WindowBehind, end: int, layout: Described, footer: int) -> Item | None:
     """The FULL section that `layout` is of and that ends at `end`, footer and all, if it stands there."""
     offset = end - _length(layout, footer)
-    header = scan.section_header(source.read(offset, scan.HEADER_MAX))
+    header = scan.header_at_start(source.read(offset, qevm.SECTION_HEADER_MAX))
     if header is None or header.type != ItemType.SECTION_FULL or header.idstr != layout.idstr:
         return None
     if footer and source.read(end - footer, footer) != qevm.footer(header.section_id):
         return None
-    return Item(
-        ItemType.SECTION_FULL,
-        offset,
-        end - offset,
-        header.section_id,
-        header.idstr,
-        header.instance_id,
-        header.version_id,
-        offset + header.size,
-        layout.size,
-        layout,
-    )
+    item = header.item(header.type, offset, header.size).ending(end - footer, footer)
+    item.layout = layout
+    return item
 
 
 def _length(layout: Described, footer: int) -> int:
     """Bytes of a whole FULL section with a footer of so many."""
-    return scan.header_size(layout.idstr) + layout.size + footer
+    return qevm.SECTION_HEADER_NAMELESS + len(layout.idstr.encode()) + layout.size + footer
 
 
 def _between(reader: ForwardReader, start: int, end: int) -> list[Item] | None:
@@ -224,17 +208,7 @@ def _walks_to(reader: ForwardReader, candidate: int, end: int) -> bool:
 
 def _ram_item(kind: ItemType, offset: int, end: int, header: scan.SectionHeader, footers: bool) -> Item:
     footer = qevm.FOOTER_SIZE if footers else 0
-    return Item(
-        kind,
-        offset,
-        end - offset,
-        header.section_id,
-        header.idstr,
-        header.instance_id,
-        header.version_id,
-        offset + qevm.PART_HEADER_SIZE,
-        end - offset - qevm.PART_HEADER_SIZE - footer,
-    )
+    return header.item(kind, offset, qevm.PART_HEADER_SIZE).ending(end - footer, footer)
 
 
 def _switchover(offset: int) -> Item:

@@ -146,7 +146,7 @@ class EndFinder:
 
     def _looks_like_end(self, end: int) -> bool:
         """Whether a footer (of any section) stands at `end`, or an item where there are none."""
-        behind = self.window.peek(end, scan.HEADER_MAX + qevm.FOOTER_SIZE)
+        behind = self.window.peek(end, qevm.SECTION_HEADER_MAX + qevm.FOOTER_SIZE)
         if behind[:1] == qevm.FOOTER_MARK:
             return True
         if self.index.footers is None and behind[:1] == bytes([ItemType.EOF]):
@@ -264,8 +264,11 @@ class EndFinder:
                 DamageRule.FOOTER_MISSING,
                 offset,
             )
-            behind = self.window.peek(offset + qevm.FOOTER_SIZE, scan.HEADER_MAX)
-            if not self._plausible(self.window.peek(offset, scan.HEADER_MAX)) and self._plausible(behind):
+            here, behind = (
+                self._plausible(self.window.peek(place, qevm.SECTION_HEADER_MAX))
+                for place in (offset, offset + qevm.FOOTER_SIZE)
+            )
+            if behind and not here:
                 return qevm.FOOTER_SIZE
         return 0
 

@@ -160,10 +160,10 @@ class ForwardReader:
             self.index.uuid = body
 
     def _section(self, offset: int) -> int:
-        data = self.window.peek(offset, scan.HEADER_MAX)
-        header = scan.section_header(data)
+        data = self.window.peek(offset, qevm.SECTION_HEADER_MAX)
+        header = scan.header_at_start(data)
         if header is None:
-            if len(data) < scan.HEADER_MAX and len(data) < 14 + (data[5] if len(data) > 5 else 0):
+            if len(data) < qevm.section_header_size(data):
                 raise TruncatedError("the stream ends inside a section header", offset=offset)
             raise FormatError("section header", offset=offset, expected="a printable idstr")
         if header.type is _START:
@@ -172,18 +172,7 @@ class ForwardReader:
             # What follows RAM is small: now even a compressed stream can be read to its end.
             self.ends.look_for_description()
         self.ends.seen_ids.add(header.section_id)
-        start = offset + header.size
-        item = Item(
-            header.type,
-            offset,
-            header.size,
-            header.section_id,
-            header.idstr,
-            header.instance_id,
-            header.version_id,
-            start,
-        )
-        return self._finish(item)
+        return self._finish(header.item(header.type, offset, header.size))
 
     def _part(self, kind: int, offset: int) -> int:
         section_id = qevm.section_id(self.window.exactly(offset, qevm.PART_HEADER_SIZE, "a section header"))
@@ -195,19 +184,9 @@ class ForwardReader:
                 expected="a section_id that a START announced",
                 found=section_id,
             )
-        item = Item(
-            ItemType(kind),
-            offset,
-            qevm.PART_HEADER_SIZE,
-            section_id,
-            header.idstr,
-            header.instance_id,
-            header.version_id,
-            offset + qevm.PART_HEADER_SIZE,
-        )
         if kind == _END and header.idstr == ram_format.SECTION:
             self._past_ram = True
-        return self._finish(item)
+        return self._finish(header.item(ItemType(kind), offset, qevm.PART_HEADER_SIZE))
 
     def _finish(self, item: Item) -> int:
         """Find the end of the item's data, check the footer, and put the item into the index."""
@@ -217,13 +196,9 @@ class ForwardReader:
             error.at(section=item.idstr)
             if isinstance(error, FormatError) and not isinstance(error, TruncatedError):
                 raise
-            end = scan.readable_end(self.source, item.data_offset)
-            item.data_length, item.length = end - item.data_offset, end - item.offset
-            self._append(item)
+            self._append(item.ending(scan.readable_end(self.source, item.data_offset)))
             raise
-        item.data_length = end - item.data_offset
-        item.length = end + footer - item.offset
-        self._append(item)
+        self._append(item.ending(end, footer))
         return item.end
 
     def _append(self, item: Item) -> None:
@@ -291,32 +266,25 @@ class ForwardReader:
                 self.index.report(Damage(text, offset, DamageRule.VMDESC_MISMATCH, *key))
 
     def _vmdescription(self, offset: int, length: int) -> None:
-        end = scan.readable_end(self.source, offset, offset + 5 + length)
+        start = offset + qevm.VMDESC_HEADER_SIZE
+        end = scan.readable_end(self.source, offset, start + length)
         try:
-            if end < offset + 5 + length:
+            if end < start + length:
                 raise TruncatedError(
                     "the stream ends inside the vmdesc",
                     offset=offset,
                     expected=f"{length} bytes",
-                    found=end - offset - 5,
+                    found=end - start,
                 )
             if length > vmdesc.MAX_SIZE:
                 raise FormatError(
                     "vmdesc", offset=offset, expected=f"at most {vmdesc.MAX_SIZE} bytes", found=length
                 )
             if self.index.description is None or self.index.description.offset != offset:
-                self.ends.use(vmdesc.parse(self.source.read(offset + 5, length), offset))
+                self.ends.use(vmdesc.parse(self.source.read(start, length), offset))
         except FormatError as error:
             self._damage(error, offset, DamageRule.VMDESC)
-        self.index.items.append(
-            Item(
-                ItemType.VMDESCRIPTION,
-                offset,
-                end - offset,
-                data_offset=offset + 5,
-                data_length=end - offset - 5,
-            )
-        )
+        self.index.items.append(vmdesc_item(offset, end))
         self.index.end = end
 
     def _next_item(self, offset: int) -> int:
@@ -334,6 +302,11 @@ class ForwardReader:
 
     def _note(self, text: str, offset: int, rule: DamageRule) -> None:
         self.index.report(Damage(text, offset, rule))
+
+
+def vmdesc_item(offset: int, end: int) -> Item:
+    """The item that a vmdesc from `offset` to `end` is."""
+    return Item(ItemType.VMDESCRIPTION, offset, 0, data_offset=offset + qevm.VMDESC_HEADER_SIZE).ending(end)
 
 
 def _rule_of(error: InputError, kind: bytes) -> DamageRule:

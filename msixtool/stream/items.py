@@ -65,6 +65,11 @@ class Item:
     def end(self) -> int:
         return self.offset + self.length
 
+    def ending(self, end: int, footer: int = 0) -> Item:
+        """The same item, told where its data end and that a footer of so many bytes follows."""
+        self.data_length, self.length = end - self.data_offset, end + footer - self.offset
+        return self
+
 
 class RamBlock(NamedTuple):
     """One RAM block that the stream lists; sizes in bytes, `address` guest-physical where it is sent."""

@@ -15,20 +15,30 @@ from functools import lru_cache
 from msixtool.containers.base import WINDOW, Source
 from msixtool.errors import InputError
 from msixtool.formats import qevm
-from msixtool.formats.qevm import CONTINUING, FOOTER_SIZE, MAGIC, OPENING, ItemType
+from msixtool.formats.qevm import (
+    CONTINUING,
+    FOOTER_SIZE,
+    IDSTR_OFFSET,
+    MAGIC,
+    OPENING,
+    SECTION_HEADER_MAX,
+    ItemType,
+)
 from msixtool.kept import NamedTuple
+from msixtool.stream.items import Item
 
 SMALL = 0xFFFF
 """What a number in a header that is searched for may be at most. section_ids count the registrations
 of one process. An instance_id may be any (an address, a CPU's number), and so may a version_id (a date
 in the `eeprom` of hw/nvram/eeprom93xx.c), but no section of QEMU has a large one of both."""
-_NAMELESS = 1 + 4 + 1 + 4 + 4
-HEADER_MAX = _NAMELESS + 255
-"""The longest section header, in bytes."""
-
 _OPENING = {int(kind): kind for kind in OPENING}
 _PRINTABLE = re.compile(rb"[\x20-\x7e]+\Z")
-_OVERLAP = HEADER_MAX + FOOTER_SIZE
+_IDENTITY_SIZE = qevm.SECTION_HEADER_NAMELESS - IDSTR_OFFSET
+_SMALL_ID = rb"\x00\x00.."
+"""A section_id up to SMALL."""
+_HEADER_START = re.compile(b"[" + bytes(OPENING) + b"]" + _SMALL_ID + rb"[^\x00][\x20-\x7e]", re.DOTALL)
+"""A header up to the first letter of its idstr."""
+_OVERLAP = SECTION_HEADER_MAX + FOOTER_SIZE
 
 
 _NEAR = 2048
@@ -45,21 +55,20 @@ class SectionHeader(NamedTuple):
     version_id: int
     size: int
 
+    def item(self, kind: ItemType, offset: int, size: int) -> Item:
+        """An item of the section at `offset`, with a header of `size` bytes, whose end is to be found."""
+        _, section_id, idstr, instance_id, version_id, _ = self
+        return Item(kind, offset, size, section_id, idstr, instance_id, version_id, offset + size)
 
-def header_size(idstr: str) -> int:
-    """Bytes of the header of a START or FULL section of this idstr."""
-    return _NAMELESS + len(idstr.encode())
 
-
-def section_header(data: bytes) -> SectionHeader | None:
+def header_at_start(data: bytes) -> SectionHeader | None:
     """The START or FULL header at the start of `data`, if a printable idstr stands in it."""
-    if len(data) < 6 or data[0] not in _OPENING:
+    if len(data) <= IDSTR_OFFSET or data[0] not in _OPENING:
         return None
-    end = 6 + data[5]
-    name = data[6:end]
-    if len(data) < end + 8 or not _PRINTABLE.match(name):
+    size = qevm.section_header_size(data)
+    if len(data) < size or not _PRINTABLE.match(data, IDSTR_OFFSET, size - _IDENTITY_SIZE):
         return None
-    return _header(data[: end + 8])
+    return _header(data[:size])
 
 
 @lru_cache(1 << 10)
@@ -71,7 +80,7 @@ def _header(data: bytes) -> SectionHeader:
 
 def plausible_header(data: bytes) -> SectionHeader | None:
     """The header at the start of `data` if its numbers are such as sections of QEMU have."""
-    header = section_header(data)
+    header = header_at_start(data)
     if header is None or header.section_id > SMALL or min(header.instance_id, header.version_id) > SMALL:
         return None
     return header
@@ -87,7 +96,10 @@ def plausible_item(data: bytes, known_ids: Set[int], at_end: bool) -> bool:
     if kind in CONTINUING:
         return qevm.section_id(data) in known_ids if len(data) >= qevm.PART_HEADER_SIZE else at_end
     if kind == ItemType.COMMAND:
-        return data[1] == 0 and data[2] < 32 and data[3] == 0 if len(data) >= 5 else at_end
+        if len(data) < qevm.COMMAND_HEADER_SIZE:
+            return at_end
+        number, length = qevm.command_header(data)
+        return number < 32 and length < 256
     # Behind the end marker: a vmdesc, another stream, or nothing but what a container pads with. One zero
     # is not enough: in the `timer` section, whose section_id is 0, an offset may hold a footer's five bytes.
     behind = data[1:2] == bytes([ItemType.VMDESCRIPTION]) or data[1:5] == MAGIC or not any(data[1:])
@@ -96,9 +108,9 @@ def plausible_item(data: bytes, known_ids: Set[int], at_end: bool) -> bool:
 
 def _is_cut_header(data: bytes) -> bool:
     """Whether this may be the beginning of a START or FULL header, which the stream ends inside."""
-    name = data[6:]
-    whole = len(data) >= 6 and len(data) >= 6 + data[5] + 8
-    return not whole and not any(data[1:3]) and (not name or bool(_PRINTABLE.match(name[: data[5]])))
+    size = qevm.section_header_size(data)
+    begun = len(data) <= IDSTR_OFFSET or bool(_PRINTABLE.match(data, IDSTR_OFFSET, size - _IDENTITY_SIZE))
+    return len(data) < size and not any(data[1:3]) and begun
 
 
 def _reach(window: bytes) -> int:
@@ -136,15 +148,14 @@ def find_header(source: Source, offset: int, seen_ids: Set[int], limit: int | No
     Only a section_id that has not been seen yet counts: it is announced once. `limit` is the
     offset at which to stop looking.
     """
-    pattern = re.compile(rb"[\x01\x04]\x00\x00[\x00-\xff]{2}[\x01-\xff][\x20-\x7e]", re.DOTALL)
     while limit is None or offset < limit:
         window = source.read(offset, WINDOW + _OVERLAP)
         position = 0
-        while found := pattern.search(window, position):
+        while found := _HEADER_START.search(window, position):
             position = found.start() + 1
             if found.start() >= _reach(window) or (limit is not None and offset + found.start() >= limit):
                 break
-            header = plausible_header(window[found.start() : found.start() + HEADER_MAX])
+            header = plausible_header(window[found.start() : found.start() + SECTION_HEADER_MAX])
             if header is not None and header.section_id not in seen_ids and len(header.idstr) > 2:
                 return offset + found.start()
         if len(window) < WINDOW + _OVERLAP:
@@ -166,11 +177,12 @@ def resynchronise(source: Source, offset: int, known_ids: Set[int], seen_ids: Se
 
 
 def _behind_a_footer(source: Source, offset: int, known_ids: Set[int]) -> int | None:
-    pattern = re.compile(rb"\x7e\x00\x00[\x00-\xff]{2}(?=[\x01-\x04\x08])", re.DOTALL)
+    types = bytes((*OPENING, *CONTINUING, ItemType.COMMAND))
+    pattern = re.compile(qevm.FOOTER_MARK + _SMALL_ID + rb"(?=[" + types + rb"])", re.DOTALL)
     while True:
         window = source.read(offset, WINDOW + _OVERLAP)
         for found in pattern.finditer(window):
-            behind = window[found.end() : found.end() + HEADER_MAX]
+            behind = window[found.end() : found.end() + SECTION_HEADER_MAX]
             if found.start() < _reach(window) and plausible_item(behind, known_ids, at_end=False):
                 return offset + found.end()
         if len(window) < WINDOW + _OVERLAP:

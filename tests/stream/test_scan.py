@@ -12,10 +12,10 @@ from msixtool.stream.scan import (
     SMALL,
     find_footer,
     find_header,
+    header_at_start,
     plausible_header,
     plausible_item,
     resynchronise,
-    section_header,
 )
 from tests.stream.build import header, u32
 
@@ -37,7 +37,7 @@ def header(name: str = "timer", *, sid: int = 6, version: int = 2, instance: int
 
 
 def test_a_header_is_read_with_its_size() -> None:
-    found = section_header(header("0000:00:03.0/e1000e", sid=40, version=1, instance=7) + b"data")
+    found = header_at_start(header("0000:00:03.0/e1000e", sid=40, version=1, instance=7) + b"data")
     assert found is not None
     assert (found.section_id, found.idstr, found.instance_id, found.version_id) == (
         40,
@@ -66,7 +66,7 @@ def test_a_header_is_read_with_its_size() -> None:
     ],
 )
 def test_what_makes_a_header(data: bytes, sound: bool) -> None:
-    assert (section_header(data) is not None) is sound
+    assert (header_at_start(data) is not None) is sound
     assert sound or plausible_header(data) is None
 
 
@@ -86,7 +86,7 @@ DATE = 20061113
     ],
 )
 def test_a_header_that_is_searched_for_has_numbers_as_sections_have(data: bytes, plausible: bool) -> None:
-    assert section_header(data) is not None
+    assert header_at_start(data) is not None
     assert (plausible_header(data) is not None) is plausible
     assert plausible_item(data, NOBODY, at_end=False) is plausible
     assert (find_header(BytesSource(b"\x55" * 9 + data), 0, NOBODY) is not None) is plausible
