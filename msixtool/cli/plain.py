@@ -15,7 +15,7 @@ from msixtool.cli.guard import plain_line
 from msixtool.kept import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import Console, ConsoleOptions
     from rich.table import Table
@@ -64,7 +64,10 @@ class Rows:
         ]
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[Table]:
-        """For a terminal: where not all fits, cells are folded between words; within them, if need be."""
+        """For a terminal: where not all fits, cells are folded between words; within them, if need be.
+
+        A heading's word is broken last, and no text is ever left out.
+        """
         from rich.table import Table
 
         gap, widths = self._fitted(options.max_width)
@@ -77,39 +80,90 @@ class Rows:
             if width == empty:
                 continue
             made.add_column(
-                column.heading,
+                _broken(column.heading, width),
                 justify=column.justify,
                 overflow="fold",
-                no_wrap=column.whole,
                 style=column.style or None,
                 width=width,
             )
         for row, style in zip(self._rows, self._styles, strict=True):
-            cells = [("", cell) if width != empty else ("",) for cell, width in zip(row, widths, strict=True)]
+            cells = [
+                ("", _broken(cell, width)) if width != empty else ("",)
+                for cell, width in zip(row, widths, strict=True)
+            ]
             made.add_row(*[*chain.from_iterable(cells)][1:], style=style)
         yield made
 
     def _fitted(self, room: int) -> tuple[int, Sequence[int | None]]:
-        """The gap, and a width for each column so that no word is broken; None where one has to be."""
+        """The gap, and a width for each column; None for all where the terminal is too narrow for any."""
+        levels = [*zip(*map(self._widths, range(len(self.columns))), strict=True)]
+        gaps = len(self.columns) - 1
+        for gap, level in (
+            (len(_GAP), 1 if room >= WIDTH else 0),
+            *((1, at) for at in range(1, len(levels))),
+        ):
+            if sum(levels[level]) + gap * gaps <= room:
+                return gap, _given(levels[level::-1], room - gap * gaps)
+        return 1, [None] * len(self.columns)
+
+    def _widths(self, at: int) -> Iterator[int]:
+        """What a column needs: to be folded nowhere, between words, or behind marks in them; to break no word
+        of its heading; to be there at all."""
         from rich.cells import cell_len
 
-        rows = [tuple(column.heading for column in self.columns)] if self._heading else []
-        cells = [*zip(*rows, *self._rows, strict=True)] or [() for _ in self.columns]
-        whole = [max(map(cell_len, column), default=0) for column in cells]
-        least = [
-            full if column.whole else max((cell_len(word) for cell in of for word in cell.split()), default=0)
-            for column, of, full in zip(self.columns, cells, whole, strict=True)
-        ]
-        for gap in (len(_GAP), 1):
-            spare = room - gap * (len(least) - 1) - sum(least)
-            if spare < 0:
-                continue
-            # The columns that need least have all that they need: one or two are folded.
-            for at in sorted(range(len(least)), key=lambda at: whole[at] - least[at]):
-                given = min(spare, whole[at] - least[at])
-                least[at], spare = least[at] + given, spare - given
-            return gap, least
-        return 1, [None] * len(least)
+        def most(texts: Iterable[str]) -> int:
+            return max(map(cell_len, texts), default=0)
+
+        column, cells = self.columns[at], [row[at] for row in self._rows]
+        heading = column.heading if self._heading else ""
+        whole = most((heading, *cells))
+        yield whole
+        words = [word for cell in cells for word in cell.split()]
+        yield whole if column.whole else most((*heading.split(), *words))
+        own = [part for word in heading.split() for part in _parts(word, "/")]
+        yield most((*own, *(part for word in words for part in _parts(word))))
+        yield max(most(own), min(whole, 1))
+        yield min(whole, 1)
+
+
+def _given(levels: Sequence[Sequence[int]], room: int) -> list[int]:
+    """Widths from the first of `levels`, as far as there is room up to each that follows.
+
+    The columns that need least have all that they need, the one that needs most what is left.
+    """
+    widths = list(levels[0])
+    for more in levels[1:]:
+        by_need = sorted(range(len(widths)), key=lambda at: more[at] - widths[at])
+        for at in by_need:
+            needed = more[at] - widths[at]
+            if needed <= room - sum(widths):
+                widths[at] = more[at]
+        widths[by_need[-1]] += min(room - sum(widths), more[by_need[-1]] - widths[by_need[-1]])
+    return widths
+
+
+def _parts(word: str, marks: str = "-/:,@") -> list[str]:
+    """A word in parts, each with the mark behind which it may be broken."""
+    from re import findall
+
+    return findall(f"[^{marks}]*[{marks}]|[^{marks}]+", word)
+
+
+def _broken(cell: str, width: int | None) -> str:
+    """A cell whose words are broken behind marks in them where they are longer than `width` columns."""
+    if width is None or len(cell) <= width or not cell.isascii():
+        return cell
+    return " ".join(word if len(word) <= width else _broken_word(word, width) for word in cell.split(" "))
+
+
+def _broken_word(word: str, width: int) -> str:
+    parts = _parts(word, "/")  # a device's path and its kind
+    lines = [""]
+    for part in parts if max(map(len, parts)) <= width else _parts(word):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 class Plain:

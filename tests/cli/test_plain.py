@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,10 @@ from msixtool.cli.plain import WIDTH, Column, Plain, Rows
 CELL = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=14).map(str.strip)
 
 
-def by_rich(what: object, *, soft_wrap: bool = False) -> list[str]:
+def by_rich(what: object, *, soft_wrap: bool = False, width: int = WIDTH) -> list[str]:
     """The lines that rich prints, without the blanks at their ends."""
     out = io.StringIO()
-    console = Console(file=out, width=WIDTH, highlight=False, markup=False, emoji=False, no_color=True)
+    console = Console(file=out, width=width, highlight=False, markup=False, emoji=False, no_color=True)
     console.print(what, soft_wrap=soft_wrap)
     return [line.rstrip(" ") for line in out.getvalue().split("\n")]
 
@@ -50,6 +51,36 @@ def tables(draw: st.DrawFn) -> Rows:
 @given(tables())
 def test_a_table_is_laid_out_as_rich_does_it(rows: Rows) -> None:
     assert printed(rows) == by_rich(rows)
+
+
+@given(tables(), st.integers(30, 100))
+def test_a_terminal_of_any_width_loses_nothing_of_a_table(rows: Rows, width: int) -> None:
+    lines = by_rich(rows, width=width)
+    assert max(map(len, lines)) <= width
+    assert Counter("".join("".join(lines).split())) == Counter(
+        "".join("".join(by_rich(rows, width=400)).split())
+    )
+
+
+def test_where_not_all_fits_long_names_are_folded_behind_their_marks_and_headings_stay() -> None:
+    columns = ("Device", "Vec", "Avail/taken/used", "Pending")
+    rows = Rows(*(Column(name, whole=name == "Device") for name in columns))
+    rows.add_row("0000:00:03.0:00.0/virtio-balloon", "2", "-", "none")
+    assert by_rich(rows, width=50) == [
+        "Device                Vec Avail/taken/used Pending",
+        "0000:00:03.0:00.0/    2   -                none",
+        "virtio-balloon",
+        "",
+    ]
+    assert by_rich(rows, width=34) == [
+        "                    Avail/",
+        "                    taken/",
+        "Device          Vec used   Pending",
+        "0000:00:03.0:   2   -      none",
+        "00.0/virtio-",
+        "balloon",
+        "",
+    ]
 
 
 @given(st.text(max_size=200), st.booleans())

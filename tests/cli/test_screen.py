@@ -103,6 +103,10 @@ def test_colour_is_for_whom_wants_it(
 @pytest.mark.parametrize(
     ("command", "whole"),
     [
+        (
+            "inspect q35-root-ports-10.0.mig.xz",
+            "Device Vec MSI-X Masked Pending Config Queues pcie-root-port 0000:00:02.0:00.0/ virtio-balloon",
+        ),
         ("inspect .", "pc-megasas-vmxnet3-5.2.mig.xz pc-i440fx-11.1 10.0-10.2 2048"),
         ("validate .", "q35-function-mask-7.2.mig.xz pending-function-masked bus-master-off"),
         ("compat . q35-net-3-vectors-7.2.mig.xz", "hung/later-7.2.mig.xz pc-i440fx-7.2, vectors=."),
@@ -111,7 +115,7 @@ def test_colour_is_for_whom_wants_it(
         ("show pc-virtio-pending-7.2.mig.xz", "00000000fee00000 00004022 pending vector"),
         (
             "inspect --sections pc-virtio-pending-7.2.mig.xz",
-            "configuration kvm-tpr-opt 0000:00:02.0/virtio-net",
+            "configuration kvm-tpr-opt 0000:00:02.0/ virtio-net bytes",
         ),
         ("trace hung/hung-7.2.mig.xz", "6394/6157/6157 suspect undecided"),
         ("replay function-mask.replay", "function-mask=off cleared"),
