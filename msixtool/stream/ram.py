@@ -22,6 +22,7 @@ MAX_BLOCKS = 1 << 12
 """The most RAM blocks that a list is believed to have; real ones have tens, and some 300 at most."""
 
 _EOS = int(Flag.EOS)
+_BYTES = bytes(range(256))
 _CHUNK = 16
 """Records that are checked at a time at first; four times as many whenever all of them were of one kind."""
 
@@ -134,13 +135,16 @@ class RamWalker:
         if self.current is None or not records:
             return records
         end = index + records * stride
-        addresses = zip(*(data[index + byte : end : stride] for byte in range(8)), strict=True)
-        limit = tuple(fmt.PACKED_HEADER.pack(self.current.used_length))
+        limit = fmt.PACKED_HEADER.pack(self.current.used_length)
         # The flags in the lowest byte do not matter: a block's length is a multiple of its pages.
-        if max(addresses) < limit:
-            return records
+        for byte, bound in enumerate(limit):
+            not_below = data[index + byte : end : stride].translate(None, _BYTES[:bound])
+            if not not_below:
+                return records
+            if not_below.strip(_BYTES[bound : bound + 1]):
+                break
         inside = 0
-        while data[index : index + 8] < bytes(limit):
+        while inside < records and data[index : index + 8] < limit:
             inside, index = inside + 1, index + stride
         return inside
 
