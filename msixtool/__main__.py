@@ -10,9 +10,10 @@ from contextlib import suppress
 
 _SET_ASIDE_AFTER = 40_000
 """How many new objects are never looked through for garbage: all that is imported, and the first stream."""
-_COLLECTED_AFTER = 3_000
-"""How many new objects the garbage collector waits for from then on, where 700 are usual: most of what is
-read of a stream stays. With many streams one after another more would be memory in vain."""
+_COLLECTED_AFTER = 3_000, 10, 40
+"""How many new objects the garbage collector waits for from then on, where 700 are usual, and how rarely it
+looks through all: most of what is read of a stream stays. With many streams one after another more would be
+memory in vain."""
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def _set_aside(*_: object) -> None:
     """Before the first collection: what is there by now stays."""
     gc.callbacks.remove(_set_aside)
     gc.freeze()
-    gc.set_threshold(_COLLECTED_AFTER)
+    gc.set_threshold(*_COLLECTED_AFTER)
 
 
 def _have_streams() -> None:

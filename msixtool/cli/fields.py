@@ -11,9 +11,9 @@ from msixtool.cli.status import ExitStatus
 from msixtool.errors import with_instance
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Iterator
 
-    from msixtool import Fields, OpenOptions, Section
+    from msixtool import Fields, OpenOptions
 
 
 @click.command(short_help="Every field of every section by name.")
@@ -34,7 +34,7 @@ def fields(
 ) -> ExitStatus:
     """Show the fields of every section by name, as the vmdesc describes them; virtio too."""
     from msixtool import Dump
-    from msixtool.cli.output import SHOWN, console, for_each, heading, report
+    from msixtool.cli.output import SHOWN, console, for_each, heading, print_lines, print_pieces, report
     from msixtool.cli.screen import warn
 
     def one(file: str) -> ExitStatus:
@@ -47,11 +47,12 @@ def fields(
             answer = dump.fields(device)
             if as_json:
                 # Arrays of 10^5 numbers, one to a line, are of no use to anybody.
-                print(*answer.json(), sep="")
+                print_pieces(answer.json())
             else:
                 if len(files) > 1:
                     heading(console(), file)
-                _print(console(), answer, show_all)
+                out = console()
+                print_lines(out, _lines(answer, out.width, show_all))
             for damage in answer.broken[:SHOWN]:
                 warn(f"{file}: damaged: {damage}")
             return max(report(answer), ExitStatus.USAGE if answer.broken else ExitStatus.DONE)
@@ -59,29 +60,16 @@ def fields(
     return for_each(files, one)
 
 
-def _print(out: Console, answer: Fields, show_all: bool) -> None:
-    for number, section in enumerate(answer):
-        if number:
-            out.print()
-        _print_section(out, section, answer.origin.base_offset, show_all)
-
-
-def _print_section(out: Console, section: Section, base_offset: int, show_all: bool) -> None:
+def _lines(answer: Fields, width: int, show_all: bool) -> Iterator[tuple[str, str]]:
+    """What stands out in a line, and the rest of it."""
     from msixtool.cli.listing import Listing
 
-    item = section.item
-    name = with_instance(section.name, section.instance)
-    place = f"section {item.section_id}, {len(section.data)} bytes at {item.data_offset + base_offset:#x}"
-    _print_heading(out, name, place)
-    listing = Listing(section.data, out.width, show_all)
-    for line in listing.members(section.tree, 2):
-        out.print(line, soft_wrap=True)
-
-
-def _print_heading(out: Console, name: str, place: str) -> None:
-    if not out.is_terminal:
-        out.print(f"{name}  {place}", soft_wrap=True)
-        return
-    from rich.text import Text
-
-    out.print(Text.assemble((name, "bold"), f"  {place}"), soft_wrap=True)
+    base = answer.origin.base_offset
+    for number, section in enumerate(answer):
+        item, data = section.item, section.data
+        if number:
+            yield "", ""
+        name = with_instance(section.name, section.instance)
+        yield name, f"  section {item.section_id}, {len(data)} bytes at {item.data_offset + base:#x}"
+        for line in Listing(data, width, show_all).members(section.tree, 2):
+            yield "", line

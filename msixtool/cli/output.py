@@ -16,7 +16,7 @@ from msixtool.errors import visible
 from msixtool.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from rich.console import Console
 
@@ -40,6 +40,17 @@ def console() -> Console:
 def heading(out: Console, file: object) -> None:
     """The name of one file of several, above what is shown of it."""
     out.print(f"{visible(str(file))}:", style="bold")
+
+
+def print_lines(out: Console, lines: Iterable[tuple[str, str]]) -> None:
+    """Lines as long as they are: what stands out in each, and the rest. There may be 10^5 of them."""
+    if isinstance(out, Plain):
+        out.print_lines(map("".join, lines))
+        return
+    from rich.text import Text
+
+    for bold, rest in lines:
+        out.print(Text.assemble((bold, "bold"), rest), soft_wrap=True)
 
 
 def print_folded(
@@ -80,9 +91,14 @@ def print_json(document: dict[str, Any], *, one_line: bool = False) -> None:
     if one_line:
         print(json.dumps(document, ensure_ascii=False))
         return
-    # In pieces: whole, the text of a stream of 10^5 sections takes ten times as much as the document.
-    pieces = json.JSONEncoder(ensure_ascii=False, indent=2).iterencode(document)
-    while some := "".join(islice(pieces, 4096)):
+    print_pieces(json.JSONEncoder(ensure_ascii=False, indent=2).iterencode(document))
+
+
+def print_pieces(pieces: Iterable[str]) -> None:
+    """A line that comes in pieces, some thousand at once: whole, the text of a stream of 10^5 sections
+    takes ten times as much as the document."""
+    left = iter(pieces)
+    while some := "".join(islice(left, 4096)):
         sys.stdout.write(some)
     sys.stdout.write("\n")
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 WIDTH = 80
 """Columns that every table fits into."""
 _GAP = "  "
+_AT_ONCE = 4096
 
 
 class Column(NamedTuple):
@@ -186,6 +187,18 @@ class Plain:
             self._console.print(what, soft_wrap=soft_wrap, end=end, **styles)
         else:
             self._out.write("\n".join(lines) + end)
+
+    def print_lines(self, lines: Iterable[str]) -> None:
+        """Print lines that are not folded, some thousand at once; those before an error, too."""
+        ready: list[str] = []
+        try:
+            for line in lines:
+                ready.append(plain_line(line) + "\n")
+                if len(ready) == _AT_ONCE:
+                    self._out.write("".join(ready))
+                    ready.clear()
+        finally:
+            self._out.write("".join(ready))
 
     @cached_property
     def width(self) -> int:

@@ -63,7 +63,11 @@ class Described(Layout):
         version = self.described.get("version")
         return version if isinstance(version, int) else None
 
-    @cached_property
+    @property
+    def is_vmsd(self) -> bool:
+        return bool(self.described.get("vmsd_name"))
+
+    @property
     def _entries(self) -> list[dict[str, Any]]:
         """The objects of the fields. Raises FormatError where there is no list of them."""
         return _objects_of(self.described, "fields")
@@ -92,8 +96,12 @@ class Described(Layout):
 
     @property
     def fields_size(self) -> int:
-        """Bytes of the fields alone: asked of each section of a stream, most of which are not looked into."""
         return sum([_length_of(each) for each in self._entries])
+
+    @cached_property
+    def size(self) -> int:
+        """As a Layout has it. Each section of a stream is asked, and most have no subsection."""
+        return super().size if self.described.get("subsections") else self.fields_size
 
     @property
     def plain_types(self) -> set[str] | None:

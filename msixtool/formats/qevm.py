@@ -98,6 +98,7 @@ FOOTER = Struct("type" / Const(ItemType.SECTION_FOOTER.value, Int8ub), "section_
 
 HEADER_SIZE, PART_HEADER_SIZE, FOOTER_SIZE = map(sizeof, (HEADER, PART_HEADER, FOOTER))
 _PART_HEADER, _PACKED_IDENTITY, _FOOTER = map(packed, (PART_HEADER, _IDENTITY, FOOTER))
+_FOOTER_TYPE = ItemType.SECTION_FOOTER.value
 IDSTR_OFFSET = PART_HEADER_SIZE + 1
 """Where the idstr stands in a SECTION_HEADER, behind its length."""
 SECTION_HEADER_NAMELESS = IDSTR_OFFSET + sizeof(_IDENTITY)
@@ -133,7 +134,7 @@ def part_header(kind: ItemType, section_id: int) -> bytes:
 
 def footer(section_id: int) -> bytes:
     """The footer of a section, as it is looked for."""
-    return _FOOTER.pack(ItemType.SECTION_FOOTER, section_id)
+    return _FOOTER.pack(_FOOTER_TYPE, section_id)
 
 
 FOOTER_MARK = footer(0)[:1]

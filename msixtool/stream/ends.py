@@ -35,10 +35,10 @@ MAX_VAIN_SCANS = 16
 class EndFinder:
     """Finds the ends of the sections of one stream, and keeps what has been learned on the way."""
 
-    def __init__(self, source: Source, index: StreamIndex, *, origin: int = 0) -> None:
+    def __init__(self, source: Source, index: StreamIndex, window: Window, *, origin: int = 0) -> None:
         self.source = source
         self.index = index
-        self.window = Window(source)
+        self.window = window
         self.layout = RamLayout(origin=origin)
         self.ram = RamWalker(source, self.layout)
         self.announced: dict[int, scan.SectionHeader] = {}
@@ -88,7 +88,7 @@ class EndFinder:
             return end, self._footer(end, item)
         layout = None
         if is_full and self._entries is not None:
-            layout = self._entries.get(item.key)
+            layout = self._entries.get((item.idstr or "", item.instance_id or 0))
         grammar = _grammar(item, layout)
         if grammar is not None and (not is_full or grammar.full):
             end = grammar.end(self.window, item.data_offset, item.type)

@@ -56,7 +56,7 @@ class ForwardReader:
         self.source = source
         self.index = index
         self.window = Window(source)
-        self.ends = EndFinder(source, index, origin=origin)
+        self.ends = EndFinder(source, index, self.window, origin=origin)
         self._past_ram = False
         self._package_end: int | None = None
 

@@ -63,18 +63,16 @@ class SectionHeader(NamedTuple):
 
 def header_at_start(data: bytes) -> SectionHeader | None:
     """The START or FULL header at the start of `data`, if a printable idstr stands in it."""
-    if len(data) <= IDSTR_OFFSET or data[0] not in _OPENING:
-        return None
     size = qevm.section_header_size(data)
-    if len(data) < size or not _PRINTABLE.match(data, IDSTR_OFFSET, size - _IDENTITY_SIZE):
-        return None
-    return _header(data[:size])
+    return _header(data[:size]) if len(data) >= size and data[0] in _OPENING else None
 
 
 @lru_cache(1 << 10)
-def _header(data: bytes) -> SectionHeader:
+def _header(data: bytes) -> SectionHeader | None:
     """Machines alike have the same headers: a fleet of them is read once."""
     kind, section_id, idstr, instance_id, version_id = qevm.section_header(data)
+    if not (idstr and idstr.isascii() and idstr.isprintable()):
+        return None
     return SectionHeader(_OPENING[kind], section_id, idstr, instance_id, version_id, len(data))
 
 

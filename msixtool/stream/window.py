@@ -31,7 +31,10 @@ class Window:
         Raises TruncatedError, naming `what`, where the stream ends before them, and the
         InputError of a container that is damaged there.
         """
-        index = self._fill(offset, length)
+        index = offset - self._start
+        if index < 0 or index + length > len(self._data):
+            self._fill(offset, length)
+            index = 0
         if len(self._data) - index < length:
             # A damaged container speaks for itself here; the plain end of a stream says nothing.
             if offset < MAX_OFFSET:
@@ -55,17 +58,17 @@ class Window:
 
     def peek(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`; fewer only at the end of the stream."""
-        index = self._fill(offset, length)
-        return self._data[index : index + length]
-
-    def _fill(self, offset: int, length: int) -> int:
-        """Have the bytes in the buffer as far as the stream has them; the index of the first."""
         index = offset - self._start
         if index < 0 or index + length > len(self._data):
-            self._data = self._source.read(offset, max(length, self._ahead)) if offset < MAX_OFFSET else b""
-            self._ahead = min(4 * self._ahead, WINDOW)
-            self._start, index = offset, 0
-        return index
+            self._fill(offset, length)
+            index = 0
+        return self._data[index : index + length]
+
+    def _fill(self, offset: int, length: int) -> None:
+        """Have a buffer that begins with these bytes, as far as the stream has them."""
+        self._data = self._source.read(offset, max(length, self._ahead)) if offset < MAX_OFFSET else b""
+        self._ahead = min(4 * self._ahead, WINDOW)
+        self._start = offset
 
 
 class WindowBehind:

@@ -183,20 +183,21 @@ class _Builder:
     def open_group(self, layout: Layout, offset: int, end: int, *, exact: bool = False) -> tuple[Group, int]:
         """The struct at `offset`, and the offset behind it: `end` at most, or `end` where it is `exact`."""
         fields: Sequence[Field] = layout.fields
-        if exact:
+        if exact and layout.size != end - offset:
             fields = _mended(fields, end - offset - sum(map(_whole_size, layout.subsections)))
         group = Group()
         names = [each.name for each in fields]
         repeated = Counter(names) - Counter(set(names)) if len(set(names)) < len(names) else ()
         for each in fields:
-            if each.length > end - offset:
+            behind = offset + each.length
+            if behind > end:
                 raise FormatError(
                     f"vmdesc: size of field {each.name!r}",
                     expected=f"at most the {end - offset} bytes left",
                     found=each.length,
                 )
             self.add(group, each, offset, each.name in repeated)
-            offset += each.length
+            offset = behind
         for subsection in layout.subsections:
             offset = self.subsection(group, subsection, offset, end)
         return group, offset
@@ -347,8 +348,6 @@ def _mended(fields: Sequence[Field], room: int) -> Sequence[Field]:
     where it is not of NULLs, has the length of the whole array.
     """
     taken = sum([each.length for each in fields])
-    if taken == room:
-        return fields
     mended = list(fields)
     opaque = [place for place, each in enumerate(fields) if each.is_hollow and each.array_len is not None]
     if len(opaque) == 1 and taken < room:
