@@ -9,6 +9,8 @@ Source: QEMU migration/vmstate.c (vmsd_desc_field_start), for the form of a fiel
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from msixtool.errors import FormatError
@@ -28,6 +30,12 @@ _WHOLE = frozenset((*vmstate.LIST_TYPES, vmstate.TREE_TYPE))
 
 _INSIDE = frozenset(("struct", "fields", "vmsd_name"))
 """The keys of a field that has something inside."""
+
+
+@lru_cache(1 << 8)
+def _kept(types: frozenset[str]) -> frozenset[str]:
+    """One for all that are equal: a stream may have 10^5."""
+    return types
 
 
 class Described(Layout):
@@ -101,19 +109,19 @@ class Described(Layout):
     @cached_property
     def size(self) -> int:
         """As a Layout has it. Each section of a stream is asked, and most have no subsection."""
-        return super().size if self.described.get("subsections") else self.fields_size
+        if self.described.get("subsections"):
+            return super().size
+        return sum([_length_of(each) for each in _objects_of(self.described, "fields")])
 
-    @property
-    def plain_types(self) -> set[str] | None:
+    @cached_property
+    def plain_types(self) -> frozenset[str] | None:
         """As a Layout has it, by the objects alone; None where they make no sense, too."""
         if self.described.get("subsections") or not self._is_sound:
             return None
-        types = set()
-        for each in self._entries:
-            if not _INSIDE.isdisjoint(each):
-                return None
-            types.add(str(each.get("type", "")))
-        return types
+        entries = self.described.get("fields") or ()
+        if not _INSIDE.isdisjoint(chain.from_iterable(entries)):
+            return None
+        return _kept(frozenset([str(each.get("type", "")) for each in entries]))
 
     def field_objects(self) -> Iterator[list[dict[str, Any]]]:
         """The objects of its fields, then of those of each struct in it, as they stand in the vmdesc.
@@ -140,7 +148,8 @@ class Described(Layout):
 
     @cached_property
     def landmarks(self) -> Landmarks:
-        none = self._is_sound and all(
+        none = self.plain_types is None and self._is_sound
+        none = none and all(
             LANDMARK_TYPES.isdisjoint([str(each.get("type")) for each in fields])
             for fields in self.field_objects()
         )

@@ -218,11 +218,11 @@ class Layout:
         return Landmarks(**found) if found else NO_LANDMARKS
 
     @property
-    def plain_types(self) -> set[str] | None:
+    def plain_types(self) -> frozenset[str] | None:
         """The types of its fields where nothing is in them, as in most of a very long stream; else None."""
         if self.subsections or any(each.inside is not None or each.in_line for each in self.fields):
             return None
-        return {each.type for each in self.fields}
+        return frozenset(each.type for each in self.fields)
 
     def structs(self) -> Iterator[Layout]:
         """This one and all in it: those of fields, whatever their size, then subsections.

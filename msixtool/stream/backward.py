@@ -133,8 +133,7 @@ def _walked(reader: ForwardReader, end: int) -> list[Item] | None:
     known = len(index.items)
     offset = known and index.items[-1].end
     while offset < end and not index.damage:
-        kind = reader.window.peek(offset, 1)[0]
-        offset = reader.item(kind, offset)
+        offset = reader.item(reader.window.peek(offset, qevm.SECTION_HEADER_MAX), offset)
     items = index.items[known:]
     del index.items[known:]
     return items if offset == end and not index.damage else None

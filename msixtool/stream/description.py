@@ -64,11 +64,15 @@ class Contents:
     def array_styles(self) -> frozenset[str]:
         """How arrays are spelt whose elements differ, and the types that NULL pointers are given."""
         found: set[str] = set()
-        for fields in chain.from_iterable(map(Described.field_objects, self.devices)):
-            types = {str(field.get("type")) for field in fields}
-            found |= types & vmstate.NULL_TYPES
-            if vmstate.STRUCT in types:
-                found |= set(_array_styles(fields))
+        for layout in self.devices:
+            types = layout.plain_types
+            if types is not None and types.isdisjoint(_TELLING):
+                continue
+            for fields in layout.field_objects():
+                kinds = {str(field.get("type")) for field in fields}
+                found |= kinds & vmstate.NULL_TYPES
+                if vmstate.STRUCT in kinds:
+                    found |= set(_array_styles(fields))
         return frozenset(found)
 
 
@@ -165,6 +169,7 @@ def _shared(text: bytes) -> Contents:
     return found
 
 
+_TELLING = vmstate.NULL_TYPES | {vmstate.STRUCT}
 _CONTAINERS = frozenset((dict, list, vmdesc.RepeatedNames))
 
 

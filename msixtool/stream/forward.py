@@ -78,18 +78,18 @@ class ForwardReader:
         """
         while len(self.index.items) < MAX_ITEMS and len(self.index.damage) < MAX_DAMAGE:
             try:
-                kind = self.window.peek(offset, 1)
-                if not kind:
+                head = self.window.peek(offset, qevm.SECTION_HEADER_MAX)
+                if not head:
                     return self._ends_without_marker(offset)
-                if kind[0] == _EOF:
+                if head[0] == _EOF:
                     return self._end(offset)
-                if until_part and kind[0] in CONTINUING:
+                if until_part and head[0] in CONTINUING:
                     return offset
-                offset = self.item(kind[0], offset)
+                offset = self.item(head, offset)
             except InputError as error:
                 if not isinstance(error, FormatError) or isinstance(error, TruncatedError):
                     return self._broken_off(error, offset)
-                self._damage(error, offset, _rule_of(error, kind))
+                self._damage(error, offset, _rule_of(error, head))
                 offset = self._next_item(offset + 1)
             if self._package_end is not None:
                 self._check_package(offset, self._package_end)
@@ -118,10 +118,11 @@ class ForwardReader:
         if offset >= end:
             self._package_end = None
 
-    def item(self, kind: int, offset: int) -> int:
-        """Read the item at `offset`; the offset behind it."""
+    def item(self, head: bytes, offset: int) -> int:
+        """Read the item at `offset`, where `head` stands; the offset behind it."""
+        kind = head[0]
         if kind in OPENING:
-            return self._section(offset)
+            return self._section(head, offset)
         if kind in CONTINUING:
             return self._part(kind, offset)
         if kind == ItemType.COMMAND:
@@ -159,11 +160,10 @@ class ForwardReader:
         elif name == qevm.UUID:
             self.index.uuid = body
 
-    def _section(self, offset: int) -> int:
-        data = self.window.peek(offset, qevm.SECTION_HEADER_MAX)
-        header = scan.header_at_start(data)
+    def _section(self, head: bytes, offset: int) -> int:
+        header = scan.header_at_start(head)
         if header is None:
-            if len(data) < qevm.section_header_size(data):
+            if len(head) < qevm.section_header_size(head):
                 raise TruncatedError("the stream ends inside a section header", offset=offset)
             raise FormatError("section header", offset=offset, expected="a printable idstr")
         if header.type is _START:
@@ -202,10 +202,9 @@ class ForwardReader:
         return item.end
 
     def _append(self, item: Item) -> None:
-        last = self.index.items[-1] if self.index.items else None
+        last = self.index.items[-1] if item.type is _PART and self.index.items else None
         if (
-            item.type is _PART
-            and last is not None
+            last is not None
             and last.type is _PART
             and last.section_id == item.section_id
             and last.end == item.offset

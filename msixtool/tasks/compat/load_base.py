@@ -64,7 +64,7 @@ class LoadBase:
     @property
     def refused(self) -> bool:
         """Whether QEMU has stopped by now."""
-        return any(finding.severity is Severity.ERROR for finding in self.findings)
+        return bool(self.findings) and any(each.severity is Severity.ERROR for each in self.findings)
 
     # Findings
 

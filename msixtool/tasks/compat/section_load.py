@@ -114,8 +114,6 @@ class SectionLoad(LoadBase):
     def vmsd(self, layout: Layout, at: int, local: int, path: str = "") -> tuple[int, int]:
         """Load one vmsd; the offsets behind it."""
         name = layout.name
-        if self._is_alike and layout is self._shared and not self._is_looked_into(layout):
-            return self._subsections(layout, at + layout.size, local + layout.size)
         pairs, age = self._aligned(layout, at, name)
         for theirs, ours in pairs:
             if BY_STATE in (field.type for field in (theirs, ours) if field is not None):
@@ -128,13 +126,6 @@ class SectionLoad(LoadBase):
             elif theirs is not None:
                 at = self._only_source(theirs, at, path, name, age)
         return self._subsections(layout, at, local)
-
-    def _is_looked_into(self, layout: Layout) -> bool:
-        """Whether anything in a vmsd that both sides have alike may be refused."""
-        types = layout.plain_types
-        if types is None or self._watched or layout.name == self._facts.equal_vmsd:
-            return True
-        return not types.isdisjoint(_LOOKED_AT)
 
     def _aligned(self, layout: Layout, at: int, name: str) -> tuple[list[Pair], Age]:
         """The fields to read, each with the source's own where both have it.
@@ -385,3 +376,16 @@ behind it."""
 
 _LOOKED_AT = frozenset((*SectionLoad._CHECKS, *_SPECIAL, POINTER))
 """The types of fields whose values are looked at."""
+
+
+def is_taken_as_it_is(source: Side, target: TargetSide, item: Item, own: Item) -> bool:
+    """Whether both sides describe a section alike, and QEMU compares nothing in it: so are nearly all of a
+    very long stream."""
+    layout = item.layout
+    types = None if layout is None else layout.plain_types
+    if layout is None or types is None or layout != own.layout or not types.isdisjoint(_LOOKED_AT):
+        return False
+    facts = kind_of(item.idstr)
+    if facts.equal_after_load or layout.name == facts.equal_vmsd or item.offset in source.troubles:
+        return False
+    return not source.dump.index.damage and source.dump.index.footers == target.dump.index.footers

@@ -17,7 +17,7 @@ from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.stream.items import Item
 from msixtool.tasks.compat import ram
-from msixtool.tasks.compat.section_load import SectionLoad
+from msixtool.tasks.compat.section_load import SectionLoad, is_taken_as_it_is
 from msixtool.tasks.compat.sides import Side, TargetSide
 from msixtool.tasks.finding import Finding, Severity, finding_of, undecided
 
@@ -40,7 +40,8 @@ def findings(source: Side, target: TargetSide) -> Iterator[Finding]:
             if item.idstr == RAM:
                 yield from ram.findings(source, target)
             continue
-        yield from _load(source, target, item, own)
+        if not is_taken_as_it_is(source, target, item, own):
+            yield from _load(source, target, item, own)
 
 
 def _refused(refusal: Refusal, item: Item, **values: Any) -> Finding:
