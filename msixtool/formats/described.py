@@ -148,11 +148,14 @@ class Described(Layout):
 
     @cached_property
     def landmarks(self) -> Landmarks:
-        none = self.plain_types is None and self._is_sound
-        none = none and all(
-            LANDMARK_TYPES.isdisjoint([str(each.get("type")) for each in fields])
-            for fields in self.field_objects()
-        )
+        types = self.plain_types
+        if types is not None:
+            none = types.isdisjoint(LANDMARK_TYPES)
+        else:
+            none = self._is_sound and all(
+                LANDMARK_TYPES.isdisjoint([str(each.get("type")) for each in fields])
+                for fields in self.field_objects()
+            )
         return NO_LANDMARKS if none else super().landmarks
 
     @property
