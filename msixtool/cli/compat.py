@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from msixtool.cli import completion, living, options
+from msixtool.cli import living, options
+from msixtool.cli.completion import complete_files
 from msixtool.cli.page import Page, html_options
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
@@ -36,7 +37,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES, short_help="Will the target load it, and why not.")
-@click.argument("words", metavar="SOURCE... [TARGET]", nargs=-1, shell_complete=completion.files)
+@click.argument("words", metavar="SOURCE... [TARGET]", nargs=-1, shell_complete=complete_files)
 @click.option("--target-version", metavar="VERSION", help="The target's QEMU, if its stream leaves it open.")
 @options.path_option(
     "--target-vmstate", help="What the target's QEMU wrote with -dump-vmstate: decides more."
@@ -121,7 +122,7 @@ def compat(
                 return asked.answer(source)
 
         if vm is not None:
-            with living.captured(vm, devices=not how["try_it"]) as file:
+            with living.captured_file(vm, devices=not how["try_it"]) as file:
                 return screen.one(answer(file))
         if options.are_many(sources):
             return screen.many(sources, answer, asked, jobs)
@@ -142,12 +143,12 @@ class _Printed:
 
     def one(self, answer: Compatibility) -> ExitStatus:
         """One comparison, whole."""
-        from msixtool.cli.output import give, report
+        from msixtool.cli.output import give_answer, report
         from msixtool.cli.screen import remark
 
         for note in answer.notes:
             remark(note)
-        give(answer, _print, self.page, as_json=self.as_json)
+        give_answer(answer, _print, self.page, as_json=self.as_json)
         return report(answer)
 
     def many(
@@ -173,7 +174,7 @@ class _Printed:
             return many.StreamOutcome(status, bool(damage), facts, row, answer.source.domain)
 
         damage = ExitStatus.DONE if target.origin is None else report_damage(target.origin)
-        status = many.run(
+        status = many.run_many(
             sources,
             one,
             jobs=jobs,

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
-def files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Files and folders: the shell's own way to complete them."""
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(incomplete, type="file")]
 
 
-def devices(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+def complete_devices(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """The names of the devices in the file that was typed before, quickly or not at all."""
     from msixtool import device_names
 
@@ -38,14 +38,14 @@ def devices(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str
     return _fitting(found, incomplete)
 
 
-def kinds(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+def complete_kinds(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """The kinds of devices."""
     from msixtool import kind_names
 
     return _fitting(kind_names(), incomplete)
 
 
-def rules(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+def complete_rules(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """The rules of `validate`."""
     from msixtool import rule_names
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from msixtool.cli import completion, options
+from msixtool.cli import options
+from msixtool.cli.completion import complete_files
 from msixtool.cli.page import Page, html_options
 from msixtool.cli.status import ExitStatus
 
@@ -20,8 +21,8 @@ _STYLES = {"added": "green", "removed": "red", "changed": ""}
 
 
 @click.command(short_help="What differs, by device and vector.")
-@click.argument("a", shell_complete=completion.files)
-@click.argument("b", shell_complete=completion.files)
+@click.argument("a", shell_complete=complete_files)
+@click.argument("b", shell_complete=complete_files)
 @options.device_option
 @click.option("--loaded", is_flag=True, help="Compare the states as they are after the load path.")
 @click.option("--fields", is_flag=True, help="Every vmstate field of every section too, and RAM by digest.")
@@ -68,7 +69,7 @@ def diff(
     from contextlib import ExitStack
 
     from msixtool import open_input
-    from msixtool.cli.output import give
+    from msixtool.cli.output import give_answer
     from msixtool.errors import UsageError
 
     if (how["moving"] or no_ram) and not how["fields"]:
@@ -86,7 +87,7 @@ def diff(
         )
         how["ram"] = how["fields"] and not no_ram and how["device"] is None
         answer = left.diff(right, **how)
-    give(answer, _print, page, as_json=as_json)
+    give_answer(answer, _print, page, as_json=as_json)
     return _report(answer)
 
 

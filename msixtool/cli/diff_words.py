@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msixtool.errors import with_instance
 from msixtool.formats import msix as fmt
 from msixtool.formats.idstr import Idstr
-from msixtool.library.comparing import CAPABILITY, DEVICE, PBA, VECTORS
+from msixtool.library.comparing import VECTOR_COUNT, WHOLE_CAPABILITY, WHOLE_DEVICE, WHOLE_PBA
 from msixtool.words import number_ranges, plural
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def device_lines(changes: Sequence[Change], devices: Iterable[DeviceView]) -> li
 
 
 def _line(name: str, changes: list[Change]) -> DiffLine:
-    whole = next((change for change in changes if change.field == DEVICE), None)
+    whole = next((change for change in changes if change.field == WHOLE_DEVICE), None)
     if whole is not None:
         side = whole.a or whole.b
         return DiffLine(name, REMOVED if whole.b is None else ADDED, [plural(side.state.vectors, "vector")])
@@ -59,9 +59,9 @@ def _line(name: str, changes: list[Change]) -> DiffLine:
 
 def _device_clauses(change: Change) -> Iterator[str]:
     a, b = change.a, change.b
-    if change.field == VECTORS:
+    if change.field == VECTOR_COUNT:
         yield f"{plural(a, 'vector')} → {b}"
-    elif change.field == CAPABILITY:
+    elif change.field == WHOLE_CAPABILITY:
         yield "capability " + ("not in B's stream" if b is None else "not in A's stream")
     elif change.field == "capability.control":
         # Its bits that have a name are changes of their own.
@@ -76,7 +76,7 @@ def _device_clauses(change: Change) -> Iterator[str]:
         yield from _queue_clauses(a, b)
     elif change.field == "config_vector":
         yield f"config vector {_vector(a)} → {_vector(b)}"
-    elif change.field == PBA:
+    elif change.field == WHOLE_PBA:
         yield f"pending bits beyond the last vector: bytes {a} → {b}"
     elif change.field.startswith("capability."):
         words = change.field.removeprefix("capability.").replace("pba", "pending bits").replace(".", " ")

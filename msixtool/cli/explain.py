@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from msixtool.cli import completion, options
+from msixtool.cli import options
+from msixtool.cli.completion import complete_files
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 
     from msixtool import Explanation, OpenOptions
 
-SHOWN = 300
+_SHOWN = 300
 """Characters of a message that are shown; --json has it whole."""
 LINES_SHOWN = 8
 """How many line numbers of a failure's repetitions are shown."""
 
 
 @click.command(short_help="What the failures in a log mean.")
-@click.argument("logs", metavar="[LOG]...", nargs=-1, shell_complete=completion.files)
+@click.argument("logs", metavar="[LOG]...", nargs=-1, shell_complete=complete_files)
 @click.option("--text", metavar="TEXT", help="Explain this text instead of a log.")
 @options.path_option("--stream", help="The stream that was refused: says for sure what is in it.")
 @options.container_options
@@ -92,7 +93,7 @@ def _print_one(out: Console, explanation: Explanation) -> None:
         heading += f", {told.section}{instance}"
     print_folded(out, heading, style="bold")
     text = explanation.text
-    print_folded(out, text if len(text) <= SHOWN else f"{text[:SHOWN]}…", indent="  ", style="dim")
+    print_folded(out, text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…", indent="  ", style="dim")
     print_folded(out, told.message, indent="  ")
     if told.advice:
         print_folded(out, told.advice, indent="  ", style="green")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from msixtool.cli import completion, options
+from msixtool.cli import options
+from msixtool.cli.completion import complete_files
 from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
@@ -24,7 +25,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES, short_help="Write a stream like another but for what you ask.")
-@click.argument("base", metavar="[BASE]", required=False, shell_complete=completion.files)
+@click.argument("base", metavar="[BASE]", required=False, shell_complete=complete_files)
 @options.path_option("-o", "--output", metavar="OUT", help="The file to write; - for standard output.")
 @options.path_option("--spec", "spec_file", help="Changes in JSON or TOML; - for standard input.")
 @options.one_device_option(

@@ -12,7 +12,7 @@ from msixtool.errors import UsageError
 from msixtool.formats import msix as fmt
 from msixtool.formats.virtio import NO_VECTOR
 
-U32, U64 = (1 << 32) - 1, (1 << 64) - 1
+_U32, _U64 = (1 << 32) - 1, (1 << 64) - 1
 ANY_DEVICE = "*"
 """The device that is meant without --device: the only one that there is."""
 
@@ -119,7 +119,7 @@ def _entries(**given: Any) -> tuple[EntrySpec, ...]:
     ):
         for vector in _vectors(given[option], option):
             _ask(asked, keys, vector, name, value, f"--{option}")
-    for name, limit in (("address", U64), ("data", U32), ("control", U32)):
+    for name, limit in (("address", _U64), ("data", _U32), ("control", _U32)):
         for text in given[name]:
             vector, number = _assignment(text, f"--{name}", fmt.MAX_VECTORS - 1, limit)
             _ask(asked, keys, vector, name, number, f"--{name}")

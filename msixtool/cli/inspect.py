@@ -111,7 +111,7 @@ def _inspect_many(
             facts = inspect_facts(document) if summary else None
             return many.StreamOutcome(status, bool(status), facts, row, answer.origin.domain)
 
-    status = many.run(files, one, jobs=jobs, summary=summary, rows=page.rows)
+    status = many.run_many(files, one, jobs=jobs, summary=summary, rows=page.rows)
     if page.is_asked:
         page.write(inspect_fleet_page(page.rows))
     return status

@@ -11,7 +11,7 @@ from msixtool.formats.vmstate import TIMER_OFF
 
 BUFFER = 16
 """Bytes of a longer buffer that are shown."""
-NUMBERS = 64
+_NUMBERS = 64
 """Numbers, or runs of equal ones, of a longer array that are shown."""
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -85,7 +85,7 @@ class Listing:
         for first, last in self.runs(values):
             times = f"{_NO_BREAK}x{last - first + 1}" if last > first else ""
             parts.append(_short(values[first]) + times)
-            if len(parts) == NUMBERS and last + 1 < len(values) and not self.show_all:
+            if len(parts) == _NUMBERS and last + 1 < len(values) and not self.show_all:
                 parts.append(f"… {len(values)} values")
                 break
         return ", ".join(parts) or "none"

@@ -29,7 +29,7 @@ vm_options = chain(qmp_option, domain_option, connect_option)
 """A running VM in the place of a file."""
 
 
-def meant(
+def asked_vm(
     files: Sequence[str] | str | None, qmp: str | None, domain: str | None, connect: str | None
 ) -> Address | None:
     """The VM that is to be read, None where files are. Raises UsageError where it is neither or both."""
@@ -51,10 +51,10 @@ def or_vm(parameter: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def run(*, qmp: str | None, domain: str | None, connect: str | None, **rest: Any) -> Any:
-            vm = meant(rest[parameter], qmp, domain, connect)
+            vm = asked_vm(rest[parameter], qmp, domain, connect)
             if vm is None:
                 return function(**rest)
-            with captured(vm) as file:
+            with captured_file(vm) as file:
                 return function(**rest | {parameter: (file,) if isinstance(rest[parameter], tuple) else file})
 
         return vm_options(run)
@@ -77,9 +77,9 @@ class CapturedFile(os.PathLike[str]):
 
 
 @contextmanager
-def captured(vm: Address, *, devices: bool = True) -> Iterator[CapturedFile]:
+def captured_file(vm: Address, *, devices: bool = True) -> Iterator[CapturedFile]:
     """The stream of a running VM in a file that is there for the length of the block."""
-    from msixtool import captured as capturing
+    from msixtool import captured
     from msixtool.cli.progress import progress_bar
     from msixtool.cli.screen import remark
     from msixtool.cli.signals import end_in_order
@@ -87,7 +87,7 @@ def captured(vm: Address, *, devices: bool = True) -> Iterator[CapturedFile]:
     with (
         end_in_order(),
         progress_bar("capture") as progress,
-        capturing(vm, devices=devices, progress=progress) as taken,
+        captured(vm, devices=devices, progress=progress) as taken,
     ):
         for note in taken.notes:
             remark(note)

@@ -64,7 +64,7 @@ class InputAnswer:
     err: str = ""
 
 
-def run(
+def run_many(
     files: Sequence[str],
     one: Callable[[str], StreamOutcome],
     *,

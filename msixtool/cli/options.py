@@ -9,15 +9,16 @@ from typing import Any, TypeVar
 
 import click
 
-from msixtool.cli import completion, screen
+from msixtool.cli import screen
+from msixtool.cli.completion import complete_devices, complete_files, complete_kinds
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-def chain(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
+def chain(*decorators: Callable[[Any], Any]) -> Callable[[Decorated], Decorated]:
     """Several options as one decorator, in the order of `--help`."""
 
-    def decorate(function: Command) -> Command:
+    def decorate(function: Decorated) -> Decorated:
         for decorator in reversed(decorators):
             function = decorator(function)
         return function
@@ -25,23 +26,25 @@ def chain(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return decorate
 
 
-def path_option(*names: str, help: str, metavar: str = "FILE", **more: Any) -> Callable[[Command], Command]:
+def path_option(
+    *names: str, help: str, metavar: str = "FILE", **more: Any
+) -> Callable[[Decorated], Decorated]:
     """An option that takes a file, which a shell completes."""
-    return click.option(*names, metavar=metavar, help=help, shell_complete=completion.files, **more)
+    return click.option(*names, metavar=metavar, help=help, shell_complete=complete_files, **more)
 
 
-def kind_option(help: str) -> Callable[[Command], Command]:
+def kind_option(help: str) -> Callable[[Decorated], Decorated]:
     """The kind of a device that does not say it itself."""
-    return click.option("--kind", metavar="KIND", help=help, shell_complete=completion.kinds)
+    return click.option("--kind", metavar="KIND", help=help, shell_complete=complete_kinds)
 
 
-def one_device_option(help: str) -> Callable[[Command], Command]:
+def one_device_option(help: str) -> Callable[[Decorated], Decorated]:
     """The one device that something is done with."""
-    return click.option("--device", "-d", metavar="PATTERN", help=help, shell_complete=completion.devices)
+    return click.option("--device", "-d", metavar="PATTERN", help=help, shell_complete=complete_devices)
 
 
 files_argument = click.argument(
-    "files", metavar="FILE...", nargs=-1, required=True, shell_complete=completion.files
+    "files", metavar="FILE...", nargs=-1, required=True, shell_complete=complete_files
 )
 
 jobs_option = click.option(
@@ -52,11 +55,11 @@ jobs_option = click.option(
     help="Processes that work on several files [one for each core].",
 )
 
-file_argument = click.argument("file", metavar="FILE", shell_complete=completion.files)
+file_argument = click.argument("file", metavar="FILE", shell_complete=complete_files)
 
-files_or_vm_argument = click.argument("files", metavar="FILE...", nargs=-1, shell_complete=completion.files)
+files_or_vm_argument = click.argument("files", metavar="FILE...", nargs=-1, shell_complete=complete_files)
 
-file_or_vm_argument = click.argument("file", metavar="FILE", required=False, shell_complete=completion.files)
+file_or_vm_argument = click.argument("file", metavar="FILE", required=False, shell_complete=complete_files)
 
 
 def _for_programs(_: click.Context, __: click.Parameter, wanted: bool) -> bool:
@@ -107,14 +110,14 @@ def _alternatives(_: click.Context, __: click.Parameter, patterns: tuple[str, ..
     return ALTERNATIVE.join(patterns)
 
 
-def _device_option(what: str) -> Callable[[Command], Command]:
+def _device_option(what: str) -> Callable[[Decorated], Decorated]:
     return click.option(
         "--device",
         "-d",
         metavar="PATTERN",
         multiple=True,
         callback=_alternatives,
-        shell_complete=completion.devices,
+        shell_complete=complete_devices,
         help=f"Only these {what}: idstr, PCI address (03.0), kind, NAME@INSTANCE, or a glob of one."
         " May be given again.",
     )
@@ -130,7 +133,9 @@ saved_kind_option = kind_option("Of a raw vmstate that `save` wrote: the kind of
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def time_option(name: str, help: str, *, least: float, most: float = 86400.0) -> Callable[[Command], Command]:
+def time_option(
+    name: str, help: str, *, least: float, most: float = 86400.0
+) -> Callable[[Decorated], Decorated]:
     """An option that takes a time as people write it: 2s, 500ms, 1m, or seconds. Its value is in seconds."""
 
     def seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
@@ -236,7 +241,7 @@ help_option = click.option(
 """As click's own, which reads the catalogues of translations for its one sentence, at each start."""
 
 
-def _common(*verbose: str) -> Callable[[Command], Command]:
+def _common(*verbose: str) -> Callable[[Decorated], Decorated]:
     """The options of every command, about its screen."""
     verbose_option = click.option(
         *verbose,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from msixtool import Answer, Origin
     from msixtool.cli.page import Page
 
-Shown = TypeVar("Shown", bound="Answer")
+_Shown = TypeVar("_Shown", bound="Answer")
 
 SHOWN = 20
 """Places of damage, and other lines on standard error, that are shown of one input."""
@@ -103,7 +103,9 @@ def print_pieces(pieces: Iterable[str]) -> None:
     sys.stdout.write("\n")
 
 
-def give(answer: Shown, printed: Callable[[Console, Shown], None], page: Page, *, as_json: bool) -> None:
+def give_answer(
+    answer: _Shown, printed: Callable[[Console, _Shown], None], page: Page, *, as_json: bool
+) -> None:
     """Print an answer, by `printed` for people, and write the page of it that was asked for."""
     if as_json:
         print_json(answer.document())

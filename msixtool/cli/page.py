@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from msixtool.cli.options import Command, path_option
+from msixtool.cli.options import Decorated, path_option
 from msixtool.errors import UsageError
 
 
-def html_options(function: Command) -> Command:
+def html_options(function: Decorated) -> Decorated:
     """`--html FILE` and `--force`, given to the command as `html` and `force`."""
     force = click.option("--force", is_flag=True, help="With --html: write over a file that is there.")
     html = path_option("--html", help="Write a page for a browser too: one file, no network, no script.")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from msixtool.cli import completion, options
+from msixtool.cli import options
+from msixtool.cli.completion import complete_files
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
 
     from msixtool import OpenOptions, Step
 
-LINE, ACTION = 4, 34
+_LINE, _ACTION = 4, 34
 """Columns of the line numbers and of the actions; the rest is for what happens."""
 
-LONGEST = 600
+_LONGEST = 600
 """Characters of an action, or of what happens, that are shown; --json has it whole."""
 
 
 @click.command(short_help="Play a script of actions on the MSI-X model.")
-@click.argument("script", metavar="[SCRIPT]", required=False, shell_complete=completion.files)
+@click.argument("script", metavar="[SCRIPT]", required=False, shell_complete=complete_files)
 @options.path_option("--record", help="Print the load path of a stream's device as a script instead.")
 @options.device_option
 @click.option(
@@ -87,7 +88,7 @@ def _print_json(steps: Iterable[Step]) -> ExitStatus:
 
 def _print_steps(out: Console, steps: Iterable[Step]) -> ExitStatus:
     """A table, row by row as the script is played, and a closing line."""
-    out.print(f"{'Line':>{LINE}}  {'Action':{_action_width(out)}}  What happens", style="bold")
+    out.print(f"{'Line':>{_LINE}}  {'Action':{_action_width(out)}}  What happens", style="bold")
     actions = expectations = failed = 0
     for step in steps:
         expectations += step.is_expectation
@@ -100,18 +101,18 @@ def _print_steps(out: Console, steps: Iterable[Step]) -> ExitStatus:
 
 def _print_step(out: Console, step: Step) -> None:
     wide = _action_width(out)
-    room = max(20, out.width - LINE - wide - 4)
+    room = max(20, out.width - _LINE - wide - 4)
     happens = [line for text in _outcome(step) for line in _wrapped(text, room)]
     action = _wrapped(step.action, wide)
     number = [str(step.line)]
     for line, left, right in zip_longest(number, action, happens, fillvalue=""):
-        text = f"{line:>{LINE}}  {left:{wide}}  {right}".rstrip()
+        text = f"{line:>{_LINE}}  {left:{wide}}  {right}".rstrip()
         out.print(text, style=_style(step), soft_wrap=True)
 
 
 def _action_width(out: Console) -> int:
     """Columns of the actions: less where what happens would have too few."""
-    return max(20, min(ACTION, (out.width - LINE - 4) // 2))
+    return max(20, min(_ACTION, (out.width - _LINE - 4) // 2))
 
 
 def _style(step: Step) -> str | None:
@@ -124,8 +125,8 @@ def _style(step: Step) -> str | None:
 
 def _wrapped(text: str, width: int) -> list[str]:
     """The text in lines of this width; what is longer than anyone reads is cut."""
-    if len(text) > LONGEST:
-        text = text[:LONGEST] + "…"
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST] + "…"
     return textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
 
 

@@ -13,7 +13,7 @@ from msixtool.cli.summary import inspect_facts
 if TYPE_CHECKING:
     from msixtool.documents import Document
 
-Rows = Callable[["Document"], Iterator[list[Any]]]
+_Rows = Callable[["Document"], Iterator[list[Any]]]
 
 _FORMULA = ("=", "+", "-", "@")
 """What a formula of a spreadsheet begins with."""
@@ -69,7 +69,7 @@ def _trace(document: Document) -> Iterator[list[Any]]:
             ]
 
 
-_TABLES: dict[str, tuple[str, Rows]] = {
+_TABLES: dict[str, tuple[str, _Rows]] = {
     "inspect": ("domain machine qemu_min qemu_max devices vectors pending damage", _inspect),
     "validate": ("severity rule device instance vector offset message", _validate),
     "compat": ("compatible errors warnings code section message", _compat),

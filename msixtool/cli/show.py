@@ -61,7 +61,7 @@ def show(
     from msixtool.cli.output import console, for_each, heading, print_json, report
     from msixtool.errors import UsageError
 
-    vm = living.meant(files, qmp, domain, connect)
+    vm = living.asked_vm(files, qmp, domain, connect)
     if watch is not None:
         from msixtool import watch_vm
         from msixtool.cli import watching
@@ -88,7 +88,7 @@ def show(
 
     if vm is None:
         return for_each(files, one)
-    with living.captured(vm) as file:
+    with living.captured_file(vm) as file:
         return one(file)
 
 

@@ -18,10 +18,10 @@ from msixtool.words import plural
 if TYPE_CHECKING:
     from msixtool import Compatibility, Validation
 
-GAP = "  "
-NAME = 30
+_GAP = "  "
+_NAME = 30
 """Columns that a name may take, at least, where there are 80."""
-REST = 24
+_REST = 24
 """Columns that a last one without a width of its own has, however narrow the terminal: no rule is longer."""
 
 
@@ -53,15 +53,15 @@ class Summary:
             print(f"{visible(folder)}:")
         self._below = 0 if folder is None else len(os.path.join(folder, ""))
         names = [self._shown(path) for path in paths]
-        fixed = sum(column.width + len(GAP) for column in self.columns)
+        fixed = sum(column.width + len(_GAP) for column in self.columns)
         open_ended = any(not column.width for column in self.columns)
         self._width = columns()
         room = self._width - fixed
         # A last column without a width of its own is worth half of what there is.
-        most = min(max(NAME, (room - len(GAP)) // 2), room - REST) if open_ended else room
+        most = min(max(_NAME, (room - len(_GAP)) // 2), room - _REST) if open_ended else room
         widest = max(map(len, names), default=0)
         self._name = max(len("Stream"), min(most, widest))
-        self._rest = max(REST, room - self._name) if open_ended else 0
+        self._rest = max(_REST, room - self._name) if open_ended else 0
         self._print("Stream", [column.heading for column in self.columns])
 
     def add(self, path: str, facts: Any, domain: str | None = None) -> None:
@@ -75,7 +75,7 @@ class Summary:
         """Print `totals`, and what this table counted."""
         print()
         for line in [totals, *self.totals()]:
-            print(textwrap.fill(line, self._width, subsequent_indent=GAP, break_on_hyphens=False))
+            print(textwrap.fill(line, self._width, subsequent_indent=_GAP, break_on_hyphens=False))
 
     def row(self, facts: Any) -> list[str]:
         """The cells of a row; counts them for the totals."""
@@ -97,11 +97,11 @@ class Summary:
         line = name.ljust(self._name)
         for column, cell in zip(self.columns, cells, strict=True):
             if column.width:
-                line += GAP + column.fit(cell, column.width)
+                line += _GAP + column.fit(cell, column.width)
                 continue
             first, *others = textwrap.wrap(cell, self._rest, break_on_hyphens=False) or [""]
-            indent = " " * (len(line) + len(GAP))
-            line = "\n".join([line + GAP + first, *(indent + other for other in others)])
+            indent = " " * (len(line) + len(_GAP))
+            line = "\n".join([line + _GAP + first, *(indent + other for other in others)])
         print("\n".join(part.rstrip() for part in line.split("\n")))
 
 

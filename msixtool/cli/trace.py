@@ -65,10 +65,10 @@ def trace(
     Of a running VM device state is read, and of its RAM the rings and remapping tables alone: the guest
     stands for milliseconds. Status 1 where an interrupt is lost.
     """
-    from msixtool.cli.output import SHOWN, give
+    from msixtool.cli.output import SHOWN, give_answer
     from msixtool.cli.screen import remark, warn
 
-    vm = living.meant(file, qmp, domain, connect)
+    vm = living.asked_vm(file, qmp, domain, connect)
     _check(vm, later, twice, ram)
     page = Page(html, force, inputs=[each for each in (file, later) if each is not None])
     if vm is None:
@@ -76,7 +76,7 @@ def trace(
         answer = _of_files(file, later, device, vector, where)
     else:
         answer = _of_vm(vm, device, vector, twice, ram)
-    give(answer, _print, page, as_json=as_json)
+    give_answer(answer, _print, page, as_json=as_json)
     for line in answer.notes:
         remark(f"{answer.origin.path}: {line}")
     for origin, damage in zip(answer.origins, (answer.trace.damage, answer.trace.later_damage), strict=False):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from msixtool.cli import completion, options
+from msixtool.cli import options
+from msixtool.cli.completion import complete_rules
 from msixtool.cli.living import or_vm
 from msixtool.cli.status import SEVERITIES, ExitStatus
 from msixtool.errors import visible, with_instance
@@ -25,7 +26,7 @@ STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 @options.files_or_vm_argument
 @click.option(
     "--ignore",
-    shell_complete=completion.rules,
+    shell_complete=complete_rules,
     metavar="RULE",
     multiple=True,
     help="Leave out this rule. May be given again.",
@@ -100,7 +101,7 @@ def _validate_many(
         facts = None if summary is None else validate_facts(found)
         return many.StreamOutcome(status, bool(found.origin.damage), facts, domain=found.origin.domain)
 
-    return many.run(files, one, jobs=jobs, summary=summary)
+    return many.run_many(files, one, jobs=jobs, summary=summary)
 
 
 def _print(out: Console, answer: Validation, *, heading: bool) -> None:

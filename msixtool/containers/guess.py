@@ -25,7 +25,7 @@ KNOWN = (
 )
 """First bytes and what has them, the longer before the shorter."""
 
-SHOWN = 16
+_SHOWN = 16
 """Bytes that are shown of what is not known."""
 
 
@@ -42,7 +42,7 @@ def describe(head: bytes) -> str:
         return f"{len(head)} zero bytes at the start (--offset skips leading bytes)"
     if _is_text(head):
         return f"text: {head.splitlines()[0].decode(errors='replace')[:40]!r}"
-    return f"bytes {head[:SHOWN].hex(' ')}"
+    return f"bytes {head[:_SHOWN].hex(' ')}"
 
 
 def _is_text(head: bytes) -> bool:

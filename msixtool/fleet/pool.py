@@ -20,7 +20,7 @@ from typing import Any
 
 AHEAD = 256
 """How many results may wait for the one whose turn it is."""
-HELD = 8 << 20
+_HELD = 8 << 20
 """Bytes of results that may wait; then nothing new is begun."""
 _INDEX = struct.Struct("=Q")
 _COLLECTED_AFTER = 700
@@ -51,7 +51,7 @@ def results_in_order(count: int, work: Work, *, jobs: int) -> Iterator[Any]:
     try:
         for turn in range(count):
             while turn not in ready:
-                while begun < count and (begun == turn or (begun - turn < AHEAD and held < HELD)):
+                while begun < count and (begun == turn or (begun - turn < AHEAD and held < _HELD)):
                     if not pool.give(begun, limit=min(jobs, count)):
                         break
                     begun += 1

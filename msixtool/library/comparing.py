@@ -15,7 +15,15 @@ from msixtool.dump import OpenDump
 from msixtool.errors import NotAStreamError, UsageError
 from msixtool.library.answer import Answer
 from msixtool.spec.saved import SavedFile
-from msixtool.tasks.diff import CAPABILITY, DEVICE, PBA, VECTORS, Change, DeviceView, diff_devices
+from msixtool.tasks.diff import (
+    VECTOR_COUNT,
+    WHOLE_CAPABILITY,
+    WHOLE_DEVICE,
+    WHOLE_PBA,
+    Change,
+    DeviceView,
+    diff_devices,
+)
 from msixtool.tasks.diff_sides import Operand, after_load, kind_in_words, sides_of
 from msixtool.words import plural
 
@@ -23,7 +31,15 @@ if TYPE_CHECKING:
     from msixtool.tasks.diff_fields import FieldChange
     from msixtool.tasks.ram_digest import RamChange
 
-__all__ = ["CAPABILITY", "DEVICE", "PBA", "VECTORS", "Difference", "difference_of", "origin_of"]
+__all__ = [
+    "VECTOR_COUNT",
+    "WHOLE_CAPABILITY",
+    "WHOLE_DEVICE",
+    "WHOLE_PBA",
+    "Difference",
+    "difference_of",
+    "origin_of",
+]
 
 
 @dataclass(frozen=True, slots=True, repr=False)

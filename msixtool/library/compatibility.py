@@ -19,7 +19,7 @@ from msixtool.dump import OpenDump
 from msixtool.errors import UsageError
 from msixtool.formats.idstr import Idstr
 from msixtool.library.answer import Answer
-from msixtool.qemu.vendors import Build, target_of as release_of
+from msixtool.qemu.vendors import Build, build_of
 from msixtool.qemu.versions import Version, parse_version
 from msixtool.tasks.compat import Comparison, compare, vmstate_file
 from msixtool.tasks.compat.risks import risks
@@ -168,12 +168,12 @@ def target_of(
         raise UsageError("compat needs a target", expected="a target stream, or a release as `to`")
     said = _Said(
         None if target_version is None else parse_version(target_version),
-        None if target_vmstate is None else vmstate_file.read(target_vmstate),
+        None if target_vmstate is None else vmstate_file.read_vmstate_file(target_vmstate),
     )
     with ExitStack() as stack:
         asked: Target
         if to is not None:
-            asked = _Risks(release_of(to))
+            asked = _Risks(build_of(to))
         elif on is not None:
             from msixtool.tasks.compat.on_program import OnProgram
 
@@ -204,7 +204,7 @@ def compare_vmstates(source: str, target: str) -> Compatibility:
             path=target,
             expected="SOURCE of that kind, or --target-vmstate with a TARGET stream",
         )
-    one, other = vmstate_file.read(source), vmstate_file.read(target)
+    one, other = vmstate_file.read_vmstate_file(source), vmstate_file.read_vmstate_file(target)
     about = Origin(target, os.path.getsize(target)).document() | {"machine": other.machine}
     comparison = Comparison(tuple(compare_files(one, other)))
     origin = Origin(source, os.path.getsize(source))
@@ -215,8 +215,8 @@ def compare_vmstates(source: str, target: str) -> Compatibility:
 class _Said:
     """What a user says of the QEMU of the target: its release, and its -dump-vmstate."""
 
-    version: Version | None
-    vmstate: Vmstates | None
+    version: Version | None = None
+    vmstate: Vmstates | None = None
 
     def compare(self, source: OpenDump, target: OpenDump, own: Vmstates | None = None) -> Comparison:
         """Two streams; `own` is what the target's own QEMU wrote, where nothing is said."""

@@ -60,9 +60,9 @@ class Dump(OpenDump):
 
         Raises UsageError where the stream has none, or no such section.
         """
-        from msixtool.library.fields import describe
+        from msixtool.library.fields import description_of
 
-        return describe(self, section)
+        return description_of(self, section)
 
     def load(self, device: str | None = None, *, qemu_version: str | None = None, xen: bool = False) -> Load:
         """What a load sets off in each device, and why QEMU would refuse the stream.

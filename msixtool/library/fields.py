@@ -94,7 +94,7 @@ class Description(OfOne):
         )
 
 
-def describe(dump: OpenDump, section: str | None) -> Description:
+def description_of(dump: OpenDump, section: str | None) -> Description:
     """What the vmdesc says of the sections that `section` names; all of it for None.
 
     Raises UsageError where the stream has none, or no such section.

@@ -13,7 +13,7 @@ from msixtool.spec.saved import NAMELESS, device_of
 from msixtool.tasks.diff import Change, DeviceView, diff_devices, side_of
 from msixtool.tasks.diff_fields import FieldChange, diff_fields
 from msixtool.tasks.forge import plan
-from msixtool.tasks.forge_new import vector_count
+from msixtool.tasks.forge_new import asked_vectors
 from msixtool.tasks.forge_output import Forged, forged_dump, inputs_of, open_base, write_forged
 from msixtool.words import plural
 
@@ -119,6 +119,6 @@ def forge_new(
     if len(spec.devices) > 1 or spec.fields:
         raise UsageError("--new makes the state of one device", path=spec.path, expected="one device")
     asked = spec.devices[0] if spec.devices else DeviceSpec(kind or NAMELESS)
-    state = new_state(replace(asked, vectors=vector_count(kind, asked.vectors)))
+    state = new_state(replace(asked, vectors=asked_vectors(kind, asked.vectors)))
     data = spec_text(device_of(state, kind or NAMELESS)).encode() if text else state.to_vmstate()
     write_file(output, data, force=force, inputs=[spec.path] if spec.path else [])

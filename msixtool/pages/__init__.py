@@ -93,5 +93,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(hex=views.hexadecimal, bytes=byte_size, shown=views.shown, value=views.value)
+    environment.filters.update(
+        hex=views.hexadecimal, bytes=byte_size, shown=views.shown, value=views.shown_value
+    )
     return environment

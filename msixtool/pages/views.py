@@ -57,7 +57,7 @@ def hexadecimal(value: int | None, digits: int = 0) -> str:
     return "-" if value is None else f"0x{value:0{digits}x}"
 
 
-def value(found: object) -> str:
+def shown_value(found: object) -> str:
     """A value of a finding or a change: large numbers in both notations, nothing as a dash."""
     if found is None:
         return "-"
@@ -90,7 +90,7 @@ def stream_facts(document: Document) -> list[tuple[str, str]]:
 
 def card(device: Document) -> Card:
     """A device with a cell for each of its vectors."""
-    users = vector_users(device)
+    users = _users(device)
     cells = [
         _cell(entry, device["function_masked"], users.get(entry["vector"])) for entry in device["entries"]
     ]
@@ -103,7 +103,7 @@ def card(device: Document) -> Card:
     return Card(device, cells, counts)
 
 
-def vector_users(device: Document) -> dict[int, str]:
+def _users(device: Document) -> dict[int, str]:
     """Of a virtio device: what each vector serves."""
     users: defaultdict[int, list[str]] = defaultdict(list)
     if device["config_vector"] is not None:

@@ -59,7 +59,7 @@ class Build(NamedTuple):
         return {"qemu": format_version(self.release), **named}
 
 
-def target_of(text: str) -> Build:
+def build_of(text: str) -> Build:
     """`11.1`, or a distribution such as `debian-12`. Raises UsageError for what is not known."""
     word = text.strip().lower()
     if word in SHIPPED:

@@ -25,7 +25,7 @@ _LONG_KEY = re.compile(
 _SHOWN = 60
 """Characters of a wrong value that an error shows."""
 
-U16, U32, U64 = (1 << 16) - 1, (1 << 32) - 1, (1 << 64) - 1
+_U16, _U32, _U64 = (1 << 16) - 1, (1 << 32) - 1, (1 << 64) - 1
 
 Element = TypeVar("Element")
 
@@ -107,7 +107,7 @@ def _device(raw: Any, key: str) -> DeviceSpec:
     _refuse_twice((f"{key}.entries", f"vector {entry.vector}") for entry in entries)
     return DeviceSpec(
         name=_string(raw["name"], f"{key}.name"),
-        instance=_integer(raw, "instance", key, 0, U32),
+        instance=_integer(raw, "instance", key, 0, _U32),
         vectors=_integer(raw, "vectors", key, 1, fmt.MAX_VECTORS),
         capability=_capability(raw.get("capability", {}), f"{key}.capability"),
         enabled=_boolean(raw, "enabled", key),
@@ -124,7 +124,7 @@ def _capability(raw: Any, key: str) -> CapabilitySpec:
     _check_object(raw, key, ("offset", "control", "enabled", "function_mask", "table", "pba"))
     return CapabilitySpec(
         offset=_integer(raw, "offset", key, 0x40, 0xFF),
-        control=_integer(raw, "control", key, 0, U16),
+        control=_integer(raw, "control", key, 0, _U16),
         enabled=_boolean(raw, "enabled", key),
         function_mask=_boolean(raw, "function_mask", key),
         table=_place(raw.get("table", {}), f"{key}.table"),
@@ -135,7 +135,7 @@ def _capability(raw: Any, key: str) -> CapabilitySpec:
 def _place(raw: Any, key: str) -> PlaceSpec:
     _check_object(raw, key, ("bar", "offset"))
     place = PlaceSpec(
-        bar=_integer(raw, "bar", key, 0, fmt.BIR_MASK), offset=_integer(raw, "offset", key, 0, U32)
+        bar=_integer(raw, "bar", key, 0, fmt.BIR_MASK), offset=_integer(raw, "offset", key, 0, _U32)
     )
     if place.offset is not None and place.offset & fmt.BIR_MASK:
         raise UsageError(f"{key}.offset", expected="a multiple of 8", found=f"{place.offset:#x}")
@@ -146,9 +146,9 @@ def _entry(raw: Any, key: str) -> EntrySpec:
     _check_object(raw, key, ("vector", "address", "data", "control", "masked", "pending"), required="vector")
     return EntrySpec(
         vector=_vector(raw["vector"], f"{key}.vector"),
-        address=_integer(raw, "address", key, 0, U64),
-        data=_integer(raw, "data", key, 0, U32),
-        control=_integer(raw, "control", key, 0, U32),
+        address=_integer(raw, "address", key, 0, _U64),
+        data=_integer(raw, "data", key, 0, _U32),
+        control=_integer(raw, "control", key, 0, _U32),
         masked=_boolean(raw, "masked", key),
         pending=_boolean(raw, "pending", key),
         key=f"{key}.vector",
@@ -202,7 +202,7 @@ def _integer(raw: dict[str, Any], name: str, key: str, low: int, high: int) -> i
         return None
     value = raw[name]
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        limits = f"{low} to {high}" if high <= U16 else f"{low} to {high:#x}"
+        limits = f"{low} to {high}" if high <= _U16 else f"{low} to {high:#x}"
         raise UsageError(
             f"{key}.{name}".rstrip("."), expected=f"an integer from {limits}", found=_shown(value)
         )

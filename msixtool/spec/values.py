@@ -102,7 +102,7 @@ class Spec:
     raised: tuple[tuple[str, int], ...] = ()
 
 
-def apply(spec: DeviceSpec, state: MsixState) -> MsixState:
+def apply_spec(spec: DeviceSpec, state: MsixState) -> MsixState:
     """The state that `spec` makes of `state`.
 
     Raises UsageError, naming the key, where a vector or the length of `pba` does not fit the number
@@ -151,13 +151,13 @@ def apply_control(spec: DeviceSpec, control: int, vectors: int) -> int:
 def new_state(spec: DeviceSpec) -> MsixState:
     """The state that `spec` describes from nothing: what it leaves open is as after a reset.
 
-    Raises UsageError where it does not say how many vectors there are, and as `apply` does.
+    Raises UsageError where it does not say how many vectors there are, and as `apply_spec` does.
     """
     if spec.vectors is None:
         raise UsageError(
             f"{spec.named('vectors')} is missing, and no base says it", expected=f"1 to {fmt.MAX_VECTORS}"
         )
-    return apply(spec, MsixState.reset(spec.vectors))
+    return apply_spec(spec, MsixState.reset(spec.vectors))
 
 
 def new_control(spec: DeviceSpec) -> int:

@@ -13,15 +13,15 @@ from typing import Any
 from msixtool.devices.device import MsixDevice
 from msixtool.formats import msix as fmt
 from msixtool.msix.state import MsixState
-from msixtool.spec.values import DeviceSpec, apply, apply_control, new_control, new_state
+from msixtool.spec.values import DeviceSpec, apply_control, apply_spec, new_control, new_state
 
-DEVICE = "device"
+WHOLE_DEVICE = "device"
 """The field of a change that says that one side lacks the device."""
-CAPABILITY = "capability"
+WHOLE_CAPABILITY = "capability"
 """The field of a change that says that one side's stream holds no capability of the device."""
-PBA = "pba"
+WHOLE_PBA = "pba"
 """The field of a change of pending bits at or above the number of vectors."""
-VECTORS = "vectors"
+VECTOR_COUNT = "vectors"
 
 ENTRY_FIELDS = ("address", "data", "control", "masked", "pending")
 """The fields of a change of one vector, in the order in which they are told."""
@@ -31,7 +31,7 @@ ENTRY_FIELDS = ("address", "data", "control", "masked", "pending")
 class DeviceView:
     """One device as one side knows it.
 
-    `facts` are fields of DEVICE by their dotted names: those that are state, and that are known.
+    `facts` are fields of WHOLE_DEVICE by their dotted names: those that are state, and that are known.
     Positions in the stream are none, nor are the counts of what the entries say.
     """
 
@@ -48,8 +48,8 @@ class DeviceView:
 class Change:
     """One difference: `field` of one device, or of one of its vectors.
 
-    `field` is DEVICE, with the DeviceView that has the device as `a` or `b`; VECTORS; a name out of
-    `DeviceView.facts`; CAPABILITY; PBA; or, with a `vector`, one of ENTRY_FIELDS.
+    `field` is WHOLE_DEVICE, with the DeviceView that has the device as `a` or `b`; VECTOR_COUNT; a name out
+    of `DeviceView.facts`; WHOLE_CAPABILITY; WHOLE_PBA; or, with a `vector`, one of ENTRY_FIELDS.
     """
 
     device: str
@@ -72,7 +72,7 @@ def side_of(device: MsixDevice, state: MsixState | None = None) -> DeviceView:
         facts["capability.pba.bar"] = capability.pba.bar
         facts["capability.pba.offset"] = capability.pba.offset
     else:
-        facts[CAPABILITY] = None
+        facts[WHOLE_CAPABILITY] = None
     facts["bus_master"] = device.bus_master
     if device.virtio is not None:
         facts["config_vector"] = device.config_vector
@@ -100,7 +100,7 @@ def spec_side(spec: DeviceSpec, base: DeviceView) -> DeviceView:
                 facts[name] = value
     if spec.bus_master is not None and "bus_master" in facts:
         facts["bus_master"] = spec.bus_master
-    return DeviceView(base.name, base.instance, apply(spec, base.state), facts)
+    return DeviceView(base.name, base.instance, apply_spec(spec, base.state), facts)
 
 
 def spec_alone(spec: DeviceSpec) -> DeviceView:
@@ -135,12 +135,12 @@ def diff_devices(a: Sequence[DeviceView], b: Sequence[DeviceView]) -> list[Chang
     for key, side in left.items():
         other = right.get(key)
         if other is None:
-            changes.append(Change(side.name, side.instance, DEVICE, None, side, None))
+            changes.append(Change(side.name, side.instance, WHOLE_DEVICE, None, side, None))
         else:
             changes += _device_changes(side, other)
     for key, side in right.items():
         if key not in left:
-            changes.append(Change(side.name, side.instance, DEVICE, None, None, side))
+            changes.append(Change(side.name, side.instance, WHOLE_DEVICE, None, None, side))
     return changes
 
 
@@ -159,9 +159,13 @@ def _device_changes(a: DeviceView, b: DeviceView) -> Iterator[Change]:
         return Change(a.name, a.instance, name, vector, old, new)
 
     if a.state.vectors != b.state.vectors:
-        yield change(VECTORS, a.state.vectors, b.state.vectors)
-    if _knows_capability(a) and _knows_capability(b) and (CAPABILITY in a.facts) != (CAPABILITY in b.facts):
-        yield change(CAPABILITY, _capability(a), _capability(b))
+        yield change(VECTOR_COUNT, a.state.vectors, b.state.vectors)
+    if (
+        _knows_capability(a)
+        and _knows_capability(b)
+        and (WHOLE_CAPABILITY in a.facts) != (WHOLE_CAPABILITY in b.facts)
+    ):
+        yield change(WHOLE_CAPABILITY, _capability(a), _capability(b))
     for name, old in a.facts.items():
         if name in b.facts and old != b.facts[name]:
             yield change(name, old, b.facts[name])
@@ -175,16 +179,16 @@ def _device_changes(a: DeviceView, b: DeviceView) -> Iterator[Change]:
         if pending[0] != pending[1]:
             yield change("pending", *pending, vector)
     if a.state.vectors == b.state.vectors and a.state.stray_pending != b.state.stray_pending:
-        yield change(PBA, a.state.pba.hex(), b.state.pba.hex())
+        yield change(WHOLE_PBA, a.state.pba.hex(), b.state.pba.hex())
 
 
 def _knows_capability(side: DeviceView) -> bool:
-    return CAPABILITY in side.facts or "capability.offset" in side.facts
+    return WHOLE_CAPABILITY in side.facts or "capability.offset" in side.facts
 
 
 def _capability(side: DeviceView) -> dict[str, Any] | None:
     """The capability as DEVICE nests it, out of the facts; None where there is none."""
-    if CAPABILITY in side.facts:
+    if WHOLE_CAPABILITY in side.facts:
         return None
     facts = side.facts
     places = {

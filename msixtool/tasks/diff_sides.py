@@ -12,7 +12,7 @@ from msixtool.formats.idstr import Idstr
 from msixtool.msix.state import MsixState
 from msixtool.spec.saved import SavedFile
 from msixtool.spec.values import DeviceSpec
-from msixtool.tasks.diff import CAPABILITY, DeviceView, side_of, spec_alone, spec_side
+from msixtool.tasks.diff import WHOLE_CAPABILITY, DeviceView, side_of, spec_alone, spec_side
 from msixtool.tasks.load import load_state
 
 UNNAMED = "device"
@@ -36,7 +36,7 @@ def after_load(side: DeviceView) -> DeviceView:
     What a SPEC or a saved state does not say is taken as `load` takes it: MSI-X enabled, bus
     mastering on. A device of a stream that does not hold its capability stays as it is.
     """
-    if CAPABILITY in side.facts:
+    if WHOLE_CAPABILITY in side.facts:
         return side
     control = side.facts.get("capability.control")
     loaded = load_state(

@@ -19,7 +19,7 @@ from msixtool.tasks.field_tree import Elements, Group, Inside, Leaf, Node, build
 MAX_SECTION = 64 << 20
 """The longest section that is decoded, in bytes; QEMU's have some 10^5, or what a virtio-gpu shows."""
 
-DATA = "data"
+_DATA = "data"
 """The name under which a section is given in hex where nothing describes it."""
 
 
@@ -83,7 +83,7 @@ def read_section(dump: OpenDump, item: Item, *, fallback: Layout | None = None) 
             Damage(text, item.offset, DamageRule.SECTION_RECORD, item.idstr, item.instance_id),
         )
     data = dump.source.read(item.data_offset, item.data_length)
-    raw = Group({DATA: Leaf("buffer", 0, len(data))})
+    raw = Group({_DATA: Leaf("buffer", 0, len(data))})
     layout = section_layout(dump, item) or fallback
     if layout is None or layout.is_empty:
         return Section(item, data, raw if data else Group())

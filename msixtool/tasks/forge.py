@@ -22,7 +22,7 @@ from msixtool.formats import build, msix, pci
 from msixtool.formats.idstr import Idstr
 from msixtool.formats.virtio import NO_VECTOR, VECTOR
 from msixtool.msix.state import MsixState
-from msixtool.spec.values import DeviceSpec, PlaceSpec, Spec, apply, apply_control
+from msixtool.spec.values import DeviceSpec, PlaceSpec, Spec, apply_control, apply_spec
 from msixtool.stream.items import Item
 from msixtool.stream.rewrite import Overlay, Replacement, in_order
 from msixtool.tasks import forge_layout
@@ -90,7 +90,7 @@ class _Forge:
         device = read_device(self.overlay, item, self.dump.index)
         if device is None:
             raise UsageError(f"{spec.named('name')}: the fields leave no MSI-X state", device=item.idstr)
-        state = apply(spec, device.state)
+        state = apply_spec(spec, device.state)
         self._capability(spec, device)
         self._bus_master(spec, device)
         _set_users(self.overlay, spec, device, state.vectors)

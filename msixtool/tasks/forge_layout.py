@@ -21,7 +21,7 @@ from msixtool.qemu.kinds import kind_of
 _PAGE = 4096
 """Bytes; nvme begins table and pending bits on pages of their own in its one BAR."""
 
-REACH = 16 << 20
+_REACH = 16 << 20
 """How far from its old place a BAR may be moved, in bytes."""
 
 _IO_APIC = 0xFEC00000
@@ -85,7 +85,7 @@ def room_for(bar: Bar, size: int, others: Sequence[int], window: tuple[int, int]
     home = bar.address - bar.address % size
     taken = [extent for extent in _extents([bar.address, *others]) if extent[0] != bar.address]
     lowest = min([home, *others])
-    low, high = max(home - REACH, 0), home + REACH
+    low, high = max(home - _REACH, 0), home + _REACH
     if window is not None:
         low, high = max(low, window[0]), min(high, window[1])
     # Below the lowest BAR may be RAM or a hole that the firmware uses: only where nothing else is left.

@@ -16,7 +16,7 @@ def fixed_vectors(kind: str) -> int | None:
     return None if msix is None else msix.vectors
 
 
-def vector_count(kind: str | None, vectors: int | None) -> int:
+def asked_vectors(kind: str | None, vectors: int | None) -> int:
     """How many vectors a device of `kind` has: as asked, or as the kind has always.
 
     Raises UsageError where neither says it, where they disagree, and for a kind that is not known.
@@ -51,7 +51,7 @@ def make_state(
 
     Raises UsageError for a vector that is not there, and where the number of vectors is not known.
     """
-    count = vector_count(kind, vectors)
+    count = asked_vectors(kind, vectors)
     state = MsixState.reset(count)
     for vector, entry in (entries or {}).items():
         state = state.with_entry(_checked(vector, count), entry)

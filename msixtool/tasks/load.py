@@ -21,7 +21,7 @@ from msixtool.msix.versions import NEWEST, QemuVersion
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import Msix, UsedAtLoad
 
-UNKNOWN = "unknown"
+NOT_KNOWN = "unknown"
 """Reason of a message of a device whose used vectors are not known."""
 _STRANGER = Msix(UsedAtLoad.UNKNOWN)
 
@@ -153,7 +153,7 @@ def _messages(state: MsixState, events: Sequence[MsixEvent], *, known: bool) -> 
     for vector, reason in sorted(outcome.items()):
         entry = state.entries[vector]
         delivered = reason is None if known else None
-        messages.append(Message(vector, entry.address, entry.data, delivered, reason if known else UNKNOWN))
+        messages.append(Message(vector, entry.address, entry.data, delivered, reason if known else NOT_KNOWN))
     return tuple(messages)
 
 

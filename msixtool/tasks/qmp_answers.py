@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from msixtool.errors import InputError
 
-SHOWN = 300
+_SHOWN = 300
 """Characters of a monitor's own words that an error shows."""
 
 _KINDS = {dict: "an object", list: "a list", str: "a string", int: "an integer", bool: "true or false"}
@@ -23,7 +23,7 @@ def shaped(command: str, answer: Any, kind: type[Answered], what: str = "answer"
         raise InputError(
             f"the monitor's answer to {command} makes no sense: {what}",
             expected=_KINDS[kind],
-            found=shortened(repr(answer)),
+            found=short_answer(repr(answer)),
         )
     return answer
 
@@ -38,6 +38,6 @@ def optional(command: str, answer: Any, name: str, kind: type[Answered]) -> Answ
     return member(command, answer, name, kind) if name in shaped(command, answer, dict) else None
 
 
-def shortened(text: str) -> str:
+def short_answer(text: str) -> str:
     """What the other side said, cut where it is longer than anyone reads."""
-    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

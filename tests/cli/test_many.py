@@ -269,12 +269,12 @@ def test_the_target_of_many_may_be_a_pipe(packed: bool, fleet: Path) -> None:
 def test_trials_are_made_by_one_process_one_after_another() -> None:
     """Each starts a QEMU, and disks are for one at a time."""
     from msixtool import Dump
-    from msixtool.library.compatibility import _Stream
+    from msixtool.library.compatibility import _Said, _Stream
 
     with Dump.open(THREE) as target, THREE.open("rb") as file, Dump.open(io.BytesIO(file.read())) as memory:
-        assert _Stream(target, None, None).shared
-        assert not _Stream(target, None, None, command=["qemu-system-x86_64"]).shared
-        assert not _Stream(memory, None, None).shared
+        assert _Stream(target, _Said()).shared
+        assert not _Stream(target, _Said(), command=["qemu-system-x86_64"]).shared
+        assert not _Stream(memory, _Said()).shared
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "many"])

@@ -79,7 +79,7 @@ def test_a_vmstate_description_of_very_much_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "vmstate.json"
     path.write_text('{"vmschkmachine": {"Name": "pc"}, "x": [' + "0," * dump_vmstate.MAX_VALUES + "0]}")
     with pytest.raises(FormatError, match=f"at most {dump_vmstate.MAX_VALUES} values"):
-        vmstate_file.read(str(path))
+        vmstate_file.read_vmstate_file(str(path))
 
 
 def test_a_spec_of_very_much_is_refused() -> None:

@@ -254,7 +254,7 @@ def read_vmstate(made: Input) -> Outcome:
     with tempfile.NamedTemporaryFile(dir=SHM) as file:
         file.write(made.data)
         file.flush()
-        read = vmstate_file.read(file.name)
+        read = vmstate_file.read_vmstate_file(file.name)
     as_json(compat_document({}, {}, Comparison(tuple(compare_files(read, _whole_vmstate())))))
     as_json(compat_document({}, {}, Comparison(tuple(compare_files(_whole_vmstate(), read)))))
     dump = dump_of(made.other)
@@ -269,4 +269,4 @@ def _whole_vmstate() -> Vmstates:
     with tempfile.NamedTemporaryFile(dir=SHM) as file:
         file.write(text.encode())
         file.flush()
-        return vmstate_file.read(file.name)
+        return vmstate_file.read_vmstate_file(file.name)

@@ -18,7 +18,7 @@ from msixtool import Dump
 from msixtool.cli import run
 from msixtool.tasks.compat import compare
 from msixtool.tasks.compat.vmstate_diff import compare_files
-from msixtool.tasks.compat.vmstate_file import read
+from msixtool.tasks.compat.vmstate_file import read_vmstate_file
 from msixtool.tasks.explain import explain
 from msixtool.tasks.finding import Code
 from tests.conftest import REPOSITORY
@@ -113,7 +113,7 @@ def test_the_vmstate_description_of_a_real_qemu_is_read(qemu: str, tmp_path: Pat
         capture_output=True,
         timeout=120,
     )
-    described = read(str(path))
+    described = read_vmstate_file(str(path))
     assert described.machine.startswith("pc-q35-")
     (device,) = described.layouts("PCIDevice")[:1]
     assert (device.version, device.minimum_version) == (2, 1)

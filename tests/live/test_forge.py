@@ -11,7 +11,7 @@ import pytest
 
 from msixtool import forge
 from msixtool.msix.state import MsixState
-from msixtool.spec import apply, make_spec
+from msixtool.spec import apply_spec, make_spec
 
 from .devices import DeviceKind, device_kinds, machine
 from .guest import Guest
@@ -45,7 +45,7 @@ def asked(name: str, vectors: int, choice: random.Random) -> dict[str, Any]:
 def state_of(spec: dict[str, Any], vectors: int) -> bytes:
     """The vmstate that a device as after a reset has with `spec`."""
     (device,) = make_spec({"devices": [spec]}).devices
-    return apply(device, MsixState.reset(vectors)).to_vmstate()
+    return apply_spec(device, MsixState.reset(vectors)).to_vmstate()
 
 
 def saved(arguments: Sequence[str], qemu: str, path: Path) -> dict[str, int]:

@@ -13,7 +13,7 @@ from msixtool.qemu.kinds.space import unpacked
 from msixtool.qemu.recorded import releases
 from msixtool.qemu.versions import Version, parse_version
 from msixtool.tasks.compat.pci_config import mismatches
-from msixtool.tasks.compat.registers import TargetDevice, registers
+from msixtool.tasks.compat.registers import TargetDevice, compared_registers
 from tests.conftest import REPOSITORY
 
 RECORDS: list[dict[str, Any]] = json.loads(
@@ -37,7 +37,7 @@ def device_of(record: dict[str, Any]) -> TargetDevice:
 def masks_of(device: TargetDevice) -> tuple[bytes, bytes]:
     """Byte by byte, the bits that are compared and those of which it is not known."""
     compared, unsure = bytearray(len(device.config)), bytearray(len(device.config))
-    for register in registers(device):
+    for register in compared_registers(device):
         for index in range(register.size):
             free, open_ = register.free >> 8 * index & 0xFF, register.unsure >> 8 * index & 0xFF
             compared[register.offset + index] = 0xFF & ~free & ~open_

@@ -7,7 +7,7 @@ import pytest
 from msixtool import Dump
 from msixtool.errors import UsageError
 from msixtool.qemu import history
-from msixtool.qemu.vendors import target_of
+from msixtool.qemu.vendors import build_of
 from msixtool.qemu.versions import Version, machine_version
 from msixtool.tasks.compat.risks import risks
 from msixtool.tasks.finding import Code, Finding, Severity
@@ -46,7 +46,7 @@ def test_all_of_it_is_warnings_but_for_a_machine_type_that_is_not_there() -> Non
     ],
 )
 def test_a_vendors_machine_type_is_in_its_own_qemu_alone(machine: str, to: str, loads: bool) -> None:
-    aim = target_of(to)
+    aim = build_of(to)
     with Machine(
         [section("0000:00:02.0/virtio-net", Field("virtio", "buffer", bytes(8)))], name=machine
     ).dump() as dump:
@@ -58,7 +58,7 @@ def test_a_vendors_machine_type_is_in_its_own_qemu_alone(machine: str, to: str, 
 @pytest.mark.parametrize("text", ["99.0", "11.9", "slackware-15", "debian-99", ""])
 def test_a_target_that_is_not_known_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
-        target_of(text)
+        build_of(text)
 
 
 def test_nothing_is_at_risk_in_the_release_of_the_machine_type() -> None:

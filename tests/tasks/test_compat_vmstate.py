@@ -46,7 +46,7 @@ def dumped(folder: Path, name: str, *descriptions: Entry, machine: str = "pc-q35
         }
     path = folder / f"{name}.json"
     path.write_text(json.dumps(document, indent=2))
-    return vmstate_file.read(str(path))
+    return vmstate_file.read_vmstate_file(str(path))
 
 
 def found(folder: Path, source: Entry, target: Entry) -> list[tuple[Severity, Code, str | None]]:
@@ -158,9 +158,9 @@ def test_what_is_no_such_file_is_an_error_of_one_line(tmp_path: Path, text: byte
     path.write_bytes(text)
     expected = f"no vmstate description: expected the JSON of -dump-vmstate, found {found}"
     with pytest.raises(FormatError, match=re.escape(expected)):
-        vmstate_file.read(str(path))
+        vmstate_file.read_vmstate_file(str(path))
     with pytest.raises(InputError):
-        vmstate_file.read(str(tmp_path / "missing"))
+        vmstate_file.read_vmstate_file(str(tmp_path / "missing"))
 
 
 def test_it_decides_whether_the_target_knows_a_subsection(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 from msixtool.qemu.wordings import WORDINGS, Role
 from msixtool.tasks.explain import _CAUSES, _SENTENCES, MOST, Explanation, explain
-from msixtool.tasks.explain.lines import BLOCK
+from msixtool.tasks.explain.lines import LOG_BLOCK
 from tests.tasks.explain_logs import explained, one
 
 CONFIG = "get_pci_config_device: Bad config data: i=0x9a read: 3 device: 8 cmask: ff wmask: 0 w1cmask:0"
@@ -307,7 +307,7 @@ def test_what_a_terminal_would_act_on_is_not_repeated() -> None:
 
 
 def test_a_line_longer_than_any_buffer_is_searched_to_its_end() -> None:
-    for gap in (BLOCK - 66, 2 * BLOCK - 66, 3 * BLOCK - 66, 5 * BLOCK):
+    for gap in (LOG_BLOCK - 66, 2 * LOG_BLOCK - 66, 3 * LOG_BLOCK - 66, 5 * LOG_BLOCK):
         explanation, *_ = explained(
             "first", "x" * gap + f" qemu-kvm: {CONFIG} " + "y" * gap + f" {BLOCK_LOST[0]}"
         )
@@ -316,7 +316,7 @@ def test_a_line_longer_than_any_buffer_is_searched_to_its_end() -> None:
 
 
 def test_two_failures_in_a_line_longer_than_any_buffer_are_each_found_once() -> None:
-    text = f" {CONFIG} ".join(["z" * (BLOCK + 1000)] * 4)
+    text = f" {CONFIG} ".join(["z" * (LOG_BLOCK + 1000)] * 4)
     assert one(text).again == []
 
 

@@ -8,11 +8,11 @@ import pytest
 
 from msixtool.qemu.wordings import WITH_HINT
 from msixtool.tasks.explain import explain
-from msixtool.tasks.explain.lines import BLOCK, read_lines
+from msixtool.tasks.explain.lines import LOG_BLOCK, read_lines
 from tests.tasks.explain_logs import recorded
 
 NOISE = b"2026-01-02 03:04:05.678+0000: 1234: info : virObjectUnref:380 : OBJECT_UNREF: obj=0x7f3a\n"
-FILLER = NOISE * (2 * BLOCK // len(NOISE))
+FILLER = NOISE * (2 * LOG_BLOCK // len(NOISE))
 
 
 @pytest.mark.parametrize("before", [b"", b'{"log":"a\\n', b"a\\r\\n", b"\\t", b"> ", b"kvm: "])

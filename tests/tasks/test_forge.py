@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from msixtool import Dump, MsixState, UsageError
 from msixtool.containers.file import BytesSource
 from msixtool.containers.opened import Opened
-from msixtool.spec import Spec, apply, make_spec, parse_spec, spec_text
+from msixtool.spec import Spec, apply_spec, make_spec, parse_spec, spec_text
 from msixtool.stream.rewrite import Rewritten
 from msixtool.tasks.field_tree import Leaf
 from msixtool.tasks.fields import find, read_section
@@ -310,7 +310,7 @@ def test_another_number_of_vectors_is_read_back_and_nothing_else_changes(name: s
             if old.name not in asked:
                 assert (old.state, old.capability) == (new.state, new.capability)
                 continue
-            assert new.state == apply(asked[old.name], old.state)
+            assert new.state == apply_spec(asked[old.name], old.state)
             assert new.capability is not None
             assert new.capability.vectors == new.vectors == vectors
             assert new.capability.pba.offset == max(0x800, 16 * vectors)

@@ -13,8 +13,8 @@ from msixtool import Dump, InputError, MsixEntry, MsixState, UsageError
 from msixtool.spec import (
     DeviceSpec,
     EntrySpec,
-    apply,
     apply_control,
+    apply_spec,
     make_spec,
     new_control,
     new_state,
@@ -46,7 +46,7 @@ def device(**keys: object) -> DeviceSpec:
 def test_the_text_of_a_state_reads_back_to_the_same_bytes(state: MsixState) -> None:
     (read,) = parse_spec(spec_text(device_of(state, "0000:00:02.0/e1000e"))).devices
     assert new_state(read).to_vmstate() == state.to_vmstate()
-    assert apply(read, state) == state
+    assert apply_spec(read, state) == state
 
 
 @given(st.integers(0, 0xFFFF), st.booleans())
@@ -68,18 +68,18 @@ def test_the_text_says_what_each_vector_is_for(sample: Path) -> None:
 
 def test_what_is_absent_stays_as_it_is() -> None:
     state = MsixState((MsixEntry(1 << 40, 7, 0xF0), MsixEntry()), b"\xfe")
-    assert apply(device(), state) == state
-    assert apply(device(entries=[{"vector": 0}]), state) == state
+    assert apply_spec(device(), state) == state
+    assert apply_spec(device(entries=[{"vector": 0}]), state) == state
     assert apply_control(device(), 0xF801, 2) == 0xF801
 
 
 def test_the_narrower_key_wins() -> None:
     state = MsixState.reset(4)
-    pba = apply(device(pba="f1"), state)
+    pba = apply_spec(device(pba="f1"), state)
     assert (pba.pending, pba.stray_pending) == ((0,), (4, 5, 6, 7))
-    listed = apply(device(pba="f1", pending=[1, 2]), state)
+    listed = apply_spec(device(pba="f1", pending=[1, 2]), state)
     assert (listed.pending, listed.stray_pending) == ((1, 2), (4, 5, 6, 7))
-    own = apply(
+    own = apply_spec(
         device(
             pba="f1",
             pending=[1, 2],
@@ -88,12 +88,12 @@ def test_the_narrower_key_wins() -> None:
         state,
     )
     assert own.pending == (1, 3)
-    masked = apply(device(entries=[{"vector": 0, "control": 0xFFFFFFFF, "masked": False}]), state)
+    masked = apply_spec(device(entries=[{"vector": 0, "control": 0xFFFFFFFF, "masked": False}]), state)
     assert masked.entries[0].control == 0xFFFFFFFE
 
 
 def test_the_list_of_pending_vectors_clears_the_others() -> None:
-    assert apply(device(pending=[]), MsixState((MsixEntry(),) * 3, b"\xff")).pba == b"\xf8"
+    assert apply_spec(device(pending=[]), MsixState((MsixEntry(),) * 3, b"\xff")).pba == b"\xf8"
 
 
 def test_function_mask_and_enable_change_their_own_bit_alone() -> None:
@@ -109,11 +109,11 @@ def test_function_mask_and_enable_change_their_own_bit_alone() -> None:
 def test_another_number_of_vectors_keeps_those_that_stay_and_resets_new_ones() -> None:
     entries = tuple(MsixEntry(vector, vector, 0) for vector in range(6))
     state = MsixState(entries, b"\xe3")
-    fewer = apply(device(vectors=3), state)
+    fewer = apply_spec(device(vectors=3), state)
     assert (fewer.entries, fewer.pba) == (entries[:3], b"\x03")
-    more = apply(device(vectors=9), state)
+    more = apply_spec(device(vectors=9), state)
     assert (more.entries, more.pba) == (entries + (MsixEntry(),) * 3, b"\x23\x00")
-    assert apply(device(vectors=6), state) == state
+    assert apply_spec(device(vectors=6), state) == state
     assert apply_control(device(vectors=9), 0x8005, 6) == 0x8008
 
 
@@ -149,7 +149,7 @@ def test_a_state_from_nothing_must_say_how_many_vectors_it_has() -> None:
 )
 def test_an_entry_that_cannot_be_is_named(keys: object, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        apply(device(entries=[keys]), MsixState.reset(4))
+        apply_spec(device(entries=[keys]), MsixState.reset(4))
 
 
 @pytest.mark.parametrize(
@@ -194,14 +194,14 @@ def test_a_spec_that_cannot_be_is_refused_by_the_key(document: object, message: 
 @pytest.mark.parametrize("size", [0, 2])
 def test_pending_bytes_of_another_number_of_vectors_are_refused(size: int) -> None:
     with pytest.raises(UsageError, match=rf"pba: expected 1 byte in hex for 4 vectors, found {size}"):
-        apply(device(pba="00" * size), MsixState.reset(4))
+        apply_spec(device(pba="00" * size), MsixState.reset(4))
 
 
 def test_a_pending_vector_that_is_not_there_is_refused() -> None:
     with pytest.raises(
         UsageError, match=r"devices\[0\].pending\[1\]: expected a vector from 0 to 3, found 4"
     ):
-        apply(device(pending=[0, 4]), MsixState.reset(4))
+        apply_spec(device(pending=[0, 4]), MsixState.reset(4))
 
 
 @pytest.mark.parametrize(
@@ -238,9 +238,9 @@ def test_a_spec_that_cannot_be_read_says_which(tmp_path: Path) -> None:
 
 def test_options_are_named_as_options() -> None:
     with pytest.raises(UsageError, match=r"^--unmask: expected a vector from 0 to 3, found 9"):
-        apply(DeviceSpec("a", entries=(EntrySpec(9, masked=False, key="--unmask"),)), MsixState.reset(4))
+        apply_spec(DeviceSpec("a", entries=(EntrySpec(9, masked=False, key="--unmask"),)), MsixState.reset(4))
     with pytest.raises(UsageError, match=r"^--pba: expected 1 byte"):
-        apply(DeviceSpec("a", pba=b""), MsixState.reset(4))
+        apply_spec(DeviceSpec("a", pba=b""), MsixState.reset(4))
 
 
 @given(states(), st.data())
@@ -255,4 +255,4 @@ def test_a_spec_written_as_json_means_the_same(state: MsixState, data: st.DataOb
         ],
     }
     (read,) = parse_spec(json.dumps({"devices": [spec]})).devices
-    assert apply(read, state) == target
+    assert apply_spec(read, state) == target

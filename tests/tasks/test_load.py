@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from msixtool import Dump
 from msixtool.msix import events as ev
 from msixtool.msix.state import MsixEntry, MsixState
-from msixtool.tasks.load import UNKNOWN, Loaded, load_device, load_state
+from msixtool.tasks.load import NOT_KNOWN, Loaded, load_device, load_state
 from msixtool.tasks.refusals import refusals
 from tests.conftest import CORPUS
 
@@ -84,7 +84,7 @@ def test_what_is_masked_stays_pending(control: int, masked: tuple[int, ...]) -> 
 
 def test_of_an_unknown_kind_nobody_knows_whether_the_message_is_sent() -> None:
     loaded = load("a-stranger")
-    assert [(m.delivered, m.reason) for m in loaded.messages] == [(None, UNKNOWN)] * 2
+    assert [(m.delivered, m.reason) for m in loaded.messages] == [(None, NOT_KNOWN)] * 2
     assert loaded.lost == ()
     assert loaded.after.pending == ()
     assert not [e for e in loaded.events if isinstance(e, ev.MessageEvent | ev.MessageDropped)]

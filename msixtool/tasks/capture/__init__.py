@@ -12,7 +12,7 @@ from msixtool.tasks.capture.address import Address
 from msixtool.tasks.capture.devices import write_devices
 from msixtool.tasks.capture.moment import Moment, VmStream, moments
 from msixtool.tasks.capture.virsh import Domain, managed_address
-from msixtool.tasks.capture.visit import Captured, run, visit
+from msixtool.tasks.capture.visit import Captured, run_visit, visit
 from msixtool.tasks.capture.whole import write_whole
 
 __all__ = [
@@ -48,7 +48,7 @@ def capture(
     Raises InputError where there is no VM, or its QEMU refuses or fails; OutputError where `out`
     cannot be written; UsageError where the library qemu.qmp is not installed.
     """
-    return run(address, _capture(address, out, devices, mapped_ram, progress))
+    return run_visit(address, _capture(address, out, devices, mapped_ram, progress))
 
 
 async def _capture(

@@ -20,6 +20,6 @@ def connected(address: Address) -> AbstractAsyncContextManager[Monitor]:
     return through_virsh(address) if isinstance(address, Domain) else at_socket(address)
 
 
-def name_of(address: Address) -> str:
+def vm_name(address: Address) -> str:
     """What a VM is called."""
     return "the QMP socket" if isinstance(address, socket.socket) else str(address)

@@ -10,13 +10,13 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What ends a capture in order."""
 
 
-async def ended_in_order(work: Coroutine[Any, Any, Result]) -> Result:
+async def ended_in_order(work: Coroutine[Any, Any, _Result]) -> _Result:
     """Run `work` so that a signal cancels it once; its cleaning up is not cut short by another.
 
     Raises KeyboardInterrupt(number) where one did.

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from msixtool.output.files import OutputFile
 from msixtool.ram.looked_at import MemoryPiece, Span
 from msixtool.tasks.capture import guest_memory
-from msixtool.tasks.capture.address import Address, name_of
+from msixtool.tasks.capture.address import Address, vm_name
 from msixtool.tasks.capture.devices import write_devices, write_look
-from msixtool.tasks.capture.visit import Captured, Visit, run, visit
+from msixtool.tasks.capture.visit import Captured, Visit, run_visit, visit
 
 ATTEMPTS = 3
 """Looks after which what a guest has moved meanwhile again is left out."""
@@ -28,7 +28,7 @@ class VmStream(io.FileIO):
 
     def __init__(self, vm: Address) -> None:
         super().__init__(os.memfd_create("msixtool"), "r+")
-        self.full_name = name_of(vm)
+        self.full_name = vm_name(vm)
 
     def output(self) -> OutputFile:
         """The file to be written from its start."""
@@ -58,7 +58,7 @@ def moments(address: Address, wanted: Wanted = _nothing, waits: Sequence[float] 
     Where memory is needed is seen in device state that is taken first; then the VM stands once for both.
     Raises as `capture`.
     """
-    return run(address, _moments(address, wanted, waits))
+    return run_visit(address, _moments(address, wanted, waits))
 
 
 async def _moments(address: Address, wanted: Wanted, waits: Sequence[float]) -> list[Moment]:

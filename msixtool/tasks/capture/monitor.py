@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from msixtool.errors import InputError
 from msixtool.tasks.capture.denial import Process, peer_of
-from msixtool.tasks.qmp_answers import shortened
+from msixtool.tasks.qmp_answers import short_answer
 
 if TYPE_CHECKING:
     from qemu.qmp import QMPClient
@@ -111,7 +111,7 @@ class SocketMonitor(Monitor):
         except TimeoutError:  # An OSError, too: so it comes first.
             raise InputError(f"QEMU does not answer {command} within {TIMEOUT:g} seconds") from None
         except ExecuteError as error:
-            raise RefusedError(f"QEMU refuses {command}", found=shortened(str(error))) from None
+            raise RefusedError(f"QEMU refuses {command}", found=short_answer(str(error))) from None
         except (QMPError, *_LOST) as error:
             raise InputError(f"the monitor was lost at {command}", found=_reason(error)) from None
 
@@ -195,7 +195,7 @@ def _reason(error: BaseException) -> str:
         return "a line longer than any of QMP's"
     # Of an answer to its handshake that is an error the library keeps nothing but a colon.
     told = getattr(cause, "strerror", None) or str(cause).rstrip(": ")
-    return shortened(told or type(cause).__name__)
+    return short_answer(told or type(cause).__name__)
 
 
 def is_gone(address: str) -> bool:

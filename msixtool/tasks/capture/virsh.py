@@ -21,7 +21,7 @@ from typing import Any
 from msixtool.errors import InputError, UsageError
 from msixtool.tasks.capture import monitor
 from msixtool.tasks.capture.monitor import Monitor, QmpCommand, RefusedError
-from msixtool.tasks.qmp_answers import optional, shaped, shortened
+from msixtool.tasks.qmp_answers import optional, shaped, short_answer
 
 PROXMOX = "/var/run/qemu-server"
 """Where Proxmox has the monitors of its VMs, as plain sockets: ID.qmp."""
@@ -119,7 +119,7 @@ class VirshMonitor(Monitor):
         error = optional(command, answer, "error", dict)
         if error is None:
             return answer.get("return")
-        return RefusedError(f"QEMU refuses {command}", found=shortened(str(error.get("desc"))))
+        return RefusedError(f"QEMU refuses {command}", found=short_answer(str(error.get("desc"))))
 
 
 def _message(command: str, arguments: Mapping[str, Any]) -> str:
@@ -162,7 +162,7 @@ def said_by_virsh(said: bytes | str) -> str:
     """In one line, what virsh wrote to standard error."""
     text = said if isinstance(said, str) else said.decode(errors="replace")
     lines = (line.removeprefix("error: ").strip() for line in text.splitlines())
-    return shortened("; ".join(line for line in lines if line)) or "nothing"
+    return short_answer("; ".join(line for line in lines if line)) or "nothing"
 
 
 async def _found(domain: Domain) -> Domain:

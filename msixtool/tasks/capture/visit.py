@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from msixtool.errors import UsageError
-from msixtool.tasks.capture.address import Address, connected, name_of
+from msixtool.tasks.capture.address import Address, connected, vm_name
 from msixtool.tasks.capture.ending import ended_in_order
 from msixtool.tasks.capture.monitor import Monitor
 from msixtool.tasks.capture.state import Before, look, put_back
 from msixtool.tasks.capture.virsh import Domain
 from msixtool.tasks.qmp_answers import member, shaped
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Visit:
             self.vm.pauses.milliseconds if self.before.running else 0.0,
             devices,
             tuple(self.before.notes),
-            name_of(self.address),
+            vm_name(self.address),
         )
 
 
@@ -82,7 +82,7 @@ async def visit(address: Address) -> AsyncIterator[Visit]:
         await vm.settle()
 
 
-def run(address: Address, work: Coroutine[Any, Any, Result]) -> Result:
+def run_visit(address: Address, work: Coroutine[Any, Any, _Result]) -> _Result:
     """Do `work` with a VM: a signal (INT, TERM, HUP) ends it in order.
 
     Raises KeyboardInterrupt(number) then, UsageError where the library qemu.qmp is needed and not installed.

@@ -17,15 +17,14 @@ from contextlib import suppress
 
 from msixtool.containers.base import Progress
 from msixtool.errors import InputError, OutputError, UsageError
-from msixtool.output.files import OutputFile
+from msixtool.output.files import PIECE, OutputFile
 from msixtool.tasks.capture import monitor, state
 from msixtool.tasks.capture.monitor import Monitor, RefusedError
 from msixtool.tasks.capture.state import Before, prepare
-from msixtool.tasks.qmp_answers import member, optional, shortened
+from msixtool.tasks.qmp_answers import member, optional, short_answer
 
 STALL = 60.0
 """Seconds after which a migration in which nothing moves is given up."""
-PIECE = 1 << 20
 
 _FD_NAME = "msixtool"
 FD_SET = 0x6D736978
@@ -174,7 +173,7 @@ async def _migrated(
             if pump is not None and pump.done():
                 await pump  # A full disk says more than QEMU's broken pipe.
             reason = optional(asked, answer, "error-desc", str)
-            raise InputError("QEMU could not migrate", found=shortened(reason or status))
+            raise InputError("QEMU could not migrate", found=short_answer(reason or status))
         if pump is not None and pump.done() and pump.exception() is not None:
             await pump
         if (now := (status, ram, out.position)) != seen:
@@ -183,7 +182,7 @@ async def _migrated(
             raise InputError(
                 "the migration stands still",
                 expected=f"something to move within {STALL:g} seconds",
-                found=f"status {shortened(status)}",
+                found=f"status {short_answer(status)}",
             )
         await asyncio.sleep(state.POLL)
 

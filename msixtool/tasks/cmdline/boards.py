@@ -34,7 +34,7 @@ _GRADED: Mapping[str, tuple[str, ...]] = {
 """Capabilities that are not on or off."""
 
 
-class Shown(NamedTuple):
+class _Shown(NamedTuple):
     """What a stream shows of a board."""
 
     options: dict[str, str]
@@ -49,10 +49,10 @@ class Board(NamedTuple):
     """A machine by the name of its main memory."""
 
     program: str
-    shown: Callable[[FullSections], Shown] = lambda _: Shown({})
+    shown: Callable[[FullSections], _Shown] = lambda _: _Shown({})
 
 
-def _arm(sections: FullSections) -> Shown:
+def _arm(sections: FullSections) -> _Shown:
     options = {}
     kinds, blocks = sections.kinds, {block.idstr for block in sections.dump.index.blocks}
     if "arm_gicv3" in kinds:
@@ -70,23 +70,23 @@ def _arm(sections: FullSections) -> Shown:
     cpu = _values(sections, "cpu")
     numbers, values = cpu.get("cpreg_vmstate_indexes"), cpu.get("cpreg_vmstate_values")
     if not isinstance(numbers, list) or not isinstance(values, list):
-        return Shown(options)
+        return _Shown(options)
     registers = dict(zip(numbers, values, strict=False))
     for name, has in zip(("virtualization", "secure"), arm_levels(registers), strict=True):
         if has:
             options[name] = "on"
     if "virt.secure-ram" in blocks:
         options["secure"] = "on"
-    return Shown(options, arm_model(registers))
+    return _Shown(options, arm_model(registers))
 
 
-def _riscv(sections: FullSections) -> Shown:
+def _riscv(sections: FullSections) -> _Shown:
     if "riscv_aplic" not in sections.kinds:
-        return Shown({})
-    return Shown({"aia": "aplic-imsic" if "riscv_imsic" in sections.kinds else "aplic"})
+        return _Shown({})
+    return _Shown({"aia": "aplic-imsic" if "riscv_imsic" in sections.kinds else "aplic"})
 
 
-def _power(sections: FullSections) -> Shown:
+def _power(sections: FullSections) -> _Shown:
     options = {}
     old, new = "icp/server" in sections.by_name, "spapr-xive" in sections.kinds
     if new:
@@ -101,7 +101,7 @@ def _power(sections: FullSections) -> Shown:
     queues = _values(sections, "spapr-xive").get("endt")
     machine = machine_version(sections.dump.index.machine)
     apart = _OLD_THREADS if machine is not None and machine <= _COUNTED_BY_THREADS else 1
-    return Shown(
+    return _Shown(
         options,
         power_model(version) if isinstance(version, int) else None,
         len(queues) // (_EVENT_QUEUES * apart) if isinstance(queues, list) else None,

@@ -78,7 +78,7 @@ def compare(
         what = "the source has no RAM: whether the target has the same blocks, and what devices refuse of "
         what += "their rings, cannot be told"
         found.append(undecided(what, advice="Take the source with its RAM."))
-    met = [*machine.findings(here, there), *sections.findings(here, there)]
+    met = [*machine.machine_findings(here, there), *sections.section_findings(here, there)]
     found += map(_perhaps, met) if broken else met
     return Comparison(tuple(found))
 

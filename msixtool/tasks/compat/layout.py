@@ -14,7 +14,7 @@ from msixtool.formats.layout import Field, Layout
 from msixtool.formats.opaque import OPAQUE
 from msixtool.kept import NamedTuple
 
-POINTER = "ptr-marker"
+MARKED_POINTER = "ptr-marker"
 
 DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "bitmap", "virtio", *OPAQUE})
 """Field types whose length is the content's, not the layout's."""
@@ -51,11 +51,11 @@ def field_runs(layout: Layout) -> list[FieldRun]:
 
 def _run(name: str, fields: list[Field]) -> Iterator[FieldRun]:
     length = sum(field.length for field in fields)
-    markers = sum(field.elements for field in fields if field.type == POINTER)
+    markers = sum(field.elements for field in fields if field.type == MARKED_POINTER)
     if fields[0].sized_by is not None:
         yield FieldRun(name, BY_STATE, length)
     elif markers:
-        yield FieldRun(name, POINTER, length, markers=markers)
+        yield FieldRun(name, MARKED_POINTER, length, markers=markers)
     else:
         for field in fields:
             yield FieldRun(name, field.type, field.length, field.elements, field.inside)
@@ -115,7 +115,7 @@ def _fits(there: FieldRun, here: FieldRun) -> bool:
     """Whether a field has the same size on both sides; what is nested or dynamic is looked at later."""
     if (
         there.length == here.length
-        or there.type == here.type in (BY_STATE, POINTER)
+        or there.type == here.type in (BY_STATE, MARKED_POINTER)
         or here.type in DYNAMIC_TYPES
     ):
         return True

@@ -16,13 +16,13 @@ from msixtool.stream.items import StreamIndex
 from msixtool.tasks.compat.sides import Side, TargetSide
 from msixtool.tasks.finding import Finding, finding_of, undecided
 
-SECTION = "configuration"
+_SECTION = "configuration"
 
 VALIDATED = ("x-ignore-shared", "mapped-ram")
 """Capabilities that have to be the same on both sides, in the order in which QEMU compares them."""
 
 
-def findings(source: Side, target: TargetSide) -> Iterator[Finding]:
+def machine_findings(source: Side, target: TargetSide) -> Iterator[Finding]:
     """What QEMU refuses before it reads the first section, in its order."""
     theirs, ours = source.dump.index, target.dump.index
     if not _has_configuration(ours):
@@ -51,7 +51,7 @@ def _has_configuration(index: StreamIndex) -> bool:
 
 
 def _finding(refusal: Refusal, **values: Any) -> Finding:
-    return finding_of(refusal, SECTION, **values)
+    return finding_of(refusal, _SECTION, **values)
 
 
 def _capabilities_known(theirs: StreamIndex, target: TargetSide) -> Iterator[Finding]:
@@ -78,7 +78,7 @@ def _uuid(theirs: StreamIndex, ours: StreamIndex) -> Iterator[Finding]:
     if ours.uuid is None:
         yield undecided(
             f"UUID: {theirs.uuid.hex()}; the target's stream does not say its own",
-            SECTION,
+            _SECTION,
             field="uuid",
             source=theirs.uuid.hex(),
             advice="Start the target with the source's -uuid, or with none.",

@@ -54,7 +54,7 @@ def compare_spaces(load: LoadBase, stream: bytes, own: bytes, *, legacy_bar: int
 def mismatches(device: registers.TargetDevice, stream: bytes) -> Iterator[Mismatch]:
     """The registers that differ, by offset."""
     skipped: range = range(0)
-    for register in registers.registers(device):
+    for register in registers.compared_registers(device):
         if register.offset in skipped:
             continue
         source, target = register.value(stream), register.value(device.config)

@@ -132,7 +132,7 @@ def _describe(command: Sequence[str], path: Path) -> tuple[Vmstates | None, str 
     words = dying_with_us([*command, "-dump-vmstate", str(path)])
     try:
         run = ask_program(words, DESCRIBE_TIMEOUT)
-        return vmstate_file.read(str(path)), None
+        return vmstate_file.read_vmstate_file(str(path)), None
     except OSError as error:
         raise InputError("cannot be started", path=command[0], found=error.strerror) from None
     except subprocess.TimeoutExpired:

@@ -25,7 +25,7 @@ RESIZEABLE: dict[str, int] = {
 """Blocks that grow and shrink with the source's, and how long they can get, in bytes."""
 
 
-def findings(source: Side, target: TargetSide) -> Iterator[Finding]:
+def ram_findings(source: Side, target: TargetSide) -> Iterator[Finding]:
     """In the order of the source's list."""
     for block in source.dump.index.blocks:
         ours = target.blocks.get(block.idstr)

@@ -38,7 +38,7 @@ class TargetDevice:
     version: Version | None = None
 
 
-def registers(device: TargetDevice) -> list[ComparedRegister]:
+def compared_registers(device: TargetDevice) -> list[ComparedRegister]:
     """All registers that are compared, by offset; none overlaps the next."""
     space = ConfigSpace(device.config)
     own = kind_of(device.name).function

@@ -18,7 +18,7 @@ from msixtool.devices.places import places_of
 from msixtool.errors import FormatError
 from msixtool.formats import pci, qevm, virtio_types
 from msixtool.formats.layout import Layout, Placed
-from msixtool.formats.vmstate import STRUCT
+from msixtool.formats.vmstate import NULL_MARKER, STRUCT, VALID_MARKER
 from msixtool.qemu import refusals, vmstates
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.versions import Version, format_version
@@ -28,7 +28,7 @@ from msixtool.tasks.compat.guide import BODY
 from msixtool.tasks.compat.layout import (
     BY_STATE,
     DYNAMIC_TYPES,
-    POINTER,
+    MARKED_POINTER,
     FieldRun,
     Pair,
     field_runs,
@@ -38,7 +38,6 @@ from msixtool.tasks.compat.load_base import LoadBase, LoadStoppedError, Misfit
 from msixtool.tasks.compat.sides import Side, TargetSide
 from msixtool.tasks.finding import Code, Finding, Severity
 
-NULL_MARKER, VALID_MARKER = 0x30, 0x31
 MAX_POINTERS = 1 << 16
 """The most elements of an array of pointers that are looked at one by one; nvme has 65."""
 MAX_NUMBER = 8
@@ -105,7 +104,7 @@ class SectionLoad(LoadBase):
         if places.config is None:
             return
         if places.virtio is not None:
-            virtio_load.load(self, at + places.virtio, local + places.virtio, self.own.data_length)
+            virtio_load.load_virtio(self, at + places.virtio, local + places.virtio, self.own.data_length)
         else:
             self._config("config", at + places.config, local + places.config, places.config_size)
 
@@ -190,7 +189,7 @@ class SectionLoad(LoadBase):
     def _field(self, field: FieldRun, at: int, local: int, path: str, vmsd: str) -> tuple[int, int]:
         size, behind = field.length // (field.elements or 1), local + field.length
         name, type_name = f"{path}{field.name}", field.type
-        if type_name == POINTER:
+        if type_name == MARKED_POINTER:
             return self._markers(at, field.markers), behind
         special = _SPECIAL.get(type_name)
         if special is not None and field.elements == 1:
@@ -254,8 +253,8 @@ class SectionLoad(LoadBase):
 
     def _null(self, name: str, at: int, local: int, size: int) -> None:
         marker = self.number(at, 1)
-        if marker != NULL_MARKER:
-            self.refuse_as(refusals.NOTHING_THERE, name=name, source=marker, target=NULL_MARKER)
+        if marker != NULL_MARKER[0]:
+            self.refuse_as(refusals.NOTHING_THERE, name=name, source=marker, target=NULL_MARKER[0])
 
     def _config(self, name: str, at: int, local: int, size: int) -> None:
         if size not in (pci.CONFIG_SIZE, pci.EXPRESS_CONFIG_SIZE):
@@ -368,13 +367,13 @@ _OF_NUMBERS = (SectionLoad._equal, SectionLoad._at_most)
 """Checks of integers: a field of such a type that is longer is damage."""
 
 _SPECIAL: dict[str, Callable[[LoadBase, int, int, int], int]] = {
-    "virtio": virtio_load.load,
-    virtio_types.GPU: virtio_gpu.load,
+    "virtio": virtio_load.load_virtio,
+    virtio_types.GPU: virtio_gpu.load_gpu,
 }
 """Field types that have a grammar of their own: from the offsets and the target's size to the offset
 behind it."""
 
-_LOOKED_AT = frozenset((*SectionLoad._CHECKS, *_SPECIAL, POINTER))
+_LOOKED_AT = frozenset((*SectionLoad._CHECKS, *_SPECIAL, MARKED_POINTER))
 """The types of fields whose values are looked at."""
 
 

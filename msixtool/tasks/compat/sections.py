@@ -22,7 +22,7 @@ from msixtool.tasks.compat.sides import Side, TargetSide
 from msixtool.tasks.finding import Finding, Severity, finding_of, undecided
 
 
-def findings(source: Side, target: TargetSide) -> Iterator[Finding]:
+def section_findings(source: Side, target: TargetSide) -> Iterator[Finding]:
     """In stream order; sections that only the target has are no matter."""
     for item in source.dump.index.items:
         if item.type not in OPENING:
@@ -38,7 +38,7 @@ def findings(source: Side, target: TargetSide) -> Iterator[Finding]:
                 continue
         if item.type == ItemType.SECTION_START:
             if item.idstr == RAM:
-                yield from ram.findings(source, target)
+                yield from ram.ram_findings(source, target)
             continue
         if not is_taken_as_it_is(source, target, item, own):
             yield from _load(source, target, item, own)

@@ -21,7 +21,9 @@ _BEYOND = 1 << 19
 """How many bytes behind the section are read where the target's layout is longer than the source's."""
 
 
-def load(owner: LoadBase, at: int, own: VirtioLayout, source: VirtioLayout | None, features: int) -> int:
+def load_device_state(
+    owner: LoadBase, at: int, own: VirtioLayout, source: VirtioLayout | None, features: int
+) -> int:
     """Load the state at `at` as a target whose own blob is `own`; the offset behind it.
 
     `source` is the source's blob by its own layout, None where that is not told, and `features` the low 32

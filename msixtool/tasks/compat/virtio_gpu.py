@@ -15,7 +15,7 @@ from msixtool.tasks.compat.load_base import MAX_FIELD, LoadBase
 _HEAD_SIZE = sizeof(opaque.GPU_HEAD)
 
 
-def load(owner: LoadBase, at: int, local: int, size: int) -> int:
+def load_gpu(owner: LoadBase, at: int, local: int, size: int) -> int:
     """Load the field at `at`; `size` bytes is what a fresh target has, without a resource. The offset
     behind it."""
     end = owner.item.data_offset + owner.item.data_length

@@ -27,7 +27,7 @@ _LEGACY_REGISTERS, _LEGACY_REGISTERS_MSIX = 20, 24
 """Bytes of a legacy device's I/O BAR before the device's configuration, without and with MSI-X."""
 
 
-def load(owner: LoadBase, at: int, local: int, size: int) -> int:
+def load_virtio(owner: LoadBase, at: int, local: int, size: int) -> int:
     """Load the virtio field at `at`, whose counterpart in the target has `size` bytes; the offset behind
     it."""
     own = owner.own_bytes(local, size)
@@ -156,7 +156,7 @@ class _VirtioLoad:
     def _device(self) -> None:
         """The state of the device type."""
         own, source = self._own_layout(), self._source_layout()
-        self.at = virtio_device.load(self.owner, self.at, own, source, self.low_features)
+        self.at = virtio_device.load_device_state(self.owner, self.at, own, source, self.low_features)
         self._subsections(f"{self.owner.kind}-device")
 
     def _source_layout(self) -> VirtioLayout | None:

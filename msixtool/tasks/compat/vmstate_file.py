@@ -22,7 +22,7 @@ def is_vmstate_file(path: str) -> bool:
         return False
 
 
-def read(path: str) -> Vmstates:
+def read_vmstate_file(path: str) -> Vmstates:
     """Read a file that -dump-vmstate wrote. Raises InputError where it cannot be read, FormatError where it
     is none."""
     try:

@@ -15,7 +15,7 @@ from msixtool.qemu.wordings import Role
 from msixtool.tasks.explain.events import Event
 from msixtool.tasks.explain.families import ECHO, UNSENT
 
-REACH = 50
+_REACH = 50
 """How many lines a message may stand behind the one before it and still be of the same failure."""
 _FOLLOWS = frozenset({"magic", "version", "configuration-missing", "section-type", "stream-error"})
 """What a target finds where the channel or the device before it failed."""
@@ -122,7 +122,7 @@ class Failure:
         if self.end is not None and event.name == SHUT_DOWN:
             # What libvirt says of a QEMU that ends, as it does after a failed load.
             return event.line - last.line <= SAID_REACH
-        if self.end is not None or event.line - last.line > REACH:
+        if self.end is not None or event.line - last.line > _REACH:
             return False
         if Role.SAID in (event.role, last.role):
             return event.line - last.line <= SAID_REACH

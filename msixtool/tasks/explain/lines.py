@@ -14,14 +14,14 @@ from typing import BinaryIO
 
 from msixtool.qemu.wordings import WITH_HINT
 
-BLOCK = 1 << 18
+LOG_BLOCK = 1 << 18
 """How much is read at once, in bytes."""
-LONGEST = 1 << 18
+_LONGEST = 1 << 18
 """Where a line is longer than this it is searched in pieces of so many bytes."""
 OVERLAP = 1 << 12
 """By how much two pieces of one line overlap; no message is longer."""
 
-SHORT = 5000
+_SHORT = 5000
 """Of a log's first block all lines are looked at where they are not more than this."""
 BEFORE = 12
 """How many lines before one that says that a load failed are looked at for the cause."""
@@ -53,13 +53,13 @@ def read_lines(log: BinaryIO) -> Iterator[Line]:
     """The lines that may hold a message. Raises OSError where the log cannot be read."""
     number, rest = 1, b""
     searched = _Searched()
-    while block := log.read(BLOCK):
+    while block := log.read(LOG_BLOCK):
         data = rest + block
         end = data.rfind(b"\n") + 1
         if end:
             yield from searched.lines(data[:end], number)
             number += data.count(b"\n", 0, end)
-        elif len(data) > LONGEST + OVERLAP:
+        elif len(data) > _LONGEST + OVERLAP:
             end = len(data) - OVERLAP
             yield from _piece(data, number)
         rest = data[end:]
@@ -81,7 +81,7 @@ class _Searched:
         """Those of whole lines of which the first has this number."""
         words = _words(data)
         hints = _with_hints(data, words)
-        if self._first and data.count(b"\n") <= SHORT:
+        if self._first and data.count(b"\n") <= _SHORT:
             yield from self._all(data, number, hints)
         else:
             yield from self._some(data, number, hints, words)

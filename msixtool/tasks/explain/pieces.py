@@ -15,9 +15,9 @@ from msixtool.qemu.wordings import Role
 from msixtool.tasks.explain.families import find_family
 from msixtool.tasks.explain.families.family import Family
 
-LONGEST = 1000
+_LONGEST = 1000
 """Of a message that is longer, so many characters are looked at."""
-MOST = 200
+_MOST = 200
 """The most messages of one line that are looked at."""
 
 _TIME = r"(?:\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]{0,10}(?:Z|[+-]\d\d:?\d\d)?:? )?"
@@ -52,7 +52,7 @@ class Piece:
 
 def message_starts(text: str) -> list[int]:
     """Where the messages of a line begin, but for the first."""
-    return [match.end() for match in islice(SPEAKER.finditer(text), 10 * MOST)]
+    return [match.end() for match in islice(SPEAKER.finditer(text), 10 * _MOST)]
 
 
 def find_pieces(text: str, known: list[tuple[int, int, Role]]) -> list[Piece]:
@@ -68,7 +68,7 @@ def _messages(text: str) -> Iterator[tuple[int, int, bool]]:
     """Where each message begins and ends, and whether QEMU's name stands before it."""
     start, named = 0, False
     for number, match in enumerate(SPEAKER.finditer(text)):
-        if number == MOST:
+        if number == _MOST:
             return
         if match.start() > start:
             yield start, match.start(), named
@@ -98,7 +98,7 @@ def _in_message(
 
 
 def _piece(text: str, start: int, end: int, *, named: bool) -> Piece | None:
-    words = text[start : min(end, start + LONGEST)]
+    words = text[start : min(end, start + _LONGEST)]
     if not _LETTERS.search(words) or (named and _WARNING.match(words)):
         return None
     found = find_family(words, named=named or _CONTEXT.search(words) is not None)

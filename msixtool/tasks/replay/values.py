@@ -16,7 +16,7 @@ from msixtool.msix.events import BUS_MASTER_OFF, VECTOR_UNUSED, MsixEvent, Vecto
 from msixtool.msix.versions import QemuVersion
 from msixtool.qemu.versions import whole_version
 
-U16, U32, U64 = (1 << 16) - 1, (1 << 32) - 1, (1 << 64) - 1
+_U16, _U32, _U64 = (1 << 16) - 1, (1 << 32) - 1, (1 << 64) - 1
 
 MAX_LIST = 4096
 """Vectors that one line may name, one by one or in ranges."""
@@ -63,7 +63,7 @@ class _OneWord:
 class Number(_OneWord):
     """A number from 0 to `high`, or one of `allowed`; spelt in hex or not, and read in either."""
 
-    high: int = U64
+    high: int = _U64
     hexadecimal: bool = True
     allowed: tuple[int, ...] = ()
 
@@ -163,7 +163,7 @@ class PlaceInBar(_OneWord):
         parts = words[0].split(":")
         try:
             bar, *rest = (
-                Number(limit).parse([part]) for limit, part in zip((5, U32, U64), parts, strict=False)
+                Number(limit).parse([part]) for limit, part in zip((5, _U32, _U64), parts, strict=False)
             )
         except UsageError:
             raise wrong(self.expected, words[0]) from None
@@ -254,7 +254,7 @@ class EventPatterns:
         event, colon, vector = word.partition(":")
         if event not in EVENTS or (colon and event not in VECTOR_EVENTS):
             raise wrong(self.expected, word)
-        return EventPattern(event, Number(U16, False).parse([vector]) if colon else None)
+        return EventPattern(event, Number(_U16, False).parse([vector]) if colon else None)
 
     def format(self, value: Iterable[EventPattern]) -> list[str]:
         return [str(pattern) for pattern in value]
@@ -283,19 +283,19 @@ VECTOR_EVENTS = frozenset(_kinds(VectorEvent))
 """Those of one vector."""
 
 VALUE_KINDS: dict[str, ValueKind] = {
-    "N": Number(U32, hexadecimal=False),
+    "N": Number(_U32, hexadecimal=False),
     "BAR": Number(5, hexadecimal=False),
-    "OFFSET": Number(U32),
-    "ADDRESS": Number(U64),
-    "DATA": Number(U32),
-    "VECTOR-CONTROL": Number(U32),
-    "CONTROL": Number(U16),
-    "COMMAND": Number(U16),
-    "VALUE": Number(U64),
+    "OFFSET": Number(_U32),
+    "ADDRESS": Number(_U64),
+    "DATA": Number(_U32),
+    "VECTOR-CONTROL": Number(_U32),
+    "CONTROL": Number(_U16),
+    "COMMAND": Number(_U16),
+    "VALUE": Number(_U64),
     "SIZE": Number(hexadecimal=False, allowed=(1, 2, 4, 8)),
     "WIDTH": Number(hexadecimal=False, allowed=(1, 2, 4)),
-    "COUNT": Number(U32, hexadecimal=False),
-    "VECTOR": Number(U16, hexadecimal=False),
+    "COUNT": Number(_U32, hexadecimal=False),
+    "VECTOR": Number(_U16, hexadecimal=False),
     "VECTORS": VectorWords(),
     "LIST": VectorList(),
     "PLACE": PlaceInBar(),

@@ -19,7 +19,7 @@ from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.tasks import device_checks
 from msixtool.tasks.rules.catalogue import RULES, RuleFinding
 
-CONTROL_RESERVED = 0x3800
+_RESERVED_BITS = 0x3800
 """Message Control, the bits between the table size and the function mask."""
 
 
@@ -54,7 +54,7 @@ def _refused(device: MsixDevice, refusal: Refusal, at: int, **values: Any) -> Ru
 
 def _capability(device: MsixDevice, config: ConfigSpace, capability: MsixCapability) -> Iterator[RuleFinding]:
     at = capability.offset
-    if capability.control & CONTROL_RESERVED:
+    if capability.control & _RESERVED_BITS:
         yield _refused(device, refusals.CONTROL_RESERVED, at + msix.CONTROL.offset, source=capability.control)
     yield from _places(device, config, capability)
     if capability.enabled and not config.bus_master:

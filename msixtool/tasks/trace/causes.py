@@ -39,8 +39,8 @@ class Cause:
     """Names and values that say where it stands, for people and programs."""
 
 
-Places = Callable[[dict[str, Any]], Iterator[int]]
-Read = Callable[[dict[str, Any], GuestMemory], Iterator[Cause]]
+_Places = Callable[[dict[str, Any]], Iterator[int]]
+_Read = Callable[[dict[str, Any], GuestMemory], Iterator[Cause]]
 
 
 class Causes:
@@ -49,8 +49,8 @@ class Causes:
     def __init__(self, dump: OpenDump, device: MsixDevice) -> None:
         kind = _KINDS.get(device.kind)
         values = {} if kind is None else read_section(dump, device.item).values()
-        self._places: Places
-        self._read: Read
+        self._places: _Places
+        self._read: _Read
         self._places, self._read = kind or (_nothing, _nothing)
         self._values = values
 
@@ -139,5 +139,5 @@ def _e1000e(values: dict[str, Any], memory: GuestMemory) -> Iterator[Cause]:
         yield Cause(vector, None, True, registers[_ICR], (("ICR", registers[_ICR]), ("IMS", registers[_IMS])))
 
 
-_KINDS: dict[str, tuple[Places, Read]] = {"nvme": (_nvme_places, _nvme), "e1000e": (_nothing, _e1000e)}
+_KINDS: dict[str, tuple[_Places, _Read]] = {"nvme": (_nvme_places, _nvme), "e1000e": (_nothing, _e1000e)}
 """By the kind of device: what of guest memory its causes depend on, and how they are read."""

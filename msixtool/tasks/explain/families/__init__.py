@@ -14,12 +14,12 @@ from msixtool.tasks.explain.families.channels import CHANNELS
 from msixtool.tasks.explain.families.family import CONSEQUENCE, ECHO, UNSENT, Family, Template, compiled, key
 from msixtool.tasks.explain.families.machines import MACHINES
 from msixtool.tasks.explain.families.management import MANAGEMENT
-from msixtool.tasks.explain.families.memory import MEMORY
+from msixtool.tasks.explain.families.memory import OF_MEMORY
 from msixtool.tasks.explain.families.saving import DEVICES_SAVED, NOT_BEGUN, SAVING
 from msixtool.tasks.explain.families.storage import STORAGE
-from msixtool.tasks.explain.families.stream import STREAM
+from msixtool.tasks.explain.families.stream import OF_STREAM
 from msixtool.tasks.explain.families.vfio import VFIO
-from msixtool.tasks.explain.families.virtio import VIRTIO
+from msixtool.tasks.explain.families.virtio import OF_VIRTIO
 
 __all__ = ["CONSEQUENCE", "ECHO", "FAMILIES", "UNSENT", "find_family"]
 
@@ -28,12 +28,12 @@ FAMILIES: tuple[Family, ...] = (
     *NOT_BEGUN,
     *MACHINES,
     *VFIO,
-    *VIRTIO,
+    *OF_VIRTIO,
     *STORAGE,
-    *MEMORY,
+    *OF_MEMORY,
     *CHANNELS,
     *SAVING,
-    *STREAM,
+    *OF_STREAM,
     *MANAGEMENT,
 )
 """In the order in which they are tried."""

@@ -10,7 +10,7 @@ from msixtool.qemu.refusals.logged import RAM
 from msixtool.tasks.explain.families.family import family
 from msixtool.tasks.finding import Code
 
-MEMORY = (
+OF_MEMORY = (
     family(
         "preallocation",
         "The target's host does not have the memory that the guest's RAM asks for at once: preallocation"

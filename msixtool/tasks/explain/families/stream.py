@@ -8,7 +8,7 @@ from __future__ import annotations
 from msixtool.tasks.explain.families.family import CONSEQUENCE, family
 from msixtool.tasks.finding import Code
 
-STREAM = (
+OF_STREAM = (
     family(
         "section-read",
         "The target could not read the next part of the stream: it ended there, or what was read before"

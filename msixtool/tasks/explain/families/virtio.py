@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msixtool.tasks.explain.families.family import family
 
-VIRTIO = (
+OF_VIRTIO = (
     family(
         "back-end-state",
         "The vhost-user back-end of the device (virtiofsd, for instance) could not save or take over its"
