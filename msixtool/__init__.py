@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from msixtool.containers.base import bars as bars, believed_ratio as believed_ratio, told as told
+    from msixtool.containers.base import (
+        bars as bars,
+        believed_ratio as believed_ratio,
+        told as told,
+    )
     from msixtool.devices.config_space import MsixCapability as MsixCapability
     from msixtool.devices.device import MsixDevice as MsixDevice
     from msixtool.devices.interrupt_route import Route as Route

@@ -20,7 +20,7 @@ from msixtool.formats import parse, sizeof
 from msixtool.formats.frames import HEAD, SKIPPABLE
 from msixtool.formats.lzop import MAGIC as LZOP_MAGIC
 
-MEMORY = 130 << 20
+DECODER_MEMORY = 130 << 20
 """Bytes that a decoder may claim: a history of 128 MiB, which is what `zstd -d` allows, fits."""
 
 
@@ -100,7 +100,7 @@ def _load_bzip2() -> tuple[DecoderMaker, Failures]:
 
 def _load_xz() -> tuple[DecoderMaker, Failures]:
     lzma = _module("lzma", "xz", None)
-    return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY), (lzma.LZMAError,)
+    return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=DECODER_MEMORY), (lzma.LZMAError,)
 
 
 def _load_zstd() -> tuple[DecoderMaker, Failures]:

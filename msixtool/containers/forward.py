@@ -19,7 +19,7 @@ from typing import Any
 
 from msixtool.errors import ContainerError, InputError
 
-HELD = 4 << 20
+HELD_SIZE = 4 << 20
 """Bytes of the newest data that stay in memory."""
 CHUNK = 64 << 10
 """Bytes that are held in one piece at least, so that tiny pieces do not cost more than they hold."""
@@ -194,7 +194,7 @@ class ForwardSource:
         """Take some more from the feed; False when nothing follows, be it the end or damage."""
         if self._finished:
             return False
-        while self._end - self._held_start > HELD:
+        while self._end - self._held_start > HELD_SIZE:
             self._let_go()
         parts: list[bytes] = []
         taken = 0

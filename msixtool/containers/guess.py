@@ -29,7 +29,7 @@ _SHOWN = 16
 """Bytes that are shown of what is not known."""
 
 
-def describe(head: bytes) -> str:
+def looks_like(head: bytes) -> str:
     """In a few words, what begins with `head`."""
     if not head:
         return "nothing: it is empty"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msixtool.containers.base import MAGIC, WINDOW, Source
 from msixtool.containers.codecs import codec_of
 from msixtool.containers.forward import ForwardSource
-from msixtool.containers.guess import describe
+from msixtool.containers.guess import looks_like
 from msixtool.containers.libvirt import LibvirtSource, is_save_image
 from msixtool.containers.qcow2 import Qcow2Source
 from msixtool.containers.unpack import Budget, unpacked_source
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DEPTH = 8
 """Layers that may lie in one another."""
 
-HEAD = 1024
+HEAD_SIZE = 1024
 """Bytes that tell what a layer is."""
 
 LOOK = 64 << 20
@@ -36,7 +36,7 @@ def descend(opened: Opened, snapshot: str | None, budget: Budget) -> None:
     Raises NotAStreamError where there is none, ContainerError and TruncatedError where a layer is
     damaged or not supported.
     """
-    while not (head := opened.source.read(0, HEAD)).startswith(MAGIC):
+    while not (head := opened.source.read(0, HEAD_SIZE)).startswith(MAGIC):
         if len(opened.layers) == DEPTH:
             raise ContainerError("too many layers in one another", expected=f"at most {DEPTH}")
         if is_save_image(head):
@@ -89,7 +89,7 @@ def _not_a_stream(opened: Opened, head: bytes) -> NotAStreamError:
     return NotAStreamError(
         f"no QEMU migration stream{f' in {inside}' if inside else ''}",
         expected="QEVM",
-        found=describe(head),
+        found=looks_like(head),
     )
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO, Protocol
 
 from msixtool.errors import MsixtoolError, UsageError
 
-BLOCK = 64 << 10
+FETCHED = 64 << 10
 """Bytes that are fetched at least."""
 KEPT = 32 << 20
 """Bytes that are kept: the newest."""
@@ -48,10 +48,10 @@ class FetchedFile:
         start, end = self._position, min(self._position + length, self._size)
         if end <= start:
             return b""
-        first, last = start // BLOCK, (end - 1) // BLOCK
+        first, last = start // FETCHED, (end - 1) // FETCHED
         pieces = self._from(first, last)
-        whole = next((count for count, piece in enumerate(pieces) if len(piece) < BLOCK), last - first)
-        data = b"".join(pieces[: whole + 1])[start - first * BLOCK : end - first * BLOCK]
+        whole = next((count for count, piece in enumerate(pieces) if len(piece) < FETCHED), last - first)
+        data = b"".join(pieces[: whole + 1])[start - first * FETCHED : end - first * FETCHED]
         self._position += len(data)
         return data
 
@@ -65,14 +65,15 @@ class FetchedFile:
             while run <= last and run not in found:
                 run += 1
             if run > number:
-                data = self._fetch(number * BLOCK, min(run * BLOCK, self._size))
+                data = self._fetch(number * FETCHED, min(run * FETCHED, self._size))
                 found |= {
-                    number + index: data[index * BLOCK : (index + 1) * BLOCK] for index in range(run - number)
+                    number + index: data[index * FETCHED : (index + 1) * FETCHED]
+                    for index in range(run - number)
                 }
             number = run + 1
         result = [found[number] for number in range(first, last + 1)]
         blocks.update(found)
-        while len(blocks) > KEPT // BLOCK:
+        while len(blocks) > KEPT // FETCHED:
             del blocks[next(iter(blocks))]
         return result
 

@@ -19,10 +19,8 @@ from msixtool.formats import msix, parse, pci
 from msixtool.formats.qevm import ItemType
 from msixtool.kept import NamedTuple
 from msixtool.msix.state import MsixState
-from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
+from msixtool.stream.items import MAX_DAMAGE, Damage, DamageRule, Item, StreamIndex
 
-MAX_DAMAGE = 1000
-"""How many damaged places in devices are reported before the rest of the devices is left."""
 _VIRTIO_HEAD = 1 << 17
 """How much of a virtio blob is read: transport of 2048 vectors, configuration and 1024 queues."""
 _VFIO = "vfio"
@@ -205,7 +203,7 @@ def _virtio_state(
     start = item.data_offset + at
     data = source.read(start, min(_VIRTIO_HEAD, item.data_length - at))
     try:
-        return virtio.read(data, offset=start, capability=capability)
+        return virtio.read_virtio(data, offset=start, capability=capability)
     except FormatError as error:
         damage.append(_of(error, item, DamageRule.VIRTIO_STATE))
         return None

@@ -78,7 +78,7 @@ def config_size(data: bytes) -> int:
     return pci.EXPRESS_CONFIG_SIZE if express else pci.CONFIG_SIZE
 
 
-def read(data: bytes, *, offset: int = 0, capability: MsixCapability | None = None) -> VirtioState:
+def read_virtio(data: bytes, *, offset: int = 0, capability: MsixCapability | None = None) -> VirtioState:
     """Read a virtio blob that starts at `offset` of the stream (for error messages).
 
     `capability` overrides what the capability list says, for lists that are damaged.
@@ -107,10 +107,10 @@ def read(data: bytes, *, offset: int = 0, capability: MsixCapability | None = No
     return _behind(data, offset, core_offset, queue, (space, capability, places["pci"].end, config_vector))
 
 
-def read_mmio(data: bytes) -> VirtioState:
+def read_virtio_mmio(data: bytes) -> VirtioState:
     """Read the blob of a virtio device on virtio-mmio, which has no configuration space and no vectors.
 
-    Raises FormatError or TruncatedError as `read` does.
+    Raises FormatError or TruncatedError as `read_virtio` does.
     """
     core_offset = sizeof(fmt.MMIO_TRANSPORT)
     return _behind(data, 0, core_offset, fmt.QUEUE_ON_MMIO, (ConfigSpace(b""), None, core_offset, None))

@@ -26,14 +26,14 @@ from msixtool.formats.layout import Field, Layout, is_fixed, laid_out, struct_fi
 from msixtool.formats.opaque import OPAQUE
 from msixtool.kept import NamedTuple
 
-DEVICE = "device"
+DEVICE_STATE = "device"
 """The name under which the state of the device type is given."""
 
 MAX_RECORDS = 256
 """The most subsections that are looked at, the last ones of the blob; QEMU writes 12 at most."""
 
 VIRTQUEUES, PACKED_VIRTQUEUES = "virtio/virtqueues", "virtio/packed_virtqueues"
-FEATURES = "virtio/64bit_features"
+FEATURES_64 = "virtio/64bit_features"
 
 _EXTRA_STATE = "virtio/extra_state"
 _EXTRA_PREFIX = "virtio_pci/"
@@ -107,10 +107,10 @@ class VirtioLayout:
     @cached_property
     def features(self) -> int:
         """The features that the driver accepted: 64 bits, or 32 where no more are offered."""
-        part = self.subsection(FEATURES)
+        part = self.subsection(FEATURES_64)
         if part is None:
             return int(self.state.core.guest_features)
-        features: int = parse(part.schema, self.data[part.body :], what=FEATURES).guest_features
+        features: int = parse(part.schema, self.data[part.body :], what=FEATURES_64).guest_features
         return features
 
     def ring(self, index: int) -> RingAddresses | None:
@@ -146,16 +146,16 @@ class VirtioLayout:
         if self.own is not None and self.own.end > self.own.body:
             if self.own.value is None:
                 size = self.own.end - self.own.body
-                fields.append(Field(DEVICE, "buffer", 0, size))
+                fields.append(Field(DEVICE_STATE, "buffer", 0, size))
             else:
-                fields.append(struct_field(DEVICE, self.own.layout().fields))
+                fields.append(struct_field(DEVICE_STATE, self.own.layout().fields))
         return Layout("virtio", laid_out(fields), _nested(self.subsections))
 
 
 _RING_SIZE = sizeof(fmt.RING)
 
 
-def read(
+def read_blob(
     data: Buffer, kind: str = "", capability: MsixCapability | None = None, *, on_mmio: bool = False
 ) -> VirtioLayout | None:
     """The layout of the blob `data` of a section of this kind; None where it is none of a virtio-pci device,
@@ -165,7 +165,7 @@ def read(
     """
     blob = bytes(data)
     try:
-        state = virtio.read_mmio(blob) if on_mmio else virtio.read(blob, capability=capability)
+        state = virtio.read_virtio_mmio(blob) if on_mmio else virtio.read_virtio(blob, capability=capability)
     except FormatError:
         return None
     if not on_mmio and not _is_pci_function(blob, state):
@@ -174,7 +174,7 @@ def read(
     own, used = _own_state(blob, kind, state, places)
     first = places.first if own is None else own.end
     if own is None and first > state.end:
-        own = Part(DEVICE, state.end, state.end, first)
+        own = Part(DEVICE_STATE, state.end, state.end, first)
     return VirtioLayout(blob, state, own, tuple(places.chain(first)), used)
 
 
@@ -200,7 +200,7 @@ def _own_state(
     for tried in virtio_types.parameters(kind):
         made = measure(schema, blob, state.end, told | tried)
         if made is not None and places.leads_to_end(made[1]):
-            return Part(DEVICE, state.end, state.end, made[1], schema, made[0]), told | tried
+            return Part(DEVICE_STATE, state.end, state.end, made[1], schema, made[0]), told | tried
     return None, {}
 
 

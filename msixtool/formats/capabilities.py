@@ -8,6 +8,7 @@ QEMU include/hw/pci/pci_bridge.h (PCIBridgeQemuCap). formats/msix.py has MSI-X's
 
 from __future__ import annotations
 
+from enum import IntEnum
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +20,7 @@ from msixtool.formats.pci import CapabilityId, ExtendedCapabilityId, Register
 _LIST = Struct("capability ID" / Int8ul, "next pointer" / Int8ul).subcons
 _EXTENDED_LIST = Struct("extended capability header" / Int32ul).subcons
 
-UNKNOWN = Struct(*_LIST)
+LIST_ENTRY = Struct(*_LIST)
 """One of which nothing else is known."""
 
 POWER = Struct(
@@ -55,7 +56,7 @@ def msi(control: int) -> Any:
 VENDOR = Struct(*_LIST, "capability length" / Int8ul)
 """What follows is the vendor's own."""
 
-VIRTIO = Struct(
+VIRTIO_STRUCTURE = Struct(
     *VENDOR.subcons,
     "virtio structure type" / Int8ul,
     "virtio structure BAR" / Int8ul,
@@ -64,10 +65,19 @@ VIRTIO = Struct(
     "virtio structure length" / Int32ul,
 )
 """virtio's own (virtio_pci_cap): where one of its structures stands."""
-VIRTIO_NOTIFY = Struct(*VIRTIO.subcons, "virtio notify multiplier" / Int32ul)
+VIRTIO_NOTIFY = Struct(*VIRTIO_STRUCTURE.subcons, "virtio notify multiplier" / Int32ul)
 """That of type NOTIFY: bytes between two queues' registers."""
-COMMON, NOTIFY, ISR, DEVICE, ACCESS = range(1, 6)
-"""virtio structure types; through that of ACCESS the guest reaches BARs: it writes where and how much."""
+
+
+class VirtioStructure(IntEnum):
+    """Types of virtio structures; through ACCESS the guest reaches BARs: it writes where and how much."""
+
+    COMMON = 1
+    NOTIFY = 2
+    ISR = 3
+    DEVICE = 4
+    ACCESS = 5
+
 
 RESERVE = Struct(
     *VENDOR.subcons,
@@ -117,7 +127,7 @@ EXPRESS = Struct(
     "Slot Status 2" / Int16ul,
 )
 
-UNKNOWN_EXTENDED = Struct(*_EXTENDED_LIST)
+EXTENDED_LIST_ENTRY = Struct(*_EXTENDED_LIST)
 """As UNKNOWN, of an extended capability."""
 
 AER_1 = Struct(
@@ -179,17 +189,17 @@ EXTENDED_SCHEMAS: dict[int, Any] = {
 
 
 @lru_cache(maxsize=64)
-def registers(schema: Any) -> dict[str, Register]:
+def capability_registers(schema: Any) -> dict[str, Register]:
     """Where a capability has its registers, by their names, in its order."""
     return {name: Register(*place) for name, place in members(schema).items()}
 
 
-def register(schema: Any, name: str, base: int) -> Register:
+def capability_register(schema: Any, name: str, base: int) -> Register:
     """The register of this name of a capability that stands at `base`."""
-    offset, size = registers(schema)[name]
+    offset, size = capability_registers(schema)[name]
     return Register(base + offset, size)
 
 
-def value(schema: Any, name: str, data: bytes, base: int = 0) -> int:
+def capability_value(schema: Any, name: str, data: bytes, base: int = 0) -> int:
     """What that register holds in `data`."""
-    return register(schema, name, base).value(data)
+    return capability_register(schema, name, base).value(data)

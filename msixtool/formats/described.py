@@ -21,7 +21,7 @@ from msixtool.kept import cached_property
 
 MAX_ELEMENTS = 1 << 24
 """The longest array that is believed; QEMU's longest has some 10^5 elements."""
-MAX_FIELD = 1 << 40
+MAX_FIELD_SIZE = 1 << 40
 """The longest field that is believed, in bytes."""
 
 _WHOLE = frozenset((*vmstate.LIST_TYPES, vmstate.TREE_TYPE))
@@ -248,7 +248,7 @@ def _objects_of(entry: dict[str, Any], key: str) -> list[dict[str, Any]]:
 def _length_of(entry: dict[str, Any]) -> int:
     """Bytes of a field, which is one element as a rule. Raises FormatError as those below."""
     size = entry.get("size")
-    if type(size) is int and 0 <= size <= MAX_FIELD and "array_len" not in entry:
+    if type(size) is int and 0 <= size <= MAX_FIELD_SIZE and "array_len" not in entry:
         return size
     return _size_of(entry) * _element_count(entry)
 
@@ -256,9 +256,9 @@ def _length_of(entry: dict[str, Any]) -> int:
 def _size_of(entry: dict[str, Any]) -> int:
     """Bytes of one element of a field. Raises FormatError where that is no sane number."""
     size = _number(entry, "size", None)
-    if size > MAX_FIELD:
+    if size > MAX_FIELD_SIZE:
         raise FormatError(
-            f"vmdesc: size of {entry.get('name')!r}", expected=f"at most {MAX_FIELD}", found=size
+            f"vmdesc: size of {entry.get('name')!r}", expected=f"at most {MAX_FIELD_SIZE}", found=size
         )
     return size
 

@@ -45,7 +45,7 @@ class Vmstates:
         return [layout for top in tops for layout in top.structs() if layout.name == name]
 
 
-def parse(text: bytes) -> Vmstates:
+def vmstates_of(text: bytes) -> Vmstates:
     """What -dump-vmstate wrote. Raises FormatError where the text is no such thing."""
     if len(text) > MAX_SIZE:
         raise FormatError("vmstate description", expected=f"at most {MAX_SIZE} bytes")

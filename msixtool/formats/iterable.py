@@ -60,7 +60,7 @@ class BlockFlag(IntFlag):
     ZERO_BLOCK = 0x08
 
 
-BLOCK_SIZE = 1 << 20
+DISK_BLOCK_SIZE = 1 << 20
 """Bytes of disk in a record."""
 
 BLOCK_RECORD = Struct(

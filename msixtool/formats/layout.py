@@ -369,4 +369,4 @@ def _field(name: str, schema: Any, value: Any) -> Field:
         size: Any = schema.length if value is None else len(value)
         return Field(name, "buffer", 0, size)
     assert isinstance(schema, FormatField)
-    return Field(name, vmstate.PLAIN[schema.fmtstr], 0, schema.length)
+    return Field(name, vmstate.TYPE_OF_CODE[schema.fmtstr], 0, schema.length)

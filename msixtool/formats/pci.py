@@ -203,24 +203,24 @@ REGISTERS = {
 """Those of HEADER by its layout and their names."""
 
 
-def register(name: str, layout: HeaderType = HeaderType.DEVICE) -> Register:
+def header_register(name: str, layout: HeaderType = HeaderType.DEVICE) -> Register:
     """Where HEADER has a register of this name. Raises KeyError where that layout has none."""
     return REGISTERS[layout][name]
 
 
-VENDOR_ID, DEVICE_ID, COMMAND = map(register, ("vendor_id", "device_id", "command"))
-STATUS, REVISION_ID, CLASS_CODE = map(register, ("status", "revision_id", "class_code"))
-HEADER_TYPE = register("header_type")
-CAPABILITY_POINTER = register("capability_pointer")
+VENDOR_ID, DEVICE_ID, COMMAND = map(header_register, ("vendor_id", "device_id", "command"))
+STATUS, REVISION_ID, CLASS_CODE = map(header_register, ("status", "revision_id", "class_code"))
+HEADER_TYPE = header_register("header_type")
+CAPABILITY_POINTER = header_register("capability_pointer")
 BAR_SIZE = 4
 """Bytes of the register of a BAR; a 64-bit one takes two."""
-BARS = {layout: register("bars", layout).size // BAR_SIZE for layout in REGISTERS}
+BAR_COUNTS = {layout: header_register("bars", layout).size // BAR_SIZE for layout in REGISTERS}
 """How many BARs a function has."""
 
 
 def bar_register(number: int) -> Register:
     """The register of a BAR, which holds the upper half of the one before where that is of 64 bits."""
-    return Register(register("bars").offset + BAR_SIZE * number, BAR_SIZE)
+    return Register(header_register("bars").offset + BAR_SIZE * number, BAR_SIZE)
 
 
 class Bar(NamedTuple):
@@ -247,11 +247,11 @@ class Bar(NamedTuple):
         return BAR_SIZE * (1 + self.wide)
 
 
-def bars(config: bytes) -> list[Bar]:
+def bars_of(config: bytes) -> list[Bar]:
     """The BARs of a function, registered or not; the upper half of a 64-bit one is no BAR of its own."""
     found: list[Bar] = []
     layout = HEADER_TYPE.value(config) & HEADER_TYPE_MASK
-    count = BARS[HeaderType(layout)] if layout in BARS else 0
+    count = BAR_COUNTS[HeaderType(layout)] if layout in BAR_COUNTS else 0
     index = 0
     while index < count:
         own = bar_register(index)

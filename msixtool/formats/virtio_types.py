@@ -210,7 +210,7 @@ BACKEND_STATE = Struct(
 )
 """Of a vhost-user back end, in chunks (vhost_save_backend_state)."""
 
-NOTHING = Struct()
+NO_STATE = Struct()
 
 GPU = "virtio-gpu"
 """The kind whose section has a field of a type of that name too: what its guest has drawn."""
@@ -234,7 +234,7 @@ OWN: dict[str, Any] = {
             "vhost-user-blk",
             "vhost-user-fs",
         ),
-        NOTHING,
+        NO_STATE,
     ),
 }
 """By the kind of section. What virtio-gpu and virtio-scsi hold besides stands outside of the blob."""

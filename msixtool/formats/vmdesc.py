@@ -82,7 +82,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return plain if len(plain) == len(pairs) else RepeatedNames(pairs)
 
 
-def parse(text: bytes, *, offset: int | None = None) -> VmdescObject:
+def document_of(text: bytes, *, offset: int | None = None) -> VmdescObject:
     """Parse the text of a vmdesc that starts at `offset` of the stream.
 
     Raises FormatError where it is no JSON object with a list of `devices`.
@@ -103,7 +103,7 @@ def is_spaced(text: bytes) -> bool:
     return text.startswith(b'{ "')
 
 
-def build(document: Any, *, spaced: bool) -> bytes:
+def vmdesc_text(document: Any, *, spaced: bool) -> bytes:
     """The text of `document` as QEMU writes it: spaced up to 5.2, compact since 6.0."""
     return "".join(_pieces(document, spaced)).encode()
 

@@ -94,7 +94,7 @@ _FIXED: dict[str, Any] = {BOOL: Flag, **INTEGERS, **FLOATS}
 _SIZES = {name: sizeof(schema) for name, schema in _FIXED.items()}
 # A section may have 10^5 integers: the same encodings without construct's bookkeeping.
 _CODES = {name: schema.fmtstr for name, schema in INTEGERS.items()}
-PLAIN = {code: name for name, code in reversed(_CODES.items())}
+TYPE_OF_CODE = {code: name for name, code in reversed(_CODES.items())}
 """The type of an integer that nothing more is known of, by its byte order and code in `struct`."""
 _UNPACK = {name: struct.Struct(code).unpack for name, code in _CODES.items()}
 

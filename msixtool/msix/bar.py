@@ -43,7 +43,7 @@ def pba_memory(vectors: int) -> int:
     return align(vectors, 64) // 8
 
 
-def vector_count(vectors: int, behaviour: Behaviour) -> int:
+def vectors_seen(vectors: int, behaviour: Behaviour) -> int:
     """The number of vectors that msix_init sees. Raises UsageError where it is not 1 to 2048."""
     seen = vectors if behaviour.wide_vector_count else vectors & 0xFFFF
     if not 1 <= seen <= fmt.MAX_VECTORS:
@@ -64,7 +64,7 @@ def exclusive_bar(vectors: int, bar: int, behaviour: Behaviour) -> tuple[Placeme
     table, and the BAR is the next power of two that holds both. Raises UsageError for a number of
     vectors that the version cannot place.
     """
-    vectors = vector_count(vectors, behaviour)
+    vectors = vectors_seen(vectors, behaviour)
     if table_size(vectors) > EXCLUSIVE_PBA_OFFSET and not behaviour.exclusive_bar_grows:
         limit = EXCLUSIVE_PBA_OFFSET // fmt.ENTRY_SIZE
         raise UsageError("EINVAL: vectors in an exclusive BAR", expected=f"at most {limit}", found=vectors)

@@ -33,7 +33,7 @@ from msixtool.msix.bar import (
     counts_before_support,
     exclusive_bar,
     place_capability,
-    vector_count,
+    vectors_seen,
 )
 from msixtool.msix.events import Events
 from msixtool.msix.registers import CONTROL_WRITABLE
@@ -149,7 +149,7 @@ class MsixFunction(MsixVectors):
         if self.present():
             raise UsageError("EINVAL: the function has MSI-X already")
         self._check_support()
-        vectors = vector_count(vectors, self.behaviour)
+        vectors = vectors_seen(vectors, self.behaviour)
         check_layout(vectors, table, pba)
         self.capability = place_capability(cap_pos & 0xFF, self.capabilities)
         self.control = vectors - 1

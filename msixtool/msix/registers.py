@@ -19,7 +19,9 @@ from msixtool.msix.versions import NEWEST, Behaviour, QemuVersion
 CONTROL_WRITABLE = fmt.CONTROL_ENABLE | fmt.CONTROL_FUNCTION_MASK
 """The bits of Message Control that a guest can write; the rest is read-only."""
 
-LOWER_ADDR, DATA, VECTOR_CTRL = (members(fmt.ENTRY)[name].offset for name in ("address", "data", "control"))
+LOWER_ADDR, MESSAGE_DATA, VECTOR_CTRL = (
+    members(fmt.ENTRY)[name].offset for name in ("address", "data", "control")
+)
 """Offsets in a table entry: message address (64 bits), message data and Vector Control (32 bits each)."""
 
 XEN_PIRQ_VECTOR = 0xFF

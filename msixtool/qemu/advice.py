@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from msixtool.formats.idstr import Idstr
 from msixtool.qemu.kinds import kind_of
-from msixtool.qemu.kinds.facts import BARS, CAPABILITY_LIST, MACHINE, MSIX_PLACEMENT, give
+from msixtool.qemu.kinds.facts import BARS, CAPABILITY_LIST, MACHINE, MSIX_PLACEMENT, give_same
 
 
 def advise(code: str, section: str, field: str | None) -> str | None:
@@ -20,9 +20,9 @@ def advise(code: str, section: str, field: str | None) -> str | None:
     if code == "section-layout":
         return own.sizes.get(last) or own.layout
     if code == "field-mismatch":
-        return give("aer_log_max") if last == "log_max" else own.fields.get(last)
+        return give_same("aer_log_max") if last == "log_max" else own.fields.get(last)
     if code == "vector-range":
-        return give(own.vectors)
+        return give_same(own.vectors)
     if code == "subsection-unknown":
         return "Use a target of the source's QEMU version, or save the source with an older machine type."
     if code == "other" and field == "msix":
@@ -70,7 +70,7 @@ def on_queue(kind: str, size: int, known: int) -> str:
 def _queues(kind: str) -> str:
     properties = kind_of(kind).advice.queues
     if properties:
-        return give(*properties)
+        return give_same(*properties)
     return "Give the target's device queues of the source's number and size."
 
 
@@ -86,7 +86,7 @@ _GROUPS = {
 def on_register(register: str, kind: str, source: int, target: int) -> str | None:
     """On a register of configuration space, named as in config_masks, with both its values."""
     if register == "Link Capabilities" and (source ^ target) & _PORT_NUMBER:
-        return give("port") + " Each port of one bus has a number of its own (libvirt: <target port=/>)."
+        return give_same("port") + " Each port of one bus has a number of its own (libvirt: <target port=/>)."
     own = kind_of(kind).advice.registers
     return own.get(register) or own.get(_GROUPS.get(register, "")) or _COMMON.get(register)
 
@@ -97,30 +97,30 @@ _COMMON = {
     "vendor ID": "Use the same -device.",
     "device ID": "Use the same -device.",
     "class code": "Use the same -device, with the source's class= if it has one.",
-    "header type": give("multifunction"),
+    "header type": give_same("multifunction"),
     "device serial number": _MAC,
     "Uncorrectable Error Mask": "Use " + MACHINE + ": x-pcie-err-unc-mask is off for those up to 7.2.",
-    "AER Capabilities and Control": give("aer_log_max"),
-    "ACS Capability": give("disable-acs"),
+    "AER Capabilities and Control": give_same("aer_log_max"),
+    "ACS Capability": give_same("disable-acs"),
     "ARI capability": "Use " + MACHINE + ": x-pcie-ari-nextfn-1 is on for those up to 8.0.",
     "Device Capabilities": "Use "
     + MACHINE
     + ": extended tags came with 9.2 (x-pcie-ext-tag) and, of virtio devices, function level reset with 4.2"
     " (x-pcie-flr-init).",
-    "Power Management Control/Status": give("x-pcie-pm-no-soft-reset")
+    "Power Management Control/Status": give_same("x-pcie-pm-no-soft-reset")
     + " It is a property of virtio devices, and off unless it is set.",
-    "Link Capabilities": give("x-speed", "x-width") + " They are 2_5 and 1 for machine types up to 3.1.",
-    "Link Capabilities 2": give("x-speed") + " It is 2_5 for machine types up to 3.1.",
-    "Link Control 2": give("x-speed") + " It is 2_5 for machine types up to 3.1.",
-    "Slot Capabilities": give("slot", "hotplug", "power_controller_present")
+    "Link Capabilities": give_same("x-speed", "x-width") + " They are 2_5 and 1 for machine types up to 3.1.",
+    "Link Capabilities 2": give_same("x-speed") + " It is 2_5 for machine types up to 3.1.",
+    "Link Control 2": give_same("x-speed") + " It is 2_5 for machine types up to 3.1.",
+    "Slot Capabilities": give_same("slot", "hotplug", "power_controller_present")
     + " Of machine types q35-6.1 and later, ACPI hot-plug takes the port's own away.",
     "Slot Status": "Give the target's port the same device behind it, plugged in at start. Where it has:"
     " releases before 8.1 compare the presence detect state, which ACPI hot-plug clears in a running guest"
     " (machine types up to 6.0); load it in QEMU 8.1 or newer, which does not.",
-    "Slot Control": give("power_controller_present"),
+    "Slot Control": give_same("power_controller_present"),
     "bridge subsystem IDs": "Use the same -device.",
-    "slot ID expansion": give("chassis_nr"),
-    "SR-IOV VF layout": give("sriov_max_vfs"),
+    "slot ID expansion": give_same("chassis_nr"),
+    "SR-IOV VF layout": give_same("sriov_max_vfs"),
     "ROM BAR": "Give the target's device the source's romfile= and rombar=: the ROM's size, rounded up to a"
     " power of two, is what differs. romsize= (from QEMU 6.0) sets it, whatever the file; for a source with"
     " an older or smaller ROM give the size that it had.",

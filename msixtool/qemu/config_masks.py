@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from msixtool.formats import capabilities as fmt, msix, pci, sizeof
-from msixtool.formats.capabilities import value
+from msixtool.formats.capabilities import VirtioStructure, capability_value
 from msixtool.qemu.kinds.facts import EXPRESS_ERRORS, EXPRESS_LINK, NOTHING, POWER_ALL, PciFunction
 from msixtool.qemu.versions import Version
 
@@ -43,25 +43,31 @@ class ComparedRegister:
 
 
 IDENTITY = (
-    ComparedRegister("vendor ID", *pci.register("vendor_id")),
-    ComparedRegister("device ID", *pci.register("device_id")),
-    ComparedRegister("Status", *pci.register("status"), free=0xFFFF & ~int(pci.Status.CAPABILITY_LIST)),
-    ComparedRegister("revision ID", *pci.register("revision_id")),
-    ComparedRegister("class code", *pci.register("class_code")),
-    ComparedRegister("header type", *pci.register("header_type")),
+    ComparedRegister("vendor ID", *pci.header_register("vendor_id")),
+    ComparedRegister("device ID", *pci.header_register("device_id")),
+    ComparedRegister(
+        "Status", *pci.header_register("status"), free=0xFFFF & ~int(pci.Status.CAPABILITY_LIST)
+    ),
+    ComparedRegister("revision ID", *pci.header_register("revision_id")),
+    ComparedRegister("class code", *pci.header_register("class_code")),
+    ComparedRegister("header type", *pci.header_register("header_type")),
 )
 """The header up to its BARs. Command, latency timer, subsystem ids and the INT pin are not compared."""
 
-POINTER = ComparedRegister("capabilities pointer", *pci.register("capability_pointer"))
+CAPABILITIES_POINTER = ComparedRegister("capabilities pointer", *pci.header_register("capability_pointer"))
 
 BRIDGE = (
-    ComparedRegister("I/O Base", *pci.register("io_base", pci.HeaderType.BRIDGE), free=0xF0),
-    ComparedRegister("I/O Limit", *pci.register("io_limit", pci.HeaderType.BRIDGE), free=0xF0),
+    ComparedRegister("I/O Base", *pci.header_register("io_base", pci.HeaderType.BRIDGE), free=0xF0),
+    ComparedRegister("I/O Limit", *pci.header_register("io_limit", pci.HeaderType.BRIDGE), free=0xF0),
     ComparedRegister(
-        "Prefetchable Memory Base", *pci.register("prefetchable_base", pci.HeaderType.BRIDGE), free=0xFFF0
+        "Prefetchable Memory Base",
+        *pci.header_register("prefetchable_base", pci.HeaderType.BRIDGE),
+        free=0xFFF0,
     ),
     ComparedRegister(
-        "Prefetchable Memory Limit", *pci.register("prefetchable_limit", pci.HeaderType.BRIDGE), free=0xFFF0
+        "Prefetchable Memory Limit",
+        *pci.header_register("prefetchable_limit", pci.HeaderType.BRIDGE),
+        free=0xFFF0,
     ),
 )
 """What a bridge's windows can be, in the lowest bits of each register."""
@@ -86,7 +92,7 @@ def bar_of_unknown_size(bar: pci.Bar, known: int) -> ComparedRegister:
 def rom(size: int, header: pci.HeaderType) -> ComparedRegister:
     """The ROM BAR of a device with an option ROM of `size` bytes."""
     free = 0xFFFFFFFF & ~(size - 1) | _ROM_ENABLE
-    return ComparedRegister("ROM BAR", *pci.register("rom_address", header), free)
+    return ComparedRegister("ROM BAR", *pci.header_register("rom_address", header), free)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +110,9 @@ CapabilityRule = Callable[[bytes, Context], Iterator[ComparedRegister]]
 """From a capability's bytes, zeros behind them, to its registers, offsets from the capability."""
 
 CAPABILITY_ID, NEXT_POINTER = (
-    ComparedRegister(name, *place) for name, place in fmt.registers(fmt.UNKNOWN).items()
+    ComparedRegister(name, *place) for name, place in fmt.capability_registers(fmt.LIST_ENTRY).items()
 )
-((_, _EXTENDED_PLACE),) = fmt.registers(fmt.UNKNOWN_EXTENDED).items()
+((_, _EXTENDED_PLACE),) = fmt.capability_registers(fmt.EXTENDED_LIST_ENTRY).items()
 EXTENDED_HEAD = ComparedRegister("extended capability header", *_EXTENDED_PLACE)
 
 
@@ -117,7 +123,7 @@ def _compared(
     but: Collection[str] = (),
 ) -> Iterator[ComparedRegister]:
     """The registers of a capability, but for some: `free` and `unsure` bits by the register's name."""
-    for name, place in fmt.registers(schema).items():
+    for name, place in fmt.capability_registers(schema).items():
         if name not in but:
             yield ComparedRegister(name, *place, free.get(name, 0), unsure.get(name, 0))
 
@@ -143,7 +149,7 @@ _MSI_WRITABLE = 0x0071
 
 
 def _msi(data: bytes, context: Context) -> Iterator[ComparedRegister]:
-    control = value(fmt.msi(0), "MSI Message Control", data)
+    control = capability_value(fmt.msi(0), "MSI Message Control", data)
     vectors = 1 << (control >> 1 & 7)
     free = {
         "MSI Message Control": _MSI_WRITABLE,
@@ -163,20 +169,20 @@ def _msix(data: bytes, context: Context) -> Iterator[ComparedRegister]:
 
 
 def _vendor(data: bytes, context: Context) -> Iterator[ComparedRegister]:
-    length, known = data[2], sizeof(fmt.VENDOR)
-    if context.function is None or not context.function.is_virtio or length < sizeof(fmt.VIRTIO):
+    length, known = capability_value(fmt.VENDOR, "capability length", data), sizeof(fmt.VENDOR)
+    if context.function is None or not context.function.is_virtio or length < sizeof(fmt.VIRTIO_STRUCTURE):
         yield from _compared(fmt.VENDOR)
         if length > known:
             yield ComparedRegister("vendor capability", known, length - known)
         return
-    known = sizeof(fmt.VIRTIO)
-    access = value(fmt.VIRTIO, "virtio structure type", data) == fmt.ACCESS
+    known = sizeof(fmt.VIRTIO_STRUCTURE)
+    access = capability_value(fmt.VIRTIO_STRUCTURE, "virtio structure type", data) == VirtioStructure.ACCESS
     free = {
         "virtio structure BAR": 0xFF,
         "virtio structure offset": 0xFFFFFFFF,
         "virtio structure length": 0xFFFFFFFF,
     }
-    yield from _compared(fmt.VIRTIO, free if access else NOTHING)
+    yield from _compared(fmt.VIRTIO_STRUCTURE, free if access else NOTHING)
     if length > known and not access:
         yield ComparedRegister("virtio notify multiplier", known, length - known)
 
@@ -184,15 +190,19 @@ def _vendor(data: bytes, context: Context) -> Iterator[ComparedRegister]:
 def virtio_structures(config: bytes, capabilities: Sequence[int]) -> Iterator[tuple[int, int]]:
     """(BAR, end in bytes) of each structure that a virtio device's capabilities place in a memory BAR."""
     for offset in capabilities:
-        data = config[offset : offset + sizeof(fmt.VIRTIO)]
-        if len(data) < sizeof(fmt.VIRTIO) or data[0] != pci.CapabilityId.VENDOR:
+        data = config[offset : offset + sizeof(fmt.VIRTIO_STRUCTURE)]
+        if len(data) < sizeof(fmt.VIRTIO_STRUCTURE) or data[0] != pci.CapabilityId.VENDOR:
             continue
         kind, number, start, length = (
-            value(fmt.VIRTIO, f"virtio structure {name}", data)
+            capability_value(fmt.VIRTIO_STRUCTURE, f"virtio structure {name}", data)
             for name in ("type", "BAR", "offset", "length")
         )
-        is_there = number < pci.BARS[pci.HeaderType.DEVICE]
-        if fmt.COMMON <= kind <= fmt.DEVICE and is_there and not pci.bar_register(number).value(config) & _IO:
+        is_there = number < pci.BAR_COUNTS[pci.HeaderType.DEVICE]
+        if (
+            VirtioStructure.COMMON <= kind <= VirtioStructure.DEVICE
+            and is_there
+            and not pci.bar_register(number).value(config) & _IO
+        ):
             yield number, start + length
 
 
@@ -207,8 +217,8 @@ PRESENCE_COMPARED_UNTIL: Version = (8, 0)
 
 def _express(data: bytes, context: Context) -> Iterator[ComparedRegister]:
     """Link Status is not compared. Of a stranger it is not known whether some bits are live."""
-    flags, own = value(fmt.EXPRESS_1, "PCI Express Capabilities", data), context.function
-    resets = _FLR if value(fmt.EXPRESS_1, "Device Capabilities", data) & _FLR_CAPABLE else 0
+    flags, own = capability_value(fmt.EXPRESS_1, "PCI Express Capabilities", data), context.function
+    resets = _FLR if capability_value(fmt.EXPRESS_1, "Device Capabilities", data) & _FLR_CAPABLE else 0
     errors = EXPRESS_ERRORS if own is not None and own.error_reporting else 0
     link = EXPRESS_LINK if own is not None and own.link_control else 0
     free = {"Device Control": errors | resets, "Device Status": errors, "Link Control": link}
@@ -227,16 +237,16 @@ def _express_2(data: bytes, context: Context, flags: int) -> dict[str, int]:
     port = flags >> 4 & 0xF
     free = {"Root Control": 0x0007 if port == _ROOT else 0}
     if flags & _HAS_SLOT and port in (_ROOT, _DOWNSTREAM):
-        power = 0x0400 if value(fmt.EXPRESS, "Slot Capabilities", data) & 0x2 else 0
+        power = 0x0400 if capability_value(fmt.EXPRESS, "Slot Capabilities", data) & 0x2 else 0
         is_new = context.version is None or context.version > PRESENCE_COMPARED_UNTIL
         free |= {"Slot Control": 0x0BF9 | power, "Slot Status": 0x0019 | (_PRESENCE if is_new else 0)}
-    forwarding = value(fmt.EXPRESS, "Device Capabilities 2", data) & 0x0020
+    forwarding = capability_value(fmt.EXPRESS, "Device Capabilities 2", data) & 0x0020
     return free | {"Device Control 2": 0x8000 | forwarding}
 
 
 def express_port(data: bytes) -> int:
     """Device/Port type of the PCI Express capability that `data` begins with."""
-    return value(fmt.EXPRESS_1, "PCI Express Capabilities", data) >> 4 & 0xF
+    return capability_value(fmt.EXPRESS_1, "PCI Express Capabilities", data) >> 4 & 0xF
 
 
 _CAPABILITIES: dict[int, CapabilityRule] = {
@@ -258,11 +268,13 @@ _MULTIPLE_HEADERS = 0x0200
 
 
 def _aer(data: bytes, context: Context) -> Iterator[ComparedRegister]:
-    version = value(fmt.AER, EXTENDED_HEAD.name, data) >> 16 & 0xF
-    several = 0x0400 if value(fmt.AER, "AER Capabilities and Control", data) & _MULTIPLE_HEADERS else 0
+    version = capability_value(fmt.AER, EXTENDED_HEAD.name, data) >> 16 & 0xF
+    several = (
+        0x0400 if capability_value(fmt.AER, "AER Capabilities and Control", data) & _MULTIPLE_HEADERS else 0
+    )
     free = _UNCORRECTABLE | _CORRECTABLE | {"AER Capabilities and Control": 0x0140 | several}
     # Live since 8.0 for machine types of 8.0 and later, which also have some bits set by default.
-    if value(fmt.AER, "Uncorrectable Error Mask", data):
+    if capability_value(fmt.AER, "Uncorrectable Error Mask", data):
         free["Uncorrectable Error Mask"] = _UNCORRECTABLE["Uncorrectable Error Status"]
     if context.port_type == _ROOT:
         free |= {"Root Error Command": 0x7, "Root Error Status": 0xF800007F}
@@ -270,7 +282,9 @@ def _aer(data: bytes, context: Context) -> Iterator[ComparedRegister]:
 
 
 def _access_control(data: bytes, context: Context) -> Iterator[ComparedRegister]:
-    return _compared(fmt.ACCESS_CONTROL, {"ACS Control": value(fmt.ACCESS_CONTROL, "ACS Capability", data)})
+    return _compared(
+        fmt.ACCESS_CONTROL, {"ACS Control": capability_value(fmt.ACCESS_CONTROL, "ACS Capability", data)}
+    )
 
 
 _VF_BAR_SIZE = 0x4000
@@ -281,7 +295,7 @@ _VF_FREE = {"SR-IOV Control": 0x0019, "SR-IOV NumVFs": 0xFFFF, "SR-IOV System Pa
 
 def _virtual_functions(data: bytes, context: Context) -> Iterator[ComparedRegister]:
     yield from _compared(fmt.VIRTUAL_FUNCTIONS, _VF_FREE, but=("VF BARs",))
-    first, length = fmt.registers(fmt.VIRTUAL_FUNCTIONS)["VF BARs"]
+    first, length = fmt.capability_registers(fmt.VIRTUAL_FUNCTIONS)["VF BARs"]
     number = 0
     while number < length // pci.BAR_SIZE:
         at = first + pci.BAR_SIZE * number
@@ -303,13 +317,13 @@ _EXTENDED: dict[int, CapabilityRule] = {
 
 def in_capability(identifier: int, base: int, data: bytes, context: Context) -> Iterator[ComparedRegister]:
     """What is compared of the capability of this id at `base`, whose bytes, or more, are `data`."""
-    rule = _CAPABILITIES.get(identifier) or _always(fmt.SCHEMAS.get(identifier, fmt.UNKNOWN))
+    rule = _CAPABILITIES.get(identifier) or _always(fmt.SCHEMAS.get(identifier, fmt.LIST_ENTRY))
     return _placed(rule, base, data, context)
 
 
 def in_extended(identifier: int, base: int, data: bytes, context: Context) -> Iterator[ComparedRegister]:
     """The same of an extended capability."""
-    schema = fmt.EXTENDED_SCHEMAS.get(identifier, fmt.UNKNOWN_EXTENDED)
+    schema = fmt.EXTENDED_SCHEMAS.get(identifier, fmt.EXTENDED_LIST_ENTRY)
     rule = _EXTENDED.get(identifier) or _always(schema)
     return _placed(rule, base, data, context)
 

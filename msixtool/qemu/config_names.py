@@ -122,7 +122,6 @@ _CLASSES = {
     0x0C05: "SMBus controller",
 }
 """Base class and subclass, of QEMU's devices."""
-CLASS_CODE = 0xFFFFFF
 
 
 def class_name(value: int) -> str:

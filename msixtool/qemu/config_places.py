@@ -40,7 +40,7 @@ _OF_EVERY_CAPABILITY = (masks.CAPABILITY_ID.name, masks.NEXT_POINTER.name)
 
 _AS_MOST_HAVE_IT = {
     pci.CapabilityId.MSI: capabilities.MSI_64BIT,
-    pci.CapabilityId.VENDOR: sizeof(capabilities.VIRTIO) | capabilities.COMMON << 8,
+    pci.CapabilityId.VENDOR: sizeof(capabilities.VIRTIO_STRUCTURE) | capabilities.VirtioStructure.COMMON << 8,
     pci.CapabilityId.EXPRESS: 2,
 }
 """The two bytes behind a capability's header, from which its layout follows, where they are not at hand."""
@@ -65,7 +65,12 @@ def registers_of(layout: Capabilities, kind: str | None, config: bytes | None) -
     """All registers of a device with this layout; some may overlap."""
     is_bridge = layout.header == pci.HeaderType.BRIDGE
     rest = _rest(pci.HeaderType.BRIDGE if is_bridge else pci.HeaderType.DEVICE)
-    for register in (*masks.IDENTITY, masks.POINTER, *(masks.BRIDGE if is_bridge else ()), *rest):
+    for register in (
+        *masks.IDENTITY,
+        masks.CAPABILITIES_POINTER,
+        *(masks.BRIDGE if is_bridge else ()),
+        *rest,
+    ):
         yield PlacedRegister(register)
     context = masks.Context(kind_of(kind).function)
     for each, at in layout.listed:
@@ -85,7 +90,7 @@ def _data(config: bytes | None, base: int) -> bytes:
 
 def _rest(layout: pci.HeaderType) -> Iterator[ComparedRegister]:
     """The registers of the header that QEMU compares only where a device has it do so."""
-    for number in range(pci.BARS[layout]):
+    for number in range(pci.BAR_COUNTS[layout]):
         yield ComparedRegister(f"BAR {number}", *pci.bar_register(number))
     for field, place in pci.REGISTERS[layout].items():
         if field in _NAMES:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from msixtool.formats import pci
 from msixtool.qemu.config_fields import FIELDS, RegisterField
-from msixtool.qemu.config_names import CLASS_CODE, capability_name, class_name
+from msixtool.qemu.config_names import capability_name, class_name
 from msixtool.qemu.kinds import names_by_ids
 
 _ALIGNED = 0xFC
@@ -38,7 +38,8 @@ def differences(
     reaches beyond them only the known part is shown, unless it says enough.
     """
     rest = (source ^ target) & compared
-    if register == "class code" and rest and not CLASS_CODE & ~known:
+    every = (1 << 8 * pci.CLASS_CODE.size) - 1
+    if register == "class code" and rest and not every & ~known:
         return [RegisterDifference(register, class_name(source), class_name(target))]
     found = []
     for field in FIELDS.get(register, ()):
@@ -50,7 +51,7 @@ def differences(
     return found
 
 
-DEVICE_ID = "device ID"
+DEVICE_ID_NAME = "device ID"
 """The register whose words take the vendor beside it."""
 
 

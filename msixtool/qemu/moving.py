@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-TIMER = "timer"
+TIMER_TYPE = "timer"
 """The type of fields that hold when a timer is due. Armed timers move with their clock."""
 
 
@@ -95,7 +95,7 @@ def moving_bytes(kind: str, path: str) -> frozenset[int] | None:
 def is_moving(kind: str, path: str, type_name: str) -> bool:
     """Whether a field of a section of `kind` always moves, as a whole; `path` is its vmdesc path."""
     found = _find(kind, path)
-    return type_name == TIMER or (found is not None and found.bytes is None)
+    return type_name == TIMER_TYPE or (found is not None and found.bytes is None)
 
 
 def _find(kind: str, path: str) -> Moving | None:

@@ -55,7 +55,7 @@ def _recorded() -> dict[str, Lifetime]:
     return found
 
 
-SUBSECTIONS: dict[str, Lifetime] = {
+SUBSECTION_LIFETIMES: dict[str, Lifetime] = {
     **_recorded(),
     **{name: Lifetime() for name in (*_UNASKED.split(), "ide bmdma/status", "ide bmdma_current")},
     **_CLOSER,
@@ -96,7 +96,7 @@ registered), what keeps it from it, and since when there is such a section."""
 PER_CPU_SUBSECTIONS: dict[str, tuple[int, int]] = {"ich9_pm/cpuhp": (5, 10), "piix4_pm/cpuhp": (5, 10)}
 """Subsections with an element for each possible CPU: bytes before the elements, bytes of one."""
 
-FEATURES: dict[int, Lifetime] = {
+FEATURE_LIFETIMES: dict[int, Lifetime] = {
     35: Lifetime((7, 2), (10, 0)),  # IN_ORDER
     40: Lifetime((7, 1), (7, 2)),  # RING_RESET
     54: Lifetime((7, 2), (10, 0)),  # GUEST_USO4

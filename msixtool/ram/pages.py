@@ -141,7 +141,7 @@ class PageTaker(PageWalker):
     def _take_change(self, page: int, delta: bytes) -> None:
         before = None if self.current is None else self.pages.get((self.current.idstr, page))
         if before is not None:
-            self._take(page, xbzrle.apply(delta, before))
+            self._take(page, xbzrle.patched(delta, before))
 
 
 def mapped_page(source: Source, block: RamBlock, offset: int, page_size: int, base: int) -> bytes | None:

@@ -10,7 +10,7 @@ from msixtool.errors import FormatError
 _MORE = 0x80
 
 
-def apply(delta: bytes, page: bytes) -> bytes:
+def patched(delta: bytes, page: bytes) -> bytes:
     """The page that `delta` makes of `page`. Raises FormatError where it does not fit."""
     made, at, place = bytearray(page), 0, 0
     while at < len(delta):

@@ -30,7 +30,7 @@ MAX_TRIES = 64
 """How many places that look like RAM's END are walked before this way gives up: pages may hold anything."""
 
 
-def read(reader: ForwardReader, offset: int, description: vmdesc.Vmdesc) -> bool:
+def read_from_end(reader: ForwardReader, offset: int, description: vmdesc.Vmdesc) -> bool:
     """Fill the reader's index from `offset` (behind the configuration section) on.
 
     True when every section was found and checked; False when something does not fit: the
@@ -184,7 +184,7 @@ def _before_run(reader: ForwardReader, data: bytes, base: int) -> int:
     Should an END hide in what looks like a run, it is not found, and the forward way is taken.
     """
     page_size = reader.ends.layout.page_size
-    inside = runs.find(data, page_size)
+    inside = runs.find_run(data, page_size)
     if inside is None:
         return base + len(data)
     count = runs.pages_before(reader.source, base + inside, page_size)

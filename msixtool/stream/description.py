@@ -18,13 +18,13 @@ from msixtool.formats import qevm, vmdesc, vmstate
 from msixtool.formats.described import Described
 from msixtool.kept import NamedTuple, cached_property
 
-MAX_SIZE = 1 << 24
+MAX_VMDESC_SIZE = 1 << 24
 """The longest vmdesc that is looked at, in bytes; real ones have some 60 KiB to a few MiB."""
 MAX_OBJECTS = 1 << 18
 """The most objects and lists that a vmdesc is believed to hold; real ones have some 10^3 to 10^5."""
-MAX_VALUES = 1 << 20
+MAX_VMDESC_VALUES = 1 << 20
 """The most values besides, by the commas before them: a byte of text may be 30 in memory."""
-MAX_DEPTH = 64
+MAX_VMDESC_DEPTH = 64
 """The deepest nesting that is believed, of JSON objects and lists; real ones reach some 20."""
 KEPT_SIZE = 1 << 19
 """The longest text, in bytes, of which what it says is kept for the next stream with the same text."""
@@ -97,7 +97,7 @@ class Vmdesc(NamedTuple):
         return self.contents.document
 
 
-def find(source: Source) -> Vmdesc | None:
+def find_vmdesc(source: Source) -> Vmdesc | None:
     """The vmdesc at the end of a stream, found without walking it; None where there is none.
 
     Bytes may follow it (a container may round up); JSON holds no NUL, so that the last
@@ -113,9 +113,9 @@ def find(source: Source) -> Vmdesc | None:
         if header is not None:
             return _parse(tail, start, header)
         # An unbroken run of text up to here may be the end of a longer vmdesc.
-        if start == 0 or reach >= MAX_SIZE or b"\0" in tail.rstrip(b"\0")[-_TAIL:]:
+        if start == 0 or reach >= MAX_VMDESC_SIZE or b"\0" in tail.rstrip(b"\0")[-_TAIL:]:
             return None
-        reach = min(8 * reach, MAX_SIZE)
+        reach = min(8 * reach, MAX_VMDESC_SIZE)
 
 
 def _last_header(tail: bytes) -> int | None:
@@ -131,10 +131,10 @@ def _last_header(tail: bytes) -> int | None:
 def _parse(tail: bytes, start: int, header: int) -> Vmdesc:
     body = header + qevm.VMDESC_HEADER_SIZE
     text = tail[body : body + qevm.vmdesc_length(tail, header)]
-    return parse(text, start + header)
+    return vmdesc_of(text, start + header)
 
 
-def parse(text: bytes, offset: int) -> Vmdesc:
+def vmdesc_of(text: bytes, offset: int) -> Vmdesc:
     """The vmdesc whose 0x06 stands at `offset`. Raises FormatError where it is damaged."""
     try:
         contents = _kept(text) if len(text) <= KEPT_SIZE else _shared(text)
@@ -148,11 +148,11 @@ def _contents(text: bytes) -> Contents:
     if objects > MAX_OBJECTS:
         raise FormatError("vmdesc", expected=f"at most {MAX_OBJECTS} objects", found=objects)
     values = text.count(b",")
-    if values > MAX_VALUES:
-        raise FormatError("vmdesc", expected=f"at most {MAX_VALUES} values", found=values)
-    document = vmdesc.parse(text)
-    if _depth(document) > MAX_DEPTH:
-        raise FormatError("vmdesc", expected=f"at most {MAX_DEPTH} levels of nesting")
+    if values > MAX_VMDESC_VALUES:
+        raise FormatError("vmdesc", expected=f"at most {MAX_VMDESC_VALUES} values", found=values)
+    document = vmdesc.document_of(text)
+    if _depth(document) > MAX_VMDESC_DEPTH:
+        raise FormatError("vmdesc", expected=f"at most {MAX_VMDESC_DEPTH} levels of nesting")
     return Contents(document)
 
 
@@ -177,7 +177,7 @@ def _depth(document: Any) -> int:
     """How deep objects and lists are nested, as far as MAX_DEPTH and one more."""
     level: list[Any] = [document]
     depth = 0
-    while level and depth <= MAX_DEPTH:
+    while level and depth <= MAX_VMDESC_DEPTH:
         depth += 1
         level = [each for each in chain.from_iterable(map(_inside, level)) if type(each) in _CONTAINERS]
     return depth

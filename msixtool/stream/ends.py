@@ -67,7 +67,7 @@ class EndFinder:
             return
         self._looked_for_description = True
         try:
-            self.use(vmdesc.find(self.source))
+            self.use(vmdesc.find_vmdesc(self.source))
         except FormatError as error:
             self.index.report(Damage.of(error, 0, DamageRule.VMDESC))
         except InputError:

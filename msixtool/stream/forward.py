@@ -17,13 +17,11 @@ from msixtool.formats.qevm import CONTINUING, OPENING, CommandType, ItemType
 from msixtool.qemu.versions import noted_version
 from msixtool.stream import description as vmdesc, scan
 from msixtool.stream.ends import EndFinder
-from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
+from msixtool.stream.items import MAX_DAMAGE, Damage, DamageRule, Item, StreamIndex
 from msixtool.stream.window import Window
 
 MAX_ITEMS = 1 << 17
 """The most items that a stream is believed to have, runs of PART counted once: a kilobyte of memory each."""
-MAX_DAMAGE = 1000
-"""How much damage is reported before the rest of a stream is left."""
 
 _EOF, _START, _PART, _END = (
     ItemType.EOF,
@@ -275,12 +273,12 @@ class ForwardReader:
                     expected=f"{length} bytes",
                     found=end - start,
                 )
-            if length > vmdesc.MAX_SIZE:
+            if length > vmdesc.MAX_VMDESC_SIZE:
                 raise FormatError(
-                    "vmdesc", offset=offset, expected=f"at most {vmdesc.MAX_SIZE} bytes", found=length
+                    "vmdesc", offset=offset, expected=f"at most {vmdesc.MAX_VMDESC_SIZE} bytes", found=length
                 )
             if self.index.description is None or self.index.description.offset != offset:
-                self.ends.use(vmdesc.parse(self.source.read(start, length), offset))
+                self.ends.use(vmdesc.vmdesc_of(self.source.read(start, length), offset))
         except FormatError as error:
             self._damage(error, offset, DamageRule.VMDESC)
         self.index.items.append(vmdesc_item(offset, end))

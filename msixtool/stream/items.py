@@ -100,7 +100,9 @@ class RamCount:
     flushes: int = 0
 
 
-MOST_DAMAGE = 2000
+MAX_DAMAGE = 1000
+"""How many damaged places are met, in a stream's items or in its devices, before the rest is left."""
+MOST_DAMAGE = 2 * MAX_DAMAGE
 """How many damaged places an index lists."""
 
 

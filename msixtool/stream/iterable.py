@@ -63,7 +63,7 @@ def block(window: Window, offset: int, kind: ItemType) -> int:
             return offset
         if record.flags & BlockFlag.DEVICE_BLOCK:
             if not record.flags & BlockFlag.ZERO_BLOCK:
-                offset += fmt.BLOCK_SIZE
+                offset += fmt.DISK_BLOCK_SIZE
                 window.reaches(offset, what)
         elif not record.flags & BlockFlag.PROGRESS:
             raise _unknown("block-migration record", start, record.flags)

@@ -36,14 +36,14 @@ def read_stream(source: Source, *, origin: int = 0, walk: bool = False) -> Strea
     description = None
     if not source.sequential:
         try:
-            description = vmdesc.find(source)
+            description = vmdesc.find_vmdesc(source)
         except FormatError as error:
             damage.append(Damage.of(error, 0, DamageRule.VMDESC))
     if description is not None and not walk:
         reader = ForwardReader(source, StreamIndex(version), origin=origin)
         offset = reader.header()
         reader.ends.use(description)
-        read = not reader.index.damage and backward.read(reader, offset, description)
+        read = not reader.index.damage and backward.read_from_end(reader, offset, description)
         if read and not _another_is_inside(source, reader.index):
             reader.index.from_end = True
             return reader.index

@@ -46,7 +46,7 @@ def _pages(source: Source, offset: int, page_size: int, direction: int) -> int:
     return count
 
 
-def find(data: bytes, page_size: int) -> int | None:
+def find_run(data: bytes, page_size: int) -> int | None:
     """Where the first record of three whole pages in address order stands, near the start of `data`."""
     step = stride(page_size)
     end = min(len(data) - 2 * step, step + fmt.RECORD_HEADER_SIZE)

@@ -116,7 +116,7 @@ def openers(dump: OpenDump, item: Item) -> dict[str, Inside]:
     capability = found.capability if found else None
 
     def virtio(data: bytes, offset: int, size: int) -> Layout | None:
-        found = virtio_layout.read(data[offset : offset + size], item.named.kind, capability)
+        found = virtio_layout.read_blob(data[offset : offset + size], item.named.kind, capability)
         return found.layout() if found else None
 
     return {"virtio": virtio, **_OPENERS}
@@ -143,7 +143,7 @@ def find(section: Section, path: str) -> Leaf:
     raise UsageError(f"field {path[:200]!r}", section=section.name, expected=expected)
 
 
-def encode(leaf: Leaf, value: Any) -> bytes:
+def leaf_bytes(leaf: Leaf, value: Any) -> bytes:
     """The bytes of `value`, a list for an array, in the place of `leaf`.
 
     Raises FormatError where it does not fit its type.

@@ -11,7 +11,7 @@ from msixtool.dump import OpenDump, matches
 from msixtool.errors import FormatError, UsageError
 from msixtool.stream.items import Item
 from msixtool.stream.rewrite import Overlay
-from msixtool.tasks.fields import Section, encode, find, read_section
+from msixtool.tasks.fields import Section, find, leaf_bytes, read_section
 
 _SHOWN = 200
 
@@ -26,7 +26,7 @@ def set_fields(overlay: Overlay, dump: OpenDump, fields: Mapping[str, Any]) -> N
         try:
             section, path = find_section(sections, key)
             leaf = find(section, path)
-            overlay.patch(section.item.data_offset + leaf.offset, encode(leaf, value))
+            overlay.patch(section.item.data_offset + leaf.offset, leaf_bytes(leaf, value))
         except (UsageError, FormatError) as error:
             what = f"fields: {key[:_SHOWN]}: {error.what}"
             raise UsageError(what, expected=error.expected, found=error.found) from None

@@ -71,7 +71,7 @@ def _is_exclusive(capability: MsixCapability, vectors: int) -> bool:
 
 def memory_bars(space: ConfigSpace) -> list[Bar]:
     """The memory BARs that have an address."""
-    return [bar for bar in pci.bars(space.data) if not bar.is_io and bar.address]
+    return [bar for bar in pci.bars_of(space.data) if not bar.is_io and bar.address]
 
 
 def room_for(bar: Bar, size: int, others: Sequence[int], window: tuple[int, int] | None) -> int | None:

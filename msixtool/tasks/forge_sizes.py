@@ -54,7 +54,7 @@ def resized_description(index: StreamIndex, growth: Growth) -> list[Replacement]
     if description is None:
         return []
     spaced = vmdesc.is_spaced(description.text)
-    if vmdesc.build(description.document, spaced=spaced) != description.text:
+    if vmdesc.vmdesc_text(description.document, spaced=spaced) != description.text:
         raise UsageError(
             "the number of vectors cannot change: the vmdesc is in no style of QEMU's",
             offset=description.offset,
@@ -68,7 +68,7 @@ def resized_description(index: StreamIndex, growth: Growth) -> list[Replacement]
             raise UsageError("the number of vectors cannot change: the vmdesc lacks", section=item.idstr)
         grown[number] = _grown(contents.devices[number], item, by)
     document = contents.replaced(grown)
-    text = vmdesc.build(document, spaced=spaced)
+    text = vmdesc.vmdesc_text(document, spaced=spaced)
     header = build(
         qevm.VMDESC_HEADER, {"type": qevm.ItemType.VMDESCRIPTION.value, "length": len(text)}, what="vmdesc"
     )

@@ -99,7 +99,7 @@ def virtio_blob(dump: OpenDump, item: Item) -> VirtioLayout | None:
     if places.virtio is None or places.config is None or item.data_length > MAX_SECTION:
         return None
     data = dump.source.read(item.data_offset + places.virtio, places.virtio_size)
-    return virtio_layout.read(data, item.named.kind)
+    return virtio_layout.read_blob(data, item.named.kind)
 
 
 def _run_state(dump: OpenDump, item: Item) -> Iterator[Refused]:

@@ -95,7 +95,7 @@ def test_what_stands_before_late_damage_is_given_once_and_whole() -> None:
 
 
 def test_the_layers_between_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forward, "HELD", 1 << 18)
+    monkeypatch.setattr(forward, "HELD_SIZE", 1 << 18)
     content = b"QEVM" + random.Random(7).randbytes(2 << 20)
     with opened(gzip.compress(gzip.compress(content, 0), 0), spool_limit=0) as file:
         for offset in range(0, len(content), 1 << 16):
@@ -223,7 +223,7 @@ def test_memory_stays_flat_whatever_a_file_unpacks_to() -> None:
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-        assert peak < forward.HELD + (8 << 20)
+        assert peak < forward.HELD_SIZE + (8 << 20)
         assert file.source.read(50 << 20, 4) == b"\xfc\xfd\xfe\xff"
 
 

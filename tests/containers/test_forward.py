@@ -18,7 +18,7 @@ from msixtool.errors import ContainerError, InputError, TruncatedError
 def small_memory() -> Iterator[None]:
     """So little is held in memory that a few hundred bytes show all that can happen."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(forward, "HELD", 64)
+        patch.setattr(forward, "HELD_SIZE", 64)
         patch.setattr(forward, "CHUNK", 16)
         yield
 

@@ -10,7 +10,7 @@ import pytest
 
 from msixtool import Dump
 from msixtool.containers import objects
-from msixtool.containers.objects import BLOCK, FetchedFile
+from msixtool.containers.objects import FETCHED, FetchedFile
 from msixtool.errors import NotAStreamError, UsageError
 from tests.conftest import SAMPLES, unpacked
 
@@ -37,7 +37,7 @@ class Remote:
 
 
 def data(blocks: float) -> bytes:
-    return random.Random(1).randbytes(int(blocks * BLOCK))
+    return random.Random(1).randbytes(int(blocks * FETCHED))
 
 
 def at(file: FetchedFile, offset: int, length: int) -> bytes:
@@ -50,7 +50,7 @@ def test_reading_anywhere_gives_the_bytes_of_the_file() -> None:
     file = FetchedFile(Remote(content))
     assert file.seek(0, 2) == len(content)
     for _ in range(300):
-        offset, length = chance.randrange(len(content) + BLOCK), chance.randrange(3 * BLOCK)
+        offset, length = chance.randrange(len(content) + FETCHED), chance.randrange(3 * FETCHED)
         assert at(file, offset, length) == content[offset : offset + length]
 
 
@@ -63,38 +63,38 @@ def test_reading_goes_on_where_it_stopped() -> None:
 def test_no_byte_is_fetched_twice_and_neighbours_come_together() -> None:
     remote = Remote(data(9.5))
     file = FetchedFile(remote)
-    at(file, 3 * BLOCK + 1, 2)
-    at(file, 3 * BLOCK + 1, 2)
-    at(file, 10, 9 * BLOCK + 10)
-    at(file, 10, 9 * BLOCK + 10)
-    assert remote.requests == [(3 * BLOCK, BLOCK), (0, 3 * BLOCK), (4 * BLOCK, int(5.5 * BLOCK))]
+    at(file, 3 * FETCHED + 1, 2)
+    at(file, 3 * FETCHED + 1, 2)
+    at(file, 10, 9 * FETCHED + 10)
+    at(file, 10, 9 * FETCHED + 10)
+    assert remote.requests == [(3 * FETCHED, FETCHED), (0, 3 * FETCHED), (4 * FETCHED, int(5.5 * FETCHED))]
 
 
 def test_what_is_kept_has_a_bound_and_the_newest_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "KEPT", 3 * BLOCK)
+    monkeypatch.setattr(objects, "KEPT", 3 * FETCHED)
     remote = Remote(data(8))
     file = FetchedFile(remote)
     for number in (0, 1, 2, 0, 3):
-        at(file, number * BLOCK, 1)
+        at(file, number * FETCHED, 1)
     del remote.requests[:]
     at(file, 0, 1)
-    at(file, 3 * BLOCK, 1)
+    at(file, 3 * FETCHED, 1)
     assert remote.requests == []
-    at(file, BLOCK, 1)
-    assert remote.requests == [(BLOCK, BLOCK)]
+    at(file, FETCHED, 1)
+    assert remote.requests == [(FETCHED, FETCHED)]
 
 
 def test_an_object_that_gives_little_at_a_time_is_asked_again() -> None:
     remote = Remote(data(3), piece=1000)
-    assert at(FetchedFile(remote), 0, 3 * BLOCK) == data(3)
+    assert at(FetchedFile(remote), 0, 3 * FETCHED) == data(3)
 
 
 def test_an_object_that_has_become_shorter_gives_what_there_is_in_its_place() -> None:
     remote = Remote(data(4))
     file = FetchedFile(remote)
-    at(file, 3 * BLOCK, 10)
-    remote.data = remote.data[: BLOCK + 100]
-    assert at(file, BLOCK, 3 * BLOCK) == data(4)[BLOCK : BLOCK + 100]
+    at(file, 3 * FETCHED, 10)
+    remote.data = remote.data[: FETCHED + 100]
+    assert at(file, FETCHED, 3 * FETCHED) == data(4)[FETCHED : FETCHED + 100]
 
 
 class HttpError(Exception):

@@ -32,7 +32,7 @@ def blob(
 
 
 def layout_of(kind: str, data: bytes) -> VirtioLayout:
-    layout = virtio_layout.read(data, kind)
+    layout = virtio_layout.read_blob(data, kind)
     assert layout is not None
     return layout
 

@@ -32,7 +32,7 @@ from msixtool.formats import capabilities as fmt, sizeof
 def test_a_register_stands_where_its_specification_has_it(
     schema: Any, name: str, offset: int, size: int
 ) -> None:
-    assert fmt.register(schema, name, 0x40) == (0x40 + offset, size)
+    assert fmt.capability_register(schema, name, 0x40) == (0x40 + offset, size)
 
 
 def test_capabilities_are_as_long_as_the_specifications_have_them() -> None:

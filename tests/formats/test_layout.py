@@ -61,7 +61,7 @@ def test_what_dump_vmstate_says_is_a_layout_too() -> None:
         "Subsections": [{"name": "dev/x", "version_id": 1, "minimum_version_id": 1, "Fields": [word]}],
     }
     entry = {"version_id": 4, "minimum_version_id": 3, "Description": top}
-    found = dump_vmstate.parse(json.dumps({"vmschkmachine": {"Name": "pc"}, "e1000e": entry}).encode())
+    found = dump_vmstate.vmstates_of(json.dumps({"vmschkmachine": {"Name": "pc"}, "e1000e": entry}).encode())
     assert (found.machine, list(found.devices)) == ("pc", ["e1000e"])
     layout = found.devices["e1000e"].layout
     assert layout is not None

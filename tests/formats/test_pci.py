@@ -29,18 +29,18 @@ from msixtool.formats import parse, pci, qevm
 def test_registers_are_where_the_specification_has_them(
     name: str, layout: pci.HeaderType, place: tuple[int, int]
 ) -> None:
-    assert pci.register(name, layout) == place
+    assert pci.header_register(name, layout) == place
 
 
 def test_the_places_of_registers_are_those_that_the_schema_reads() -> None:
     config = bytearray(range(64))
-    for layout in pci.BARS:
+    for layout in pci.BAR_COUNTS:
         config[pci.HEADER_TYPE.offset] = layout
         header = parse(pci.HEADER, config, what="header")
         for name in ("command", "class_code"):
-            assert pci.register(name, layout).value(config) == header[name]
+            assert pci.header_register(name, layout).value(config) == header[name]
         for name in ("rom_address", "interrupt_line"):
-            assert pci.register(name, layout).value(config) == header.tail[name]
+            assert pci.header_register(name, layout).value(config) == header.tail[name]
 
 
 def config_of(*words: int, layout: int = 0) -> bytes:
@@ -52,7 +52,7 @@ def config_of(*words: int, layout: int = 0) -> bytes:
 
 
 def test_bars_are_walked_with_their_upper_halves() -> None:
-    found = pci.bars(config_of(0xFE00000C, 0x1, 0xC001, 0xFEB00000, 0, 0x4))
+    found = pci.bars_of(config_of(0xFE00000C, 0x1, 0xC001, 0xFEB00000, 0, 0x4))
     assert [(bar.number, bar.register, bar.address, bar.size) for bar in found if not bar.is_io] == [
         (0, 0x10, 0x1_FE000000, 8),
         (3, 0x1C, 0xFEB00000, 4),
@@ -60,8 +60,8 @@ def test_bars_are_walked_with_their_upper_halves() -> None:
         (5, 0x24, 0, 4),  # nothing is left for an upper half
     ]
     assert [bar.number for bar in found if bar.is_io] == [2]
-    assert [bar.number for bar in pci.bars(config_of(4, 0, 4, layout=0x81))] == [0]
-    assert pci.bars(config_of(4, layout=2)) == pci.bars(config_of(4, layout=0x7F)) == []
+    assert [bar.number for bar in pci.bars_of(config_of(4, 0, 4, layout=0x81))] == [0]
+    assert pci.bars_of(config_of(4, layout=2)) == pci.bars_of(config_of(4, layout=0x7F)) == []
 
 
 def test_headers_and_footers_are_those_of_the_stream() -> None:

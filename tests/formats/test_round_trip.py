@@ -94,7 +94,7 @@ def test_vmdesc_text_in_every_style(stream_path: Path) -> None:
     if index.description is None:
         pytest.skip("this stream has no vmdesc")
     text = index.description.text
-    assert vmdesc.build(vmdesc.parse(text), spaced=vmdesc.is_spaced(text)) == text
+    assert vmdesc.vmdesc_text(vmdesc.document_of(text), spaced=vmdesc.is_spaced(text)) == text
 
 
 COMPRESSED = Struct(
@@ -180,13 +180,13 @@ def test_vmdesc_keeps_objects_whose_names_repeat(spaced: bool) -> None:
     text = (
         f'{{{pad}"devices"{colon}[{pad}{{{pad}"name"{colon}"a", "name"{colon}"b"{pad}}}{pad}]{pad}}}'.encode()
     )
-    assert vmdesc.build(vmdesc.parse(text), spaced=spaced) == text
+    assert vmdesc.vmdesc_text(vmdesc.document_of(text), spaced=spaced) == text
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"devices": 3}', b"\xff", b"[" * 100_000])
 def test_a_vmdesc_that_is_no_vmdesc_is_one_error(text: bytes) -> None:
     with pytest.raises(FormatError, match="vmdesc"):
-        vmdesc.parse(text)
+        vmdesc.document_of(text)
 
 
 @given(

@@ -32,9 +32,9 @@ def _damage(data: bytes) -> list[str]:
 @pytest.mark.parametrize(
     ("inside", "limit"),
     [
-        (b"0," * (description.MAX_VALUES + 1) + b"0", description.MAX_VALUES),
+        (b"0," * (description.MAX_VMDESC_VALUES + 1) + b"0", description.MAX_VMDESC_VALUES),
         (b"[]," * (description.MAX_OBJECTS + 1) + b"0", description.MAX_OBJECTS),
-        (b'"' + b"a" * description.MAX_SIZE + b'"', description.MAX_SIZE),
+        (b'"' + b"a" * description.MAX_VMDESC_SIZE + b'"', description.MAX_VMDESC_SIZE),
     ],
     ids=["values", "lists", "bytes"],
 )

@@ -49,11 +49,11 @@ def blob(rng: Random) -> Input:
 
 def read_blob(made: Input) -> Outcome:
     """The state, and a description of the whole blob, whose fields lie one behind the other inside of it."""
-    state = virtio.read(made.data)
+    state = virtio.read_virtio(made.data)
     if not 0 <= state.core_offset <= state.queues_offset <= state.end:
         raise MisreadError("the parts of the blob are out of order")
     kind = next((name for name in virtio_types.OWN if name in made.base), "")
-    layout = virtio_layout.read(made.data, kind, state.capability)
+    layout = virtio_layout.read_blob(made.data, kind, state.capability)
     if layout is None:
         return Outcome.PARTLY
     end = 0

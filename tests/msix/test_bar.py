@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from msixtool.errors import UsageError
-from msixtool.msix.bar import Placement, check_layout, exclusive_bar, place_capability, vector_count
+from msixtool.msix.bar import Placement, check_layout, exclusive_bar, place_capability, vectors_seen
 from msixtool.msix.versions import NEWEST, Behaviour, QemuVersion
 
 
@@ -52,18 +52,18 @@ def test_exclusive_bar_had_no_room_for_more_than_128_vectors_before_2_4() -> Non
 
 def test_vector_count_was_cut_to_16_bits_before_10_2_save_in_10_0_7() -> None:
     for version in ((10, 1), (10, 1, 3), (10, 0), (10, 0, 6), (7, 2)):
-        assert vector_count(0x1_0000 + 97, Behaviour(version)) == 97
+        assert vectors_seen(0x1_0000 + 97, Behaviour(version)) == 97
     for version in ((10, 0, 7), (10, 0, 13), (10, 2), NEWEST):
         with pytest.raises(UsageError, match="found 65633"):
-            vector_count(0x1_0000 + 97, Behaviour(version))
+            vectors_seen(0x1_0000 + 97, Behaviour(version))
 
 
 @pytest.mark.parametrize("version", [(7, 2), NEWEST])
 def test_vector_count_is_1_to_2048(version: QemuVersion) -> None:
-    assert [vector_count(n, Behaviour(version)) for n in (1, 2048)] == [1, 2048]
+    assert [vectors_seen(n, Behaviour(version)) for n in (1, 2048)] == [1, 2048]
     for vectors in (0, 2049, 65535):
         with pytest.raises(UsageError, match=f"number of vectors: expected 1 to 2048, found {vectors}"):
-            vector_count(vectors, Behaviour(version))
+            vectors_seen(vectors, Behaviour(version))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def test_what_no_bit_field_names_is_shown_as_a_number() -> None:
     found = differences("Status", 0x0010, 0x0210, 0xFFFF, 0xFFFF)
     assert [(each.field, each.source, each.target) for each in found] == [("Status", "0x0010", "0x0210")]
     assert differences("MSI-X table size", 4, 4, 0x7FF, 0xFFFF) == []
-    register = masks.POINTER
+    register = masks.CAPABILITIES_POINTER
     assert differences(register.name, 0x98, 0x40, 0xFF, 0xFF)[0].target == "0x40"
 
 

@@ -11,9 +11,9 @@ from msixtool.qemu import history
 from msixtool.qemu.kinds import kind_of, kinds
 from msixtool.qemu.kinds.facts import POWER_ALL, BarShape
 from msixtool.qemu.kinds.space import unpacked
-from msixtool.qemu.recorded import default_of, name_of, releases, subsections
+from msixtool.qemu.recorded import default_of, releases, subsections, vmsd_of
 from msixtool.qemu.versions import Version
-from msixtool.qemu.vmstates import ASKED, FIELDS_BY_VERSION, SUBSECTIONS, minimum_version
+from msixtool.qemu.vmstates import ASKED, FIELDS_BY_VERSION, SUBSECTION_LIFETIMES, minimum_version
 from tests.record.record import FOLDER, text_of
 
 
@@ -46,13 +46,13 @@ def test_the_records_are_as_the_script_writes_them() -> None:
 def test_a_subsection_is_known_from_the_first_release_on_that_has_it(
     name: str, release: Version, covers: bool | None
 ) -> None:
-    assert SUBSECTIONS[name].covers(release) is covers
+    assert SUBSECTION_LIFETIMES[name].covers(release) is covers
 
 
 @pytest.mark.parametrize("name", ["esp/pdma", "qxl/monitors-config"])
 def test_of_a_subsection_that_is_gone_again_nothing_is_said(name: str) -> None:
     assert name in subsections((7, 2))
-    assert name not in SUBSECTIONS
+    assert name not in SUBSECTION_LIFETIMES
 
 
 @pytest.mark.parametrize("release", releases())
@@ -90,7 +90,7 @@ def _asks_a_function(vmsd: str, field: str) -> set[int]:
     """Whether releases ask a function if a field is there, of all that have it."""
     name = field.partition("[")[0]
     known = [item for record in releases().values() for item in record["vmsds"].items()]
-    listed = [fields for key, (_, _, fields, _) in known if name_of(key) == vmsd]
+    listed = [fields for key, (_, _, fields, _) in known if vmsd_of(key) == vmsd]
     return {entry[3] for fields in listed for entry in fields if entry[0] == name}
 
 

@@ -137,4 +137,4 @@ def test_mapped_ram_is_read_by_its_bitmap(base: int) -> None:
 @pytest.mark.parametrize("bad", [b"\1", b"\0\0", b"\0\2a", b"\xff\x80\1a", b"\xff\x1f\2ab", b"\x80"])
 def test_a_delta_that_does_not_fit_is_refused(bad: bytes) -> None:
     with pytest.raises(FormatError, match="XBZRLE"):
-        delta.apply(bad, NOISE)
+        delta.patched(bad, NOISE)

@@ -126,7 +126,7 @@ def packed(found: Bytes) -> dict[str, str]:
 def _bars(config: Config, space: ConfigSpace) -> dict[str, list[int]]:
     """Size and type of each that is registered."""
     found = {}
-    for bar in pci.bars(space.data):
+    for bar in pci.bars_of(space.data):
         mask = config.writable(bar.register) | (config.writable(bar.register + 4) << 32 if bar.wide else 0)
         if mask:
             found[str(bar.number)] = [mask & -mask, bar.word & 0xF]

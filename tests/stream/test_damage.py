@@ -333,4 +333,4 @@ def test_a_description_nested_too_deeply_is_damage() -> None:
     text = f'{{"devices": [{inner}]}}'.encode()
     index = walked(bytes(whole(vmdesc=False)) + b"\x06" + u32(len(text)) + text)
     assert said(index) == [("vmdesc", None)]
-    assert f"at most {vmdesc.MAX_DEPTH} levels" in str(index.damage[0])
+    assert f"at most {vmdesc.MAX_VMDESC_DEPTH} levels" in str(index.damage[0])

@@ -30,7 +30,7 @@ def behind(body: bytes) -> bytes:
 @pytest.mark.parametrize("before", [0, 100, 1 << 18])
 def test_it_is_found_whatever_its_size_and_whatever_stands_before(size: int, before: int) -> None:
     body = text(size)
-    found = vmdesc.find(BytesSource(b"\x11" * before + behind(body)))
+    found = vmdesc.find_vmdesc(BytesSource(b"\x11" * before + behind(body)))
     assert found is not None
     assert (found.offset, found.text) == (before + 1, body)
     assert found.end == before + 6 + len(body)
@@ -38,7 +38,7 @@ def test_it_is_found_whatever_its_size_and_whatever_stands_before(size: int, bef
 
 @pytest.mark.parametrize("rest", [b"", b"\0", bytes(70000), b"trailing"])
 def test_what_follows_does_not_hide_it(rest: bytes) -> None:
-    found = vmdesc.find(BytesSource(behind(text()) + rest))
+    found = vmdesc.find_vmdesc(BytesSource(behind(text()) + rest))
     assert found is not None
     assert found.offset == 1
 
@@ -56,7 +56,7 @@ def test_what_follows_does_not_hide_it(rest: bytes) -> None:
     ],
 )
 def test_nothing_is_found_where_there_is_none(data: bytes) -> None:
-    assert vmdesc.find(BytesSource(data)) is None
+    assert vmdesc.find_vmdesc(BytesSource(data)) is None
 
 
 @pytest.mark.parametrize(
@@ -64,18 +64,18 @@ def test_nothing_is_found_where_there_is_none(data: bytes) -> None:
 )
 def test_one_that_is_damaged_is_an_error_with_its_place(body: bytes) -> None:
     with pytest.raises(FormatError, match=r"offset 0x1: vmdesc"):
-        vmdesc.find(BytesSource(behind(body)))
+        vmdesc.find_vmdesc(BytesSource(behind(body)))
 
 
 def test_too_many_objects_are_not_read() -> None:
     body = b'{"devices": [' + b"{}," * vmdesc.MAX_OBJECTS + b"{}]}"
     with pytest.raises(FormatError, match=f"at most {vmdesc.MAX_OBJECTS} objects"):
-        vmdesc.parse(body, 0)
+        vmdesc.vmdesc_of(body, 0)
 
 
 @pytest.mark.parametrize("size", [4096, 1024, 65536, None, "4096", 1000, 512, 0, -4096])
 def test_the_page_size_is_a_power_of_two(size: Any) -> None:
-    found = vmdesc.parse(json.dumps({"page_size": size, "devices": []}).encode(), 0)
+    found = vmdesc.vmdesc_of(json.dumps({"page_size": size, "devices": []}).encode(), 0)
     assert found.contents.page_size == (size if size in (4096, 1024, 65536) else None)
 
 

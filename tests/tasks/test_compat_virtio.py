@@ -46,7 +46,7 @@ class Stream:
     def place(self, kind: str) -> tuple[int, virtio.VirtioState]:
         """Where the device's section data begins, and what it holds."""
         item = self.item(kind)
-        return item.data_offset, virtio.read(
+        return item.data_offset, virtio.read_virtio(
             bytes(self.data[item.data_offset : item.data_offset + item.data_length])
         )
 

@@ -13,7 +13,7 @@ import pytest
 from msixtool import Dump
 from msixtool.qemu.moving import is_moving, moving_bytes
 from msixtool.tasks.diff_fields import GAP, MAX_RUNS, FieldChange, diff_fields, differing_runs
-from msixtool.tasks.fields import encode, find, read_section, select_sections
+from msixtool.tasks.fields import find, leaf_bytes, read_section, select_sections
 from tests.conftest import REPOSITORY, unpacked
 from tests.stream.build import Stream
 
@@ -35,7 +35,7 @@ def patched(data: bytes, *changes: tuple[str, str, Any]) -> bytes:
             if isinstance(value, tuple):
                 at, raw = at + value[0], bytes.fromhex(value[1])
             else:
-                raw = encode(leaf, value)
+                raw = leaf_bytes(leaf, value)
             made[at : at + len(raw)] = raw
     return bytes(made)
 

@@ -19,7 +19,7 @@ def values(fields: str | list[dict[str, Any]], data: str, **rest: Any) -> dict[s
     """The values of a section with these fields, given as JSON where names repeat, and this data in hex."""
     text = fields if isinstance(fields, str) else json.dumps(fields)
     device = f'{{"devices": [{{"name": "x", "fields": {text}, "rest": {json.dumps(rest)}}}]}}'
-    description = dict(vmdesc.parse(device.encode())["devices"][0])
+    description = dict(vmdesc.document_of(device.encode())["devices"][0])
     raw = bytes.fromhex(data)
     return build_tree(Described({**description, **rest}), raw).value(raw)
 

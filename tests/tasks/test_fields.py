@@ -19,7 +19,7 @@ from msixtool.errors import FormatError, UsageError
 from msixtool.formats import virtio as virtio_format
 from msixtool.tasks import fields
 from msixtool.tasks.field_tree import Elements, Leaf, Node, build_tree
-from msixtool.tasks.fields import Section, encode, find, read_section, select_sections
+from msixtool.tasks.fields import Section, find, leaf_bytes, read_section, select_sections
 from tests.conftest import REPOSITORY, SAMPLES
 
 RARE = [
@@ -88,7 +88,7 @@ def test_every_value_goes_back_to_the_same_bytes(path: Path) -> None:
                 if leaf.type in ("nullptr", "ptr-marker"):
                     assert leaf.value(section.data) in (None, "31")
                 elif not (leaf.type == "bool" and data.strip(b"\0\1")):
-                    assert encode(leaf, leaf.value(section.data)) == data
+                    assert leaf_bytes(leaf, leaf.value(section.data)) == data
 
 
 def test_the_subsections_of_virtio_are_found_behind_the_state_of_the_device_type(sample: Path) -> None:
@@ -120,7 +120,7 @@ def blob(sample: Path) -> bytes:
 
 
 def opened(blob: bytes) -> dict[str, Any]:
-    layout = virtio_layout.read(blob)
+    layout = virtio_layout.read_blob(blob)
     assert layout is not None
     return build_tree(layout.layout(), blob).value(blob)
 
@@ -161,7 +161,7 @@ def test_a_blob_without_subsections_is_the_device_to_its_end(blob: bytes) -> Non
 
 @pytest.mark.parametrize("damaged", [b"", b"\0" * 300, b"\xff" * 50_000], ids=["empty", "zeros", "ones"])
 def test_what_is_no_virtio_of_a_pci_device_stays_closed(damaged: bytes) -> None:
-    assert virtio_layout.read(damaged) is None
+    assert virtio_layout.read_blob(damaged) is None
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_version_or_a_level_that_no_pci_device_has_keeps_it_closed(
 ) -> None:
     damaged = bytearray(blob)
     damaged[offset] = byte
-    assert virtio_layout.read(bytes(damaged)) is None
+    assert virtio_layout.read_blob(bytes(damaged)) is None
 
 
 def test_a_level_that_is_set_is_sound(blob: bytes) -> None:
@@ -306,10 +306,10 @@ def test_a_whole_array_has_a_path_too(sample: Path) -> None:
         (section,) = sections(dump, "apic")
     leaf = find(section, "lvt")
     assert leaf.value(section.data) == section.values()["lvt"]
-    assert encode(leaf, [1, 2, 3, 4, 5, 6]) == struct.pack(">6I", 1, 2, 3, 4, 5, 6)
+    assert leaf_bytes(leaf, [1, 2, 3, 4, 5, 6]) == struct.pack(">6I", 1, 2, 3, 4, 5, 6)
     for wrong in ([1, 2], 7):
         with pytest.raises(FormatError, match="a list of 6 values"):
-            encode(leaf, wrong)
+            leaf_bytes(leaf, wrong)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from msixtool.formats import pci
 from msixtool.formats.idstr import kind_of_section
 from msixtool.kept import NamedTuple
 from msixtool.qemu.kinds.facts import NOTHING, Advice, Capabilities, Compat, Msix, PciFunction, Probe
-from msixtool.qemu.kinds.features import COMMON, Feature
+from msixtool.qemu.kinds.features import COMMON_FEATURES, Feature
 from msixtool.qemu.kinds.space import fresh_config, recorded_function, recorded_layouts
 from msixtool.qemu.recorded import functions_of
 from msixtool.qemu.versions import Version
@@ -172,7 +172,7 @@ class DeviceKind(NamedTuple):
 
     def feature(self, bit: int) -> Feature:
         """What a virtio feature bit is of this device type; one that is not known is called by its number."""
-        return COMMON.get(bit) or self.features.get(bit) or Feature(f"bit {bit}")
+        return COMMON_FEATURES.get(bit) or self.features.get(bit) or Feature(f"bit {bit}")
 
 
 def ids(config: bytes) -> str:
@@ -199,7 +199,7 @@ _RED_HAT = 0x1AF4
 _kinds: dict[str, DeviceKind] = {}
 
 
-def register(*kinds: DeviceKind) -> None:
+def register_kinds(*kinds: DeviceKind) -> None:
     """Make kinds known by the names of their sections."""
     for kind in kinds:
         assert kind.section not in _kinds, kind.section

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msixtool.qemu.kinds import Backend, DeviceKind, register
+from msixtool.qemu.kinds import Backend, DeviceKind, register_kinds
 from msixtool.qemu.kinds.facts import (
     MACHINE,
     PLAIN,
@@ -18,7 +18,7 @@ from msixtool.qemu.kinds.facts import (
     MsixPlace,
     Probe,
     UsedAtLoad,
-    give,
+    give_same,
 )
 
 
@@ -31,7 +31,7 @@ def _at_times(subsection: str, setting: str, machine: str) -> Advice:
     )
 
 
-_IVSHMEM = Advice(registers={"MSI-X table size": give("vectors")})
+_IVSHMEM = Advice(registers={"MSI-X table size": give_same("vectors")})
 
 
 def _integrated(section: str, **facts: Any) -> DeviceKind:
@@ -43,7 +43,7 @@ def _on_board(machine: str, slot: int, function: int = 0) -> tuple[Probe, ...]:
     return (Probe(machine=machine, at=(slot, function)),)
 
 
-register(
+register_kinds(
     _integrated("I440FX", probes=_on_board("pc", 0)),
     _integrated("PIIX3", probes=_on_board("pc", 1)),
     _integrated("PIIX4"),

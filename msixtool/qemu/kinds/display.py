@@ -9,21 +9,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from msixtool.formats import pci
-from msixtool.qemu.kinds import ISA, Backend, DeviceKind, Options, register, without_msi
+from msixtool.qemu.kinds import ISA, Backend, DeviceKind, Options, register_kinds, without_msi
 from msixtool.qemu.kinds.facts import (
     BARS,
     CAPABILITY_LIST,
     PLAIN,
     Advice,
     Probe,
-    give,
+    give_same,
 )
 from msixtool.qemu.recorded import default_of
 
 if TYPE_CHECKING:
     from msixtool.qemu.kinds.seen import Seen
 
-MIB = 1 << 20
+_MIB = 1 << 20
 HDA_ONE_STREAM = 10000
 """A codec's section is shorter than this where it has one stream (9429 bytes, 17682 with two)."""
 
@@ -33,9 +33,9 @@ _OTHER_DISPLAY = 0x80
 def _memory(device: str) -> Callable[[Seen], Options]:
     def options(seen: Seen) -> Options:
         size = seen.block("vga.vram")
-        if size is None or size == int(default_of("vgamem_mb", seen.machine, device)) * MIB:
+        if size is None or size == int(default_of("vgamem_mb", seen.machine, device)) * _MIB:
             return {}
-        return {"vgamem_mb": str(size // MIB)}
+        return {"vgamem_mb": str(size // _MIB)}
 
     return options
 
@@ -75,7 +75,7 @@ def _qxl(seen: Seen) -> Options:
     return options
 
 
-register(
+register_kinds(
     DeviceKind(
         "vga",
         {"": "VGA"},
@@ -84,7 +84,7 @@ register(
         named=_vga,
         probes=PLAIN,
         framebuffer=0,
-        advice=Advice(registers={BARS: give("vgamem_mb")}),
+        advice=Advice(registers={BARS: give_same("vgamem_mb")}),
     ),
     DeviceKind(
         "cirrus_vga",
@@ -102,7 +102,7 @@ register(
         rom=True,
         probes=(Probe(behind_port=True), Probe()),
         framebuffer=0,
-        advice=Advice(registers={BARS: give("vgamem")}),
+        advice=Advice(registers={BARS: give_same("vgamem")}),
     ),
     DeviceKind("qxl", {"": "qxl-vga"}, _qxl, rom=True),
     DeviceKind("vga-isa", {"": "isa-vga"}, alone=True),
@@ -112,7 +112,7 @@ register(
         "intel-hda",
         {"": "intel-hda", "8086:293e": "ich9-intel-hda"},
         without_msi,
-        advice=Advice(registers={CAPABILITY_LIST: give("msi")}),
+        advice=Advice(registers={CAPABILITY_LIST: give_same("msi")}),
         probes=PLAIN,
     ),
     DeviceKind("hda-audio", {"": "hda-duplex"}, backend=Backend.AUDIODEV, named=_codec, sound=True),

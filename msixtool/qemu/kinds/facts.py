@@ -155,7 +155,7 @@ class Compat(NamedTuple):
 MACHINE = "the same -machine with its version"
 
 
-def give(*properties: str, also: str = "") -> str:
+def give_same(*properties: str, also: str = "") -> str:
     """That the target's device is to have the source's properties."""
     names = ", ".join(f"{name}=" for name in properties)
     return f"Give the target's device the source's {names}{also}."

@@ -17,7 +17,7 @@ class Feature(NamedTuple):
     prop: str | None = None
 
 
-COMMON: dict[int, Feature] = {
+COMMON_FEATURES: dict[int, Feature] = {
     24: Feature("NOTIFY_ON_EMPTY", "notify_on_empty"),
     27: Feature("ANY_LAYOUT", "any_layout"),
     28: Feature("INDIRECT_DESC", "indirect_desc"),
@@ -36,7 +36,7 @@ COMMON: dict[int, Feature] = {
 }
 """Of every device type."""
 
-NET = {
+NET_FEATURES = {
     0: Feature("CSUM", "csum"),
     1: Feature("GUEST_CSUM", "guest_csum"),
     2: Feature("CTRL_GUEST_OFFLOADS", "ctrl_guest_offloads"),
@@ -78,7 +78,7 @@ NET = {
     68: Feature("HOST_UDP_TUNNEL_GSO_CSUM", "host_tunnel_csum"),
 }
 
-BLK = {
+BLK_FEATURES = {
     0: Feature("BARRIER"),
     1: Feature("SIZE_MAX"),
     2: Feature("SEG_MAX", "seg-max-adjust"),
@@ -109,7 +109,7 @@ CONSOLE = {
     2: Feature("EMERG_WRITE", "emergency-write"),
 }
 
-BALLOON = {
+BALLOON_FEATURES = {
     0: Feature("MUST_TELL_HOST"),
     1: Feature("STATS_VQ"),
     2: Feature("DEFLATE_ON_OOM", "deflate-on-oom"),
@@ -118,7 +118,7 @@ BALLOON = {
     5: Feature("REPORTING", "free-page-reporting"),
 }
 
-GPU = {
+GPU_FEATURES = {
     0: Feature("VIRGL"),
     1: Feature("EDID", "edid"),
     2: Feature("RESOURCE_UUID"),
@@ -126,13 +126,13 @@ GPU = {
     4: Feature("CONTEXT_INIT"),
 }
 
-MEM = {
+MEM_FEATURES = {
     0: Feature("ACPI_PXM", "node"),
     1: Feature("UNPLUGGED_INACCESSIBLE", "unplugged-inaccessible"),
     2: Feature("PERSISTENT_SUSPEND"),
 }
 
-IOMMU = {
+IOMMU_FEATURES = {
     0: Feature("INPUT_RANGE"),
     1: Feature("DOMAIN_RANGE"),
     2: Feature("MAP_UNMAP"),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from msixtool.formats import pci
-from msixtool.qemu.kinds import ISA, Backend, DeviceKind, Options, register
+from msixtool.qemu.kinds import ISA, Backend, DeviceKind, Options, register_kinds
 from msixtool.qemu.kinds.facts import (
     CAPABILITY_LIST,
     MSIX_PLACEMENT,
@@ -19,7 +19,7 @@ from msixtool.qemu.kinds.facts import (
     Msix,
     MsixPlace,
     UsedAtLoad,
-    give,
+    give_same,
 )
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _serial(order: tuple[int, ...]) -> Callable[[Seen], Options]:
         at = seen.extended(pci.ExtendedCapabilityId.DEVICE_SERIAL_NUMBER)
         if at is None:
             return {}
-        first, size = capabilities.register(capabilities.SERIAL_NUMBER, "device serial number", at)
+        first, size = capabilities.capability_register(capabilities.SERIAL_NUMBER, "device serial number", at)
         serial = seen.config[first : first + size]
         octets = bytes(serial[index] for index in order) if len(serial) == 8 else b"\1"
         return {"mac": octets.hex(":")} if any(octets) and not octets[0] & 1 else {}
@@ -74,8 +74,12 @@ def _net(section: str, devices: dict[str, str] | str, **facts: Any) -> DeviceKin
     return DeviceKind(section, names, backend=Backend.NETDEV, rom=True, **facts)
 
 
-_SUBSYSTEM = {"": give("subsys", "subsys_ven"), "subsys": give("subsys"), "subsys_ven": give("subsys_ven")}
-register(
+_SUBSYSTEM = {
+    "": give_same("subsys", "subsys_ven"),
+    "subsys": give_same("subsys"),
+    "subsys_ven": give_same("subsys_ven"),
+}
+register_kinds(
     _net(
         "e1000",
         {"": "e1000", "8086:100c": "e1000-82544gc", "8086:100f": "e1000-82545em"},
@@ -104,7 +108,7 @@ register(
         equal_after_load={"subsys": "subsystem ID", "subsys_ven": "subsystem vendor ID"},
         by_property=frozenset({"core.timadj"}),
         advice=Advice(
-            give("migrate-timadj") + " It is off for machine types up to 7.2.",
+            give_same("migrate-timadj") + " It is off for machine types up to 7.2.",
             fields=_SUBSYSTEM,
         ),
         probes=PLAIN,
@@ -136,10 +140,10 @@ register(
             Compat("vmxnet3,x-disable-pcie", "256 bytes of configuration space"),
         ),
         advice=Advice(
-            give("x-disable-pcie"),
+            give_same("x-disable-pcie"),
             registers={
-                MSIX_PLACEMENT: give("x-old-msi-offsets") + " It is on for machine types up to 2.5.",
-                CAPABILITY_LIST: give("x-disable-pcie", "x-old-msi-offsets"),
+                MSIX_PLACEMENT: give_same("x-old-msi-offsets") + " It is on for machine types up to 2.5.",
+                CAPABILITY_LIST: give_same("x-disable-pcie", "x-old-msi-offsets"),
             },
         ),
         probes=PLAIN,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msixtool.formats import pci
-from msixtool.qemu.kinds import DeviceKind, Options, register, without_msi
+from msixtool.qemu.kinds import DeviceKind, Options, register_kinds, without_msi
 from msixtool.qemu.kinds.facts import (
     CAPABILITY_LIST,
     MACHINE,
@@ -20,7 +20,7 @@ from msixtool.qemu.kinds.facts import (
     MsixPlace,
     Probe,
     UsedAtLoad,
-    give,
+    give_same,
 )
 from msixtool.qemu.recorded import default_of
 
@@ -62,14 +62,14 @@ def _link(seen: Seen) -> Options:
 
 
 def _reserved(seen: Seen) -> Options:
-    from msixtool.formats.capabilities import RESERVE, registers, value  # slow to make
+    from msixtool.formats.capabilities import RESERVE, capability_registers, capability_value  # slow to make
 
     at = seen.capability(pci.CapabilityId.VENDOR)
-    if at is None or value(RESERVE, "type", seen.config, at) != 1:
+    if at is None or capability_value(RESERVE, "type", seen.config, at) != 1:
         return {}
     held = {
-        name: (value(RESERVE, name, seen.config, at), (1 << 8 * place.size) - 1)
-        for name, place in registers(RESERVE).items()
+        name: (capability_value(RESERVE, name, seen.config, at), (1 << 8 * place.size) - 1)
+        for name, place in capability_registers(RESERVE).items()
         if name.endswith("-reserve")
     }
     return {name: str(reserved) for name, (reserved, unset) in held.items() if reserved != unset}
@@ -88,7 +88,7 @@ def _express(section: str, device: str, **facts: Any) -> DeviceKind:
     return DeviceKind(section, {"": device}, port=True, **{"probes": PLAIN, **facts})
 
 
-register(
+register_kinds(
     _express(
         "pcie-root-port",
         "pcie-root-port",
@@ -106,7 +106,7 @@ register(
         ),
         by_property=frozenset({"parent_obj.parent_obj.parent_obj.parent_obj"}),
         advice=Advice(
-            give("x-migrate-msix") + " It is off for machine types up to 2.9.",
+            give_same("x-migrate-msix") + " It is off for machine types up to 2.9.",
             registers={"capability ID": f"Use {MACHINE}."},
         ),
     ),
@@ -127,14 +127,14 @@ register(
             Compat("pci-bridge,shpc", "hot-plug capability of bridges"),
             Compat("base-pci-bridge,x-pci-express-writeable-slt-bug", "secondary latency timer"),
         ),
-        advice=Advice(registers={CAPABILITY_LIST: give("msi", "shpc")}),
+        advice=Advice(registers={CAPABILITY_LIST: give_same("msi", "shpc")}),
         probes=(Probe("chassis_nr=1"),),
     ),
     _express(
         "pcie-pci-bridge",
         "pcie-pci-bridge",
         options=without_msi,
-        advice=Advice(registers={CAPABILITY_LIST: give("msi")}),
+        advice=Advice(registers={CAPABILITY_LIST: give_same("msi")}),
     ),
     DeviceKind("i82801b11_bridge", {"": "i82801b11-bridge"}, port=True, probes=PLAIN),
 )

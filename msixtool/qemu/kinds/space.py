@@ -28,12 +28,12 @@ def recorded_function(section: str, framebuffer: int | None, *, is_virtio: bool)
     A BAR whose size goes with the device's properties is as small as it was seen: what is below is compared
     of all. Those of virtio devices follow from their capabilities.
     """
-    from msixtool.formats.capabilities import EXPRESS_1, POWER, registers  # slow to make
+    from msixtool.formats.capabilities import EXPRESS_1, POWER, capability_registers  # slow to make
 
-    variants, express = functions_of(section), registers(EXPRESS_1)
+    variants, express = functions_of(section), capability_registers(EXPRESS_1)
     errors = _free(variants, CapabilityId.EXPRESS, express["Device Control"])
     link = _free(variants, CapabilityId.EXPRESS, express["Link Control"])
-    power = _free(variants, CapabilityId.PM, registers(POWER)["Power Management Control/Status"])
+    power = _free(variants, CapabilityId.PM, capability_registers(POWER)["Power Management Control/Status"])
     return PciFunction(
         {} if is_virtio else _bars(variants, framebuffer),
         error_reporting=errors & EXPRESS_ERRORS == EXPRESS_ERRORS,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from msixtool.formats import msix, pci
-from msixtool.qemu.kinds import Backend, DeviceKind, Options, register, without_either
+from msixtool.qemu.kinds import Backend, DeviceKind, Options, register_kinds, without_either
 from msixtool.qemu.kinds.facts import (
     CAPABILITY_LIST,
     MSIX_PLACEMENT,
@@ -18,7 +18,7 @@ from msixtool.qemu.kinds.facts import (
     Msix,
     Probe,
     UsedAtLoad,
-    give,
+    give_same,
 )
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ _MEGASAS = (
     "megasas has marked only vector 0 used. The next completion on the vector raises it again once the driver"
     " has initialised the controller; otherwise its timeout polls for completions."
 )
-_MEGASAS_ADVICE = Advice(registers={CAPABILITY_LIST: give("msi", "msix")})
-_PVSCSI = give("x-disable-pcie", "x-old-pci-configuration")
+_MEGASAS_ADVICE = Advice(registers={CAPABILITY_LIST: give_same("msi", "msix")})
+_PVSCSI = give_same("x-disable-pcie", "x-old-pci-configuration")
 
-register(
+register_kinds(
     DeviceKind("fdc", {"": "isa-fdc"}),
     DeviceKind(
         "ich9_ahci",
@@ -85,7 +85,10 @@ register(
         probes=PLAIN,
     ),
     DeviceKind(
-        "mptsas", {"": "mptsas1068"}, advice=Advice(registers={CAPABILITY_LIST: give("msi")}), probes=PLAIN
+        "mptsas",
+        {"": "mptsas1068"},
+        advice=Advice(registers={CAPABILITY_LIST: give_same("msi")}),
+        probes=PLAIN,
     ),
     DeviceKind(
         "nvme",
@@ -106,10 +109,10 @@ register(
         changes=(Compat("nvme,msix-exclusive-bar", "MSI-X in BAR 4 instead of BAR 0"),),
         advice=Advice(
             registers={
-                "MSI-X table size": give("msix_qsize"),
-                MSIX_PLACEMENT: give("msix_qsize", "max_ioqpairs", "msix-exclusive-bar"),
-                "vendor ID": give("use-intel-id"),
-                "device ID": give("use-intel-id"),
+                "MSI-X table size": give_same("msix_qsize"),
+                MSIX_PLACEMENT: give_same("msix_qsize", "max_ioqpairs", "msix-exclusive-bar"),
+                "vendor ID": give_same("use-intel-id"),
+                "device ID": give_same("use-intel-id"),
             },
             vectors="msix_qsize",
             blocked="Use QEMU 11.1 or later, which migrates nvme, on both sides; or unplug it first"

@@ -23,7 +23,7 @@ from msixtool.qemu.kinds.facts import (
     MsixPlace,
     Probe,
     UsedAtLoad,
-    give,
+    give_same,
 )
 from msixtool.qemu.recorded import default_of
 
@@ -69,7 +69,7 @@ def _multiplier(seen: Seen) -> int | None:
     for at in seen.capabilities(pci.CapabilityId.VENDOR):
         if at + sizeof(fmt.VIRTIO_NOTIFY) <= pci.CONFIG_SIZE:
             raw = parse(fmt.VIRTIO_NOTIFY, seen.config[at:], what="virtio capability")
-            if raw["virtio structure type"] == fmt.NOTIFY:
+            if raw["virtio structure type"] == fmt.VirtioStructure.NOTIFY:
                 return int(raw["virtio notify multiplier"])
     return None
 
@@ -124,7 +124,7 @@ _CHANGES = (
 """Of every virtio device."""
 
 _NO_ADVICE = Advice()
-_TRANSITIONAL = give("disable-legacy", "disable-modern")
+_TRANSITIONAL = give_same("disable-legacy", "disable-modern")
 _SUBSECTIONS = {
     "virtio/disabled": "is sent of a device whose bus mastering is off: use-disabled-flag=off on the source's"
     " device keeps it out, as machine types up to 4.2 do (up to 4.1 in 5.0 and 5.1).",
@@ -150,25 +150,25 @@ def without_msix(machine: str) -> dict[str, str]:
 
 
 _REGISTERS = {
-    "MSI-X table size": give(
+    "MSI-X table size": give_same(
         "vectors", also=" and number of queues, from which the number follows without it"
     ),
-    MSIX_PLACEMENT: give("vectors"),
-    BARS: give("vectors", "page-per-vq", "modern-pio-notify", "disable-legacy"),
+    MSIX_PLACEMENT: give_same("vectors"),
+    BARS: give_same("vectors", "page-per-vq", "modern-pio-notify", "disable-legacy"),
     "BAR 0": legacy_bar(),
-    CAPABILITY_LIST: give("disable-modern", "disable-legacy", "vectors")
+    CAPABILITY_LIST: give_same("disable-modern", "disable-legacy", "vectors")
     + " Put it behind a PCI Express port on both sides or on neither; some virtio devices have"
     " MSI-X for newer machine types alone.",
     "device ID": _TRANSITIONAL
     + " Transitional devices have other ids than modern ones, and a device behind a PCI Express port is"
     " modern by default.",
     "revision ID": _TRANSITIONAL,
-    "virtio structure type": give("disable-modern", "modern-pio-notify"),
-    "virtio structure BAR": give("modern-pio-notify"),
-    "virtio structure offset": give("page-per-vq", "modern-pio-notify"),
-    "virtio structure length": give("page-per-vq", "modern-pio-notify"),
-    "virtio notify multiplier": give("page-per-vq"),
-    "class code": give("class"),
+    "virtio structure type": give_same("disable-modern", "modern-pio-notify"),
+    "virtio structure BAR": give_same("modern-pio-notify"),
+    "virtio structure offset": give_same("page-per-vq", "modern-pio-notify"),
+    "virtio structure length": give_same("page-per-vq", "modern-pio-notify"),
+    "virtio notify multiplier": give_same("page-per-vq"),
+    "class code": give_same("class"),
 }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msixtool.qemu.kinds import Backend, DeviceKind, Options, ids, register, without_either
+from msixtool.qemu.kinds import Backend, DeviceKind, Options, ids, register_kinds, without_either
 from msixtool.qemu.kinds.facts import (
     CAPABILITY_LIST,
     PLAIN,
@@ -15,7 +15,7 @@ from msixtool.qemu.kinds.facts import (
     Msix,
     Probe,
     UsedAtLoad,
-    give,
+    give_same,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _xhci(seen: Seen) -> Options:
 
 _EITHER = "Use qemu-xhci on both sides, or nec-usb-xhci on both."
 
-register(
+register_kinds(
     DeviceKind(
         "xhci",
         {"": "qemu-xhci", _NEC: "nec-usb-xhci"},
@@ -57,10 +57,10 @@ register(
         ),
         probes=(Probe(), Probe(device="nec-usb-xhci")),
         advice=Advice(
-            give("p2", "p3", "slots"),
+            give_same("p2", "p3", "slots"),
             fields={"msix": "Leave msix= of the USB controller at its default, on both sides."},
             registers={
-                CAPABILITY_LIST: give("msi", "msix") + " nec-usb-xhci and qemu-xhci differ in it too.",
+                CAPABILITY_LIST: give_same("msi", "msix") + " nec-usb-xhci and qemu-xhci differ in it too.",
                 "vendor ID": _EITHER,
                 "device ID": _EITHER,
             },

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from msixtool.errors import FormatError
 from msixtool.formats import parse, pci, sizeof, virtio as fmt
 from msixtool.formats.virtio_types import serial_ports
-from msixtool.qemu.kinds import Backend, DeviceKind, Options, features, register, register_strangers
-from msixtool.qemu.kinds.facts import MACHINE, Advice, Compat, give
+from msixtool.qemu.kinds import Backend, DeviceKind, Options, features, register_kinds, register_strangers
+from msixtool.qemu.kinds.facts import MACHINE, Advice, Compat, give_same
 from msixtool.qemu.kinds.transport import (
     LAYOUTS,
     device,
@@ -34,7 +34,7 @@ _SUBCLASSES = {0x00: "virtio-keyboard-pci", 0x02: "virtio-mouse-pci"}
 
 
 _NET_MTU, _NET_MQ = 3, 22
-_NET_FEATURES = [(bit, str(features.NET[bit].prop)) for bit in (57, 60, 61)]
+_NET_FEATURES = [(bit, str(features.NET_FEATURES[bit].prop)) for bit in (57, 60, 61)]
 
 
 def _net(seen: Seen) -> Options:
@@ -62,7 +62,7 @@ def _queue_size(seen: Seen, name: str, kind: str) -> int:
     return int(default_of(name, seen.machine, f"{kind}-device", f"{kind}-pci"))
 
 
-_BLK_FEATURES = [(bit, str(features.BLK[bit].prop)) for bit in (13, 14)]
+_BLK_FEATURES = [(bit, str(features.BLK_FEATURES[bit].prop)) for bit in (13, 14)]
 
 
 def _blk(seen: Seen) -> Options:
@@ -194,11 +194,11 @@ _BLK_BAR = legacy_bar("discard= and write-zeroes= (off for machine types up to 3
 _PORTS = "Give the target the source's virtserialport and virtconsole devices, each with the same nr=."
 _SANITY = "virtio-mem-device/sanity-checks"
 _WHERE = Advice(
-    fields={"addr": give("memaddr"), "block_size": give("block-size"), "node": give("node")},
+    fields={"addr": give_same("memaddr"), "block_size": give_same("block-size"), "node": give_same("node")},
 )
 
 register_strangers(("virtio-", "vhost-"), virtio)
-register(
+register_kinds(
     device(
         "virtio-net",
         "virtio-net-pci",
@@ -208,7 +208,7 @@ register(
         backend=Backend.NETDEV,
         rom=True,
         probes=LAYOUTS,
-        features=features.NET,
+        features=features.NET_FEATURES,
         # MTU, MQ, HASH_REPORT and RSS, SPEED_DUPLEX
         feature_config={3: 12, 22: 10, 57: 24, 60: 24, 63: 17},
         paired=True,
@@ -216,7 +216,7 @@ register(
         subsections=("virtio-net-device/rss", "virtio-net-device/backend"),
         changes=(Compat("virtio-net-pci-base,vectors", "3 vectors instead of 4"),),
         registers={
-            "MSI-X table size": give("vectors")
+            "MSI-X table size": give_same("vectors")
             + " Without it the number is 2 for each queue pair and 2 more, and 3 for machine types up to 5.2."
         },
         advice=Advice(
@@ -239,7 +239,7 @@ register(
         number=2,
         transitional_id=0x1001,
         backend=Backend.DRIVE,
-        features=features.BLK,
+        features=features.BLK_FEATURES,
         # DISCARD, WRITE_ZEROES
         feature_config={13: 48, 14: 57},
         requests=True,
@@ -272,7 +272,7 @@ register(
         transitional_id=0x1003,
         features=features.CONSOLE,
         advice=Advice(
-            give("max_ports"), fields={"ports_map": _PORTS, "ports": _PORTS}, queues=("max_ports",)
+            give_same("max_ports"), fields={"ports_map": _PORTS, "ports": _PORTS}, queues=("max_ports",)
         ),
     ),
     device(
@@ -281,7 +281,7 @@ register(
         _balloon,
         number=5,
         transitional_id=0x1002,
-        features=features.BALLOON,
+        features=features.BALLOON_FEATURES,
         subsections=("virtio-balloon-device/free-page-report", "virtio-balloon-device/page-poison"),
         registers={
             "BAR 0": legacy_bar(
@@ -320,19 +320,19 @@ register(
         named=_gpu_name,
         doubt=_gpu_doubt,
         rom=True,
-        features=features.GPU,
+        features=features.GPU_FEATURES,
         framebuffer=0,
         only_equal="max_outputs",
         changes=(Compat("virtio-gpu-device,x-scanout-vmstate-version", "bytes saved of each output"),),
         registers={
             "class code": "Use virtio-vga on both sides, or virtio-gpu-pci on both.",
-            "BAR 0": give("vgamem_mb"),
+            "BAR 0": give_same("vgamem_mb"),
         },
         advice=Advice(
             f"Use {MACHINE}: those up to 8.2 save less of each output. Where the source's QEMU wrote it"
             " otherwise than its machine type says (8.2 and 9.0 did), give the target's device"
             " x-scanout-vmstate-version=1 for the old layout, 2 for the new.",
-            fields={"max_outputs": give("max_outputs")},
+            fields={"max_outputs": give_same("max_outputs")},
         ),
     ),
     virtio("virtio-vga", integrated=True),
@@ -344,7 +344,9 @@ register(
         named=_input_name,
         note="a tablet or a multitouch",
     ),
-    device("virtio-iommu", "virtio-iommu-pci", number=23, transitional=False, features=features.IOMMU),
+    device(
+        "virtio-iommu", "virtio-iommu-pci", number=23, transitional=False, features=features.IOMMU_FEATURES
+    ),
     device(
         "virtio-mem",
         "virtio-mem-pci",
@@ -352,7 +354,7 @@ register(
         number=24,
         backend=Backend.MEMDEV,
         transitional=False,
-        features=features.MEM,
+        features=features.MEM_FEATURES,
         registers=without_msix("9.2"),
         changes=(
             Compat("virtio-mem,x-early-migration", f"no section {EARLY}"),
@@ -365,7 +367,7 @@ register(
     device("virtio-rtc", "virtio-rtc-pci", number=17, transitional=False, since=(11, 0)),
     virtio(
         "vhost-user-blk",
-        features=features.BLK,
+        features=features.BLK_FEATURES,
         requests=True,
         changes=(_TWO_VECTORS,),
         registers={"BAR 0": _BLK_BAR},

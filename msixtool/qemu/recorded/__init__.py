@@ -76,7 +76,7 @@ def functions_of(section: str) -> list[Record]:
     raise LookupError(f"no release is recorded with {section}")
 
 
-def name_of(key: str) -> str:
+def vmsd_of(key: str) -> str:
     """The name of the vmsd under a key."""
     return key.partition("#")[0]
 
@@ -91,7 +91,7 @@ def _minimums(release: Version) -> dict[str, frozenset[int]]:
     """Those of all vmsds by name."""
     found: dict[str, frozenset[int]] = {}
     for key, row in releases()[release]["vmsds"].items():
-        found[name_of(key)] = found.get(name_of(key), frozenset()) | {row[1]}
+        found[vmsd_of(key)] = found.get(vmsd_of(key), frozenset()) | {row[1]}
     return found
 
 
@@ -99,7 +99,7 @@ def _minimums(release: Version) -> dict[str, frozenset[int]]:
 def subsections(release: Version) -> frozenset[str]:
     """The names of all subsections that a release knows."""
     record = releases()[release]
-    shown = (name_of(key) for *_, below in record["vmsds"].values() for key in below)
+    shown = (vmsd_of(key) for *_, below in record["vmsds"].values() for key in below)
     return frozenset((*shown, *record["subsections"]))
 
 

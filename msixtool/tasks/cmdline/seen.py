@@ -128,7 +128,7 @@ class SeenDevice:
         if not (self.is_pci or on_mmio) or self.length > MAX_SECTION:
             return None
         data = self.dump.source.read(self.item.data_offset, self.length)
-        layout = virtio_layout.read(data, self.kind, on_mmio=on_mmio)
+        layout = virtio_layout.read_blob(data, self.kind, on_mmio=on_mmio)
         return None if layout is None else Virtio(layout)
 
     @property
@@ -144,7 +144,7 @@ class SeenDevice:
     def register(self, capability: int, name: str) -> int | None:
         at = self.capability(capability)
         schema = capabilities.SCHEMAS[capability]
-        return None if at is None else capabilities.value(schema, name, self.config, at)
+        return None if at is None else capabilities.capability_value(schema, name, self.config, at)
 
     def capabilities(self, number: int) -> Iterator[int]:
         return (each.offset for each in self._space.capabilities if each.id == number)

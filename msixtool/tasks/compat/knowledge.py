@@ -53,7 +53,7 @@ class Knowledge:
             found = self.file.layouts(parent)
             if found:
                 return any(sub.name == name for layout in found for sub in layout.subsections)
-        lifetime = vmstates.SUBSECTIONS.get(name)
+        lifetime = vmstates.SUBSECTION_LIFETIMES.get(name)
         if lifetime is not None:
             return self.releases.cover(lifetime)
         if self.source is not None and self.releases.all_since(self.source):

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from msixtool.devices.config_space import ConfigSpace
 from msixtool.formats import pci
 from msixtool.qemu import advice
-from msixtool.qemu.config_masks import CAPABILITY_ID, NEXT_POINTER, POINTER, ComparedRegister
+from msixtool.qemu.config_masks import CAPABILITIES_POINTER, CAPABILITY_ID, NEXT_POINTER, ComparedRegister
 from msixtool.qemu.config_names import capability_name
-from msixtool.qemu.config_words import DEVICE_ID, capability_at, device_name, differences
+from msixtool.qemu.config_words import DEVICE_ID_NAME, capability_at, device_name, differences
 from msixtool.tasks.compat import registers
 from msixtool.tasks.compat.load_base import LoadBase, LoadStoppedError
 from msixtool.tasks.finding import Code, Finding, Severity
@@ -104,13 +104,13 @@ def _in_words(mismatch: Mismatch, stream: bytes, own: bytes) -> str:
     if register.name == CAPABILITY_ID.name:
         names = capability_name(source), capability_name(target)
         return f"capability at {register.offset:#x}: {names[0]}, the target has {names[1]}"
-    if register.name in (NEXT_POINTER.name, POINTER.name):
+    if register.name in (NEXT_POINTER.name, CAPABILITIES_POINTER.name):
         after = "the capability list begins"
         if register.name == NEXT_POINTER.name:
             after = f"after {capability_name(own[register.offset - 1])} the capability list goes on"
         return f"{after} {_pointed(source, stream)}, in the target {_pointed(target, own)}"
-    if register.name == DEVICE_ID:
-        return f"{DEVICE_ID}: {device_name(stream)}, the target has {device_name(own)}"
+    if register.name == DEVICE_ID_NAME:
+        return f"{DEVICE_ID_NAME}: {device_name(stream)}, the target has {device_name(own)}"
     every = (1 << 8 * register.size) - 1
     found = differences(register.name, source, target, every & ~register.free, every)
     return "; ".join(

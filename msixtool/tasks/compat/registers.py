@@ -42,7 +42,7 @@ def compared_registers(device: TargetDevice) -> list[ComparedRegister]:
     """All registers that are compared, by offset; none overlaps the next."""
     space = ConfigSpace(device.config)
     own = kind_of(device.name).function
-    found = [*masks.IDENTITY, *_bars(device, space, own), masks.POINTER]
+    found = [*masks.IDENTITY, *_bars(device, space, own), masks.CAPABILITIES_POINTER]
     if header_type(device.config) == pci.HeaderType.BRIDGE:
         found += masks.BRIDGE
     express = space.find(pci.CapabilityId.EXPRESS)
@@ -77,11 +77,11 @@ def _capabilities(config: bytes, space: ConfigSpace, context: Context) -> Iterat
 
 def _bars(device: TargetDevice, space: ConfigSpace, own: PciFunction | None) -> Iterator[ComparedRegister]:
     layout = header_type(device.config)
-    if layout not in pci.BARS:
+    if layout not in pci.BAR_COUNTS:
         return
     header = pci.HeaderType(layout)
     sizes = bar_sizes(device, space, own)
-    for bar in pci.bars(device.config):
+    for bar in pci.bars_of(device.config):
         if bar.number in sizes:
             yield masks.sized_bar(bar, sizes[bar.number])
         elif bar.word & _MEMORY_TYPE:

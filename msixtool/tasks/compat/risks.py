@@ -100,7 +100,7 @@ def _section(item: Item, to: Version) -> Iterator[Finding]:
             target=minimum,
         )
     for name in () if item.layout is None else item.layout.subsection_names():
-        lifetime = vmstates.SUBSECTIONS.get(name)
+        lifetime = vmstates.SUBSECTION_LIFETIMES.get(name)
         if lifetime is not None and lifetime.covers(to) is False:
             yield _warning(
                 Code.SUBSECTION_UNKNOWN,

@@ -32,7 +32,7 @@ def load_virtio(owner: LoadBase, at: int, local: int, size: int) -> int:
     it."""
     own = owner.own_bytes(local, size)
     try:
-        state = virtio.read(own, offset=local)
+        state = virtio.read_virtio(own, offset=local)
     except FormatError as error:
         owner.undecided(f"virtio: the target's own state cannot be read: {error.explanation}", field="virtio")
         raise LoadStoppedError from None
@@ -163,10 +163,10 @@ class _VirtioLoad:
         """The source's blob by its own layout; without a vmdesc, all that is left of its section."""
         owner, placed = self.owner, self.owner.guide.of_type(self.start, "virtio")
         end = placed.end if placed else owner.item.data_offset + owner.item.data_length
-        return virtio_layout.read(owner.read(self.start, max(0, end - self.start)), owner.kind)
+        return virtio_layout.read_blob(owner.read(self.start, max(0, end - self.start)), owner.kind)
 
     def _own_layout(self) -> VirtioLayout:
-        layout = virtio_layout.read(self.own, self.owner.kind)
+        layout = virtio_layout.read_blob(self.own, self.owner.kind)
         if layout is None:
             self.owner.undecided("virtio: the target's own state is none of a PCI device", field="virtio")
             raise LoadStoppedError
@@ -179,7 +179,7 @@ class _VirtioLoad:
             name, version, body = found
             if owner.target.knowledge.knows_subsection(parent, name) is False:
                 owner.refuse_as(refusals.SUBSECTION_UNKNOWN, source=name)
-            if name == virtio_layout.FEATURES:
+            if name == virtio_layout.FEATURES_64:
                 self.high_features = owner.number(body, 8)
             self.at = virtio_device.subsection(owner, name, version, body)
             self._subsections("virtio_pci" if name == "virtio/extra_state" else name)
@@ -208,7 +208,7 @@ class _VirtioLoad:
 
     def _is_missing(self, bit: int) -> bool:
         """Whether the target surely does not offer a feature."""
-        lifetime = vmstates.FEATURES.get(bit)
+        lifetime = vmstates.FEATURE_LIFETIMES.get(bit)
         if lifetime is not None and self.owner.target.releases.cover(lifetime) is False:
             return True
         if self.state.core.config_len < kind_of(self.owner.kind).feature_config.get(bit, 0):

@@ -26,6 +26,6 @@ def read_vmstate_file(path: str) -> Vmstates:
     """Read a file that -dump-vmstate wrote. Raises InputError where it cannot be read, FormatError where it
     is none."""
     try:
-        return dump_vmstate.parse(read_whole(path, dump_vmstate.MAX_SIZE))
+        return dump_vmstate.vmstates_of(read_whole(path, dump_vmstate.MAX_SIZE))
     except FormatError as error:
         raise error.at(path=path) from None

@@ -11,10 +11,16 @@ from dataclasses import dataclass, replace
 from msixtool.formats import pci
 from msixtool.formats.idstr import Idstr
 from msixtool.qemu import advice
-from msixtool.qemu.config_masks import CAPABILITY_ID, NEXT_POINTER, POINTER
+from msixtool.qemu.config_masks import CAPABILITIES_POINTER, CAPABILITY_ID, NEXT_POINTER
 from msixtool.qemu.config_names import capability_name
 from msixtool.qemu.config_places import PlacedRegister, place_at
-from msixtool.qemu.config_words import DEVICE_ID, RegisterDifference, capability_at, device_name, differences
+from msixtool.qemu.config_words import (
+    DEVICE_ID_NAME,
+    RegisterDifference,
+    capability_at,
+    device_name,
+    differences,
+)
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.kinds.facts import Capabilities
 from msixtool.tasks.explain.case import Case
@@ -166,9 +172,9 @@ def _differences(byte: _Byte, place: PlacedRegister) -> list[RegisterDifference]
     source, target, known = byte.register(place)
     if place.register.name == CAPABILITY_ID.name:
         return [RegisterDifference(place.name, capability_name(source), capability_name(target))]
-    if place.register.name in (NEXT_POINTER.name, POINTER.name):
+    if place.register.name in (NEXT_POINTER.name, CAPABILITIES_POINTER.name):
         return [RegisterDifference(place.name, _pointer(source, byte.config), _pointer(target, None))]
-    if place.register.name == DEVICE_ID and byte.config is not None:
+    if place.register.name == DEVICE_ID_NAME and byte.config is not None:
         names = (device_name(byte.config, value) for value in (source, target))
         return [RegisterDifference(place.name, *names)]
     compared = byte.compared << 8 * (byte.offset - place.register.offset)

@@ -18,7 +18,7 @@ from msixtool.msix import events as ev
 from msixtool.msix.bar import EXCLUSIVE_PBA_OFFSET, Placement, pba_memory, table_size
 from msixtool.msix.events import Events
 from msixtool.msix.function import PCI_COMMAND, MmioRead
-from msixtool.msix.registers import DATA, LOWER_ADDR, VECTOR_CTRL
+from msixtool.msix.registers import LOWER_ADDR, MESSAGE_DATA, VECTOR_CTRL
 from msixtool.msix.versions import QemuVersion
 from msixtool.tasks.replay.bench import Bench, FunctionInStream
 from msixtool.tasks.replay.grammar import Form, When
@@ -209,7 +209,7 @@ def message(bench: Bench, vector: int, address: int, data: int) -> Events:
     at = vector * fmt.ENTRY_SIZE
     write = bench.function.table_mmio_write
     low, high = address & 0xFFFFFFFF, address >> 32
-    return write(at + LOWER_ADDR, low) + write(at + LOWER_ADDR + 4, high) + write(at + DATA, data)
+    return write(at + LOWER_ADDR, low) + write(at + LOWER_ADDR + 4, high) + write(at + MESSAGE_DATA, data)
 
 
 @action("mask VECTORS")

@@ -62,7 +62,7 @@ def _capability(device: MsixDevice, config: ConfigSpace, capability: MsixCapabil
         yield _finding(device, "bus-master-off", text, pci.COMMAND.offset)
     msi = config.find(pci.CapabilityId.MSI)
     if msi is not None and capability.enabled:
-        control = capabilities.register(capabilities.msi(0), "MSI Message Control", msi)
+        control = capabilities.capability_register(capabilities.msi(0), "MSI Message Control", msi)
         if control.value(config.data) & capabilities.MSI_ENABLE:
             text = "MSI and MSI-X are both enabled: what the function does is undefined"
             yield _finding(device, "msi-and-msix", text, control.offset)
@@ -92,7 +92,7 @@ def _places(device: MsixDevice, config: ConfigSpace, capability: MsixCapability)
 
 def _wrong_bar(config: ConfigSpace, bar: int) -> str | None:
     """Why a BAR can hold neither table nor PBA, or None."""
-    found = pci.bars(config.data)
+    found = pci.bars_of(config.data)
     count = sum(each.size for each in found) // pci.BAR_SIZE
     if bar >= count:
         return f"does not exist: the function has {count}"
@@ -104,7 +104,7 @@ def _wrong_bar(config: ConfigSpace, bar: int) -> str | None:
 
 def _room(config: ConfigSpace, place: BarPlace) -> int:
     """The most bytes that a memory BAR can have: its address is a multiple of its size."""
-    bar = next(each for each in pci.bars(config.data) if each.number == place.bar)
+    bar = next(each for each in pci.bars_of(config.data) if each.number == place.bar)
     return bar.address & -bar.address if bar.address else 1 << (64 if bar.wide else 32)
 
 

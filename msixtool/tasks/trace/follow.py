@@ -64,7 +64,7 @@ class Follower:
             return None
         length = min(places.virtio_size, MAX_BLOB)
         blob = self._dump.source.read(item.data_offset + places.virtio, length)
-        return virtio_layout.read(blob, device.kind, device.capability)
+        return virtio_layout.read_blob(blob, device.kind, device.capability)
 
     def _want(self, device: MsixDevice, reader: QueueReader | None) -> None:
         for entry in device.state.entries if self._dump.is_x86 else ():
