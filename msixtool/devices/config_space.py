@@ -84,7 +84,7 @@ class ConfigSpace:
 
     @property
     def bus_master(self) -> bool:
-        return bool(pci.COMMAND.value(self.data) & pci.CommandBits.BUS_MASTER)
+        return bool(pci.COMMAND_REGISTER.value(self.data) & pci.CommandBits.BUS_MASTER)
 
     @cached_property
     def _walk(self) -> tuple[tuple[Capability, ...], str | None]:

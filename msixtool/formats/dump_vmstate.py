@@ -14,7 +14,7 @@ from msixtool.errors import FormatError
 from msixtool.formats import vmstate
 from msixtool.formats.layout import Field, Layout, laid_out
 
-MACHINE = "vmschkmachine"
+MACHINE_KEY = "vmschkmachine"
 """The key whose value names the machine type."""
 MAX_SIZE = 1 << 24
 """The longest file that is read, in bytes; real ones have a MiB."""
@@ -56,7 +56,7 @@ def vmstates_of(text: bytes) -> Vmstates:
         document = json.loads(text)
         if b"\\u" in text:
             json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair is no text
-        machine = document.pop(MACHINE)["Name"]
+        machine = document.pop(MACHINE_KEY)["Name"]
         devices = {str(name): _device(str(name), entry) for name, entry in document.items()}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise FormatError(

@@ -208,7 +208,7 @@ def header_register(name: str, layout: HeaderType = HeaderType.DEVICE) -> Regist
     return REGISTERS[layout][name]
 
 
-VENDOR_ID, DEVICE_ID, COMMAND = map(header_register, ("vendor_id", "device_id", "command"))
+VENDOR_ID, DEVICE_ID, COMMAND_REGISTER = map(header_register, ("vendor_id", "device_id", "command"))
 STATUS, REVISION_ID, CLASS_CODE = map(header_register, ("status", "revision_id", "class_code"))
 HEADER_TYPE = header_register("header_type")
 CAPABILITY_POINTER = header_register("capability_pointer")

@@ -14,7 +14,7 @@ from construct import If, Int8ub, Int16ub, Int32ub, Int64ub, Struct
 from msixtool.formats.qevm import ID_STRING
 from msixtool.formats.records import packed
 
-SECTION = "ram"
+IDSTR = "ram"
 """idstr of the section."""
 USUAL_PAGE_SIZE = 4096
 """Bytes of a target's page where the stream does not say."""

@@ -40,7 +40,7 @@ from msixtool.msix.registers import CONTROL_WRITABLE
 from msixtool.msix.state import MsixState
 from msixtool.msix.vectors import MsixVectors, operation
 
-PCI_COMMAND = pci.COMMAND.offset
+PCI_COMMAND = pci.COMMAND_REGISTER.offset
 """Offset of the low byte of the Command register in configuration space."""
 PCI_COMMAND_MASTER = int(pci.CommandBits.BUS_MASTER)
 """Command, bus master enable."""

@@ -137,7 +137,7 @@ class GuestMemory:
         try:
             taker.walk_all(self._index)
         except InputError as error:
-            damage = Damage.of(error, 0, DamageRule.RAM_RECORD, fmt.SECTION)
+            damage = Damage.of(error, 0, DamageRule.RAM_RECORD, fmt.IDSTR)
             if damage not in self.damage:
                 self.damage.append(damage)
         if taker.multifd:

@@ -35,7 +35,7 @@ class PageWalker(RamWalker):
     def walk_all(self, index: StreamIndex) -> None:
         """Walk all of RAM. Raises InputError where a record makes no sense, or the stream ends."""
         for item in index.items:
-            if item.idstr == fmt.SECTION and item.type in CONTINUING:
+            if item.idstr == fmt.IDSTR and item.type in CONTINUING:
                 self._walk_parts(item)
 
     def _walk_parts(self, item: Item) -> None:

@@ -119,7 +119,7 @@ def device_of(
     config = None
     if bus_master is not None:
         command = int(pci.CommandBits.BUS_MASTER) if bus_master else 0
-        head = bytes(pci.COMMAND.offset) + pci.COMMAND.packed(command)
+        head = bytes(pci.COMMAND_REGISTER.offset) + pci.COMMAND_REGISTER.packed(command)
         config = ConfigSpace(head.ljust(pci.CONFIG_SIZE, b"\0"))
     return MsixDevice(item, 0, state, config, capability=capability)
 

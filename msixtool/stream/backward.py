@@ -104,7 +104,7 @@ def _length(layout: Described, footer: int) -> int:
 def _between(reader: ForwardReader, start: int, end: int) -> list[Item] | None:
     """The items from the first PART or END at `start` up to the first late FULL at `end`."""
     announced = list(reader.ends.announced.values())
-    if len(announced) != 1 or announced[0].idstr != ram_format.SECTION:
+    if len(announced) != 1 or announced[0].idstr != ram_format.IDSTR:
         # Parts of several sections take turns: walk them.
         return _walked(reader, end)
     header = announced[0]

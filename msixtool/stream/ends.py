@@ -80,7 +80,7 @@ class EndFinder:
     def find(self, item: Item) -> tuple[int, int]:
         """The offset behind the item's data, and the size of the footer there."""
         is_full = item.type is _FULL
-        if item.idstr == ram_format.SECTION and not is_full:
+        if item.idstr == ram_format.IDSTR and not is_full:
             end = self._walk_ram(item.data_offset)
             self.index.blocks = self.ram.blocks
             if item.type != ItemType.SECTION_START:

@@ -182,7 +182,7 @@ class ForwardReader:
                 expected="a section_id that a START announced",
                 found=section_id,
             )
-        if kind == _END and header.idstr == ram_format.SECTION:
+        if kind == _END and header.idstr == ram_format.IDSTR:
             self._past_ram = True
         return self._finish(header.item(ItemType(kind), offset, qevm.PART_HEADER_SIZE))
 
@@ -309,6 +309,6 @@ def vmdesc_item(offset: int, end: int) -> Item:
 def _rule_of(error: InputError, kind: bytes) -> DamageRule:
     """What is wrong with an item: its data, where the error names a section, else the item itself."""
     if error.where.section is not None:
-        ram = error.where.section == ram_format.SECTION
+        ram = error.where.section == ram_format.IDSTR
         return DamageRule.RAM_RECORD if ram else DamageRule.SECTION_RECORD
     return DamageRule.COMMAND if kind[0] == ItemType.COMMAND else DamageRule.ITEM

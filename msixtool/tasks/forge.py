@@ -207,10 +207,10 @@ class _Forge:
             return
         if device.config is None or device.config_offset is None:
             raise _no_config(spec, device, "bus_master")
-        at = device.config_offset + pci.COMMAND.offset
-        command = pci.COMMAND.value(self.overlay.read(device.config_offset, pci.HEADER_SIZE))
+        at = device.config_offset + pci.COMMAND_REGISTER.offset
+        command = pci.COMMAND_REGISTER.value(self.overlay.read(device.config_offset, pci.HEADER_SIZE))
         command = command & ~pci.CommandBits.BUS_MASTER | pci.CommandBits.BUS_MASTER * spec.bus_master
-        self.overlay.patch(at, pci.COMMAND.packed(command))
+        self.overlay.patch(at, pci.COMMAND_REGISTER.packed(command))
 
     def _resize(self, spec: DeviceSpec, device: MsixDevice, state: MsixState) -> None:
         """Another number of vectors: the section grows or shrinks, and the vmdesc with it."""

@@ -111,8 +111,8 @@ class _Reader(PageWalker):
             else:
                 self.walk_all(self.dump.index)
         except FormatError as error:
-            start = next((item.offset for item in self.dump.index.items if item.idstr == fmt.SECTION), 0)
-            damage.append(Damage.of(error, start, DamageRule.RAM_RECORD, fmt.SECTION))
+            start = next((item.offset for item in self.dump.index.items if item.idstr == fmt.IDSTR), 0)
+            damage.append(Damage.of(error, start, DamageRule.RAM_RECORD, fmt.IDSTR))
         self.reached(self.dump.index.end)
 
     def reached(self, offset: int) -> None:

@@ -61,7 +61,7 @@ def pieces(spans: Sequence[Span], answers: Sequence[object]) -> list[MemoryPiece
     return found
 
 
-async def read(vm: Monitor, spans: Sequence[Span]) -> list[MemoryPiece]:
+async def read_spans(vm: Monitor, spans: Sequence[Span]) -> list[MemoryPiece]:
     """What the spans hold, as the guest runs. Raises InputError where the VM does not answer."""
     found = []
     for start in range(0, len(spans), AT_ONCE):

@@ -94,13 +94,13 @@ async def _look(
     pieces: list[MemoryPiece] = []
     for _ in range(ATTEMPTS if spans else 0):
         began = time.monotonic()
-        before = await guest_memory.read(vm, spans)
+        before = await guest_memory.read_spans(vm, spans)
         count = guest_memory.affordable(time.monotonic() - began, spans)
         vm.pauses.forget()
         pieces = await write_look(
             vm, seen.machine, seen.release, stream.output(), spans[:count], runs=seen.before.running
         )
-        pieces += guest_memory.same(before, await guest_memory.read(vm, spans[count:]))
+        pieces += guest_memory.same(before, await guest_memory.read_spans(vm, spans[count:]))
         needed = _needed(wanted, stream)
         if needed == spans:
             break

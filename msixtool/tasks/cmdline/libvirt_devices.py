@@ -87,7 +87,7 @@ _QUEUES = {"num_queues": "queues"} | _VIRTIO
 NARROW = frozenset({"lsi53c895a", "am53c974", "dc390"})
 """SCSI controllers on whose bus the unit of libvirt's address is the target."""
 
-DEVICES: Mapping[str, Shape] = {
+LIBVIRT_DEVICES: Mapping[str, Shape] = {
     "virtio-net-pci": _network(
         "virtio",
         driver={"rx_queue_size": "rx_queue_size", "tx_queue_size": "tx_queue_size"} | _VIRTIO,

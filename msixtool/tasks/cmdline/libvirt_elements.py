@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
-from msixtool.tasks.cmdline.libvirt_devices import BRIDGES, DEVICES, NARROW, Shape
+from msixtool.tasks.cmdline.libvirt_devices import BRIDGES, LIBVIRT_DEVICES, NARROW, Shape
 from msixtool.tasks.cmdline.words import Note, parsed
 
 _BACKENDS = frozenset(
@@ -62,7 +62,7 @@ class DeviceElements:
     def add(self, value: str) -> None:
         """One -device."""
         model, options = parsed(value)
-        shape = DEVICES.get(model)
+        shape = LIBVIRT_DEVICES.get(model)
         if not self._is_placed(model, options) or (model not in BRIDGES and not self._is_free(model, shape)):
             self._unknown(model, options)
             return
@@ -76,7 +76,7 @@ class DeviceElements:
 
     def _is_placed(self, model: str, options: dict[str, str]) -> bool:
         """Whether libvirt knows the bus, and lets such a device stand on it."""
-        if model in DEVICES and DEVICES[model].plugged == "codec":
+        if model in LIBVIRT_DEVICES and LIBVIRT_DEVICES[model].plugged == "codec":
             return True
         bus = options.get("bus", "pci.0")
         if model == "pcie-pci-bridge" and bus == "pcie.0":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from msixtool.formats.ram import SECTION
+from msixtool.formats.ram import IDSTR
 from msixtool.qemu import advice, refusals
 from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.stream.items import RamBlock
@@ -38,7 +38,7 @@ def ram_findings(source: Side, target: TargetSide) -> Iterator[Finding]:
 
 def _finding(refusal: Refusal, block: RamBlock, **values: Any) -> Finding:
     advised = advice.on_ram(block.idstr, refusal.code.value)
-    return finding_of(refusal, SECTION, 0, block=block.idstr, advice=advised, **values)
+    return finding_of(refusal, IDSTR, 0, block=block.idstr, advice=advised, **values)
 
 
 def _missing(block: RamBlock) -> Finding:

@@ -11,7 +11,7 @@ from typing import Any
 from msixtool.errors import FormatError
 from msixtool.formats.idstr import Idstr
 from msixtool.formats.qevm import OPENING, ItemType
-from msixtool.formats.ram import SECTION as RAM
+from msixtool.formats.ram import IDSTR as RAM
 from msixtool.qemu import advice, refusals, vmstates
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.refusals.refusal import Refusal

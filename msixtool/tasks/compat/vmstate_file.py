@@ -17,7 +17,7 @@ def is_vmstate_file(path: str) -> bool:
     """Whether a file looks like one of these: a JSON object that begins with the machine type."""
     try:
         with Path(path).open("rb") as file:
-            return dump_vmstate.MACHINE.encode() in file.read(256)
+            return dump_vmstate.MACHINE_KEY.encode() in file.read(256)
     except OSError:
         return False
 

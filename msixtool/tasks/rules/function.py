@@ -59,7 +59,7 @@ def _capability(device: MsixDevice, config: ConfigSpace, capability: MsixCapabil
     yield from _places(device, config, capability)
     if capability.enabled and not config.bus_master:
         text = "MSI-X is enabled and bus mastering is off: no message can leave the function"
-        yield _finding(device, "bus-master-off", text, pci.COMMAND.offset)
+        yield _finding(device, "bus-master-off", text, pci.COMMAND_REGISTER.offset)
     msi = config.find(pci.CapabilityId.MSI)
     if msi is not None and capability.enabled:
         control = capabilities.capability_register(capabilities.msi(0), "MSI Message Control", msi)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from msixtool.formats.idstr import Idstr
-from msixtool.formats.ram import SECTION as RAM
+from msixtool.formats.ram import IDSTR as RAM
 from msixtool.qemu import advice, refusals
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.refusals.logged import CONFIGURATION
