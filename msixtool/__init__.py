@@ -6,9 +6,10 @@ The public names are imported when they are first used, so that `import msixtool
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
+
+TYPE_CHECKING = False  # as typing has it, which takes a while to import
 
 if TYPE_CHECKING:
     from msixtool.containers.base import (
@@ -164,7 +165,7 @@ __all__ = ["__version__", *sorted(_HOMES)]
 
 if not TYPE_CHECKING:  # what it does not know, a type checker is to say
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         if name not in _HOMES:
             raise AttributeError(f"module 'msixtool' has no attribute {name!r}")
         found = globals()[name] = getattr(import_module(f"msixtool.{_HOMES[name]}"), name)

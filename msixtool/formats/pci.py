@@ -8,7 +8,7 @@ vmstate around it is big-endian.
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from functools import lru_cache
 from typing import Any
 
@@ -49,7 +49,7 @@ DEVICE_VERSION = 2
 """version_id of a PCIDevice as QEMU writes it, and the greatest that it reads."""
 
 
-class CommandBits(IntFlag):
+class CommandBits(IntEnum):
     """Bits of the Command register that matter here."""
 
     IO = 0x0001
@@ -58,7 +58,7 @@ class CommandBits(IntFlag):
     INTX_DISABLE = 0x0400
 
 
-class Status(IntFlag):
+class Status(IntEnum):
     """Bits of the Status register that matter here."""
 
     CAPABILITY_LIST = 0x0010

@@ -7,7 +7,7 @@ reader passes over its records with plain `struct`; these schemas say what they 
 
 from __future__ import annotations
 
-from enum import IntFlag
+from enum import IntEnum
 
 from construct import If, Int8ub, Int16ub, Int32ub, Int64ub, Struct
 
@@ -20,7 +20,7 @@ USUAL_PAGE_SIZE = 4096
 """Bytes of a target's page where the stream does not say."""
 
 
-class Flag(IntFlag):
+class Flag(IntEnum):
     """Low bits of a record's 64-bit header; the rest of it is an address."""
 
     FULL = 0x01
@@ -35,9 +35,9 @@ class Flag(IntFlag):
     MULTIFD_FLUSH = 0x200
 
 
-CONTINUED_PAGE = int(Flag.PAGE | Flag.CONTINUE)
+CONTINUED_PAGE = Flag.PAGE | Flag.CONTINUE
 """The flags of a whole page of the same block as the record before."""
-CONTINUED_ZERO = int(Flag.ZERO | Flag.CONTINUE)
+CONTINUED_ZERO = Flag.ZERO | Flag.CONTINUE
 """The same of a page that is filled with one byte."""
 
 
