@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 _BROKEN = ("lost", "stuck")
 _HERE = "here"
-"""The step that an interrupt is at; `broken` is the one where it was lost."""
+"""The step that an interrupt is at; `broken` is the one where it was lost, `suspect` where it may be."""
 
 
 class Station(NamedTuple):
-    """One station of a way. `style` is `here`, `broken` or nothing."""
+    """One station of a way. `style` is `here`, `broken`, `suspect` or nothing."""
 
     title: str
     words: str
@@ -91,5 +91,5 @@ def _cpu(row: Document) -> Station:
     vector = "" if route["cpu_vector"] is None else f" vector {route['cpu_vector']:#x}"
     there = {"apic-irr": "requested there", "apic-isr": "in service there"}
     words = there.get(where or "") or str(row["verdict"])
-    style = _HERE if where in ("apic-irr", "apic-isr") else "broken" if row["verdict"] in _BROKEN else ""
-    return Station(f"CPU {cpus}{vector}", words, style)
+    style = "broken" if row["verdict"] in _BROKEN else "suspect" if row["verdict"] == "suspect" else ""
+    return Station(f"CPU {cpus}{vector}", words, _HERE if where in ("apic-irr", "apic-isr") else style)

@@ -100,6 +100,19 @@ def test_the_page_of_a_folder_counts_who_loads_by_cause(tmp_path: Path) -> None:
     assert "config-mismatch of virtio-net: MSI-X table size" in text
 
 
+def test_where_a_page_is_narrow_each_number_of_a_stream_has_its_column_beside_it(tmp_path: Path) -> None:
+    page = page_of(tmp_path, "inspect", SAMPLES)
+    labels = [attributes["data-label"] for tag, attributes in page.tags if "data-label" in attributes]
+    columns = ["Devices", "Vectors", "Pending", "Damage"]
+    assert labels == columns * len(list(SAMPLES.rglob("*.mig.xz")))
+    assert all(column in page.text for column in columns)
+
+
+def test_the_page_of_trace_marks_the_cpu_of_an_interrupt_that_may_be_lost(tmp_path: Path) -> None:
+    page = page_of(tmp_path, "trace", HUNG)
+    assert [tag for tag, attributes in page.tags if attributes.get("class") == "suspect"] == ["li"]
+
+
 def test_the_page_of_trace_draws_the_way_of_a_lost_interrupt_up_to_where_it_broke(tmp_path: Path) -> None:
     page = page_of(tmp_path, "trace", HUNG, "--later", LATER)
     assert "1 interrupt lost" in page.text
