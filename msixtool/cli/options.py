@@ -241,18 +241,16 @@ help_option = click.option(
 """As click's own, which reads the catalogues of translations for its one sentence, at each start."""
 
 
-def _common(*verbose: str) -> Callable[[Decorated], Decorated]:
-    """The options of every command, about its screen."""
-    verbose_option = click.option(
-        *verbose,
-        is_flag=True,
-        expose_value=False,
-        callback=_if_wanted(screen.be_verbose),
-        help="Say how inputs are read.",
-    )
-    return chain(_color_option, _quiet_option, verbose_option, _pager_option, _traceback_option, help_option)
+_verbose_option = click.option(
+    "--verbose",
+    "-v",
+    is_flag=True,
+    expose_value=False,
+    callback=_if_wanted(screen.be_verbose),
+    help="Say how inputs are read.",
+)
 
-
-common_options = _common("--verbose", "-v")
-common_options_without_v = _common("--verbose")
-"""Of a command that has another -v."""
+common_options = chain(
+    _color_option, _quiet_option, _verbose_option, _pager_option, _traceback_option, help_option
+)
+"""The options of every command, about its screen."""

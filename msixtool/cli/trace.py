@@ -33,7 +33,7 @@ Examples:
 @click.command(epilog=EXAMPLES, short_help="Where each interrupt is: from its cause to its CPU.")
 @options.file_or_vm_argument
 @options.device_option
-@click.option("--vector", "-v", type=click.IntRange(min=0), metavar="N", help="Only this vector.")
+@click.option("--vector", type=click.IntRange(min=0), metavar="N", help="Only this vector.")
 @options.path_option("--later", help="A stream of the same VM, a second or more later.")
 @options.time_option(
     "--twice", "Look at the VM again after so long (1s or more): does it hang, and where?", least=0.01
@@ -44,7 +44,7 @@ Examples:
 @options.json_option
 @options.format_option
 @html_options
-@options.common_options_without_v
+@options.common_options
 def trace(
     file: str | None,
     device: str | None,

@@ -99,6 +99,18 @@ def test_what_is_no_domain_is_said_without_libvirt(virsh: Virsh, xml: str, says:
     assert not asked.exists()
 
 
+def test_an_interface_that_makes_no_sense_is_named_with_the_file_that_it_is_in(
+    virsh: Virsh, tmp_path: Path
+) -> None:
+    program = emulator(tmp_path)
+    virsh(f"{program} -machine q35")
+    card = "<interface type='user'><address type='pci' bus='a bus'/></interface></devices>"
+    xml = domain(program).replace("</devices>", card)
+    says = "^vm.xml: the domain's XML is not taken: found an interface: .*'a bus'"
+    with OpenDump.open(SAMPLE) as dump, pytest.raises(InputError, match=says):
+        domain_command(xml, dump, path="vm.xml")
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -60,7 +60,7 @@ def domain_command(
     try:
         more, said = network_words(cards, root, taps=os.geteuid() == 0)
     except ValueError as error:
-        raise InputError(_NOT_TAKEN, path="interface", found=error) from None
+        raise InputError(_NOT_TAKEN, path=path, found=f"an interface: {error}") from None
     return DomainCommand((words[0], *made, *more), (*changed, *said))
 
 
