@@ -86,7 +86,7 @@ if TYPE_CHECKING:
         read_spec as read_spec,
     )
     from msixtool.stream.items import Item as Item
-    from msixtool.tasks.capture import Captured as Captured
+    from msixtool.tasks.capture import Captured as Captured, CaptureOptions as CaptureOptions
     from msixtool.tasks.capture.address import Address as Address
     from msixtool.tasks.compat.qemu_target import Trial as Trial
     from msixtool.tasks.compat.vmstate_file import is_vmstate_file as is_vmstate_file
@@ -139,7 +139,7 @@ _NAMES = {
     "msix.state": "MsixEntry MsixState",
     "spec": "DeviceSpec EntrySpec Spec make_spec read_spec",
     "stream.items": "Item",
-    "tasks.capture": "Captured",
+    "tasks.capture": "CaptureOptions Captured",
     "tasks.capture.address": "Address",
     "tasks.compat.qemu_target": "Trial",
     "tasks.compat.vmstate_file": "is_vmstate_file",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -11,7 +11,7 @@ from msixtool.cli.signals import end_in_order
 from msixtool.cli.status import ExitStatus
 
 if TYPE_CHECKING:
-    from msixtool import Capture
+    from msixtool import Capture, CaptureOptions
 
 EXAMPLES = """\b
 Examples:
@@ -41,10 +41,9 @@ def capture(
     run_command: bool,
     domain: str | None,
     connect: str | None,
-    devices: bool,
-    mapped_ram: bool,
     force: bool,
     as_json: bool,
+    **how: Unpack[CaptureOptions],
 ) -> ExitStatus:
     """Take the stream of a VM; a VM that runs is stopped for it and runs on afterwards.
 
@@ -68,15 +67,8 @@ def capture(
         )
     refuse_terminal(output)
     with progress_bar("capture") as progress:
-        answer = ask(
-            vm,
-            output,
-            command=words if run_command else (),
-            devices=devices,
-            mapped_ram=mapped_ram,
-            force=force,
-            progress=progress,
-        )
+        how["progress"] = progress
+        answer = ask(vm, output, command=words if run_command else (), force=force, **how)
     for note in answer.notes:
         remark(note)
     if as_json and output != "-":

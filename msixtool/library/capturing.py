@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Unpack
 
 from msixtool.documents import Document, Origin, capture_document
-from msixtool.errors import InputError, UsageError
+from msixtool.errors import UsageError
 from msixtool.library.answer import Answer
 from msixtool.output.files import OutputFile, create
 from msixtool.tasks import capture as task
-from msixtool.tasks.capture import Address, Captured, Progress
+from msixtool.tasks.capture import Address, Captured, CaptureOptions, Progress
 from msixtool.words import byte_size
 
 
@@ -66,31 +67,27 @@ def capture(
     output: str | os.PathLike[str],
     *,
     command: Sequence[str] = (),
-    devices: bool = False,
-    mapped_ram: bool = False,
     force: bool = False,
-    progress: Progress | None = None,
+    **how: Unpack[CaptureOptions],
 ) -> Capture:
     """Write the stream of a VM to `output` ("-": standard output), whole or not at all; the VM runs on.
 
     `vm` is the path of its QMP socket or what `address_of` gives; instead of it `command` is a QEMU to
-    start paused, and to end. With `devices` it is device state alone, without RAM, and the VM stands for
-    milliseconds; with `mapped_ram` RAM stands at fixed offsets.
+    start paused, and to end.
 
     Raises InputError where there is no VM, or its QEMU refuses or fails; OutputError where `output` must
     not or cannot be written; UsageError for what does not go together, or without the library qemu.qmp.
     """
     if (vm is None) == (not command):
         raise UsageError("what to capture", expected="a VM, or a command to start, one of the two")
-    if devices and mapped_ram:
+    if how.get("devices") and how.get("mapped_ram"):
         raise UsageError("--devices takes no RAM", expected="it, or --mapped-ram")
     path = os.fspath(output)
     address = os.fspath(vm) if isinstance(vm, os.PathLike) else vm
     with create(path, force=force, durable=True, private=True) as out:
-        if address is None:
-            taken = _fresh(command, out, devices, mapped_ram, progress)
-        else:
-            taken = task.capture(address, out, devices=devices, mapped_ram=mapped_ram, progress=progress)
+        taken = (
+            task.capture_fresh(command, out, **how) if address is None else task.capture(address, out, **how)
+        )
         size = out.position
     return Capture(path, size, taken, fresh=address is None)
 
@@ -104,15 +101,3 @@ def captured(vm: Address, *, devices: bool = False, progress: Progress | None = 
         out = OutputFile(descriptor, str(path), patchable=True)
         taken = task.capture(vm, out, devices=devices, progress=progress)
         yield Capture(out.path, out.position, taken, fresh=False)
-
-
-def _fresh(
-    command: Sequence[str], out: OutputFile, devices: bool, mapped_ram: bool, progress: Progress | None
-) -> Captured:
-    from msixtool.tasks.fresh import fresh_qemu
-
-    with fresh_qemu(command) as qemu:
-        try:
-            return task.capture(qemu.monitor, out, devices=devices, mapped_ram=mapped_ram, progress=progress)
-        except InputError as error:
-            raise qemu.ended() or error from None

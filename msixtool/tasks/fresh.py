@@ -6,11 +6,12 @@ import errno
 import os
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -118,15 +119,23 @@ def ask_program(command: Sequence[str], timeout: float) -> subprocess.CompletedP
 
     Raises OSError where it cannot be started, subprocess.TimeoutExpired after `timeout` seconds.
     """
-    return subprocess.run(
+    # A session of its own, so that what a script has started ends with it.
+    with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        timeout=timeout,
-        check=False,
-    )
+        start_new_session=True,
+    ) as run:
+        try:
+            out, err = run.communicate(timeout=timeout)
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, run.returncode, out, err)
 
 
 def _start(command: list[str], log: int, channel: int) -> subprocess.Popen[bytes]:

@@ -34,6 +34,10 @@ class RefusedError(InputError):
     """QEMU answered a command with an error: it did not do it."""
 
 
+class LostError(InputError):
+    """The connection to the monitor ended, or there was none."""
+
+
 class Pauses:
     """How long the guest stood, by the times that QEMU itself gives to its events."""
 
@@ -113,7 +117,7 @@ class SocketMonitor(Monitor):
         except ExecuteError as error:
             raise RefusedError(f"QEMU refuses {command}", found=short_answer(str(error))) from None
         except (QMPError, *_LOST) as error:
-            raise InputError(f"the monitor was lost at {command}", found=_reason(error)) from None
+            raise LostError(f"the monitor was lost at {command}", found=_reason(error)) from None
 
     async def ask_all(self, commands: Sequence[QmpCommand]) -> list[Any]:
         """Run commands one after another: QEMU finds the next one there when it has done with one."""
@@ -131,7 +135,7 @@ class SocketMonitor(Monitor):
         try:
             self._client.send_fd_scm(descriptor)
         except (QMPError, OSError) as error:
-            raise InputError(
+            raise LostError(
                 "the file cannot be handed to QEMU", expected="a UNIX socket", found=_reason(error)
             ) from None
         return await self.ask(command, arguments)
@@ -159,7 +163,7 @@ async def at_socket(address: str | socket.socket) -> AsyncIterator[Monitor]:
             expected="a monitor that no other client (libvirt?) holds",
         ) from None
     except (QMPError, *_LOST) as error:
-        raise InputError("no QMP monitor answers", path=name, found=_reason(error)) from None
+        raise LostError("no QMP monitor answers", path=name, found=_reason(error)) from None
     try:
         yield monitor
     finally:

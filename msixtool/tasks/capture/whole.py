@@ -26,7 +26,8 @@ from msixtool.tasks.qmp_answers import member, optional, short_answer
 STALL = 60.0
 """Seconds after which a migration in which nothing moves is given up."""
 
-_FD_NAME = "msixtool"
+FD_NAME = "msixtool"
+"""What a descriptor that is handed over is called."""
 FD_SET = 0x6D736978
 """The number of the set that a file is handed over in."""
 
@@ -51,14 +52,14 @@ async def _through_pipe(vm: Monitor, before: Before, out: OutputFile, progress: 
     pump: asyncio.Future[None] | None = None
     try:
         try:
-            await vm.hand_over(writer, "getfd", {"fdname": _FD_NAME})
+            await vm.hand_over(writer, "getfd", {"fdname": FD_NAME})
         except RefusedError as error:
             error.expected = "a socket of QEMU itself, for RAM goes through a pipe; without RAM: --devices"
             raise
         finally:
             os.close(writer)
         pump = _in_thread(lambda: _pump(reader, stopped, out))
-        await _migrate(vm, before, f"fd:{_FD_NAME}")
+        await _migrate(vm, before, f"fd:{FD_NAME}")
         await _migrated(vm, out, progress, pump)
         await _end_of(pump, out)
     finally:
@@ -70,7 +71,7 @@ async def _through_pipe(vm: Monitor, before: Before, out: OutputFile, progress: 
         else:
             _break_off(reader)
         with suppress(InputError):
-            await vm.ask("closefd", {"fdname": _FD_NAME})
+            await vm.ask("closefd", {"fdname": FD_NAME})
 
 
 async def _migrate(vm: Monitor, before: Before, uri: str) -> None:

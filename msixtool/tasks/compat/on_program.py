@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -24,7 +23,7 @@ from msixtool.tasks.compat import Comparison, compare
 from msixtool.tasks.compat.closing import close
 from msixtool.tasks.compat.qemu_target import FreshTargets, Trial, try_load, words_of
 from msixtool.tasks.finding import Code, Finding
-from msixtool.tasks.fresh import dying_with_us, passing_file
+from msixtool.tasks.fresh import ask_program, dying_with_us, passing_file
 
 VERSION_TIMEOUT = 10.0
 """Seconds within which a QEMU says its version."""
@@ -34,27 +33,14 @@ _NO_MACHINE = ("unsupported machine type", "Machine type not supported", "is not
 
 def version_of(program: Sequence[str]) -> Version:
     """The version of a QEMU. Raises InputError for a program that is none, or does not answer."""
-    words = dying_with_us([*program, "--version"])
     try:
-        # A session of its own, so that what a script has started ends with it.
-        run = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        run = ask_program(dying_with_us([*program, "--version"]), VERSION_TIMEOUT)
     except OSError as error:
         raise InputError("cannot be started", path=program[0], found=error.strerror) from None
-    with run:
-        try:
-            said, _ = run.communicate(timeout=VERSION_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            os.killpg(run.pid, signal.SIGKILL)
-            expected = f"its version within {VERSION_TIMEOUT:.0f} s"
-            raise InputError("is no QEMU", path=program[0], expected=expected, found="no answer") from None
+    except subprocess.TimeoutExpired:
+        expected = f"its version within {VERSION_TIMEOUT:.0f} s"
+        raise InputError("is no QEMU", path=program[0], expected=expected, found="no answer") from None
+    said = run.stdout + run.stderr
     found = _VERSION.search(said)
     if found is None:
         lines = said.strip().splitlines()

@@ -10,32 +10,31 @@ import asyncio
 import os
 import shlex
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
 from msixtool.dump import OpenDump
 from msixtool.errors import FormatError, InputError, UsageError
 from msixtool.formats.dump_vmstate import Vmstates
 from msixtool.output.files import OutputFile
-from msixtool.tasks.capture import capture
+from msixtool.tasks.capture import capture_fresh
+from msixtool.tasks.capture.monitor import LostError, Monitor, RefusedError, at_socket
+from msixtool.tasks.capture.state import POLL
+from msixtool.tasks.capture.whole import FD_NAME
 from msixtool.tasks.compat import vmstate_file
 from msixtool.tasks.fresh import FreshQemu, ask_program, dying_with_us, fresh_qemu, passing_file
-
-if TYPE_CHECKING:
-    from qemu.qmp import QMPClient
+from msixtool.tasks.qmp_answers import optional
 
 DESCRIBE_TIMEOUT = 60.0
 LOAD_TIMEOUT = 600.0
 """Seconds within which a stream has to be loaded."""
-_ANSWER_TIMEOUT = 10.0
-_POLL = 0.05
 _PIECE = 1 << 20
 _DISPLAYS = ("-display", "-nographic", "-vnc", "-spice", "-curses", "-sdl")
-_FD_NAME = "msixtool"
 _OVER = ("completed", "failed", "cancelled")
 
 
@@ -91,11 +90,7 @@ def fresh_stream(command: Sequence[str]) -> Iterator[Path]:
     Raises as `fresh_target` does.
     """
     with passing_file() as (descriptor, stream):
-        with fresh_qemu(command) as target:
-            try:
-                capture(target.monitor, OutputFile(descriptor, str(stream), patchable=True))
-            except InputError as error:
-                raise target.ended() or error from None
+        capture_fresh(command, OutputFile(descriptor, str(stream), patchable=True))
         yield stream
 
 
@@ -169,46 +164,21 @@ def try_load(command: Sequence[str], source: OpenDump) -> Trial:
 
 
 async def _load(target: FreshQemu, source: OpenDump, reader: int, feeder: Thread) -> bool:
-    from qemu.qmp import QMPClient, QMPError
-
-    vm = QMPClient("msixtool")
     try:
-        async with asyncio.timeout(_ANSWER_TIMEOUT):
-            await vm.connect(target.monitor)
-        await _prepare(vm, source)
-        if source.index.mapped_ram:
-            await _incoming(vm, f"file:{Path(source.path).absolute()},offset={source.base_offset}")
+        async with at_socket(target.monitor) as vm:
+            states = [{"capability": name, "state": True} for name in source.index.capabilities]
+            if states:
+                await vm.ask("migrate-set-capabilities", {"capabilities": states})
+            uri = f"file:{Path(source.path).absolute()},offset={source.base_offset}"
+            if not source.index.mapped_ram:
+                await vm.hand_over(reader, "getfd", {"fdname": FD_NAME})
+                feeder.start()
+                uri = f"fd:{FD_NAME}"
+            await vm.ask("migrate-incoming", {"uri": uri})
             return await _loaded(vm)
-        vm.send_fd_scm(reader)
-        await _ask(vm, "getfd", {"fdname": _FD_NAME})
-        feeder.start()
-        await _incoming(vm, f"fd:{_FD_NAME}")
-        return await _loaded(vm)
-    except (QMPError, OSError, EOFError):
+    except (RefusedError, LostError):
         # Where a load fails QEMU ends, and the monitor with it.
         return False
-    except TimeoutError:
-        raise InputError("QEMU does not answer", expected=f"within {_ANSWER_TIMEOUT:.0f} s") from None
-    finally:
-        with suppress(QMPError, OSError, EOFError, TimeoutError):
-            async with asyncio.timeout(_ANSWER_TIMEOUT):
-                await vm.disconnect()
-
-
-async def _prepare(vm: QMPClient, source: OpenDump) -> None:
-    """Turn on what the stream needs."""
-    states = [{"capability": name, "state": True} for name in source.index.capabilities]
-    if states:
-        await _ask(vm, "migrate-set-capabilities", {"capabilities": states})
-
-
-async def _ask(vm: QMPClient, command: str, arguments: dict[str, Any] | None = None) -> Any:
-    async with asyncio.timeout(_ANSWER_TIMEOUT):
-        return await vm.execute(command, arguments)
-
-
-async def _incoming(vm: QMPClient, uri: str) -> None:
-    await _ask(vm, "migrate-incoming", {"uri": uri})
 
 
 def _feed(writer: int, source: OpenDump) -> None:
@@ -226,12 +196,12 @@ def _feed(writer: int, source: OpenDump) -> None:
         os.close(writer)
 
 
-async def _loaded(vm: QMPClient) -> bool:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + LOAD_TIMEOUT
-    while loop.time() < deadline:
-        status = (await _ask(vm, "query-migrate")).get("status")
+async def _loaded(vm: Monitor) -> bool:
+    asked = "query-migrate"
+    deadline = time.monotonic() + LOAD_TIMEOUT
+    while time.monotonic() < deadline:
+        status = optional(asked, await vm.ask(asked), "status", str)
         if status in _OVER:
-            return bool(status == "completed")
-        await asyncio.sleep(_POLL)
+            return status == "completed"
+        await asyncio.sleep(POLL)
     raise InputError("QEMU does not finish loading", expected=f"within {LOAD_TIMEOUT:.0f} s")

@@ -23,7 +23,7 @@ from msixtool.tasks.explain.explanation import Explanation
 from msixtool.tasks.explain.failures import SHUT_DOWN, Failure, find_failures
 from msixtool.tasks.explain.families import CONSEQUENCE, FAMILIES
 from msixtool.tasks.explain.lines import read_lines
-from msixtool.tasks.explain.packed import text_of
+from msixtool.tasks.explain.packed import Pieces, begun, text_of
 from msixtool.tasks.explain.readings import SHORT, Reading, readings
 from msixtool.tasks.explain.rotated import Joined, logs_of
 from msixtool.tasks.explain.silent import crash, quoted, silent
@@ -47,10 +47,9 @@ def explain(log: BinaryIO, dump: OpenDump | None = None) -> list[Explanation]:
     `dump` is the stream that was refused, or one of the same VM. Raises OSError where the log cannot be read.
     """
     evidence = None if dump is None else StreamAtHand(dump)
-    text = text_of(log)
-    head = _head(text)
+    head, pieces = begun(text_of(log), SHORT + 1)
     if len(head) > SHORT:
-        return _explain(_Rest(head, text), evidence)
+        return _explain(io.BufferedReader(Pieces(pieces)), evidence)
     best: list[Explanation] = []
     most = 0.0
     for reading in readings(head):
@@ -105,25 +104,6 @@ def _numbered(found: list[Explanation], reading: Reading) -> list[Explanation]:
         each.lines = tuple(sorted(map(reading.number, each.lines)))
         each.again = sorted(map(reading.number, each.again))
     return sorted(found, key=lambda each: each.line)
-
-
-def _head(log: BinaryIO) -> bytes:
-    """The whole of a short log, or more than is tried in several readings."""
-    data = b""
-    while len(data) <= SHORT and (more := log.read(SHORT + 1)):
-        data += more
-    return data
-
-
-class _Rest(io.BytesIO):
-    """What was read of a log, and then its rest."""
-
-    def __init__(self, head: bytes, rest: BinaryIO) -> None:
-        super().__init__(head)
-        self._more = rest
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        return super().read(size) or self._more.read(-1 if size is None else size)
 
 
 class _Found:

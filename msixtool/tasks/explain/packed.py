@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Iterator
+from itertools import chain
 from typing import BinaryIO
 
 from msixtool.containers.codecs import CODECS, Codec
@@ -20,8 +21,7 @@ def text_of(log: BinaryIO, depth: int = 0) -> BinaryIO:
 
     `depth` is how often it was unpacked already.
     """
-    head = _some(log, 16)
-    pieces = _chained(head, log)
+    head, pieces = begun(log, 16)
     codec = next((codec for codec in CODECS if codec.begins(head)), None)
     if codec is not None:
         if depth == DEPTH:
@@ -33,18 +33,12 @@ def text_of(log: BinaryIO, depth: int = 0) -> BinaryIO:
     return io.BufferedReader(Pieces(pieces if encoding is None else _recoded(pieces, encoding)))
 
 
-def _some(log: BinaryIO, size: int) -> bytes:
-    """Up to `size` bytes, fewer at the end alone."""
-    data = b""
-    while len(data) < size and (more := log.read(size - len(data))):
-        data += more
-    return data
-
-
-def _chained(head: bytes, log: BinaryIO) -> Iterator[bytes]:
-    yield head
-    while data := log.read(_PIECE):
-        yield data
+def begun(log: BinaryIO, size: int) -> tuple[bytes, Iterator[bytes]]:
+    """The first `size` bytes, fewer at the end alone; and all in pieces, those first."""
+    head = b""
+    while len(head) < size and (more := log.read(size - len(head))):
+        head += more
+    return head, chain((head,), iter(lambda: log.read(_PIECE), b""))
 
 
 def _unpacked(pieces: Iterator[bytes], codec: Codec) -> Iterator[bytes]:
