@@ -21,7 +21,7 @@ from msixtool.devices import virtio
 from msixtool.devices.config_space import MsixCapability
 from msixtool.devices.virtio import VirtioState
 from msixtool.errors import FormatError
-from msixtool.formats import Buffer, function, parse, pci, qevm, sizeof, virtio as fmt, virtio_types, vmstate
+from msixtool.formats import Buffer, function, parse, pci, qevm, sizeof, virtio as fmt, virtio_types
 from msixtool.formats.layout import Field, Layout, is_fixed, laid_out, struct_field
 from msixtool.formats.opaque import OPAQUE
 from msixtool.kept import NamedTuple
@@ -39,7 +39,8 @@ _EXTRA_STATE = "virtio/extra_state"
 _EXTRA_PREFIX = "virtio_pci/"
 """Subsections of the transport's own vmsd, which lies in extra_state."""
 
-_RECORD = re.compile(rb"\x05([\x00-\xff])(vir?tio[a-z_-]*/[\x21-\x7e]+)", re.DOTALL)
+_RECORD = re.compile(qevm.SUBSECTION_MARK + rb".(?=vir?tio[a-z_-]*/)", re.DOTALL)
+_NAME = re.compile(r"[a-z_-]+/[\x21-\x7e]*")
 
 
 class RingAddresses(NamedTuple):
@@ -257,12 +258,10 @@ def _records(blob: bytes, start: int) -> list[tuple[str, int, int, int]]:
     """(name, version, offset, offset of its fields) of what looks like a subsection's header, in order."""
     found = []
     for match in _RECORD.finditer(blob, start):
-        length, name = match[1][0], match[2]
-        if len(name) < length or b"/" not in name[:length]:
-            continue
-        body = match.start() + 2 + length + 4
-        version = vmstate.number(blob[body - sizeof(qevm.VERSION_ID) : body])
-        found.append((name[:length].decode("ascii"), version, match.start(), body))
+        at = match.start()
+        header = qevm.subsection_header(blob[at : at + qevm.SUBSECTION_HEADER_MAX])
+        if header is not None and _NAME.fullmatch(header[0]):
+            found.append((*header[:2], at, at + header[2]))
     return found[-MAX_RECORDS:]
 
 

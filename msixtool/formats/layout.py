@@ -160,7 +160,7 @@ class Layout:
     @property
     def header_size(self) -> int:
         """Bytes before the fields of a subsection: 0x05, length, name, 32-bit version."""
-        return 6 + len(self.name.encode())
+        return qevm.SUBSECTION_NAMELESS + len(self.name.encode())
 
     @property
     def fields_size(self) -> int:

@@ -26,7 +26,7 @@ from construct import (
     this,
 )
 
-from msixtool.formats import build, sizeof
+from msixtool.formats import parse, sizeof
 from msixtool.formats.records import packed
 
 MAGIC = b"QEVM"
@@ -147,10 +147,26 @@ SUBSECTION_HEADER = Struct(
 )
 
 
+SUBSECTION_MARK = bytes([ItemType.SUBSECTION])
+SUBSECTION_NAME_OFFSET = len(SUBSECTION_MARK) + 1
+SUBSECTION_NAMELESS = SUBSECTION_NAME_OFFSET + sizeof(VERSION_ID)
+"""Bytes of a SUBSECTION_HEADER besides its name, whose length is its second byte."""
+SUBSECTION_HEADER_MAX = SUBSECTION_NAMELESS + 255
+
+
 def subsection_head(name: str) -> bytes:
-    """The header of a subsection up to its version."""
-    header = {"name": name, "version_id": 0}
-    return build(SUBSECTION_HEADER, header, what=f"subsection {name!r}")[: -sizeof(VERSION_ID)]
+    """The SUBSECTION_HEADER of this name up to its version, as it is looked for."""
+    encoded = name.encode()
+    return SUBSECTION_MARK + bytes([len(encoded) & 0xFF]) + encoded
+
+
+def subsection_header(data: bytes) -> tuple[str, int, int] | None:
+    """Name, version_id and size of the SUBSECTION_HEADER that `data` begins with; None where it does not."""
+    size = SUBSECTION_NAMELESS + data[1] if len(data) >= SUBSECTION_NAMELESS else SUBSECTION_HEADER_MAX
+    if data[:1] != SUBSECTION_MARK or len(data) < size:
+        return None
+    found = parse(SUBSECTION_HEADER, data[:size], what="subsection header")
+    return found.name, found.version_id, size
 
 
 TARGET_PAGE_BITS = "configuration/target-page-bits"
@@ -180,6 +196,9 @@ CONFIGURATION = Struct(
 )
 """The configuration section: no section_id, no footer. A subsection of an unknown name is read
 as one without a body; the reader sees that what follows is no item."""
+
+GLOBAL_STATE = Struct("size" / Int32ub, "runstate" / Bytes(100))
+"""How section `globalstate` begins (migration/global_state.c): a name that a NUL ends."""
 
 _NOTE = "\0QEMU "
 

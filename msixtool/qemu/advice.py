@@ -130,9 +130,8 @@ _COMMON = {
 _MACHINE_RAM = ("pc.ram", "ram", "mach-virt.ram", "ppc_spapr.ram", "s390.ram", "riscv_virt_board.ram")
 _BY_ITS_PATH = (
     " Its RAM may be there under another name: with -machine memory-backend= it has the backend's, which"
-    " x-use-canonical-path-for-ramblock-id=on of the backend makes a path (/objects/…), as machine types"
-    " up to"
-    " 3.1 do, and off the id alone."
+    " x-use-canonical-path-for-ramblock-id=on of the backend makes a path (/objects/…), as machine types up"
+    " to 3.1 do, and off the id alone."
 )
 _OF_DEVICES = {
     "tpm-crb-cmd": "-device tpm-crb (the buffer of its commands), with the same QEMU version",
@@ -154,8 +153,7 @@ def on_ram(block: str, code: str) -> str | None:
             )
         return (
             f"Give {device} the source's ROM file (romfile=): the sizes of the two differ. romsize= (from"
-            f" QEMU"
-            " 6.0) sets the size whatever the file."
+            " QEMU 6.0) sets the size whatever the file."
         )
     if "vram" in name or name.endswith("vgamem"):
         if code == "ram-missing":
@@ -171,18 +169,15 @@ def on_ram(block: str, code: str) -> str | None:
         return "Start the target with the source's devices and firmware: QEMU makes this of them."
     if block.startswith("/objects/"):
         return (
-            f"Give the target the source's memory backend of the id {name}. Where it has it, but names"
-            f" the block"
-            f" {name}: x-use-canonical-path-for-ramblock-id=on of the backend (as -object, or -machine for"
-            " memory-backend=) names it by its path, as machine types up to 4.0 and the source's libvirt do."
+            f"Give the target the source's memory backend of the id {name}. Where it has it, but names the"
+            f" block {name}: x-use-canonical-path-for-ramblock-id=on of the backend (as -object, or -machine"
+            " for memory-backend=) names it by its path, as machine types up to 4.0 and the source's libvirt do."
         )
     if block.startswith("mem") or "/" not in block:
         return (
-            f"Give the target the source's memory backend of the id {block}, in its size. Where the"
-            f" target calls"
-            f" it /objects/{block}: x-use-canonical-path-for-ramblock-id=off of the backend gives the"
-            f" short name,"
-            " on the long one."
+            f"Give the target the source's memory backend of the id {block}, in its size. Where the target"
+            f" calls it /objects/{block}: x-use-canonical-path-for-ramblock-id=off of the backend gives the"
+            " short name, on the long one."
         )
     return None
 
@@ -248,8 +243,7 @@ def _on_bus(path: str, kind: str) -> str:
         channel, target, lun = last.split(":")
         return (
             f"Give the target the source's device {kind} on the bus{at}, with channel={channel},"
-            f" scsi-id={target}"
-            f" and lun={lun}."
+            f" scsi-id={target} and lun={lun}."
         )
     port = f", with port={last}" if last else ""
     return f"Give the target the source's device {kind} on the bus{at}{port}."

@@ -275,7 +275,7 @@ class _Builder:
     def subsection(self, group: Group, subsection: Layout, offset: int, end: int) -> int:
         """Add one subsection, whose header must stand at `offset`; the offset behind it."""
         name = subsection.name
-        header = bytes([qevm.ItemType.SUBSECTION, len(name.encode()) & 0xFF]) + name.encode()
+        header = qevm.subsection_head(name)
         found = self.data[offset : offset + len(header)]
         if found != header:
             raise FormatError(f"subsection {name!r}", expected=header.hex(), found=found.hex() or "nothing")

@@ -20,7 +20,7 @@ from msixtool.devices.places import config_space, places_of
 from msixtool.devices.virtio import Queue
 from msixtool.devices.virtio_layout import PACKED_VIRTQUEUES, RingAddresses, VirtioLayout
 from msixtool.dump import OpenDump
-from msixtool.formats import parse, sizeof, virtio as fmt, virtio_types, vring
+from msixtool.formats import parse, qevm, sizeof, virtio as fmt, virtio_types, vring
 from msixtool.formats.idstr import Idstr, kind_of_section
 from msixtool.formats.opaque import SCSI_REQUESTS
 from msixtool.qemu import refusals
@@ -53,9 +53,6 @@ _BOUNCE = 4096
 _MAX_COMMANDS = 32
 _IS_NCQ = frozenset({0x60, 0x61, 0x63, 0x64, 0x65})
 """READ, WRITE, NON-DATA, SEND and RECEIVE FPDMA QUEUED."""
-
-_STATE_SIZE = 100
-"""Bytes of the run state in `globalstate`, behind a 32-bit size."""
 
 
 def _refused(
@@ -103,9 +100,11 @@ def virtio_blob(dump: OpenDump, item: Item) -> VirtioLayout | None:
 
 
 def _run_state(dump: OpenDump, item: Item) -> Iterator[Refused]:
-    data = dump.source.read(item.data_offset + 4, _STATE_SIZE)
-    name = data.split(b"\0", 1)[0].decode("latin-1")
-    if len(data) == _STATE_SIZE and name not in RUN_STATES:
+    data = dump.source.read(item.data_offset, sizeof(qevm.GLOBAL_STATE))
+    if len(data) < sizeof(qevm.GLOBAL_STATE):
+        return
+    name = parse(qevm.GLOBAL_STATE, data, what="run state").runstate.split(b"\0", 1)[0].decode("latin-1")
+    if name not in RUN_STATES:
         yield _refused(item, refusals.RUN_STATE, name, state=repr(name) if name else "empty, which")
 
 

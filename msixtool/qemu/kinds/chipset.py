@@ -62,8 +62,7 @@ register_kinds(
             "Give the target the source's -smp with its maxcpus=, -m with its slots=, and its"
             f" acpi-pci-hotplug settings (-global PIIX4_PM.…); and use {MACHINE}. Since 7.0 QEMU expects"
             " acpi_index in it for machine types from 7.0: to load what 6.2 or older saved, give the"
-            " target -global"
-            " PIIX4_PM.x-not-migrate-acpi-index=on, as machine types up to 6.2 have it."
+            " target -global PIIX4_PM.x-not-migrate-acpi-index=on, as machine types up to 6.2 have it."
         ),
     ),
     _integrated("mch", probes=_on_board("q35", 0)),
@@ -91,8 +90,7 @@ register_kinds(
         advice=Advice(
             subsections={
                 "ps2kbd/command_reply_queue": "is sent only while a reply of the keyboard is pending: save"
-                " again"
-                " a moment later."
+                " again a moment later."
             }
         ),
     ),

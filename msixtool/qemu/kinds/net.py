@@ -86,8 +86,7 @@ register_kinds(
         advice=Advice(
             subsections={
                 "e1000/tx_tso_state": "is kept out by migrate_tso_props=off on the source, as in machine"
-                " types up"
-                " to 2.11."
+                " types up to 2.11."
             }
         ),
         probes=PLAIN,

@@ -138,8 +138,7 @@ def legacy_bar(properties: str = "properties") -> str:
     return (
         "BAR 0 is the legacy interface, whose size follows from the length of the device's own configuration:"
         f" give the target's device the source's {properties}, and use {MACHINE}. With disable-legacy=on"
-        f" on both"
-        " sides the BAR is not there."
+        " on both sides the BAR is not there."
     )
 
 

@@ -379,8 +379,7 @@ register_kinds(
         since=(8, 2),
         advice=Advice(
             blocked="Unmount the virtiofs directory in the guest and unplug it before the migration, or"
-            " use QEMU"
-            " 8.2 and virtiofsd 1.11 or newer, which migrate it."
+            " use QEMU 8.2 and virtiofsd 1.11 or newer, which migrate it."
         ),
     ),
     virtio("virtio-vhost_scsi", features=features.SCSI),

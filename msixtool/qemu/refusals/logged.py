@@ -61,8 +61,7 @@ STREAM: dict[str, Refusal] = {
     "id-unreadable": Refusal(
         Code.STREAM,
         "The stream ends, or is damaged, in the header of section {id}: as a rule the source stopped"
-        " sending, or"
-        " its file is cut.",
+        " sending, or its file is cut.",
         SOURCE_STOPPED,
     ),
     "read-error": Refusal(Code.STREAM, "The stream ends in the header of a section.", SOURCE_STOPPED),

@@ -122,15 +122,11 @@ class LoadBase:
     def subsection_at(self, at: int, parent: str) -> tuple[str, int, int] | None:
         """(name, version, offset of its fields) of a subsection of `parent` at `at`, as QEMU recognises
         one."""
-        head = self.source.window.peek(at, 2)
-        if len(head) < 2 or head[0] != qevm.ItemType.SUBSECTION or head[1] < len(parent) + 1:
+        header = qevm.subsection_header(self.source.window.peek(at, qevm.SUBSECTION_HEADER_MAX))
+        if header is None:
             return None
-        length = head[1]
-        rest = self.source.window.peek(at + 2, length + 4)
-        name = rest[:length].decode("latin-1")
-        if len(rest) < length + 4 or not name.startswith(parent):
-            return None
-        return name, vmstate.number(rest[length:]), at + 2 + length + 4
+        name, version, size = header
+        return (name, version, at + size) if name.startswith(parent) and name != parent else None
 
     def unseen_subsection(self, parent: str, name: str, at: int) -> int:
         """The offset behind a subsection that the target's stream does not hold; refused where the target

@@ -233,7 +233,7 @@ class SectionLoad(LoadBase):
 
     def _interrupts(self, name: str, at: int, local: int, size: int) -> None:
         for pin in range(pci.INTX_PINS):
-            level = self.number(at + 4 * pin, 4, signed=True)
+            level = self.number(at + pci.IRQ_LEVEL_SIZE * pin, pci.IRQ_LEVEL_SIZE, signed=True)
             if level not in (0, 1):
                 self.refuse_as(refusals.IRQ_STATE, source=level, pin=f" of pin {pin}")
 
