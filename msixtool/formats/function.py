@@ -37,7 +37,7 @@ def schema(config_size: int, vectors: int, *, aer_log: bool = False) -> Any:
     return Struct(*parts)
 
 
-_TYPES = {"version_id": "int32 le", "config": "pci config", "irq_state": vmstate.IRQ_STATE}
+_TYPES = {"version_id": "int32 le", "config": vmstate.PCI_CONFIG, "irq_state": vmstate.IRQ_STATE}
 
 
 def device_layout(config_size: int) -> Layout:
@@ -49,4 +49,4 @@ def device_layout(config_size: int) -> Layout:
 
 def msix_layout(vectors: int) -> Layout:
     """The MSI-X state as a vmdesc has it."""
-    return Layout("msix", (Field("msix", "msix state", 0, msix.vmstate_size(vectors)),), version=0)
+    return Layout("msix", (Field("msix", vmstate.MSIX_STATE, 0, msix.vmstate_size(vectors)),), version=0)

@@ -117,7 +117,7 @@ class Landmarks(NamedTuple):
 
 
 NO_LANDMARKS = Landmarks()
-LANDMARK_TYPES = frozenset(("virtio", "pci config", "msix state"))
+LANDMARK_TYPES = frozenset((vmstate.VIRTIO_BLOB, vmstate.PCI_CONFIG, vmstate.MSIX_STATE))
 
 
 @dataclass(frozen=True, repr=False)
@@ -209,9 +209,9 @@ class Layout:
             kind = placed.field.type
             if kind not in LANDMARK_TYPES:
                 continue
-            if kind == "virtio":
+            if kind == vmstate.VIRTIO_BLOB:
                 return Landmarks(virtio=placed)
-            if kind == "pci config":
+            if kind == vmstate.PCI_CONFIG:
                 found.setdefault("config", placed)
             elif placed.size:
                 found.setdefault("table", placed)

@@ -72,6 +72,8 @@ IRQ_STATE = "pci irq state"
 """Four 32-bit levels, one for each INTx pin."""
 IRQ_STATE_TYPE = "uint32"
 """The type of each of them."""
+PCI_CONFIG, MSIX_STATE, VIRTIO_BLOB = "pci config", "msix state", "virtio"
+"""Configuration space; table and pending bits (msix_save); all that virtio_save writes of a device."""
 
 NULL_TYPES = frozenset({"nullptr", "ptr-marker"})
 """Types of the one byte that stands for a pointer: since 10.0 and since 11.0. Older QEMUs give the

@@ -171,7 +171,8 @@ def on_ram(block: str, code: str) -> str | None:
         return (
             f"Give the target the source's memory backend of the id {name}. Where it has it, but names the"
             f" block {name}: x-use-canonical-path-for-ramblock-id=on of the backend (as -object, or -machine"
-            " for memory-backend=) names it by its path, as machine types up to 4.0 and the source's libvirt do."
+            " for memory-backend=) names it by its path, as machine types up to 4.0 and the source's libvirt"
+            " do."
         )
     if block.startswith("mem") or "/" not in block:
         return (

@@ -10,6 +10,7 @@ from typing import Any
 from msixtool.containers.base import WINDOW
 from msixtool.dump import OpenDump, matches
 from msixtool.errors import visible
+from msixtool.formats import vmstate
 from msixtool.formats.idstr import Idstr
 from msixtool.qemu.moving import is_moving, moving_bytes
 from msixtool.stream.items import Damage, Item
@@ -20,9 +21,6 @@ GAP = 4
 """Differing bytes of a buffer that have at most this many equal ones between them are one change."""
 MAX_RUNS = 64
 """A buffer with more changes than this is given as a whole."""
-
-MSIX_STATE = "msix state"
-"""The type of fields whose differences are told by vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +153,7 @@ class _SectionComparison:
     def leaves(self, path: str, a: Leaf, b: Leaf) -> Iterator[FieldChange]:
         left = self.a.data[a.offset : a.offset + a.length]
         right = self.b.data[b.offset : b.offset + b.length]
-        if left == right or (self.by_vector and a.type == b.type == MSIX_STATE):
+        if left == right or (self.by_vector and a.type == b.type == vmstate.MSIX_STATE):
             return
         if a.count is not None and b.count is not None:
             for index in range(max(a.count, b.count)):

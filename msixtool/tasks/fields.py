@@ -106,7 +106,7 @@ def section_layout(dump: OpenDump, item: Item) -> Layout | None:
         return dump.index.description.contents.entries.get(item.key)
     device = dump.device_at.get(item.offset)
     if device is not None and device.virtio:
-        return Layout(fields=(Field("virtio", "virtio", 0, item.data_length),))
+        return Layout(fields=(Field("virtio", vmstate.VIRTIO_BLOB, 0, item.data_length),))
     return None
 
 
@@ -119,7 +119,7 @@ def openers(dump: OpenDump, item: Item) -> dict[str, Inside]:
         found = virtio_layout.read_blob(data[offset : offset + size], item.named.kind, capability)
         return found.layout() if found else None
 
-    return {"virtio": virtio, **_OPENERS}
+    return {vmstate.VIRTIO_BLOB: virtio, **_OPENERS}
 
 
 def _opener(type_name: str) -> Inside:

@@ -12,7 +12,7 @@ from itertools import accumulate
 
 from msixtool.containers.base import Source
 from msixtool.errors import UsageError
-from msixtool.formats import build, parse, qevm, sizeof, vmdesc
+from msixtool.formats import build, parse, qevm, sizeof, vmdesc, vmstate
 from msixtool.formats.described import Described
 from msixtool.formats.qevm import CommandType, ItemType
 from msixtool.stream.description import Contents
@@ -21,7 +21,7 @@ from msixtool.stream.rewrite import Replacement
 
 _LENGTH_SIZE = sizeof(qevm.PACKAGED_LENGTH)
 _PACKAGED = CommandType.PACKAGED.name.lower()
-_HOLDERS = ("msix state", "virtio")
+_HOLDERS = (vmstate.MSIX_STATE, vmstate.VIRTIO_BLOB)
 """Types of the fields that an MSI-X state is, or lies in."""
 
 

@@ -170,7 +170,7 @@ class SeenDevice:
     def tail(self, count: int) -> bytes:
         layout = section_layout(self.dump, self.item)
         fields = layout.known_fields if layout is not None else ()
-        end = next((each.size for each in fields if each.type == "virtio"), None)
+        end = next((each.size for each in fields if each.type == vmstate.VIRTIO_BLOB), None)
         if end is None or end > self.length:
             return b""
         return self.dump.source.read(self.item.data_offset + end, min(count, self.length - end))

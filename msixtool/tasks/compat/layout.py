@@ -12,11 +12,12 @@ from itertools import groupby
 
 from msixtool.formats.layout import Field, Layout
 from msixtool.formats.opaque import OPAQUE
+from msixtool.formats.vmstate import VIRTIO_BLOB
 from msixtool.kept import NamedTuple
 
 MARKED_POINTER = "ptr-marker"
 
-DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "bitmap", "virtio", *OPAQUE})
+DYNAMIC_TYPES = frozenset({"qtailq", "qlist", "gtree", "bitmap", VIRTIO_BLOB, *OPAQUE})
 """Field types whose length is the content's, not the layout's."""
 
 

@@ -18,7 +18,7 @@ from msixtool.devices.places import places_of
 from msixtool.errors import FormatError
 from msixtool.formats import pci, qevm, virtio_types
 from msixtool.formats.layout import Layout, Placed
-from msixtool.formats.vmstate import NULL_MARKER, STRUCT, VALID_MARKER
+from msixtool.formats.vmstate import IRQ_STATE, NULL_MARKER, PCI_CONFIG, STRUCT, VALID_MARKER, VIRTIO_BLOB
 from msixtool.qemu import refusals, vmstates
 from msixtool.qemu.kinds import kind_of
 from msixtool.qemu.versions import Version, format_version
@@ -269,8 +269,8 @@ class SectionLoad(LoadBase):
         "int32 equal": _equal,
         "int64 equal": _equal,
         "int32 le": _at_most,
-        "pci irq state": _interrupts,
-        "pci config": _config,
+        IRQ_STATE: _interrupts,
+        PCI_CONFIG: _config,
         "nullptr": _null,
     }
 
@@ -367,7 +367,7 @@ _OF_NUMBERS = (SectionLoad._equal, SectionLoad._at_most)
 """Checks of integers: a field of such a type that is longer is damage."""
 
 _SPECIAL: dict[str, Callable[[LoadBase, int, int, int], int]] = {
-    "virtio": virtio_load.load_virtio,
+    VIRTIO_BLOB: virtio_load.load_virtio,
     virtio_types.GPU: virtio_gpu.load_gpu,
 }
 """Field types that have a grammar of their own: from the offsets and the target's size to the offset

@@ -161,7 +161,7 @@ class _VirtioLoad:
 
     def _source_layout(self) -> VirtioLayout | None:
         """The source's blob by its own layout; without a vmdesc, all that is left of its section."""
-        owner, placed = self.owner, self.owner.guide.of_type(self.start, "virtio")
+        owner, placed = self.owner, self.owner.guide.of_type(self.start, vmstate.VIRTIO_BLOB)
         end = placed.end if placed else owner.item.data_offset + owner.item.data_length
         return virtio_layout.read_blob(owner.read(self.start, max(0, end - self.start)), owner.kind)
 
