@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from msixtool.cli import completion
 from msixtool.cli.guard import escaped, guarded
 from msixtool.cli.options import help_option
 from msixtool.cli.screen import asked, say
@@ -42,6 +43,8 @@ COMMANDS = (
 """In the order of `--help`; each is the command of that name in msixtool.cli.NAME."""
 
 TRACEBACK = "--traceback"
+_COMPLETE = "_MSIXTOOL_COMPLETE"
+"""By this variable a shell asks for what completes a word."""
 
 _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
@@ -181,6 +184,8 @@ def _bear_any_text() -> None:
 
 
 def _invoke(words: list[str]) -> int:
+    if _COMPLETE in os.environ:
+        completion.join_at_colons()
     try:
         status = cli.main(args=words, prog_name="msixtool", standalone_mode=False)
         return int(status or ExitStatus.DONE)

@@ -52,5 +52,31 @@ def complete_rules(_: click.Context, __: click.Parameter, incomplete: str) -> li
     return _fitting(rule_names(), incomplete)
 
 
+def join_at_colons() -> None:
+    """Have bash complete what has colons in it, as devices have: to bash each is a word (COMP_WORDBREAKS)."""
+    from click.shell_completion import BashComplete, add_completion_class
+
+    class Joined(BashComplete):
+        given = ""
+        """What of the word that is typed bash does not want again."""
+
+        def get_completion_args(self) -> tuple[list[str], str]:
+            before, last = super().get_completion_args()
+            words: list[str] = []
+            for word in (*before, last):
+                if words and word and (word[0] == ":" or words[-1][-1:] == ":"):
+                    words[-1] += word
+                else:
+                    words.append(word)
+            if words[-1] != last:
+                self.given = words[-1][: words[-1].rindex(":") + 1]
+            return words[:-1], words[-1]
+
+        def format_completion(self, item: CompletionItem) -> str:
+            return f"{item.type},{item.value.removeprefix(self.given)}"
+
+    add_completion_class(Joined)
+
+
 def _fitting(names: list[str], incomplete: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]

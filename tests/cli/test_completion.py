@@ -87,6 +87,23 @@ def test_a_shell_offers(shell: str, typed: str, expected: str, environment: dict
     assert expected in found
 
 
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("0000 : 00 : 04", ["04.0/e1000e", "04.0"]),
+        ("0000 : 00 : 04.0/", ["04.0/e1000e"]),
+        ("0000 :", ["00:04.0/e1000e", "00:04.0"]),
+        ("0000:00:04", ["0000:00:04.0/e1000e", "0000:00:04.0"]),  # COMP_WORDBREAKS without a colon
+    ],
+)
+def test_bash_which_breaks_words_at_colons_completes_the_address_of_a_device(
+    typed: str, expected: list[str], environment: dict[str, str]
+) -> None:
+    found = offered("bash", BASH.format(words=f"msixtool show {STREAM} -d {typed}"), environment)
+    assert set(expected) <= set(found)
+    assert all(name.startswith((typed.rpartition(" ")[2].lstrip(":"), "00")) for name in found)
+
+
 def test_a_file_that_is_no_stream_offers_nothing_and_says_nothing(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
