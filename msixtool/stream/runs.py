@@ -49,7 +49,7 @@ def _pages(source: Source, offset: int, page_size: int, direction: int) -> int:
 def find_run(data: bytes, page_size: int) -> int | None:
     """Where the first record of three whole pages in address order stands, near the start of `data`."""
     step = stride(page_size)
-    end = min(len(data) - 2 * step, step + fmt.RECORD_HEADER_SIZE)
+    end = max(0, min(len(data) - 2 * step, step + fmt.RECORD_HEADER_SIZE))
     place = data.find(fmt.CONTINUED_PAGE, fmt.RECORD_HEADER_SIZE - 1, end)
     while place >= 0:
         first = place - fmt.RECORD_HEADER_SIZE + 1

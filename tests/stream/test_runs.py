@@ -59,11 +59,17 @@ PIECES = st.lists(
 ).map(b"".join)
 
 
-@given(PIECES, PIECES)
-def test_whatever_the_runs_every_way_finds_the_same(end: bytes, part: bytes) -> None:
+@given(PIECES, PIECES, st.sampled_from([3 * RECORD + 100, RECORD + 100]))
+def test_whatever_the_runs_every_way_finds_the_same(end: bytes, part: bytes, window: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backward, "WINDOW", 3 * RECORD + 100)
+        patch.setattr(backward, "WINDOW", window)
         assert_all_ways_agree(stream(end, part))
+
+
+def test_ram_without_an_end_and_of_less_than_three_records_holds_no_run() -> None:
+    """Its pages are full of the byte that all headers of a run end in."""
+    data = bytes(Stream().ram(page(0, b"\x28" * PAGE), end=None).full(9, "globalstate", bytes(104)))
+    assert sections(from_the_end(data)) == sections(walked(data))
 
 
 def test_an_end_that_hides_in_what_looks_like_a_run_is_found_forward(monkeypatch: pytest.MonkeyPatch) -> None:
