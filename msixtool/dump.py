@@ -21,6 +21,7 @@ from msixtool.formats.idstr import Idstr
 from msixtool.formats.qevm import OPENING
 from msixtool.stream.items import Damage, DamageRule, Item, RamBlock, StreamIndex
 from msixtool.stream.read import read_stream
+from msixtool.stream.window import Window
 from msixtool.stream.writer import Writer, writer_of
 
 if TYPE_CHECKING:
@@ -231,6 +232,11 @@ class OpenDump:
     @cached_property
     def _sorted_names(self) -> list[str]:
         return sorted(self.by_name)
+
+    @cached_property
+    def window(self) -> Window:
+        """The stream for what is read one behind another, as sections are: a read for each took longer."""
+        return Window(self.source)
 
     @cached_property
     def blocks(self) -> dict[str, RamBlock]:

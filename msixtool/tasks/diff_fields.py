@@ -110,9 +110,8 @@ def _same_bytes(a: OpenDump, left: Item, b: OpenDump, right: Item) -> bool:
         return False
     for start in range(0, left.data_length, WINDOW):
         length = min(WINDOW, left.data_length - start)
-        if a.source.read(left.data_offset + start, length) != b.source.read(
-            right.data_offset + start, length
-        ):
+        ours = a.window.peek(left.data_offset + start, length)
+        if ours != b.window.peek(right.data_offset + start, length):
             return False
     return True
 

@@ -82,7 +82,7 @@ def read_section(dump: OpenDump, item: Item, *, fallback: Layout | None = None) 
             Group(),
             Damage(text, item.offset, DamageRule.SECTION_RECORD, item.idstr, item.instance_id),
         )
-    data = dump.source.read(item.data_offset, item.data_length)
+    data = dump.window.peek(item.data_offset, item.data_length)
     raw = Group({_DATA: Leaf("buffer", 0, len(data))})
     layout = section_layout(dump, item) or fallback
     if layout is None or layout.is_empty:

@@ -10,7 +10,6 @@ from msixtool.formats.idstr import Idstr
 from msixtool.formats.qevm import OPENING
 from msixtool.qemu.versions import Version
 from msixtool.stream.items import Item, RamBlock, SectionKey
-from msixtool.stream.window import Window
 from msixtool.tasks.compat.knowledge import Knowledge, Releases
 from msixtool.tasks.finding import Refused
 from msixtool.tasks.section_checks import troubles
@@ -21,7 +20,7 @@ class Side:
 
     def __init__(self, dump: OpenDump) -> None:
         self.dump = dump
-        self.window = Window(dump.source)
+        self.window = dump.window
 
     @cached_property
     def sections(self) -> dict[SectionKey, Item]:
