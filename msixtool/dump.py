@@ -299,6 +299,7 @@ class OpenDump:
     def close(self) -> None:
         """Release the file."""
         self._closed = True
+        vars(self).pop("window", None)  # a new one would ask for the source, which says that it is closed
         self._opened.close()
 
     def __enter__(self) -> Self:
