@@ -235,7 +235,7 @@ class OpenDump:
 
     @cached_property
     def window(self) -> Window:
-        """The stream for what is read one behind another, as sections are: a read for each took longer."""
+        """As `source`, for what is read one piece behind another: sections are."""
         return Window(self.source)
 
     @cached_property
