@@ -172,7 +172,7 @@ def _block(rng: Random, made: File) -> File:
     at = rng.randrange(len(made.blocks))
     size, packed = made.blocks[at]
     if rng.random() < 0.2:
-        size = max(1, size + rng.choice((-4096, -8, -1, 1, 8, 4096, 1 << 18)))
+        size = min(max(1, size + rng.choice((-4096, -8, -1, 1, 8, 4096, 1 << 18))), 0xFFFFFFFF)
     else:
         packed = octets.mutate(rng, packed or b"\0", resize=rng.random() < 0.3) or b"\0"
     return made._replace(blocks=(*made.blocks[:at], (size, packed), *made.blocks[at + 1 :]))
