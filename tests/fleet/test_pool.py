@@ -135,7 +135,7 @@ def test_no_process_is_left_when_the_results_are_no_longer_wanted() -> None:
 @pytest.mark.parametrize(("ahead", "held"), [(4, 1 << 20), (1 << 20, 1)], ids=["count", "bytes"])
 def test_no_more_is_begun_than_may_wait(ahead: int, held: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "AHEAD", ahead)
-    monkeypatch.setattr(pool, "HELD", held)
+    monkeypatch.setattr(pool, "_HELD", held)
     receiver, sender = os.pipe()
 
     def work(index: int) -> int:
