@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msixtool.devices.config_space import ConfigSpace, MsixCapability
 from msixtool.devices.known import known_kind
 from msixtool.devices.virtio import VirtioState
-from msixtool.formats import msix, virtio as virtio_format
+from msixtool.formats import msix, virtio as fmt
 from msixtool.msix.state import MsixState
 from msixtool.stream.items import Item
 
@@ -103,4 +103,4 @@ class MsixDevice:
 
 
 def _vector(raw: int | None) -> int | None:
-    return None if raw == virtio_format.NO_VECTOR else raw
+    return None if raw == fmt.NO_VECTOR else raw

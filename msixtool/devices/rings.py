@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from msixtool.devices.virtio_layout import PackedIndices, RingAddresses as Places, VirtioLayout
+from msixtool.devices.virtio_layout import PackedIndices, RingAddresses, VirtioLayout
 from msixtool.formats import parse, sizeof, virtio as fmt, vring
 from msixtool.ram.memory import GuestMemory
 
@@ -88,10 +88,10 @@ class QueueReader:
             return self._read_packed(queue, places, readable)
         return self._read_split(queue, places, readable)
 
-    def _event_address(self, queue: int, places: Places) -> int:
+    def _event_address(self, queue: int, places: RingAddresses) -> int:
         return vring.event_address(places.avail, self._layout.state.queues[queue].num)
 
-    def _read_split(self, queue: int, places: Places, readable: bool) -> Ring:
+    def _read_split(self, queue: int, places: RingAddresses, readable: bool) -> Ring:
         raw = self._layout.state.queues[queue]
         read = self._memory.read
         head = read(places.avail, sizeof(vring.AVAIL)) if readable else None
@@ -107,7 +107,7 @@ class QueueReader:
         owed = False if suppressed else _split_owed(raw.num, available, used, event)
         return Ring(False, raw.num, available, raw.last_avail_idx, used, event, suppressed, owed)
 
-    def _read_packed(self, queue: int, places: Places, readable: bool) -> Ring:
+    def _read_packed(self, queue: int, places: RingAddresses, readable: bool) -> Ring:
         size = self._layout.state.queues[queue].num
         indices = self._layout.packed(queue)
         data = self._memory.read(places.avail, sizeof(vring.DRIVER_EVENT)) if readable else None

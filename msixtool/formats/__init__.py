@@ -1,5 +1,15 @@
 """What the bytes are: construct schemas, one file a format, and the one seam to construct.
 
+- A stream: qevm (items, and what is around a section's data), vmdesc (the text behind them), idstr; ram and
+  iterable (the records of sections that QEMU writes by hand).
+- A section's data: vmstate (types of fields), layout (fields at their offsets), described (as a vmdesc has
+  them), dump_vmstate (as -dump-vmstate has them), lengths (which are as long as another one says).
+- A PCI device: function (its state begins so: PCIDevice, AER log, MSI-X), pci and capabilities (configuration
+  space), msix (table and pending bits); where in a section that is, devices/places.py answers.
+- virtio: virtio (the blob behind PCIDevice and MSI-X), virtio_types (what each device type adds), vring (the
+  rings in guest memory); opaque (other fields that no vmdesc describes), scsi.
+- A PC: interrupts, x86. Files: libvirt, qcow2, lzop, frames. What there is very much of is parsed by records.
+
 Nothing here reads files, decides anything or speaks to people. The seam is `parse`, `build`,
 `sizeof` and `members`: they turn every construct exception into this project's own, so that no
 ConstructError reaches a caller.

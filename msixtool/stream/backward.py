@@ -13,10 +13,11 @@ from itertools import islice
 
 from msixtool.containers.base import WINDOW
 from msixtool.errors import FormatError
-from msixtool.formats import build, qevm, ram as ram_format
+from msixtool.formats import build, qevm, ram
 from msixtool.formats.described import Described
 from msixtool.formats.qevm import CommandType, ItemType
-from msixtool.stream import description as vmdesc, runs, scan
+from msixtool.stream import runs, scan
+from msixtool.stream.description import Vmdesc
 from msixtool.stream.forward import ForwardReader, vmdesc_item
 from msixtool.stream.items import Item
 from msixtool.stream.ram import RamWalker
@@ -25,12 +26,12 @@ from msixtool.stream.window import WindowBehind
 _SWITCHOVER = build(
     qevm.COMMAND, {"command": CommandType.SWITCHOVER_START.value, "payload": b""}, what="command"
 )
-_EOS = build(ram_format.RECORD_HEADER, ram_format.Flag.EOS.value, what="end of records")
+_EOS = build(ram.RECORD_HEADER, ram.Flag.EOS.value, what="end of records")
 MAX_TRIES = 64
 """How many places that look like RAM's END are walked before this way gives up: pages may hold anything."""
 
 
-def read_from_end(reader: ForwardReader, offset: int, description: vmdesc.Vmdesc) -> bool:
+def read_from_end(reader: ForwardReader, offset: int, description: Vmdesc) -> bool:
     """Fill the reader's index from `offset` (behind the configuration section) on.
 
     True when every section was found and checked; False when something does not fit: the
@@ -57,7 +58,7 @@ def read_from_end(reader: ForwardReader, offset: int, description: vmdesc.Vmdesc
     return True
 
 
-def _tail(reader: ForwardReader, description: vmdesc.Vmdesc, middle: int) -> list[Item] | None:
+def _tail(reader: ForwardReader, description: Vmdesc, middle: int) -> list[Item] | None:
     """The FULL sections behind RAM, walked from the end marker back; None where one does not fit."""
     early = list(reader.index.full_sections())
     devices = description.contents.devices
@@ -104,7 +105,7 @@ def _length(layout: Described, footer: int) -> int:
 def _between(reader: ForwardReader, start: int, end: int) -> list[Item] | None:
     """The items from the first PART or END at `start` up to the first late FULL at `end`."""
     announced = list(reader.ends.announced.values())
-    if len(announced) != 1 or announced[0].idstr != ram_format.IDSTR:
+    if len(announced) != 1 or announced[0].idstr != ram.IDSTR:
         # Parts of several sections take turns: walk them.
         return _walked(reader, end)
     header = announced[0]

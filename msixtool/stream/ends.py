@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError, InputError, TruncatedError
-from msixtool.formats import qevm, ram as ram_format
+from msixtool.formats import qevm, ram
 from msixtool.formats.described import Described
 from msixtool.formats.idstr import kind_of_section
 from msixtool.formats.qevm import ItemType
-from msixtool.stream import description as vmdesc, scan
+from msixtool.stream import scan
+from msixtool.stream.description import Vmdesc, find_vmdesc
 from msixtool.stream.items import Damage, DamageRule, Item, StreamIndex
 from msixtool.stream.ram import RamLayout, RamWalker
 from msixtool.stream.window import Window
@@ -50,7 +51,7 @@ class EndFinder:
         self.misled = False
         """Whether sizes were taken from a vmdesc that turned out to be another stream's."""
 
-    def use(self, description: vmdesc.Vmdesc | None, *, last: bool = False) -> None:
+    def use(self, description: Vmdesc | None, *, last: bool = False) -> None:
         """Take sizes and the page size from `description` from here on; with `last` look for no other."""
         self._looked_for_description = self._looked_for_description or last
         if description is None:
@@ -67,7 +68,7 @@ class EndFinder:
             return
         self._looked_for_description = True
         try:
-            self.use(vmdesc.find_vmdesc(self.source))
+            self.use(find_vmdesc(self.source))
         except FormatError as error:
             self.index.report(Damage.of(error, 0, DamageRule.VMDESC))
         except InputError:
@@ -80,7 +81,7 @@ class EndFinder:
     def find(self, item: Item) -> tuple[int, int]:
         """The offset behind the item's data, and the size of the footer there."""
         is_full = item.type is _FULL
-        if item.idstr == ram_format.IDSTR and not is_full:
+        if item.idstr == ram.IDSTR and not is_full:
             end = self._walk_ram(item.data_offset)
             self.index.blocks = self.ram.blocks
             if item.type != ItemType.SECTION_START:

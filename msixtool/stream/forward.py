@@ -12,10 +12,11 @@ from typing import Any
 
 from msixtool.containers.base import Source
 from msixtool.errors import FormatError, InputError, TruncatedError
-from msixtool.formats import parse, qevm, ram as ram_format
+from msixtool.formats import parse, qevm, ram
 from msixtool.formats.qevm import CONTINUING, OPENING, CommandType, ItemType
 from msixtool.qemu.versions import noted_version
-from msixtool.stream import description as vmdesc, scan
+from msixtool.stream import scan
+from msixtool.stream.description import MAX_VMDESC_SIZE, vmdesc_of
 from msixtool.stream.ends import EndFinder
 from msixtool.stream.items import MAX_DAMAGE, Damage, DamageRule, Item, StreamIndex
 from msixtool.stream.window import Window
@@ -182,7 +183,7 @@ class ForwardReader:
                 expected="a section_id that a START announced",
                 found=section_id,
             )
-        if kind == _END and header.idstr == ram_format.IDSTR:
+        if kind == _END and header.idstr == ram.IDSTR:
             self._past_ram = True
         return self._finish(header.item(ItemType(kind), offset, qevm.PART_HEADER_SIZE))
 
@@ -273,12 +274,12 @@ class ForwardReader:
                     expected=f"{length} bytes",
                     found=end - start,
                 )
-            if length > vmdesc.MAX_VMDESC_SIZE:
+            if length > MAX_VMDESC_SIZE:
                 raise FormatError(
-                    "vmdesc", offset=offset, expected=f"at most {vmdesc.MAX_VMDESC_SIZE} bytes", found=length
+                    "vmdesc", offset=offset, expected=f"at most {MAX_VMDESC_SIZE} bytes", found=length
                 )
             if self.index.description is None or self.index.description.offset != offset:
-                self.ends.use(vmdesc.vmdesc_of(self.source.read(start, length), offset))
+                self.ends.use(vmdesc_of(self.source.read(start, length), offset))
         except FormatError as error:
             self._damage(error, offset, DamageRule.VMDESC)
         self.index.items.append(vmdesc_item(offset, end))
@@ -309,6 +310,6 @@ def vmdesc_item(offset: int, end: int) -> Item:
 def _rule_of(error: InputError, kind: bytes) -> DamageRule:
     """What is wrong with an item: its data, where the error names a section, else the item itself."""
     if error.where.section is not None:
-        ram = error.where.section == ram_format.IDSTR
-        return DamageRule.RAM_RECORD if ram else DamageRule.SECTION_RECORD
+        is_ram = error.where.section == ram.IDSTR
+        return DamageRule.RAM_RECORD if is_ram else DamageRule.SECTION_RECORD
     return DamageRule.COMMAND if kind[0] == ItemType.COMMAND else DamageRule.ITEM

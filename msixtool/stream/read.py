@@ -6,7 +6,8 @@ from msixtool.containers.base import Source
 from msixtool.errors import FormatError, NotAStreamError
 from msixtool.formats import build, parse, qevm
 from msixtool.formats.qevm import ItemType
-from msixtool.stream import backward, description as vmdesc
+from msixtool.stream import backward
+from msixtool.stream.description import Vmdesc, find_vmdesc
 from msixtool.stream.forward import ForwardReader
 from msixtool.stream.items import Damage, DamageRule, StreamIndex
 
@@ -36,7 +37,7 @@ def read_stream(source: Source, *, origin: int = 0, walk: bool = False) -> Strea
     description = None
     if not source.sequential:
         try:
-            description = vmdesc.find_vmdesc(source)
+            description = find_vmdesc(source)
         except FormatError as error:
             damage.append(Damage.of(error, 0, DamageRule.VMDESC))
     if description is not None and not walk:
@@ -59,7 +60,7 @@ def _read_forward(
     source: Source,
     index: StreamIndex,
     origin: int,
-    description: vmdesc.Vmdesc | None,
+    description: Vmdesc | None,
     *,
     last: bool = False,
 ) -> ForwardReader:

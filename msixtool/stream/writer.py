@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from msixtool.formats import vmdesc as vmdesc_format
+from msixtool.formats import vmdesc
 from msixtool.formats.qevm import ItemType
 from msixtool.kept import NamedTuple
 from msixtool.qemu.versions import Version, machine_version
@@ -82,7 +82,7 @@ def _order_evidence(index: StreamIndex) -> Iterator[Evidence]:
 def _vmdesc_evidence(index: StreamIndex) -> Iterator[Evidence]:
     assert index.description is not None
     contents = index.description.contents
-    spaced = vmdesc_format.is_spaced(index.description.text[:4])
+    spaced = vmdesc.is_spaced(index.description.text[:4])
     yield Evidence("text of the vmdesc", (2, 3), (5, 2)) if spaced else Evidence("text of the vmdesc", (6, 0))
     if "configuration" in contents.document:
         yield Evidence("configuration in the vmdesc", (8, 2))

@@ -12,7 +12,7 @@ from typing import Any
 
 from msixtool.devices.device import MsixDevice
 from msixtool.devices.virtio import VirtioState
-from msixtool.formats import pci, virtio as virtio_format
+from msixtool.formats import pci, virtio as fmt
 from msixtool.qemu import refusals
 from msixtool.qemu.refusals.refusal import Refusal
 from msixtool.tasks.finding import Refused, finding_of
@@ -45,7 +45,7 @@ def _virtio(device: MsixDevice, state: VirtioState) -> Iterator[Refused]:
     vector = state.config_vector
     if vector is not None and beyond(vector, state.vectors):
         yield _vector(device, refusals.CONFIG_VECTOR, start + state.config_vector_offset, vector)
-    if state.core.queue_sel >= virtio_format.MAX_QUEUES:
+    if state.core.queue_sel >= fmt.MAX_QUEUES:
         at = start + state.queue_sel_offset
         yield _refused(device, refusals.QUEUE_SELECT, at, state.core.queue_sel)
     for number, queue in enumerate(state.queues):
@@ -59,7 +59,7 @@ def _virtio(device: MsixDevice, state: VirtioState) -> Iterator[Refused]:
 
 def beyond(vector: int, vectors: int) -> bool:
     """Whether a virtio device with so many vectors has no such one."""
-    return vector != virtio_format.NO_VECTOR and vector >= vectors
+    return vector != fmt.NO_VECTOR and vector >= vectors
 
 
 def _vector(device: MsixDevice, refusal: Refusal, at: int, vector: int, **values: Any) -> Refused:
