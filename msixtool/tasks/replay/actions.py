@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msixtool.errors import UsageError
 from msixtool.formats import msix as fmt
@@ -17,7 +17,7 @@ from msixtool.formats.pci import CommandBits
 from msixtool.msix import events as ev
 from msixtool.msix.bar import EXCLUSIVE_PBA_OFFSET, Placement, pba_memory, table_size
 from msixtool.msix.events import Events
-from msixtool.msix.function import PCI_COMMAND, MmioRead
+from msixtool.msix.function import PCI_COMMAND, MmioRead, MsixFunction
 from msixtool.msix.registers import LOWER_ADDR, MESSAGE_DATA, VECTOR_CTRL
 from msixtool.msix.versions import QemuVersion
 from msixtool.tasks.replay.bench import Bench, FunctionInStream
@@ -44,11 +44,23 @@ def action(usage: str, when: When = When.DEVICE) -> Callable[[Run], Run]:
     return register
 
 
-def _each(bench: Bench, vectors: VectorNumbers, operation: Callable[[int], Events]) -> Events:
-    """The operation for one vector after the other; nothing follows where QEMU has ended."""
+def operation(usage: str, done: Callable[..., Any], help: str) -> None:
+    """Make an operation of the model the action with this usage; of VECTORS, for one after the other."""
+
+    def run(bench: Bench, vectors: VectorNumbers | None = None, **values: Any) -> Any:
+        if vectors is None:
+            return done(bench.function, *values.values())
+        return _each(bench, vectors, lambda vector: done(bench.function, vector, *values.values()))
+
+    run.__doc__ = help
+    action(usage)(run)
+
+
+def _each(bench: Bench, vectors: VectorNumbers, done: Callable[[int], Events]) -> Events:
+    """What is done for one vector after the other; nothing follows where QEMU has ended."""
     events: list[ev.MsixEvent] = []
     for vector in bench.numbers(vectors):
-        events += operation(vector)
+        events += done(vector)
         if events and isinstance(events[-1], ev.Error) and events[-1].ends_qemu:
             break
     return tuple(events)
@@ -118,34 +130,23 @@ def init_exclusive_bar(bench: Bench, n: int, bar: int = 1) -> Events:
 # What the guest does
 
 
-@action("write table OFFSET VALUE [SIZE]")
-def write_table(bench: Bench, offset: int, value: int, size: int = 4) -> Events:
-    """MMIO: write SIZE (4) bytes of the table."""
-    return bench.function.table_mmio_write(offset, value, size)
-
-
-@action("read table OFFSET [SIZE]")
-def read_table(bench: Bench, offset: int, size: int = 4) -> MmioRead:
-    """MMIO: read SIZE (4) bytes of the table."""
-    return bench.function.table_mmio_read(offset, size)
-
-
-@action("write pba OFFSET VALUE [SIZE]")
-def write_pba(bench: Bench, offset: int, value: int, size: int = 4) -> Events:
-    """MMIO: write SIZE (4) bytes of the pending bits, which QEMU ignores."""
-    return bench.function.pba_mmio_write(offset, value, size)
-
-
-@action("read pba OFFSET [SIZE]")
-def read_pba(bench: Bench, offset: int, size: int = 4) -> MmioRead:
-    """MMIO: read SIZE (4) bytes of the pending bits."""
-    return bench.function.pba_mmio_read(offset, size)
-
-
-@action("write config OFFSET VALUE WIDTH")
-def write_config(bench: Bench, offset: int, value: int, width: int) -> Events:
-    """Write WIDTH bytes of configuration space."""
-    return bench.function.write_config(offset, value, width)
+operation(
+    "write table OFFSET VALUE [SIZE]",
+    MsixFunction.table_mmio_write,
+    "MMIO: write SIZE (4) bytes of the table.",
+)
+operation("read table OFFSET [SIZE]", MsixFunction.table_mmio_read, "MMIO: read SIZE (4) bytes of the table.")
+operation(
+    "write pba OFFSET VALUE [SIZE]",
+    MsixFunction.pba_mmio_write,
+    "MMIO: write SIZE (4) bytes of the pending bits, which QEMU ignores.",
+)
+operation(
+    "read pba OFFSET [SIZE]", MsixFunction.pba_mmio_read, "MMIO: read SIZE (4) bytes of the pending bits."
+)
+operation(
+    "write config OFFSET VALUE WIDTH", MsixFunction.write_config, "Write WIDTH bytes of configuration space."
+)
 
 
 @action("write capability OFFSET VALUE WIDTH")
@@ -233,70 +234,49 @@ def _write_mask(bench: Bench, vector: int, masked: bool) -> Events:
 # What the device does
 
 
-@action("notify VECTORS")
-def notify(bench: Bench, vectors: VectorNumbers) -> Events:
-    """msix_notify: interrupt. Lost where the vector is not used; waits where it is masked."""
-    return _each(bench, vectors, bench.function.notify)
-
-
-@action("use VECTORS")
-def use(bench: Bench, vectors: VectorNumbers) -> Events:
-    """msix_vector_use: mark used, once more than before."""
-    return _each(bench, vectors, bench.function.vector_use)
-
-
-@action("unuse VECTORS")
-def unuse(bench: Bench, vectors: VectorNumbers) -> Events:
-    """msix_vector_unuse: give up, once; the last time clears the pending bit."""
-    return _each(bench, vectors, bench.function.vector_unuse)
-
-
-@action("unuse-all")
-def unuse_all(bench: Bench) -> Events:
-    """msix_unuse_all_vectors: give all up; nothing is pending any more."""
-    return bench.function.unuse_all_vectors()
-
-
-@action("set-pending VECTORS")
-def set_pending(bench: Bench, vectors: VectorNumbers) -> Events:
-    """msix_set_pending. The padding up to 64 bits can be set too."""
-    return _each(bench, vectors, bench.function.set_pending)
-
-
-@action("clr-pending VECTORS")
-def clr_pending(bench: Bench, vectors: VectorNumbers) -> Events:
-    """msix_clr_pending: no message is sent."""
-    return _each(bench, vectors, bench.function.clr_pending)
-
-
-@action("set-mask VECTORS on|off")
-def set_mask(bench: Bench, vectors: VectorNumbers, on: bool) -> Events:
-    """msix_set_mask: set or clear the mask bit, as vfio-user does."""
-    return _each(bench, vectors, lambda vector: bench.function.set_mask(vector, on))
-
-
-@action("set-message VECTOR ADDRESS DATA")
-def set_message(bench: Bench, vector: int, address: int, data: int) -> Events:
-    """msix_set_message: POWER's side channel, which unmasks as well and runs no mask update."""
-    return bench.function.set_message(vector, address, data)
-
-
-@action("mask-all")
-def mask_all(bench: Bench) -> Events:
-    """msix_mask_all: set every mask bit."""
-    return bench.function.mask_all()
-
-
-@action("handle-mask-update VECTORS on|off")
-def handle_mask_update(bench: Bench, vectors: VectorNumbers, on: bool) -> Events:
-    """msix_handle_mask_update, for vectors that were masked (on) or not before."""
-    return _each(bench, vectors, lambda vector: bench.function.handle_mask_update(vector, on))
-
-
-@action("update-function-masked")
-def update_function_masked(bench: Bench) -> Events:
-    """msix_update_function_masked: compute the cached flag from Message Control."""
-    return bench.function.update_function_masked()
+operation(
+    "notify VECTORS",
+    MsixFunction.notify,
+    "msix_notify: interrupt. Lost where the vector is not used; waits where it is masked.",
+)
+operation("use VECTORS", MsixFunction.vector_use, "msix_vector_use: mark used, once more than before.")
+operation(
+    "unuse VECTORS",
+    MsixFunction.vector_unuse,
+    "msix_vector_unuse: give up, once; the last time clears the pending bit.",
+)
+operation(
+    "unuse-all",
+    MsixFunction.unuse_all_vectors,
+    "msix_unuse_all_vectors: give all up; nothing is pending any more.",
+)
+operation(
+    "set-pending VECTORS",
+    MsixFunction.set_pending,
+    "msix_set_pending. The padding up to 64 bits can be set too.",
+)
+operation("clr-pending VECTORS", MsixFunction.clr_pending, "msix_clr_pending: no message is sent.")
+operation(
+    "set-mask VECTORS on|off",
+    MsixFunction.set_mask,
+    "msix_set_mask: set or clear the mask bit, as vfio-user does.",
+)
+operation(
+    "set-message VECTOR ADDRESS DATA",
+    MsixFunction.set_message,
+    "msix_set_message: POWER's side channel, which unmasks as well and runs no mask update.",
+)
+operation("mask-all", MsixFunction.mask_all, "msix_mask_all: set every mask bit.")
+operation(
+    "handle-mask-update VECTORS on|off",
+    MsixFunction.handle_mask_update,
+    "msix_handle_mask_update, for vectors that were masked (on) or not before.",
+)
+operation(
+    "update-function-masked",
+    MsixFunction.update_function_masked,
+    "msix_update_function_masked: compute the cached flag from Message Control.",
+)
 
 
 @action("notifiers on [poll=on|off] [failing=LIST]")
@@ -305,28 +285,22 @@ def notifiers_on(bench: Bench, poll: bool = False, failing: VectorNumbers = ()) 
     return bench.function.set_vector_notifiers(poll=poll, failing=bench.numbers(failing))
 
 
-@action("notifiers off")
-def notifiers_off(bench: Bench) -> Events:
-    """msix_unset_vector_notifiers: release the live vectors, forget the notifiers."""
-    return bench.function.unset_vector_notifiers()
-
-
-@action("reset")
-def reset(bench: Bench) -> Events:
-    """msix_reset. Bus mastering stays: ending that is the PCI core's part of a reset."""
-    return bench.function.reset()
-
-
-@action("uninit")
-def uninit(bench: Bench) -> Events:
-    """msix_uninit: take MSI-X away."""
-    return bench.function.uninit()
-
-
-@action("uninit-exclusive-bar")
-def uninit_exclusive_bar(bench: Bench) -> Events:
-    """msix_uninit_exclusive_bar: take MSI-X away with its BAR."""
-    return bench.function.uninit_exclusive_bar()
+operation(
+    "notifiers off",
+    MsixFunction.unset_vector_notifiers,
+    "msix_unset_vector_notifiers: release the live vectors, forget the notifiers.",
+)
+operation(
+    "reset",
+    MsixFunction.reset,
+    "msix_reset. Bus mastering stays: ending that is the PCI core's part of a reset.",
+)
+operation("uninit", MsixFunction.uninit, "msix_uninit: take MSI-X away.")
+operation(
+    "uninit-exclusive-bar",
+    MsixFunction.uninit_exclusive_bar,
+    "msix_uninit_exclusive_bar: take MSI-X away with its BAR.",
+)
 
 
 # Saved states
