@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from msixtool.documents import Document, Origin
 from msixtool.documents.compat import compat_document, trial_document
 from msixtool.dump import OpenDump
-from msixtool.errors import UsageError
+from msixtool.errors import InputError, UsageError
 from msixtool.formats.idstr import Idstr
 from msixtool.library.answer import Answer
 from msixtool.qemu.vendors import Build, build_of
@@ -29,8 +29,7 @@ from msixtool.words import plural
 
 if TYPE_CHECKING:
     from msixtool.formats.dump_vmstate import Vmstates
-    from msixtool.tasks.compat.on_program import OnProgram
-    from msixtool.tasks.compat.qemu_target import Trial
+    from msixtool.tasks.compat.qemu_target import TargetCommand, Trial
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -175,9 +174,7 @@ def target_of(
         if to is not None:
             asked = _Risks(build_of(to))
         elif on is not None:
-            from msixtool.tasks.compat.on_program import OnProgram
-
-            asked = _Made(stack.enter_context(OnProgram(on, said.version, said.vmstate)), try_it)
+            asked = _OfProgram(stack, on, said, try_it)
         elif domain is not None:
             asked = _OfDomain(stack, domain, said, try_it)
         elif qemu is not None:
@@ -279,44 +276,70 @@ class _Stream(Target):
 
 
 class _Made(Target):
-    """A target made for each source, of one program."""
+    """A target made for each source, by a command of its own; targets of equal commands are made once."""
 
     shared = False
 
-    def __init__(self, program: OnProgram, try_it: bool) -> None:
-        self.program, self.try_it = program, try_it
-
-    def _answer(self, source: OpenDump) -> Compatibility:
-        found = self.program.answer(source, try_it=self.try_it)
-        target = None if found.target is None else Origin.of(found.target)
-        about = (target or Origin(None, None)).document() | {"path": self.program.program}
-        args = tuple(found.command.args)
-        return Compatibility(Origin.of(source, told=TOLD), target, about, found.comparison, found.trial, args)
-
-
-class _OfDomain(Target):
-    """A target for each command of a domain's XML: that of a file, or that in the source itself."""
-
-    shared = False
-
-    def __init__(self, stack: ExitStack, domain: str, said: _Said, try_it: bool) -> None:
-        from msixtool.tasks.compat.domain import DomainCommands
+    def __init__(self, stack: ExitStack, name: str, said: _Said, try_it: bool) -> None:
         from msixtool.tasks.compat.qemu_target import FreshTargets
 
-        self.commands = DomainCommands()
         self.targets = stack.enter_context(FreshTargets())
-        self.domain, self.said, self.try_it = domain, said, try_it
+        self.name, self.said, self.try_it = name, said, try_it
+
+    @abstractmethod
+    def _command(self, source: OpenDump) -> TargetCommand: ...
+
+    def _missing(self, source: OpenDump, error: InputError) -> Finding | None:
+        """What a target that did not start says of the source, if that is all there is to say."""
+        return None
 
     def _answer(self, source: OpenDump) -> Compatibility:
         from msixtool.tasks.compat.qemu_target import try_load
 
-        made = self.commands.of(self.domain, source)
-        target, vmstate = self.targets.of(made.words)
-        comparison = self.said.compare(source, target, vmstate)
-        trial = try_load(made.words, source) if self.try_it else None
-        origin = Origin.of(target)
-        about = origin.document() | {"path": self.domain}
-        notes = tuple(f"{self.domain}: {line}" for line in made.changed)
-        return Compatibility(
-            Origin.of(source, told=TOLD), origin, about, comparison, trial, tuple(made.words[1:]), notes
-        )
+        made = self._command(source)
+        notes = tuple(f"{self.name}: {line}" for line in made.changed)
+        target, trial = None, None
+        try:
+            opened, vmstate = self.targets.of(made.words)
+        except InputError as error:
+            missing = self._missing(source, error)
+            if missing is None:
+                raise
+            comparison = Comparison((missing,))
+        else:
+            comparison = self.said.compare(source, opened, vmstate)
+            trial = try_load(made.words, source) if self.try_it else None
+            target = Origin.of(opened)
+        about = (target or Origin(None, None)).document() | {"path": self.name}
+        origin = Origin.of(source, told=TOLD)
+        return Compatibility(origin, target, about, comparison, trial, made.args, notes)
+
+
+class _OfProgram(_Made):
+    """Targets of one program, each with the command line that the source needs."""
+
+    def __init__(self, stack: ExitStack, program: str, said: _Said, try_it: bool) -> None:
+        from msixtool.tasks.compat.on_program import OnProgram
+
+        self.program = stack.enter_context(OnProgram(program))
+        known = replace(said, version=said.version or self.program.release)
+        super().__init__(stack, program, known, try_it)
+
+    def _command(self, source: OpenDump) -> TargetCommand:
+        return self.program.command_for(source)
+
+    def _missing(self, source: OpenDump, error: InputError) -> Finding | None:
+        return self.program.machine_missing(source, error)
+
+
+class _OfDomain(_Made):
+    """Targets of a domain's XML: that of a file, or that in the source itself."""
+
+    def __init__(self, stack: ExitStack, domain: str, said: _Said, try_it: bool) -> None:
+        from msixtool.tasks.compat.domain import DomainCommands
+
+        self.commands = DomainCommands()
+        super().__init__(stack, domain, said, try_it)
+
+    def _command(self, source: OpenDump) -> TargetCommand:
+        return self.commands.of(self.name, source)

@@ -11,7 +11,6 @@ import re
 import shlex
 import stat
 import subprocess
-from dataclasses import dataclass
 from tempfile import NamedTemporaryFile
 
 from msixtool.dump import OpenDump
@@ -19,6 +18,7 @@ from msixtool.errors import InputError, UsageError
 from msixtool.tasks.capture.virsh import said_by_virsh
 from msixtool.tasks.compat.domain_harmless import harmless
 from msixtool.tasks.compat.domain_networks import network_words, without_networks
+from msixtool.tasks.compat.qemu_target import TargetCommand
 from msixtool.tasks.fresh import ask_program
 
 VIRSH_TIMEOUT = 300.0
@@ -31,17 +31,9 @@ _QEMU = re.compile(r"qemu|kvm")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class DomainCommand:
-    """The words, and what was taken out or replaced, a line each."""
-
-    words: tuple[str, ...]
-    changed: tuple[str, ...]
-
-
 def domain_command(
     xml: str, source: OpenDump, *, path: str | None = None, connect: str = "qemu:///system"
-) -> DomainCommand:
+) -> TargetCommand:
     """The command of a domain with harmless backends; `path` is where its XML stands.
 
     Raises InputError where virsh is not there, does not answer, or does not take the XML.
@@ -56,12 +48,12 @@ def domain_command(
     _check_emulator(words[0])
     made, changed = harmless(words[1:], _flash(source))
     if not cards:
-        return DomainCommand((words[0], *made), changed)
+        return TargetCommand((words[0], *made), tuple(made), changed)
     try:
         more, said = network_words(cards, root, taps=os.geteuid() == 0)
     except ValueError as error:
         raise InputError(_NOT_TAKEN, path=path, found=f"an interface: {error}") from None
-    return DomainCommand((words[0], *made, *more), (*changed, *said))
+    return TargetCommand((words[0], *made, *more), (*made, *more), (*changed, *said))
 
 
 def _check_emulator(path: str) -> None:
@@ -85,9 +77,9 @@ class DomainCommands:
     """Commands of domains. virsh is asked once for each XML: where that has no UUID it makes one up."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[object, ...], DomainCommand] = {}
+        self._made: dict[tuple[object, ...], TargetCommand] = {}
 
-    def of(self, path: str, source: OpenDump) -> DomainCommand:
+    def of(self, path: str, source: OpenDump) -> TargetCommand:
         """As `domain_command` of the XML that `xml_of` has, and the same for the same domain."""
         xml = xml_of(path, source)
         key = xml, *_flash(source).items()

@@ -1,7 +1,6 @@
 """A comparison without a target: PROGRAM with the command line that the source needs is the target.
 
-Targets of equal commands are made once. Where a firmware is not QEMU's own a blank one of its size is
-made: a stream brings the contents along.
+Where a firmware is not QEMU's own a blank one of its size is made: a stream brings the contents along.
 """
 
 from __future__ import annotations
@@ -16,12 +15,10 @@ from pathlib import Path
 
 from msixtool.dump import OpenDump
 from msixtool.errors import InputError
-from msixtool.formats.dump_vmstate import Vmstates
 from msixtool.qemu.versions import Version
 from msixtool.tasks.cmdline import CommandLine, command_line
-from msixtool.tasks.compat import Comparison, compare
 from msixtool.tasks.compat.closing import close
-from msixtool.tasks.compat.qemu_target import FreshTargets, Trial, try_load, words_of
+from msixtool.tasks.compat.qemu_target import TargetCommand, Trial, words_of
 from msixtool.tasks.finding import Code, Finding
 from msixtool.tasks.fresh import ask_program, dying_with_us, passing_file
 
@@ -53,26 +50,12 @@ def version_of(program: Sequence[str]) -> Version:
     return int(found[1]), int(found[2])
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramAnswer:
-    """What came of one source. `target` is None where PROGRAM does not have its machine type."""
-
-    command: CommandLine
-    comparison: Comparison
-    target: OpenDump | None
-    trial: Trial | None
-
-
 @dataclass
 class OnProgram:
-    """The targets that were made so far. A context manager: leaving it removes them."""
+    """A QEMU, and the firmware that was made for it. A context manager: leaving it removes that."""
 
     program: str
-    version: Version | None = None
-    vmstate: Vmstates | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
-    _targets: FreshTargets = field(default_factory=FreshTargets)
-
     _blanks: dict[int, Path] = field(default_factory=dict)
     """Firmware of zeros, by size in bytes."""
 
@@ -80,30 +63,10 @@ class OnProgram:
         self._words = words_of(self.program)
         plain = self._words[:-2] if self._words[-2:] == ["-display", "none"] else self._words
         self._release = version_of(plain)
-        self._stack.enter_context(self._targets)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-
-    def answer(self, source: OpenDump, *, try_it: bool) -> ProgramAnswer:
-        """Compare a source with its target, and try the load if that is asked for.
-
-        Raises InputError where the source has no machine type, or its target does not start.
-        """
-        command = self.command_for(source)
-        words = [*self._words, *command.args]
-        try:
-            target, vmstate = self._targets.of(words)
-        except InputError as error:
-            if not any(said in str(error) for said in _NO_MACHINE):
-                raise
-            return ProgramAnswer(command, Comparison((_no_machine(source, self.program),)), None, None)
-        comparison = compare(
-            source, target, target_version=self.version or self._release, vmstate=self.vmstate or vmstate
-        )
-        trial = try_load(words, source) if try_it else None
-        return ProgramAnswer(command, comparison, target, trial)
 
     def closed(self, source: OpenDump, command: CommandLine) -> tuple[CommandLine, Trial]:
         """Load a source with a command, and change that until the load succeeds or nothing more is known.
@@ -118,9 +81,26 @@ class OnProgram:
         """What PROGRAM says its version is."""
         return self._release
 
-    def command_for(self, source: OpenDump) -> CommandLine:
-        """The command for a source, with a blank firmware where it needs one of another size."""
-        return self._with_firmware(command_line(source, version=self._release, program=self._words[0]))
+    def command_for(self, source: OpenDump) -> TargetCommand:
+        """The command for a source, with a blank firmware where it needs one of another size.
+
+        Raises InputError where the source has no machine type.
+        """
+        made = self._with_firmware(command_line(source, version=self._release, program=self._words[0]))
+        return TargetCommand((*self._words, *made.args), tuple(made.args))
+
+    def machine_missing(self, source: OpenDump, error: InputError) -> Finding | None:
+        """That PROGRAM did not start as it lacks the machine type of a source; None for another reason."""
+        if not any(said in str(error) for said in _NO_MACHINE):
+            return None
+        return Finding(
+            Code.MACHINE_TYPE,
+            f"machine type: {source.index.machine}, which {self.program} does not have",
+            section="configuration",
+            field="machine",
+            source=source.index.machine,
+            advice="Use a QEMU that has it: the vendor's own, or an older release.",
+        )
 
     def _with_firmware(self, command: CommandLine) -> CommandLine:
         if command.firmware is None:
@@ -130,14 +110,3 @@ class OnProgram:
             os.truncate(descriptor, command.firmware)
             self._blanks[command.firmware] = path
         return replace(command, args=(*command.args, "-bios", str(self._blanks[command.firmware])))
-
-
-def _no_machine(source: OpenDump, program: str) -> Finding:
-    return Finding(
-        Code.MACHINE_TYPE,
-        f"machine type: {source.index.machine}, which {program} does not have",
-        section="configuration",
-        field="machine",
-        source=source.index.machine,
-        advice="Use a QEMU that has it: the vendor's own, or an older release.",
-    )

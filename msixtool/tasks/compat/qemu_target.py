@@ -51,6 +51,15 @@ class FreshTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetCommand:
+    """A command made for a source: its words, its arguments, and what was changed in it, a line each."""
+
+    words: tuple[str, ...]
+    args: tuple[str, ...]
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """What QEMU did: whether it loaded the stream, and what it wrote to standard error."""
 
