@@ -25,11 +25,23 @@ connect_option = click.option(
 domain_option = click.option(
     "--domain", metavar="NAME", help="A VM of libvirt, or by its number one of Proxmox."
 )
-vm_options = chain(qmp_option, domain_option, connect_option)
-"""A running VM in the place of a file."""
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def asked_vm(
+def vm_options(parameter: str) -> Decorator:
+    """A command that is given a running VM as `vm`, None where its FILE (`parameter`) is given instead."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def run(*, qmp: str | None, domain: str | None, connect: str | None, **rest: Any) -> Any:
+            return function(vm=_asked_vm(rest[parameter], qmp, domain, connect), **rest)
+
+        return chain(qmp_option, domain_option, connect_option)(run)
+
+    return decorate
+
+
+def _asked_vm(
     files: Sequence[str] | str | None, qmp: str | None, domain: str | None, connect: str | None
 ) -> Address | None:
     """The VM that is to be read, None where files are. Raises UsageError where it is neither or both."""
@@ -42,7 +54,7 @@ def asked_vm(
     return vm
 
 
-def or_vm(parameter: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def or_vm(parameter: str) -> Decorator:
     """A command whose FILE (`parameter`: a name, or a tuple of names) may be a running VM instead.
 
     Its devices are captured first, and stand in a file for the command.
@@ -50,14 +62,13 @@ def or_vm(parameter: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
-        def run(*, qmp: str | None, domain: str | None, connect: str | None, **rest: Any) -> Any:
-            vm = asked_vm(rest[parameter], qmp, domain, connect)
+        def run(*, vm: Address | None, **rest: Any) -> Any:
             if vm is None:
                 return function(**rest)
             with captured_file(vm) as file:
                 return function(**rest | {parameter: (file,) if isinstance(rest[parameter], tuple) else file})
 
-        return vm_options(run)
+        return vm_options(parameter)(run)
 
     return decorate
 

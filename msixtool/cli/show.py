@@ -15,7 +15,7 @@ from msixtool.errors import with_instance
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msixtool import Look, MsixDevice, OpenOptions, Vectors
+    from msixtool import Address, Look, MsixDevice, OpenOptions, Vectors
 
 _CHANGED, _PENDING = "bold green", "yellow"
 FOLD = 4
@@ -36,7 +36,7 @@ Examples:
 @click.option("--all", "show_all", is_flag=True, help="Every vector: do not fold runs of untouched ones.")
 @click.option("--hex", "as_hex", is_flag=True, help="An annotated hexdump of table and PBA instead.")
 @options.time_option("--watch", "Look at the VM every so long; what has changed is in colour.", least=0.1)
-@living.vm_options
+@living.vm_options("files")
 @options.container_options
 @options.json_option
 @options.common_options
@@ -48,9 +48,7 @@ def show(
     as_hex: bool,
     watch: float | None,
     as_json: bool,
-    qmp: str | None,
-    domain: str | None,
-    connect: str | None,
+    vm: Address | None,
     **where: Unpack[OpenOptions],
 ) -> ExitStatus:
     """Show each vector: address, data, mask, pending bit, and what uses it.
@@ -61,7 +59,6 @@ def show(
     from msixtool.cli.output import console, for_each, heading, print_json, report
     from msixtool.errors import UsageError
 
-    vm = living.asked_vm(files, qmp, domain, connect)
     if watch is not None:
         from msixtool import watch_vm
         from msixtool.cli import watching

@@ -39,7 +39,7 @@ Examples:
     "--twice", "Look at the VM again after so long (1s or more): does it hang, and where?", least=0.01
 )
 @click.option("--ram", is_flag=True, help="Capture all of the VM's RAM: it stands until that is written.")
-@living.vm_options
+@living.vm_options("file")
 @options.container_options
 @options.json_option
 @options.format_option
@@ -55,9 +55,7 @@ def trace(
     as_json: bool,
     html: str | None,
     force: bool,
-    qmp: str | None,
-    domain: str | None,
-    connect: str | None,
+    vm: Address | None,
     **where: Unpack[OpenOptions],
 ) -> ExitStatus:
     """Follow every interrupt from its cause to its CPU, and name those that are lost.
@@ -68,7 +66,6 @@ def trace(
     from msixtool.cli.output import SHOWN, give_answer
     from msixtool.cli.screen import remark, warn
 
-    vm = living.asked_vm(file, qmp, domain, connect)
     _check(vm, later, twice, ram)
     page = Page(html, force, inputs=[each for each in (file, later) if each is not None])
     if vm is None:
