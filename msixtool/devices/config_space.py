@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from typing import Any
 
-from msixtool.formats import msix, parse, pci
+from msixtool.formats import members, msix, parse, pci, sizeof
 from msixtool.kept import NamedTuple
 
 _EXTENDED_LIMIT = 64
 """The most extended capabilities that are followed; QEMU's devices have five at most."""
 _LAST_CAPABILITY = 0xFC
 _ALIGNED = 0xFC
+_HEAD, _EXTENDED_HEAD = sizeof(pci.CAPABILITY_HEADER), sizeof(pci.EXTENDED_CAPABILITY_HEADER)
 _KEPT = 256
 """How many configuration spaces are remembered: devices alike, of one stream or of many, are read once."""
 
@@ -162,16 +163,18 @@ def _walk_capabilities(data: bytes) -> tuple[tuple[Capability, ...], str | None]
             ), f"capability list: the pointer at {source:#x} leads to {offset:#x}, into the header"
         if any(entry.offset == offset for entry in found):
             return tuple(found), f"capability list: the pointer at {source:#x} leads back to {offset:#x}"
-        header = parse(pci.CAPABILITY_HEADER, data[offset : offset + 2], what="capability")
+        header = parse(pci.CAPABILITY_HEADER, data[offset : offset + _HEAD], what="capability")
         found.append(Capability(header.id, offset))
-        offset, source = header.next, offset + 1
+        offset, source = header.next, offset + members(pci.CAPABILITY_HEADER)["next"].offset
     return tuple(found), None
 
 
 def _walk_extended(data: bytes) -> Iterator[Capability]:
     offset, seen = pci.FIRST_EXTENDED_CAPABILITY, set[int]()
-    while pci.FIRST_EXTENDED_CAPABILITY <= offset <= len(data) - 4 and offset not in seen:
-        header = parse(pci.EXTENDED_CAPABILITY_HEADER, data[offset : offset + 4], what="extended capability")
+    while pci.FIRST_EXTENDED_CAPABILITY <= offset <= len(data) - _EXTENDED_HEAD and offset not in seen:
+        header = parse(
+            pci.EXTENDED_CAPABILITY_HEADER, data[offset : offset + _EXTENDED_HEAD], what="extended capability"
+        )
         if not header.value or len(seen) == _EXTENDED_LIMIT:
             return
         seen.add(offset)

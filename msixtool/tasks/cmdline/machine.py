@@ -21,7 +21,6 @@ from msixtool.tasks.cmdline.words import Words, is_id, joined, size_text
 
 SEABIOS = 256 << 10
 """Bytes of the firmware that QEMU brings along for a PC."""
-_DIMM_ALIGNMENT = GIB
 _MOST_SIDES = 16
 """The most blocks whose sums are tried for main memory."""
 _MOST_SLOTS = 256

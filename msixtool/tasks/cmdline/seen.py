@@ -30,9 +30,6 @@ VIO_PATH = re.compile(r"[a-z-]+@([0-9a-f]{8})")
 MMIO_PATH = re.compile(r"virtio-mmio@([0-9a-f]{16})")
 """The address of a virtio transport that is not on PCI."""
 
-_AT_REST = 16
-"""Bytes of a section that a PCIDevice takes besides configuration space: version and four levels."""
-
 
 @dataclass(frozen=True)
 class Virtio:
