@@ -53,7 +53,7 @@ def vmstates_of(text: bytes) -> Vmstates:
     if values > MAX_VALUES:
         raise FormatError("vmstate description", expected=f"at most {MAX_VALUES} values", found=values)
     try:
-        document = json.loads(text)
+        document = json.loads(text.decode())  # not of bytes: that passes surrogates
         if b"\\u" in text:
             json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair is no text
         machine = document.pop(MACHINE_KEY)["Name"]
@@ -76,8 +76,18 @@ def _other(error: Exception) -> str:
     return f"JSON without {error}" if isinstance(error, KeyError) else "JSON of another shape"
 
 
+def _number(value: Any) -> int:
+    """A size, count or version. Raises ValueError for a number that no type of C's holds."""
+    number = int(value)
+    if number.bit_length() > 64:
+        raise ValueError("too large")
+    return number
+
+
 def _device(name: str, entry: Any) -> DeviceType:
-    return DeviceType(name, int(entry["version_id"]), int(entry["minimum_version_id"]), _inside(entry))
+    return DeviceType(
+        name, _number(entry["version_id"]), _number(entry["minimum_version_id"]), _inside(entry)
+    )
 
 
 def _inside(entry: Any) -> Layout | None:
@@ -89,8 +99,8 @@ def _layout(entry: Any) -> Layout:
         str(entry["name"]),
         laid_out(_field(field) for field in entry.get("Fields", [])),
         tuple(_layout(subsection) for subsection in entry.get("Subsections", [])),
-        int(entry["version_id"]),
-        int(entry["minimum_version_id"]),
+        _number(entry["version_id"]),
+        _number(entry["minimum_version_id"]),
     )
 
 
@@ -101,9 +111,9 @@ def _field(entry: Any) -> Field:
         str(entry["field"]),
         "" if inside is None else vmstate.STRUCT,
         0,
-        int(entry["size"]),
-        int(entry.get("num", 0)) or None,
+        _number(entry["size"]),
+        _number(entry.get("num", 0)) or None,
         inside,
-        since=int(entry["version_id"]),
+        since=_number(entry["version_id"]),
         conditional=bool(entry["field_exists"]),
     )

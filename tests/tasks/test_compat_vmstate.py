@@ -147,9 +147,14 @@ def test_other_machine_types_are_a_warning(tmp_path: Path) -> None:
         (b"", "no JSON: Expecting value: line 1 column 1"),
         (b"\x89PNG", "bytes that are no text"),
         (b'{"vmschkmachine": {"Name": "\\udc80"}}', "bytes that are no text"),
+        (b'{"vmschkmachine": {"Name": "\xed\xbf\xbd"}}', "bytes that are no text"),
         (b"{}", "JSON without 'vmschkmachine'"),
         (b'{"vmschkmachine": 3}', "JSON of another shape"),
         (b'{"vmschkmachine": {"Name": "x"}, "d": []}', "JSON of another shape"),
+        (
+            b'{"vmschkmachine": {"Name": "x"}, "d": {"version_id": %d, "minimum_version_id": 1}}' % (1 << 64),
+            "JSON of another shape",
+        ),
     ],
 )
 def test_what_is_no_such_file_is_an_error_of_one_line(tmp_path: Path, text: bytes, found: str) -> None:
