@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -96,11 +95,12 @@ def _pairs(a: OpenDump, b: OpenDump) -> Iterator[tuple[Item | None, Item | None]
 
 def _by_key(dump: OpenDump) -> dict[tuple[str, int, int], Item]:
     found: dict[tuple[str, int, int], Item] = {}
-    numbers: Counter[tuple[str, int]] = Counter()
+    numbers: dict[tuple[str, int], int] = {}
     for item in dump.index.full_sections():
         key = item.key
-        found[*key, numbers[key]] = item
-        numbers[key] += 1
+        number = numbers.get(key, 0)
+        found[*key, number] = item
+        numbers[key] = number + 1
     return found
 
 
