@@ -27,9 +27,6 @@ from msixtool.tasks.replay.values import BarOffset, VectorNumbers
 ACTIONS: dict[str, Form] = {}
 """The actions by their names."""
 
-_MESSAGE_CONTROL = 2
-"""Offset of Message Control in the capability."""
-
 Run = TypeVar("Run", bound=Callable[..., Events | MmioRead])
 
 
@@ -158,7 +155,7 @@ def write_capability(bench: Bench, offset: int, value: int, width: int) -> Event
 @action("write control CONTROL")
 def write_control(bench: Bench, control: int) -> Events:
     """Write Message Control, 2 bytes."""
-    return write_capability(bench, _MESSAGE_CONTROL, control, 2)
+    return write_capability(bench, fmt.CONTROL.offset, control, 2)
 
 
 @action("write command COMMAND")
