@@ -170,7 +170,7 @@ def test_damage_stands_in_the_document(raw_sample: Path) -> None:
         (lambda: msixtool.validate(THREE, ignore=["nonsense"]), UsageError, "nonsense"),
         (lambda: msixtool.validate(THREE, severity="grave"), UsageError, "one of error, warning, info"),
         (lambda: msixtool.compat(THREE), UsageError, "needs a target"),
-        (lambda: msixtool.compat(THREE, THREE, to="11.1"), UsageError, "needs a target"),
+        (lambda: msixtool.compat(THREE, THREE, to="11.1"), UsageError, "needs a target: .*, found 2 of them"),
         (lambda: msixtool.compat(THREE, to="new"), UsageError, "distribution"),
         (lambda: msixtool.compat(THREE, "/nowhere/target"), InputError, "/nowhere/target"),
         (lambda: msixtool.compat(THREE, THREE, target_vmstate="/nowhere/v"), InputError, "/nowhere/v"),

@@ -73,7 +73,7 @@ def capture(
     """Write the stream of a VM to `output` ("-": standard output), whole or not at all; the VM runs on.
 
     `vm` is the path of its QMP socket or what `address_of` gives; instead of it `command` is a QEMU to
-    start paused, and to end.
+    start paused, and to end. The other keywords are those of CaptureOptions.
 
     Raises InputError where there is no VM, or its QEMU refuses or fails; OutputError where `output` must
     not or cannot be written; UsageError for what does not go together, or without the library qemu.qmp.

@@ -164,7 +164,10 @@ def target_of(
     """
     named = [each for each in (target, to, qemu, on, domain) if each is not None]
     if len(named) != 1:
-        raise UsageError("compat needs a target", expected="a target stream, or a release as `to`")
+        found = f"{len(named)} of them" if named else None
+        raise UsageError(
+            "compat needs a target", expected="a target stream, or a release as `to`", found=found
+        )
     said = _Said(
         None if target_version is None else parse_version(target_version),
         None if target_vmstate is None else vmstate_file.read_vmstate_file(target_vmstate),

@@ -88,7 +88,8 @@ class Dump(OpenDump):
     def diff(self, other: Operand | str | os.PathLike[str], **how: Unpack[DiffOptions]) -> Difference:
         """What differs from `other`, a Dump, a Saved or a path: devices by name and instance, field by field.
 
-        Raises UsageError where nothing is selected, and where a SPEC does not fit.
+        The keywords are those of DiffOptions. Raises UsageError where nothing is selected, and where a SPEC
+        does not fit.
         """
         from msixtool.library.comparing import difference_of, opened
 
@@ -123,7 +124,8 @@ class Dump(OpenDump):
     def cmdline(self, **how: Unpack[CommandOptions]) -> Command:
         """The command line of a QEMU that loads the stream: machine, memory, every device at its place.
 
-        Raises InputError for a stream without machine type, or where a QEMU to `check` it does not start.
+        The keywords are those of CommandOptions. Raises InputError for a stream without machine type, or
+        where a QEMU to `check` it does not start.
         """
         from msixtool.library.command import command_for
 

@@ -30,6 +30,7 @@ def inspect(file: Input, **where: Unpack[OpenOptions]) -> Document:
     """What a stream is, what it holds, and its devices with MSI-X: `msixtool.inspect/1`.
 
     Of a stream with vmdesc only the two ends are read: RAM, but for (some of) its last round, is left alone.
+    The keywords are those of OpenOptions.
 
     Raises InputError where there is no stream to be read, UsageError for an offset or a snapshot
     that is not there.
