@@ -147,7 +147,7 @@ def _profiled(source: Source, item: Item, profile: Msix, *, has_log: bool) -> Pl
     size = profile.config_size or _config_size(source, item)
     if not has_log:
         return _placed(0, size)
-    log = _aer_log_size(source, item.data_offset + pci.device_vmstate_size(size))
+    log = _aer_log_size(source, item, pci.device_vmstate_size(size))
     found = _placed(0, size, log)
     # Machine types up to 2.9 do not save its MSI-X state (x-migrate-msix).
     return found._replace(table=None) if found.table == item.data_length else found
@@ -160,7 +160,8 @@ def _config_size(source: Source, item: Item) -> int:
     the first 256 an extended capability, whose id is not 0, or nothing at all. Where only 256 are
     saved an INTx level of 0 or 1 follows, and an MSI-X table soon.
     """
-    config = source.read(item.data_offset + pci.CONFIG_OFFSET, pci.EXPRESS_CONFIG_SIZE)
+    room = max(0, item.data_length - pci.CONFIG_OFFSET)
+    config = source.read(item.data_offset + pci.CONFIG_OFFSET, min(room, pci.EXPRESS_CONFIG_SIZE))
     extended = config[pci.CONFIG_SIZE :]
     whole = len(config) == pci.EXPRESS_CONFIG_SIZE
     if whole and (any(extended[:2]) or not any(extended)):
@@ -168,9 +169,10 @@ def _config_size(source: Source, item: Item) -> int:
     return virtio.config_size(config)
 
 
-def _aer_log_size(source: Source, offset: int) -> int:
-    """Bytes of a PCIEAERLog; its counts alone where the stream ends there."""
-    head = source.read(offset, sizeof(function.AER_LOG_HEAD))
+def _aer_log_size(source: Source, item: Item, at: int) -> int:
+    """Bytes of the PCIEAERLog at `at` in a section; what there is of its counts where the section ends."""
+    offset, room = item.data_offset + at, max(0, item.data_length - at)
+    head = source.read(offset, min(room, sizeof(function.AER_LOG_HEAD)))
     if len(head) < sizeof(function.AER_LOG_HEAD):
         return len(head)
     count: int = parse(function.AER_LOG_HEAD, head, what="AER log", offset=offset).log_num
@@ -196,6 +198,6 @@ def _guessed(source: Source, item: Item) -> Places:
 
 def _pci_device(source: Source, item: Item, size: int) -> Any:
     """What stands at the start of a section, as a PCIDevice; None where there are not as many bytes."""
-    data = source.read(item.data_offset, pci.device_vmstate_size(size))
+    data = source.read(item.data_offset, min(item.data_length, pci.device_vmstate_size(size)))
     whole = len(data) == pci.device_vmstate_size(size)
     return parse(pci.device_vmstate(size), data, what="PCIDevice") if whole else None

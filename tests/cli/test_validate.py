@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shlex
@@ -52,6 +53,18 @@ def test_the_status_is_1_where_there_is_an_error(
     assert run(["validate", "--json", path]) == status
     assert json.loads(capsys.readouterr().out)["ok"] is (status == 0)
     assert run(["validate", path]) == status
+
+
+def test_a_compressed_file_that_is_cut_behind_the_header_of_a_section_is_read_up_to_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = bytes(sample())
+    start = next(item for item in Editor(data).index.items if item.idstr == "fw_cfg").data_offset
+    path = tmp_path / "cut"
+    path.write_bytes(gzip.compress(data[:start])[:-8])
+    assert run(["validate", "--json", str(path)]) == 1
+    found = [each["message"] for each in json.loads(capsys.readouterr().out)["findings"]]
+    assert any("data is cut short" in message for message in found)
 
 
 def test_a_file_that_is_no_stream_is_no_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
