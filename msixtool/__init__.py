@@ -67,7 +67,6 @@ if TYPE_CHECKING:
     from msixtool.library.options import (
         CommandOptions as CommandOptions,
         DiffOptions as DiffOptions,
-        ReleaseOptions as ReleaseOptions,
         TargetOptions as TargetOptions,
     )
     from msixtool.library.plain import compat as compat, inspect as inspect, validate as validate
@@ -128,7 +127,7 @@ _NAMES = {
     "library.forging": "Forecast forecast forge forge_new",
     "library.loading": "Load load",
     "library.names": "device_names kind_names rule_names",
-    "library.options": "CommandOptions DiffOptions ReleaseOptions TargetOptions",
+    "library.options": "CommandOptions DiffOptions TargetOptions",
     "library.plain": "compat inspect validate",
     "library.playing": "Replay replay",
     "library.reading": "Inspection",

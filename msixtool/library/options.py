@@ -9,22 +9,17 @@ from __future__ import annotations
 from typing import TypedDict
 
 
-class ReleaseOptions(TypedDict, total=False):
-    """What may be said of a target of which nothing is started: see `target_of`."""
-
-    to: str | None
-    target_version: str | None
-    target_vmstate: str | None
-    strict: bool
-
-
-class TargetOptions(ReleaseOptions, total=False):
+class TargetOptions(TypedDict, total=False):
     """What may be said of a target: see `target_of`."""
 
+    to: str | None
     qemu: str | None
     on: str | None
     domain: str | None
     try_it: bool
+    target_version: str | None
+    target_vmstate: str | None
+    strict: bool
 
 
 class DiffOptions(TypedDict, total=False):

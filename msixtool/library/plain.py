@@ -20,7 +20,6 @@ from msixtool.library.dump import Dump
 
 if TYPE_CHECKING:
     from msixtool.dump import OpenOptions
-    from msixtool.library.options import ReleaseOptions
 
 Input = str | os.PathLike[str] | BinaryIO
 """A path, or a binary file that can seek: only `seek` and `read` are asked of it."""
@@ -60,20 +59,26 @@ def compat(
     source: Input,
     target: Input | None = None,
     *,
+    to: str | None = None,
+    target_version: str | None = None,
+    target_vmstate: str | None = None,
+    strict: bool = False,
     offset: int = 0,
     snapshot: str | None = None,
-    **how: Unpack[ReleaseOptions],
 ) -> Document:
     """Whether the target loads a stream, and every reason why not: `msixtool.compat/1`.
 
     `target` is a fresh stream of the target's own command line; instead of it `to` says a release of
     QEMU ("11.1") or a distribution ("debian-12"), and only what is at risk there is told.
-    What else is said of the target is as in `target_of`. `offset` and `snapshot` concern the source.
+    The next three are as in `target_of`; nothing is started. `offset` and `snapshot` concern the source.
 
     Raises InputError where there is no stream, or description, to be read, UsageError for a version
     that is none, where neither `target` nor `to` is given or both are, and as `inspect` does.
     """
     from msixtool.library.compatibility import target_of
 
-    with target_of(target, **how) as opened, Dump.open(source, offset=offset, snapshot=snapshot) as dump:
+    named = target_of(
+        target, to=to, target_version=target_version, target_vmstate=target_vmstate, strict=strict
+    )
+    with named as opened, Dump.open(source, offset=offset, snapshot=snapshot) as dump:
         return opened.answer(dump).document()

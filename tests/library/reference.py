@@ -30,7 +30,7 @@ GROUPS = {
         "forge forecast forge_new make_state make_spec read_spec Forged Forecast Spec DeviceSpec EntrySpec"
     ),
     "Keywords that several of them take": (
-        "OpenOptions ReleaseOptions TargetOptions DiffOptions CommandOptions CaptureOptions"
+        "OpenOptions TargetOptions DiffOptions CommandOptions CaptureOptions"
     ),
     "Answers": (
         "Answer Origin Inspection Vectors Fields Description Load Validation Difference Compatibility "
