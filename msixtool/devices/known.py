@@ -6,6 +6,8 @@ where everything is. The declarations are in qemu/kinds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +17,11 @@ if TYPE_CHECKING:
 
 def known_kind(item: Item) -> DeviceKind:
     """The kind of a section; of a stranger one of which nothing is known."""
+    return _kind_of()(item.idstr)
+
+
+@lru_cache(maxsize=1)
+def _kind_of() -> Callable[[str | None], DeviceKind]:
     from msixtool.qemu.kinds import kind_of
 
-    return kind_of(item.idstr)
+    return kind_of

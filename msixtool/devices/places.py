@@ -105,10 +105,12 @@ def _in_blob(source: Source, item: Item, at: int, blob: int) -> Places:
 
 def _of_kind(source: Source, item: Item, described: Places) -> Places:
     """Where the section has what its kind has, or else what its vmdesc says: `described`."""
+    profile = known_kind(item).msix
+    if profile is None:
+        return _guessed(source, item) if item.layout is None else described
     from msixtool.qemu.kinds.facts import MsixPlace  # with all kinds
 
-    profile = known_kind(item).msix
-    place = None if profile is None else profile.place
+    place = profile.place
     if place is MsixPlace.ALONE:
         return Places(table=0, size=item.data_length)
     if place is MsixPlace.VFIO:
@@ -117,8 +119,6 @@ def _of_kind(source: Source, item: Item, described: Places) -> Places:
         return described
     if place is MsixPlace.VIRTIO:
         return _in_blob(source, item, 0, item.data_length)
-    if profile is None:
-        return _guessed(source, item)
     return _profiled(source, item, profile, has_log=place is MsixPlace.AFTER_AER)
 
 
@@ -198,6 +198,6 @@ def _guessed(source: Source, item: Item) -> Places:
 
 def _pci_device(source: Source, item: Item, size: int) -> Any:
     """What stands at the start of a section, as a PCIDevice; None where there are not as many bytes."""
-    data = source.read(item.data_offset, min(item.data_length, pci.device_vmstate_size(size)))
-    whole = len(data) == pci.device_vmstate_size(size)
-    return parse(pci.device_vmstate(size), data, what="PCIDevice") if whole else None
+    length = pci.device_vmstate_size(size)
+    data = source.read(item.data_offset, length) if item.data_length >= length else b""
+    return parse(pci.device_vmstate(size), data, what="PCIDevice") if len(data) == length else None

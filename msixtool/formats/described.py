@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import chain
 from typing import Any
 
 from msixtool.errors import FormatError
@@ -118,10 +117,12 @@ class Described(Layout):
         """As a Layout has it, by the objects alone; None where they make no sense, too."""
         if self.described.get("subsections") or not self._is_sound:
             return None
-        entries = self.described.get("fields") or ()
-        if not _INSIDE.isdisjoint(chain.from_iterable(entries)):
-            return None
-        return _kept(frozenset([str(each.get("type", "")) for each in entries]))
+        types = set()
+        for each in self.described.get("fields") or ():
+            if not _INSIDE.isdisjoint(each):
+                return None
+            types.add(str(each.get("type", "")))
+        return _kept(frozenset(types))
 
     def field_objects(self) -> Iterator[list[dict[str, Any]]]:
         """The objects of its fields, then of those of each struct in it, as they stand in the vmdesc.

@@ -378,11 +378,14 @@ _LOOKED_AT = frozenset((*SectionLoad._CHECKS, *_SPECIAL, MARKED_POINTER))
 
 
 def is_taken_as_it_is(source: Side, target: TargetSide, item: Item, own: Item) -> bool:
-    """Whether both sides describe a section alike, and QEMU compares nothing in it: so are nearly all of a
-    very long stream."""
+    """Whether QEMU compares nothing in a section that both sides describe alike, or neither does: so are
+    nearly all of a very long stream."""
     layout = item.layout
-    types = None if layout is None else layout.plain_types
-    if layout is None or types is None or layout != own.layout or not types.isdisjoint(_LOOKED_AT):
+    if layout is None:
+        alike = own.layout is None and places_of(target.dump.source, own).config is None
+        return alike and item.offset not in source.troubles
+    types = layout.plain_types
+    if types is None or layout != own.layout or not types.isdisjoint(_LOOKED_AT):
         return False
     facts = kind_of(item.idstr)
     if facts.equal_after_load or layout.name == facts.equal_vmsd or item.offset in source.troubles:
