@@ -97,6 +97,11 @@ def test_a_difference_may_be_from_a_path(sample: Path) -> None:
         assert dump.diff(str(sample)).equal
 
 
+def test_compat_of_two_paths_starts_no_qemu() -> None:
+    with pytest.raises(TypeError, match="qemu"):
+        msixtool.compat("source", qemu="qemu-system-x86_64")  # type: ignore[call-arg]
+
+
 def test_what_is_closed_says_so(sample: Path) -> None:
     with Dump.open(sample) as dump:
         loaded = dump.load()
