@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,14 @@ MACHINES = {
 def test_a_machine_is_made_again_from_its_stream(qemu: str, words: str) -> None:
     """Saved and loaded by the same QEMU: what it writes of a machine is enough to write its command."""
     made = [qemu, "-nodefaults", "-display", "none", *words.split()]
-    with fresh_target(made) as fresh, Dump.open(fresh.stream) as dump:
+    with ExitStack() as stack:
+        try:
+            fresh = stack.enter_context(fresh_target(made))
+        except InputError as error:
+            if "Detected duplicate SaveStateEntry" in str(error):
+                pytest.skip("this QEMU cannot have two of the device")
+            raise
+        dump = stack.enter_context(Dump.open(fresh.stream))
         command = command_line(dump, version=version(qemu)[:2], program=qemu)
         trial = try_load([qemu, *command.args, "-display", "none"], dump)
     assert trial.loaded, (command.args, trial.stderr)
