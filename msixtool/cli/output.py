@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from msixtool.cli import screen
 from msixtool.cli.guard import below, terminal
-from msixtool.cli.plain import Column, Plain, Rows
+from msixtool.cli.plain import Column, Plain, Rows, write_pieces
 from msixtool.cli.screen import remark, warn
 from msixtool.cli.status import ExitStatus
 from msixtool.errors import visible
@@ -95,11 +94,8 @@ def print_json(document: dict[str, Any], *, one_line: bool = False) -> None:
 
 
 def print_pieces(pieces: Iterable[str]) -> None:
-    """A line that comes in pieces, some thousand at once: whole, the text of a stream of 10^5 sections
-    takes ten times as much as the document."""
-    left = iter(pieces)
-    while some := "".join(islice(left, 4096)):
-        sys.stdout.write(some)
+    """One line that comes in pieces."""
+    write_pieces(sys.stdout, pieces)
     sys.stdout.write("\n")
 
 

@@ -167,6 +167,20 @@ def _broken_word(word: str, width: int) -> str:
     return "\n".join(lines)
 
 
+def write_pieces(out: TextIO, pieces: Iterable[str]) -> None:
+    """Write pieces, some thousand at once; those before an error, too. Of a stream of 10^5 sections the text
+    as a whole would take ten times as much as its document."""
+    ready: list[str] = []
+    try:
+        for piece in pieces:
+            ready.append(piece)
+            if len(ready) == _AT_ONCE:
+                out.write("".join(ready))
+                ready.clear()
+    finally:
+        out.write("".join(ready))
+
+
 class Plain:
     """A pipe or a file: what the commands use of rich's Console."""
 
@@ -189,16 +203,8 @@ class Plain:
             self._out.write("\n".join(lines) + end)
 
     def print_lines(self, lines: Iterable[str]) -> None:
-        """Print lines that are not folded, some thousand at once; those before an error, too."""
-        ready: list[str] = []
-        try:
-            for line in lines:
-                ready.append(plain_line(line) + "\n")
-                if len(ready) == _AT_ONCE:
-                    self._out.write("".join(ready))
-                    ready.clear()
-        finally:
-            self._out.write("".join(ready))
+        """Print lines that are not folded."""
+        write_pieces(self._out, (plain_line(line) + "\n" for line in lines))
 
     @cached_property
     def width(self) -> int:

@@ -108,13 +108,12 @@ class Described(Layout):
     @cached_property
     def size(self) -> int:
         """As a Layout has it. Each section of a stream is asked, and most have no subsection."""
-        if self.described.get("subsections"):
-            return super().size
-        return sum([_length_of(each) for each in _objects_of(self.described, "fields")])
+        return super().size if self.described.get("subsections") else self.fields_size
 
     @cached_property
     def plain_types(self) -> frozenset[str] | None:
-        """As a Layout has it, by the objects alone; None where they make no sense, too."""
+        """The types of its fields where nothing is in them, as in most of a very long stream; else None, as
+        where they make no sense."""
         if self.described.get("subsections") or not self._is_sound:
             return None
         types = set()

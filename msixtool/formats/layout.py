@@ -217,13 +217,6 @@ class Layout:
                 found.setdefault("table", placed)
         return Landmarks(**found) if found else NO_LANDMARKS
 
-    @property
-    def plain_types(self) -> frozenset[str] | None:
-        """The types of its fields where nothing is in them, as in most of a very long stream; else None."""
-        if self.subsections or any(each.inside is not None or each.in_line for each in self.fields):
-            return None
-        return frozenset(each.type for each in self.fields)
-
     def structs(self) -> Iterator[Layout]:
         """This one and all in it: those of fields, whatever their size, then subsections.
 
@@ -266,7 +259,7 @@ class Layout:
         """Whether nothing is said of its fields."""
         return not self.fields
 
-    @cached_property
+    @property
     def is_vmsd(self) -> bool:
         """Whether it has a name: of a section without, only the device's own code knows what it holds."""
         return bool(self.name)

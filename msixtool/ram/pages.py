@@ -30,7 +30,7 @@ class PageWalker(RamWalker):
 
     def __init__(self, source: Source, index: StreamIndex, *, skim: bool = False) -> None:
         layout = RamLayout(page_size=index.page_size or fmt.USUAL_PAGE_SIZE)
-        super().__init__(source, layout, list(index.blocks), skim=skim)
+        super().__init__(source, layout, index.blocks, skim=skim)
 
     def walk_all(self, index: StreamIndex) -> None:
         """Walk all of RAM. Raises InputError where a record makes no sense, or the stream ends."""
@@ -59,7 +59,7 @@ class PageWalker(RamWalker):
         raise NotImplementedError
 
     def _record(self, window: Window, offset: int, header: int, flags: int) -> int:
-        length = RamWalker._record(self, window, offset, header, flags)
+        length = super()._record(window, offset, header, flags)
         page, kind = header & -self.layout.page_size, flags & ~Flag.CONTINUE
         if kind in self._RECORDS and self._is_wanted(page):
             body = offset + fmt.RECORD_HEADER_SIZE
@@ -112,7 +112,7 @@ class PageTaker(PageWalker):
         return self.current is not None and page in self._wanted.get(self.current.idstr, ())
 
     def _skimmed(self, offset: int, header: int, flags: int) -> int:
-        passed = RamWalker._skimmed(self, offset, header, flags)
+        passed = super()._skimmed(offset, header, flags)
         if passed and self.current is not None:
             size, first = self.layout.page_size, header - flags
             wanted = self._sorted.get(self.current.idstr, [])
@@ -131,7 +131,7 @@ class PageTaker(PageWalker):
             if head in headers:  # type: ignore[operator]
                 content = data[at + fmt.RECORD_HEADER_SIZE : at + stride]
                 self._take(fmt.PACKED_HEADER.unpack(head)[0] - flags, content)
-        return RamWalker._counted(self, data, index, stride, records, flags)
+        return super()._counted(data, index, stride, records, flags)
 
     def _take(self, page: int, content: bytes) -> None:
         if self.current is not None:

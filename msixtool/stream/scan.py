@@ -32,7 +32,6 @@ SMALL = 0xFFFF
 of one process. An instance_id may be any (an address, a CPU's number), and so may a version_id (a date
 in the `eeprom` of hw/nvram/eeprom93xx.c), but no section of QEMU has a large one of both."""
 _OPENING = {int(kind): kind for kind in OPENING}
-_PRINTABLE = re.compile(rb"[\x20-\x7e]+\Z")
 _IDENTITY_SIZE = qevm.SECTION_HEADER_NAMELESS - IDSTR_OFFSET
 _SMALL_ID = rb"\x00\x00.."
 """A section_id up to SMALL."""
@@ -71,9 +70,13 @@ def header_at_start(data: bytes) -> SectionHeader | None:
 def _header(data: bytes) -> SectionHeader | None:
     """Machines alike have the same headers: a fleet of them is read once."""
     kind, section_id, idstr, instance_id, version_id = qevm.section_header(data)
-    if not (idstr and idstr.isascii() and idstr.isprintable()):
+    if not _is_name(idstr):
         return None
     return SectionHeader(_OPENING[kind], section_id, idstr, instance_id, version_id, len(data))
+
+
+def _is_name(text: str) -> bool:
+    return bool(text) and text.isascii() and text.isprintable()
 
 
 def plausible_header(data: bytes) -> SectionHeader | None:
@@ -107,7 +110,9 @@ def plausible_item(data: bytes, known_ids: Set[int], at_end: bool) -> bool:
 def _is_cut_header(data: bytes) -> bool:
     """Whether this may be the beginning of a START or FULL header, which the stream ends inside."""
     size = qevm.section_header_size(data)
-    begun = len(data) <= IDSTR_OFFSET or bool(_PRINTABLE.match(data, IDSTR_OFFSET, size - _IDENTITY_SIZE))
+    begun = len(data) <= IDSTR_OFFSET or _is_name(
+        data[IDSTR_OFFSET : size - _IDENTITY_SIZE].decode("latin-1")
+    )
     return len(data) < size and not any(data[1:3]) and begun
 
 
